@@ -1,0 +1,23 @@
+# Each target works on a fresh Debian 12/13 machine as root; it installs what it needs and says what.
+.PHONY: setup demo test lint lock
+ARGS ?=
+
+setup:
+	@deploy/setup.sh run
+
+demo:
+	@deploy/setup.sh run >&2
+	@.venv/bin/podsonar demo $(ARGS)
+
+test:
+	@deploy/setup.sh test
+	.venv/bin/pytest $(ARGS)
+
+lint:
+	@deploy/setup.sh run
+	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/mypy && .venv/bin/lint-imports
+
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
+	echo 'hatchling==1.33.0 editables' | tr ' ' '\n' | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header -o requirements-build.lock

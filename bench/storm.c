@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Makes exactly N loopback connects from T threads to P listening ports and prints them with the time taken.
+ *   storm CONNECTS THREADS PORTS
+ * The listeners are at 127.77.0.1, so that the storm's connects are told from any others on the machine.
+ * Every connect is accepted and both ends are closed by reset, so that no port is held in TIME_WAIT.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_PORTS 4096
+#define STORM_ADDRESS 0x7f4d0001 /* 127.77.0.1 */
+
+static int listeners[MAX_PORTS];
+static struct sockaddr_in addresses[MAX_PORTS];
+static long total, threads, ports;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "storm: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void reset(int fd)
+{
+	struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+static void *run(void *argument)
+{
+	long thread = (long)argument;
+	static pthread_mutex_t per_port[MAX_PORTS];
+
+	for (long i = thread; i < total; i += threads) {
+		int port = i % ports;
+		int client = socket(AF_INET, SOCK_STREAM, 0), server;
+
+		if (client < 0)
+			die("socket");
+		pthread_mutex_lock(&per_port[port]);
+		if (connect(client, (struct sockaddr *)&addresses[port], sizeof(addresses[port])))
+			die("connect");
+		server = accept(listeners[port], NULL, NULL);
+		pthread_mutex_unlock(&per_port[port]);
+		if (server < 0)
+			die("accept");
+		reset(client);
+		reset(server);
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	struct timespec begun, ended;
+	struct rlimit files = {.rlim_cur = 8192, .rlim_max = 8192};
+	pthread_t workers[64];
+	double seconds;
+
+	if (argc != 4) {
+		fprintf(stderr, "usage: storm CONNECTS THREADS PORTS\n");
+		return 2;
+	}
+	total = atol(argv[1]);
+	threads = atol(argv[2]);
+	ports = atol(argv[3]);
+	if (total < 1 || threads < 1 || threads > 64 || ports < 1 || ports > MAX_PORTS) {
+		fprintf(stderr, "storm: expected CONNECTS >= 1, THREADS 1 to 64, PORTS 1 to %d\n", MAX_PORTS);
+		return 2;
+	}
+	setrlimit(RLIMIT_NOFILE, &files);
+	for (long i = 0; i < ports; i++) {
+		socklen_t length = sizeof(addresses[i]);
+
+		addresses[i].sin_family = AF_INET;
+		addresses[i].sin_addr.s_addr = htonl(STORM_ADDRESS);
+		listeners[i] = socket(AF_INET, SOCK_STREAM, 0);
+		if (listeners[i] < 0 || bind(listeners[i], (struct sockaddr *)&addresses[i], sizeof(addresses[i])) ||
+		    listen(listeners[i], 128) || getsockname(listeners[i], (struct sockaddr *)&addresses[i], &length))
+			die("listen");
+	}
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	for (long i = 0; i < threads; i++)
+		pthread_create(&workers[i], NULL, run, (void *)i);
+	for (long i = 0; i < threads; i++)
+		pthread_join(workers[i], NULL);
+	clock_gettime(CLOCK_MONOTONIC, &ended);
+	seconds = (ended.tv_sec - begun.tv_sec) + (ended.tv_nsec - begun.tv_nsec) / 1e9;
+	printf("{\"pid\": %d, \"connects\": %ld, \"seconds\": %.6f, \"perSecond\": %.0f, \"firstPort\": %d}\n", getpid(),
+	       total, seconds, total / seconds, ntohs(addresses[0].sin_port));
+	return 0;
+}

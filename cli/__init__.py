@@ -1,0 +1,1 @@
+"""The one `podsonar` command; the only package that imports every other."""

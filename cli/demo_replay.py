@@ -1,0 +1,39 @@
+"""The demo without root or BPF: a bundled capture goes through the same stages into the manager."""
+
+from pathlib import Path
+from typing import Any
+
+import lab
+from discovery.batch import make_batch
+from discovery.credentials import TokenFile
+from discovery.directory import Directory
+from discovery.errors import PodsonarError
+from discovery.push import Pusher
+from discovery.selection import Selection
+from discovery.settings import AgentSettings, Manager
+from discovery.spool import Limits, Spool
+from lab import shop
+from node_agent import capture_file, connections, replay, resolve
+
+RECORDED = Path(lab.__file__).parent / "recorded"
+DELIVERY_SECONDS = 20.0
+
+
+def replayed(folder: Path, url: str) -> list[dict[str, Any]]:
+    """The truth of the bundled capture, which the manager has stored when this returns."""
+    capture = capture_file.read(RECORDED / "shop.capture")
+    bodies = replay.inventory_bodies(RECORDED / "shop.inventory")
+    directory = Directory.from_inventory(bodies, Selection())
+    answers = {query: directory.answer(query) for query in resolve.questions(capture)}
+    settings = AgentSettings(manager=Manager(url=url, token_file=str(folder / "token")))
+    limits = Limits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
+    spool = Spool(folder / "agent", limits, lambda *_: None)
+    for body in bodies:
+        spool.put(make_batch({**body, "window": capture.window.wire()}, "inventory", capture.window))
+    spool.put(make_batch(connections.connections(capture, answers).body, "connections", capture.window))
+    pusher = Pusher(settings, spool, TokenFile(settings.manager.token_file))
+    pusher.flush(DELIVERY_SECONDS)
+    pusher.close()
+    if spool.stats().batches:
+        raise PodsonarError(f"manager {url} did not store the replayed capture within {DELIVERY_SECONDS:.0f} s")
+    return [edge.truth() for edge in shop.EDGES]

@@ -1,0 +1,57 @@
+"""The `podsonar` command: one group, one file a subcommand; a failure is one sentence and an exit code."""
+
+import importlib
+import sys
+from importlib.metadata import version as installed_version
+
+import click
+
+from discovery.errors import PodsonarError
+
+COMMANDS = {
+    "demo": "cli.demo:demo",
+    "agent": "cli.agent:agent",
+    "manager": "cli.manager:manager",
+    "collector": "cli.collector:collector",
+    "replay": "cli.replay:replay",
+    "version": "cli.main:version",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a subcommand's module only when it is asked for: a node agent never imports the manager."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every subcommand, in the order of the documentation."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now; None where there is none."""
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, name = place.split(":")
+        command = getattr(importlib.import_module(module), name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{place} is {type(command).__name__}, expected a click command")
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def podsonar() -> None:
+    """Kubernetes service discovery by observation: what runs in a cluster and who talks to whom."""
+
+
+@click.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(f"podsonar {installed_version('podsonar')}")
+
+
+def main() -> None:
+    """Run the command; PodsonarError becomes its sentence on stderr and its exit code."""
+    try:
+        podsonar(prog_name="podsonar")
+    except PodsonarError as error:
+        click.echo(f"podsonar: {error}", err=True)
+        sys.exit(error.exit_code)

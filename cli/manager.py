@@ -1,0 +1,88 @@
+"""`podsonar manager`: serve, migrate, and the tokens of agents and people."""
+
+import secrets
+import time
+
+import click
+import orjson
+
+from cli.options import settings_options
+from discovery.errors import UsageError
+from discovery.records import rfc3339
+from discovery.settings import ManagerSettings
+from manager.server import serve
+from manager.store import Store
+from manager.store_tokens import create_token, list_tokens, revoke_token
+
+
+@click.group()
+def manager() -> None:
+    """Store what agents push, serve the API and the map."""
+
+
+def opened(database: str) -> Store:
+    """The migrated store."""
+    store = Store(database)
+    store.migrate()
+    return store
+
+
+@manager.command("serve")
+@settings_options(ManagerSettings)
+def serve_command(settings: ManagerSettings) -> None:
+    """Serve until SIGTERM."""
+    serve(settings.database, settings.listen, lambda url: click.echo(f"manager: {url}/", err=True))
+
+
+@manager.command()
+@settings_options(ManagerSettings)
+def migrate(settings: ManagerSettings) -> None:
+    """Bring the database's schema up to date."""
+    opened(settings.database).close()
+    click.echo("schema is up to date", err=True)
+
+
+@manager.group()
+def token() -> None:
+    """Tokens of agents and keys of people."""
+
+
+@token.command("create")
+@settings_options(ManagerSettings)
+@click.option("--agent", help="Ingest token for this agent (one agent a cluster); the agent is made if there is none.")
+@click.option("--scope", type=click.Choice(["ingest", "read"]), help="read: an API key for a person.")
+@click.option("--name", help="Whose key it is, with --scope read.")
+def create(settings: ManagerSettings, agent: str | None, scope: str | None, name: str | None) -> None:
+    """Print a new token, this once."""
+    if scope == "read":
+        if not name or agent:
+            raise UsageError("--scope read wants --name and no --agent")
+        made = create_token(opened(settings.database), "read", name, time.time_ns(), secrets.token_bytes)
+    elif agent:
+        made = create_token(opened(settings.database), "ingest", agent, time.time_ns(), secrets.token_bytes)
+    else:
+        raise UsageError("expected --agent NAME, or --scope read --name NAME")
+    click.echo(made.text())
+
+
+@token.command("list")
+@settings_options(ManagerSettings)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def list_command(settings: ManagerSettings, as_json: bool) -> None:
+    """Show the tokens' ids, never their secrets."""
+    rows = list_tokens(opened(settings.database))
+    if as_json:
+        click.echo(orjson.dumps(rows).decode())
+        return
+    for row in rows:
+        state = f"revoked {rfc3339(row['revoked_ns'])}" if row["revoked_ns"] else "active"
+        click.echo(f"{row['id']}  {row['scope']:6}  {row['name']}  {rfc3339(row['created_ns'])}  {state}")
+
+
+@token.command()
+@settings_options(ManagerSettings)
+@click.argument("token_id")
+def revoke(settings: ManagerSettings, token_id: str) -> None:
+    """The token with this id opens nothing from now on."""
+    revoke_token(opened(settings.database), token_id, time.time_ns())
+    click.echo(f"token {token_id} is revoked", err=True)

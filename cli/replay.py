@@ -1,0 +1,56 @@
+"""`podsonar replay`: a capture or an agent's log through the same stages, offline."""
+
+import gc
+import sys
+from pathlib import Path
+
+import click
+import orjson
+
+from discovery.directory import Directory
+from discovery.errors import InputError
+from discovery.selection import Selection
+from node_agent.replay import Ask, inventory_bodies, without_inventory
+from node_agent.replay import replay as replayed
+
+
+def asking(inventory: Path | None) -> Ask:
+    """What answers the questions: the directory of an inventory file, or what can be said without one."""
+    if inventory is None:
+        return without_inventory
+    return Directory.from_inventory(inventory_bodies(inventory), Selection()).answer
+
+
+def printable(text: str) -> str:
+    """A text of foreign origin, safe for a terminal."""
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+
+
+@click.command()
+@click.argument("capture", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--inventory", type=click.Path(path_type=Path, dir_okay=False), help="Output of `collector once`.")
+@click.option("--output", default="-", show_default=True, help="File for the connections body, `-` for stdout.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info"]),
+    default="info",
+    show_default=True,
+    help="`debug` prints one line on stderr for each flow: where it went, or why it was left out.",
+)
+def replay(capture: Path, inventory: Path | None, output: str, log_level: str) -> None:
+    """Resolve CAPTURE (or a log) again and print the connections body."""
+    gc.disable()  # one pass over values without cycles: collecting them would be half of the time
+    try:
+        outcome = replayed(capture, asking(inventory))
+    finally:
+        gc.enable()
+    for line in outcome.lines(debug=log_level == "debug"):
+        click.echo(printable(line), err=True)
+    content = orjson.dumps(outcome.body) + b"\n"
+    if output == "-":
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        Path(output).write_bytes(content)
+    except OSError as error:
+        raise InputError(f"output file {output!r}: {error.strerror}; expected a file to write to") from error

@@ -1,0 +1,1 @@
+"""Lists what runs in the cluster on a cron window and answers who owned an address and when."""

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs what Podsonar needs on this machine and says what it did: Debian packages by apt when root, and a virtual
+# environment in .venv from the lock files. Without root or apt it names the packages and goes on without them.
+#   deploy/setup.sh [run|test]     run: demo and agents; test: that and what the test suites need
+set -euo pipefail
+cd "$(dirname "$0")/.."
+for_what=${1:-run}
+arch=$(dpkg --print-architecture 2>/dev/null || echo amd64)
+headers=linux-headers-$arch
+if grep -qs '^ID=ubuntu' /etc/os-release; then headers=linux-headers-generic; fi
+packages=(python3 python3-venv python3-bpfcc "$headers" iproute2 nftables)
+if [ "$for_what" = test ]; then packages+=(chromium gcc libc6-dev libcap2-bin git); fi
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "setup: Debian packages are all there: ${packages[*]}"
+elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "setup: installing by apt: ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+else
+  echo "setup: not installed, since this is not root on a machine with apt: ${missing[*]}" >&2
+  echo "setup: without them there is no tracing (demo and replay use a bundled capture instead)" >&2
+fi
+
+python=/usr/bin/python3
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || python=python3
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+  { echo "setup: Python 3.11 or newer is needed; $("$python" --version 2>&1) was found" >&2; exit 2; }
+stamp=$(cat requirements.lock requirements-build.lock pyproject.toml | sha256sum | cut -c1-16)-$("$python" -c 'import sys; print(sys.version_info[:2])')
+if [ "$(cat .venv/.stamp 2>/dev/null)" = "$stamp" ]; then
+  echo "setup: .venv is up to date"
+else
+  echo "setup: making .venv with $("$python" --version) from requirements.lock"
+  "$python" -m venv --clear .venv
+  .venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-build.lock -r requirements.lock
+  .venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+  echo "$stamp" > .venv/.stamp
+fi
+echo "setup: done; the command is .venv/bin/podsonar"

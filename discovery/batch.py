@@ -1,0 +1,32 @@
+"""One pushed request body, packed once, with an id that never changes across retries."""
+
+import re
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from discovery.codec import pack
+from discovery.records import Window
+
+BATCH_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+Kind = Literal["connections", "inventory"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`payload` is gzipped JSON; `id` is the Idempotency-Key."""
+
+    id: str
+    kind: Kind
+    created_ns: int
+    payload: bytes
+
+
+def make_batch(body: dict[str, Any], kind: Kind, window: Window, identity: str | None = None) -> Batch:
+    """A batch made now of a body; an old capture may be replayed, so its window's age is not the batch's.
+
+    `identity` names it where the same body must keep its id; otherwise the id is random.
+    """
+    name = identity or uuid.uuid4().hex
+    return Batch(f"{kind[0]}-{window.start_ns // 1_000_000_000}-{name}"[:64], kind, time.time_ns(), pack(body))

@@ -1,0 +1,70 @@
+"""Errors that a caller can act on, one class a decision.
+
+PodsonarError                     exit 1: something failed while running
+├── UsageError                    exit 2: the command line, a settings file or an input file is wrong
+│   ├── SettingsError             a setting: key, value, what was expected
+│   └── InputError                a capture, log or inventory file: path, place, what was expected
+├── PreflightError                exit 3: the machine lacks what tracing needs
+│   └── TracerError               the eBPF program could not be compiled, loaded or attached
+├── TokenError                    a token file is absent, empty or not a token
+├── SpoolError                    the spool folder cannot be used
+├── ApiServerError                the Kubernetes API server cannot be reached or refuses
+├── DirectoryUnavailableError     the directory cannot be asked now; the window waits in the spool
+└── StoreError                    the manager's database cannot be used
+
+Every text says what, which value, and what was expected; none holds a token, a header or a body.
+"""
+
+
+class PodsonarError(Exception):
+    """A failure that the user is told in one sentence."""
+
+    exit_code = 1
+
+
+class UsageError(PodsonarError):
+    """The command line, the settings or an input file is wrong."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A setting is unknown or has a bad value."""
+
+
+class InputError(UsageError):
+    """An input file is not what it should be."""
+
+
+class PreflightError(PodsonarError):
+    """The machine lacks something that tracing needs."""
+
+    exit_code = 3
+
+
+class TracerError(PreflightError):
+    """The eBPF program could not be compiled, loaded or attached; `reason` is a metric label."""
+
+    def __init__(self, text: str, reason: str = "load_failed") -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class TokenError(PodsonarError):
+    """A token file is absent, empty or holds something else than a token."""
+
+
+class SpoolError(PodsonarError):
+    """The spool folder cannot be used."""
+
+
+class ApiServerError(PodsonarError):
+    """The Kubernetes API server cannot be reached or refuses."""
+
+
+class DirectoryUnavailableError(PodsonarError):
+    """The directory cannot be asked now; what waits for it stays in the spool."""
+
+
+class StoreError(PodsonarError):
+    """The manager's database cannot be used."""

@@ -1,0 +1,186 @@
+"""The values that travel between the stages; wire shapes are in design.md §7.
+
+Addresses are text in the canonical form of `ipaddress`, IPv4-mapped IPv6 already unmapped. Times are integer
+nanoseconds since the epoch, UTC, in names that end in `_ns`; on the wire they are RFC 3339 with microseconds and `Z`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
+from discovery.errors import InputError
+
+NS_PER_SECOND = 1_000_000_000
+
+OwnerKind = Literal["Service", "Pod", "Node", "External", "Ambiguous", "Unknown"]
+Exclusion = Literal["namespace_not_observed", "namespace_blacklisted", "orphaned_pod", "batch_pod"]
+
+RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
+
+
+def rfc3339(at_ns: int) -> str:
+    """The wire form of a time: `2026-11-24T10:15:00.000000Z`."""
+    seconds, rest_ns = divmod(at_ns, NS_PER_SECOND)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
+
+
+def parse_rfc3339(text: str) -> int:
+    """Nanoseconds since the epoch of an RFC 3339 time (any offset, 0 to 9 decimals); InputError otherwise."""
+    match = RFC3339.fullmatch(text)
+    if match is None:
+        raise InputError(f"time {text[:40]!r} is not RFC 3339 such as 2026-11-24T10:15:00Z")
+    day, clock, decimals, offset = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if offset in 'Zz' else offset}")
+    except ValueError as error:
+        raise InputError(f"time {text[:40]!r} is not RFC 3339: {error}") from error
+    return int(moment.timestamp()) * NS_PER_SECOND + int((decimals or "").ljust(9, "0"))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`[start_ns, end_ns)`: a cron tick and the collection minutes after it."""
+
+    start_ns: int
+    end_ns: int
+
+    @property
+    def id(self) -> str:
+        """The start, RFC 3339 to the second: the window's name on every node."""
+        return rfc3339(self.start_ns)[:19] + "Z"
+
+    def wire(self) -> dict[str, str]:
+        """`{"start", "end"}` as in the bodies of design.md §7."""
+        return {"start": rfc3339(self.start_ns), "end": rfc3339(self.end_ns)}
+
+
+class Flow(NamedTuple):
+    """All connect attempts of one window that share source cgroup, source, destination and port.
+
+    `cgroup` is the kernel's id; `pod_uid` is set only for flows that were open before the window, which have no cgroup
+    id but a pod found by `/proc`. `last_errno` is 0 where no attempt failed. `unfinished` attempts had not come to an
+    end when the window closed.
+    """
+
+    cgroup: int
+    source: str
+    destination: str
+    port: int
+    attempts: int
+    established: int
+    failed: int
+    unfinished: int
+    first_ns: int
+    last_ns: int
+    handshake_sum_ns: int
+    handshake_max_ns: int
+    last_errno: int
+    opened_before: bool = False
+    pod_uid: str | None = None
+
+
+class Accepted(NamedTuple):
+    """All connections of one window that one listener accepted from one remote address."""
+
+    cgroup: int
+    local: str
+    port: int
+    remote: str
+    accepted: int
+    first_ns: int
+    last_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What one node saw in one window, before anything was resolved: all that replay needs.
+
+    `cgroups` maps a cgroup id to its names, leaf first, up to the pod's. `lost` counts connects per reason that the
+    kernel saw but could not record.
+    """
+
+    window: Window
+    node_name: str
+    tracer: str
+    identity: str
+    flows: list[Flow]
+    accepted: list[Accepted]
+    cgroups: dict[int, tuple[str, ...]]
+    lost: dict[str, int]
+    own_pod_uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question to the directory: who owned `address` (at `port`) in `[from_ns, to_ns]`, or who is `pod_uid`."""
+
+    address: str | None = None
+    port: int | None = None
+    from_ns: int = 0
+    to_ns: int = 0
+    pod_uid: str | None = None
+
+    def wire(self) -> dict[str, Any]:
+        """One element of `queries` in `POST /v1/resolve`."""
+        if self.pod_uid is not None:
+            return {"podUid": self.pod_uid}
+        return {
+            "address": self.address,
+            "port": self.port,
+            "from": rfc3339(self.from_ns),
+            "to": rfc3339(self.to_ns),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the directory knows with certainty; `reason` says why where it is not a plain owner.
+
+    `node_name`, `host_network`, `workload` and `excluded` are for pods only: `workload` is the root of the owner chain
+    (`kind`, `namespace`, `name`, `uid`) as far as listed objects tell; `excluded` is the selection rule that leaves the
+    pod out as a source.
+    """
+
+    kind: OwnerKind
+    uid: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    reason: str | None = None
+    node_name: str | None = None
+    host_network: bool = False
+    workload: Mapping[str, str] | None = field(default=None, hash=False)
+    excluded: Exclusion | None = None
+
+    def wire(self) -> dict[str, Any]:
+        """One element of `answers` in `POST /v1/resolve`; the pod's fields are there for pods only."""
+        body: dict[str, Any] = {
+            "kind": self.kind,
+            "uid": self.uid,
+            "namespace": self.namespace,
+            "name": self.name,
+            "reason": self.reason,
+        }
+        if self.kind == "Pod":
+            body["nodeName"] = self.node_name
+            body["hostNetwork"] = self.host_network
+            body["workload"] = dict(self.workload) if self.workload else None
+            body["excluded"] = self.excluded
+        return body
+
+    @classmethod
+    def from_wire(cls, body: Mapping[str, Any]) -> "Answer":
+        """The value of one answer; unknown fields are ignored."""
+        return cls(
+            kind=body["kind"],
+            uid=body.get("uid"),
+            namespace=body.get("namespace"),
+            name=body.get("name"),
+            reason=body.get("reason"),
+            node_name=body.get("nodeName"),
+            host_network=bool(body.get("hostNetwork", False)),
+            workload=body.get("workload"),
+            excluded=body.get("excluded"),
+        )

@@ -1,0 +1,60 @@
+"""Which pods and objects the settings select: one rule for the inventory and for the sources of connections."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from discovery.records import Exclusion
+from discovery.settings import AgentConfiguration
+
+BATCH_KINDS = ("Job", "CronJob")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The settings' choice; `selected` are the namespaces that the namespace selector matches, None for all."""
+
+    observed: frozenset[str] = frozenset()
+    blacklisted: frozenset[str] = frozenset()
+    orphaned: bool = False
+    batch: bool = False
+    selected: frozenset[str] | None = None
+
+    @classmethod
+    def of(cls, settings: AgentConfiguration, selected: frozenset[str] | None = None) -> "Selection":
+        """The selection of an agent configuration."""
+        data = settings.data
+        return cls(
+            frozenset(data.observed_namespaces),
+            frozenset(data.blacklisted_namespaces),
+            data.enable_orphaned_pod,
+            data.enable_batch_resources,
+            selected,
+        )
+
+    def namespace(self, name: str) -> Exclusion | None:
+        """Why a namespace is left out, or None."""
+        if name in self.blacklisted:
+            return "namespace_blacklisted"
+        if self.observed and name not in self.observed:
+            return "namespace_not_observed"
+        if self.selected is not None and name not in self.selected:
+            return "namespace_not_observed"
+        return None
+
+    def pod(self, namespace: str, root_kind: str | None) -> Exclusion | None:
+        """Why a pod is left out, by its namespace and the kind at the root of its owner chain (None: no controller)."""
+        reason = self.namespace(namespace)
+        if reason:
+            return reason
+        if root_kind is None and not self.orphaned:
+            return "orphaned_pod"
+        if root_kind in BATCH_KINDS and not self.batch:
+            return "batch_pod"
+        return None
+
+
+def controller(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The owner reference that controls an object, or None."""
+    references = obj.get("metadata", {}).get("ownerReferences") or []
+    return next((reference for reference in references if reference.get("controller")), None)

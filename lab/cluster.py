@@ -1,0 +1,120 @@
+"""The API server that the demo's collector lists from: a real one where its programs are here, else recorded objects.
+
+On the real one the collector is a service account with the ClusterRole that deployments use, and nothing more.
+"""
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from discovery.errors import ApiServerError
+from lab import recorded_api
+from lab.controlplane.binaries import find
+
+Object = dict[str, Any]
+
+SERVICE_CIDR = "10.96.0.0/16,fd00:96:7::/112"
+ROLE = Path(__file__).resolve().parent.parent / "deploy" / "rbac" / "collector.yaml"  # of the checkout: not in a wheel
+ACCOUNT = {"namespace": "default", "name": "collector"}
+# What owns goes before what is owned: the server gives the uids that owner references repeat.
+STAGES = (("Namespace", "Node"), ("Deployment",), ("ReplicaSet",), ("Pod",), ("Service", "EndpointSlice"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where to list from: `kubernetes` or `recorded`, a kubeconfig, and the objects with the uids that it gives."""
+
+    kind: str
+    kubeconfig: Path
+    objects: list[Object]
+
+
+def permissions(role: Object) -> list[Object]:
+    """The collector's service account, its role, and the binding of both."""
+    group = "rbac.authorization.k8s.io"
+    name = role["metadata"]["name"]
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", **ACCOUNT}],
+    }
+    return [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": ACCOUNT}, role, binding]
+
+
+def with_uids(item: Object, uids: Mapping[str, str]) -> Object:
+    """The object whose references to others have the uids that the server gave those."""
+    changed = dict(item)
+    metadata = item["metadata"]
+    if "ownerReferences" in metadata:
+        owners = [{**owner, "uid": uids[owner["uid"]]} for owner in metadata["ownerReferences"]]
+        changed["metadata"] = {**metadata, "ownerReferences": owners}
+    if "endpoints" in item:
+        targets = [one["targetRef"] for one in item["endpoints"]]
+        changed["endpoints"] = [
+            {**one, "targetRef": {**target, "uid": uids[target["uid"]]}}
+            for one, target in zip(item["endpoints"], targets, strict=True)
+        ]
+    return changed
+
+
+def stored(apply: Callable[[list[Object]], list[Object]], objects: list[Object]) -> list[Object]:
+    """The objects as the server keeps them, put there stage by stage."""
+    uids: dict[str, str] = {}
+    kept: list[Object] = []
+    for kinds in STAGES:
+        stage = [item for item in objects if item["kind"] in kinds]
+        answers = apply([with_uids(item, uids) for item in stage])
+        for item, answer in zip(stage, answers, strict=True):
+            uids[item["metadata"]["uid"]] = answer["metadata"]["uid"]
+        kept += answers
+    return kept
+
+
+def real(stack: ExitStack, folder: Path, objects: list[Object], say: Callable[[str], object]) -> Cluster:
+    """A cluster of a real API server, gone with the stack; ApiServerError where it does not start."""
+    from lab.controlplane.server import ControlPlane  # noqa: PLC0415 - it needs the extra `lab`
+
+    plane = stack.enter_context(ControlPlane(folder / "controlplane", SERVICE_CIDR, say))
+    plane.apply(permissions(yaml.safe_load(ROLE.read_text())))
+    kept = stored(plane.apply, objects)
+    return Cluster("kubernetes", plane.kubeconfig_for(ACCOUNT["namespace"], ACCOUNT["name"]), kept)
+
+
+def recorded(stack: ExitStack, folder: Path, objects: list[Object]) -> Cluster:
+    """The same cluster, served over HTTP in the API's shape."""
+    path = folder / "kubeconfig"
+    path.write_bytes(orjson.dumps(recorded_api.kubeconfig(stack.enter_context(recorded_api.serving(objects)))))
+    return Cluster("recorded", path, objects)
+
+
+def available() -> bool:
+    """Whether a real API server can run here without building anything."""
+    certificates = importlib.util.find_spec("cryptography") is not None
+    return certificates and ROLE.exists() and find(("kube-apiserver", "etcd")) is not None
+
+
+@contextmanager
+def serving(folder: Path, objects: list[Object], say: Callable[[str], object]) -> Iterator[Cluster]:
+    """The cluster to observe, until the block ends."""
+    with ExitStack() as stack:
+        if not available():
+            yield recorded(stack, folder, objects)
+            return
+        with ExitStack() as attempt:
+            try:
+                cluster = real(attempt, folder, objects, say)
+            except ApiServerError as error:
+                say(f"no real API server ({error}): recorded objects stand in")
+            else:
+                stack.push(attempt.pop_all())
+                yield cluster
+                return
+        yield recorded(stack, folder, objects)

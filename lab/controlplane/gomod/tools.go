@@ -1,0 +1,9 @@
+//go:build tools
+
+// Package tools keeps the programs that are built from this module in go.mod. It is never compiled.
+package tools
+
+import (
+	_ "k8s.io/kubernetes/cmd/kube-apiserver"
+	_ "k8s.io/kubernetes/cmd/kubectl"
+)

@@ -1,0 +1,201 @@
+"""A control plane for as long as a `with` block: etcd and kube-apiserver on loopback, with real RBAC.
+
+No controllers run: nothing makes endpoints, default service accounts or replicas; a test applies the objects it wants.
+"""
+
+import base64
+import datetime as dt
+import os
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+import orjson
+
+from discovery.errors import ApiServerError
+from lab.controlplane.binaries import find_or_build
+from lab.controlplane.certificates import Certificates, make_certificates, write_secret
+from lab.controlplane.objects import Object, Objects
+
+SERVICE_CIDR = "10.96.0.0/16,fd00:96::/112"
+READY_SECONDS = 120.0
+STOP_SECONDS = 5.0
+TOKEN_SECONDS = 86_400
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that were free together a moment ago."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [listener.getsockname()[1] for listener in sockets]
+    for listener in sockets:
+        listener.close()
+    return ports
+
+
+def kubeconfig(url: str, ca_file: Path, user: dict[str, str]) -> bytes:
+    """A kubeconfig with everything inside it (JSON, which is YAML)."""
+    authority = base64.b64encode(ca_file.read_bytes()).decode()
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "lab", "cluster": {"server": url, "certificate-authority-data": authority}}],
+        "users": [{"name": "lab", "user": user}],
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
+        "current-context": "lab",
+    }
+    return orjson.dumps(document)
+
+
+def etcd_arguments(data: Path, client: str, peer: str) -> list[str]:
+    """One etcd, without fsync: its data need not outlive it."""
+    return [
+        f"--data-dir={data}",
+        f"--listen-client-urls={client}",
+        f"--advertise-client-urls={client}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+    ]
+
+
+def apiserver_arguments(pki: Certificates, etcd: str, port: int, service_cidr: str) -> list[str]:
+    """kube-apiserver with real authentication and RBAC; service account admission would wait for a controller."""
+    return [
+        f"--etcd-servers={etcd}",
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        "--endpoint-reconciler-type=none",
+        f"--secure-port={port}",
+        f"--client-ca-file={pki.authority}",
+        f"--tls-cert-file={pki.serving.certificate}",
+        f"--tls-private-key-file={pki.serving.key}",
+        f"--service-account-key-file={pki.service_account_key}",
+        f"--service-account-signing-key-file={pki.service_account_key}",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-cluster-ip-range={service_cidr}",
+        "--authorization-mode=Node,RBAC",
+        "--disable-admission-plugins=ServiceAccount",
+        "--allow-privileged=true",
+    ]
+
+
+class ControlPlane:
+    """etcd and kube-apiserver, ready inside the `with` block and gone after it.
+
+    Enter it in a thread that lives as long as the block: the kernel ends both programs with the thread that started
+    them, so that a killed test leaves nothing behind.
+    """
+
+    def __init__(self, folder: Path, service_cidr: str = SERVICE_CIDR, report: Callable[[str], object] = print) -> None:
+        self.folder = folder
+        self.service_cidr = service_cidr
+        self.report = report
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.programs: dict[str, Path] = {}
+        self.url = ""
+        self.ca_file = folder / "pki" / "ca.crt"
+        self.admin_kubeconfig = folder / "admin.kubeconfig"
+        self.ready_seconds = 0.0
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of what runs."""
+        return [process.pid for process in self.processes.values()]
+
+    def __enter__(self) -> Self:
+        self.programs = find_or_build(("kube-apiserver", "etcd"), self.report)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        pki = make_certificates(self.folder / "pki", self.service_cidr, dt.datetime.now(dt.UTC))
+        client_port, peer_port, secure_port = free_ports(3)
+        etcd = f"http://127.0.0.1:{client_port}"
+        self.url = f"https://127.0.0.1:{secure_port}"
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        context.load_cert_chain(pki.admin.certificate, pki.admin.key)
+        # Straight to loopback: a proxy of the environment is not for this server.
+        self.client = httpx.Client(base_url=self.url, verify=context, timeout=30.0, trust_env=False)
+        self.objects = Objects(self.client)
+        try:
+            self.start("etcd", etcd_arguments(self.folder / "etcd", etcd, f"http://127.0.0.1:{peer_port}"))
+            self.start("kube-apiserver", apiserver_arguments(pki, etcd, secure_port, self.service_cidr))
+            self.wait_ready(time.monotonic() + READY_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+        user = {
+            "client-certificate-data": base64.b64encode(pki.admin.certificate.read_bytes()).decode(),
+            "client-key-data": base64.b64encode(pki.admin.key.read_bytes()).decode(),
+        }
+        write_secret(self.admin_kubeconfig, kubeconfig(self.url, self.ca_file, user))
+        self.ready_seconds = time.monotonic() - began
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, name: str, arguments: list[str]) -> None:
+        """Start a program that ends with us (`setpriv` execs it: the process id stays); its output goes to a file."""
+        command = ["setpriv", "--pdeathsig", "KILL", "--", str(self.programs[name]), *arguments]
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.processes[name] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, env={**os.environ}
+            )
+
+    def wait_ready(self, deadline: float) -> None:
+        """Return when /readyz says ok; ApiServerError names the program that ended, and its last line."""
+        while time.monotonic() < deadline:
+            for name, process in self.processes.items():
+                if process.poll() is not None:
+                    lines = (self.folder / f"{name}.log").read_text(errors="replace").splitlines()[-1:]
+                    raise ApiServerError(
+                        f"{name} ended with code {process.returncode}, expected it to stay: {''.join(lines)}"
+                    )
+            try:
+                if self.client.get("/readyz").is_success:
+                    return
+            except httpx.TransportError:
+                pass  # not listening yet; the deadline and the processes' own end bound the wait
+            time.sleep(0.05)
+        raise ApiServerError(f"{self.url}/readyz was not ok, expected it within {READY_SECONDS:.0f} s")
+
+    def stop(self) -> None:
+        """No process of ours is left; the API server goes first, since it complains about a lost etcd."""
+        for name in reversed(list(self.processes)):
+            process = self.processes.pop(name)
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.client.close()
+
+    def apply(self, objects: Iterable[Object]) -> list[Object]:
+        """The objects as stored (with uid), in the order given: created or replaced, and their status set."""
+        return self.objects.apply(objects)
+
+    def delete(self, body: Object) -> None:
+        """The object is gone at once."""
+        self.objects.delete(body)
+
+    def kubeconfig_for(self, namespace: str, service_account: str) -> Path:
+        """A kubeconfig with a token of an existing service account: it may do what RBAC binds to that account."""
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+        answer = self.objects.request(
+            "POST",
+            f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token",
+            headers={"Content-Type": "application/json"},
+            content=orjson.dumps({**request, "spec": {"expirationSeconds": TOKEN_SECONDS}}),
+        )
+        path = self.folder / f"{namespace}.{service_account}.kubeconfig"
+        return write_secret(path, kubeconfig(self.url, self.ca_file, {"token": answer["status"]["token"]}))

@@ -1,0 +1,113 @@
+"""Pods without a kubelet: own network namespace, kubelet-shaped cgroups, a real process; all gone at exit."""
+
+import contextlib
+import os
+import secrets
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from lab import cgroups, network
+from lab.network import LabError, Translation
+
+PROGRAM = Path(__file__).with_name("pod_program.py")
+PREFIX = "podsonar"
+
+
+class PodProcess:
+    """The process of one pod; `connect` has made exactly that many attempts when it returns."""
+
+    def __init__(self, name: str, namespace: str, folders: Iterable[Path], listen: tuple[int, ...]) -> None:
+        self.name = name
+        self.process = subprocess.Popen(
+            ("/usr/bin/python3", "-I", "-S", str(PROGRAM)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        start = {"cgroups": [str(folder) for folder in folders], "netns": str(network.FOLDER / namespace)}
+        self.tell({**start, "listen": list(listen)})
+
+    def tell(self, command: dict[str, Any]) -> dict[str, Any]:
+        """The program's answer; LabError when it has ended."""
+        if self.process.stdin is None or self.process.stdout is None:
+            raise LabError(f"pod {self.name} has no pipes")
+        self.process.stdin.write(orjson.dumps(command) + b"\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise LabError(f"the process of pod {self.name} has ended with {self.process.poll()}")
+        answer: dict[str, Any] = orjson.loads(line)
+        return answer
+
+    def connect(self, address: str, port: int, count: int, mode: str = "close") -> dict[str, Any]:
+        """`established`, `failed`, `longest_seconds` of exactly `count` connects."""
+        return self.tell({"address": address, "port": port, "count": count, "mode": mode})
+
+    def stop(self) -> None:
+        """The process is gone and its pipes are closed."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+
+class Lab:
+    """A node with pods; a context manager that leaves nothing behind, whatever ends it."""
+
+    def __init__(self, prefix: str = PREFIX) -> None:
+        self.prefix = prefix
+        self.run = f"{prefix}-{os.getpid()}"
+        self.node = f"{self.run}-node"
+        self.pods: dict[str, PodProcess] = {}
+
+    def __enter__(self) -> Self:
+        sweep(self.prefix)
+        try:
+            network.make_node(self.node)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def add_pod(self, name: str, uid: str, addresses: tuple[str, ...], listen: tuple[int, ...] = ()) -> PodProcess:
+        """A running pod; its listeners accept when this returns."""
+        namespace = f"{self.run}-{name}"
+        network.attach(self.node, namespace, f"v{len(self.pods)}", addresses, network.GATEWAY[: len(addresses)])
+        folders = cgroups.pod_cgroups(self.run, uid, secrets.token_hex(32))
+        self.pods[name] = PodProcess(name, namespace, folders, listen)
+        return self.pods[name]
+
+    def add_outside(self, listen: tuple[int, ...]) -> None:
+        """An address outside every pod range answers on these ports; its process is in no pod's cgroup."""
+        namespace = f"{self.run}-outside"
+        network.attach(self.node, namespace, "outside", (network.OUTSIDE,), (network.OUTSIDE_GATEWAY,))
+        self.pods["(outside)"] = PodProcess("(outside)", namespace, (), listen)
+
+    def translate(self, translations: list[Translation]) -> None:
+        """The node sends these ClusterIPs to their backends."""
+        network.translate(self.node, translations)
+
+    def close(self) -> None:
+        """Nothing of this run is left: process, namespace, link, rule, cgroup."""
+        for pod in self.pods.values():
+            pod.stop()
+        self.pods.clear()
+        network.remove(self.run)
+        cgroups.remove(self.run)
+
+
+def sweep(prefix: str) -> None:
+    """Leftovers of runs whose process is gone are removed; those of living runs stay."""
+    names = {"-".join(path.name.split("-")[:2]) for path in network.FOLDER.glob(f"{prefix}-*")}
+    for run in names | cgroups.runs(prefix):
+        owner = run.removeprefix(f"{prefix}-")
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            network.remove(run)
+            cgroups.remove(run)

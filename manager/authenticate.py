@@ -1,0 +1,49 @@
+"""Who asks: agents by `Authorization: Token`, people by `X-API-Key` or `Authorization: Bearer`."""
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from manager.store import Store
+from manager.store_tokens import Agent, Principal, authenticate, find_agent
+
+
+def refuse(scheme: str) -> HTTPException:
+    """The one answer to every wrong, unknown or missing token."""
+    return HTTPException(401, "no or wrong token", headers={"WWW-Authenticate": scheme})
+
+
+def ingest_token(request: Request) -> str:
+    """The token of an agent's request; 401 unless there is exactly one header of the right shape."""
+    headers = request.headers.getlist("authorization")
+    scheme, _, token = (headers[0] if len(headers) == 1 else "").partition(" ")
+    if scheme.lower() != "token" or not token:
+        raise refuse("Token")
+    return token.strip()
+
+
+def ingest_principal(store: Store, token: str) -> Principal:
+    """The agent behind a token: 401 if the token is wrong, 404 if its agent is gone."""
+    principal = authenticate(store, token, "ingest")
+    if principal is None:
+        raise refuse("Token")
+    if principal.agent_removed or principal.agent_id is None:
+        raise HTTPException(404, "the token's agent is gone")
+    return principal
+
+
+def check_reader(store: Store, request: Request) -> None:
+    """401 unless the request carries a key with scope read."""
+    key = request.headers.get("x-api-key", "")
+    if not key:
+        scheme, _, rest = request.headers.get("authorization", "").partition(" ")
+        key = rest.strip() if scheme.lower() == "bearer" else ""
+    if authenticate(store, key, "read") is None:
+        raise refuse("Bearer")
+
+
+def agent_in_path(store: Store, request: Request) -> Agent:
+    """The agent named in the path; 404 if there is none."""
+    agent = find_agent(store, request.path_params["agent_identity"])
+    if agent is None:
+        raise HTTPException(404, "no such agent")
+    return agent

@@ -1,0 +1,61 @@
+"""The few facts of a Kubernetes object that maps and joins need, taken once when the object is stored."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from discovery.errors import InputError
+from discovery.records import parse_rfc3339
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """`value` if it is a mapping, an empty one otherwise: objects come from elsewhere."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def items(value: object) -> list[Mapping[str, Any]]:
+    """The mappings in `value` if it is a list."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def created_ns(item: Mapping[str, Any]) -> int:
+    """When the API server created the object; 0 where it does not say."""
+    try:
+        return parse_rfc3339(str(mapping(item.get("metadata")).get("creationTimestamp")))
+    except InputError:
+        return 0
+
+
+def facts_of(kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of one object: identity and owner for all kinds, then what its kind needs."""
+    metadata, spec, status = (mapping(item.get(part)) for part in ("metadata", "spec", "status"))
+    owners = items(metadata.get("ownerReferences"))
+    owner = next((one for one in owners if one.get("controller")), None)
+    found: dict[str, Any] = {
+        "uid": metadata.get("uid"),
+        "namespace": metadata.get("namespace") or "",
+        "name": metadata.get("name"),
+        "owner": {part: owner.get(part) for part in ("kind", "name", "uid")} if owner else None,
+    }
+    if kind == "Pod":
+        found["labels"] = dict(mapping(metadata.get("labels")))
+        found["node"] = spec.get("nodeName")
+        found["hostNetwork"] = bool(spec.get("hostNetwork"))
+        found["phase"] = status.get("phase")
+        listed = [one.get("ip") for one in items(status.get("podIPs"))]
+        found["ips"] = [ip for ip in listed or [status.get("podIP")] if ip]
+        found["ports"] = {
+            str(port["name"]): port.get("containerPort")
+            for container in items(spec.get("containers"))
+            for port in items(container.get("ports"))
+            if port.get("name")
+        }
+    elif kind == "Service":
+        found["selector"] = dict(mapping(spec.get("selector")))
+        found["ports"] = [
+            {"port": port.get("port"), "target": port.get("targetPort", port.get("port")), "name": port.get("name")}
+            for port in items(spec.get("ports"))
+        ]
+    elif kind == "Node":
+        found["ips"] = [one.get("address") for one in items(status.get("addresses")) if "IP" in str(one.get("type"))]
+        found["podCIDRs"] = spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
+    return found

@@ -1,0 +1,175 @@
+"""The manager's routes and its life: `make_app` for tests, `serve` for the command, `serving` for a program.
+
+Read access needs a key with scope read, except for the page's own files, which hold no data.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from discovery.errors import SettingsError, StoreError
+from manager.answers import SecurityHeaders, error_answer, json_answer
+from manager.authenticate import check_reader
+from manager.ingest import Ingest
+from manager.reads import KIND_PATHS, Reads
+from manager.store import Store
+from manager.store_tokens import list_agents
+from manager.telemetry import Telemetry
+
+PAGE = Path(__file__).parent / "page"
+PREFIXES = ("/api/v1", "/gateway/servicediscovery/api/v1")
+
+Handler = Callable[[Request], dict[str, Any]]
+
+
+def read_routes(reads: Reads) -> dict[str, Handler]:
+    """Path below a prefix -> handler."""
+    agent = "/agents/{agent_identity}"
+    return {
+        "/agents": reads.agents,
+        agent: reads.agent,
+        f"{agent}/connections": reads.connections,
+        f"{agent}/pods/{{pod_uid}}/connections": reads.connections,
+        f"{agent}/discoveredservices": reads.discovered_services,
+        f"{agent}/discoveredserviceconnections": reads.discovered_connections,
+        f"{agent}/map": reads.service_map,
+        **{f"{agent}/{path}": reads.objects for path in KIND_PATHS},
+        # The API document spells this one path so.
+        "/nfras/{agent_identity}/statefulsets": reads.objects,
+    }
+
+
+def read_endpoint(store: Store, handler: Handler) -> Callable[[Request], Any]:
+    """The handler behind a key, in a thread."""
+
+    def answer(request: Request) -> Response:
+        try:
+            check_reader(store, request)
+            return json_answer(handler(request))
+        except StoreError as error:
+            raise HTTPException(503, str(error), headers={"Retry-After": "5"}) from error
+
+    async def endpoint(request: Request) -> Response:
+        return await to_thread.run_sync(answer, request)
+
+    return endpoint
+
+
+def make_app(store: Store, clock: Callable[[], int] = time.time_ns) -> Starlette:
+    """The application over a migrated store."""
+    telemetry = Telemetry()
+    ingest = Ingest(store, telemetry, clock)
+
+    async def push(request: Request) -> Response:
+        return await ingest(request)
+
+    async def metrics(_request: Request) -> Response:
+        return Response(telemetry.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def healthy(_request: Request) -> Response:
+        return json_answer({"status": "ok"})
+
+    async def ready(_request: Request) -> Response:
+        try:
+            await to_thread.run_sync(list_agents, store)
+        except StoreError as error:
+            raise HTTPException(503, str(error)) from error
+        return json_answer({"status": "ok"})
+
+    async def page(_request: Request) -> Response:
+        return FileResponse(PAGE / "index.html")
+
+    routes: list[BaseRoute] = [
+        Route("/", page),
+        Mount("/page", StaticFiles(directory=PAGE)),
+        Route("/metrics", metrics),
+        Route("/healthz", healthy),
+        Route("/readyz", ready),
+    ]
+    for prefix in PREFIXES:
+        routes.append(Route(f"{prefix}/collections", push, methods=["POST"]))
+        for path, handler in read_routes(Reads(store)).items():
+            routes.append(Route(prefix + path, read_endpoint(store, handler), methods=["GET"]))
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        store.close()
+
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(SecurityHeaders)],
+        exception_handlers={HTTPException: error_answer, Exception: error_answer},
+        lifespan=lifespan,
+    )
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """Host and port of `host:port`, `[v6]:port` or `:port`."""
+    host, _, port = listen.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise SettingsError(f"listen is {listen!r}, expected host:port such as 127.0.0.1:8080")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - what an empty host means
+
+
+def make_server(database: str, listen: str) -> tuple[uvicorn.Server, socket.socket]:
+    """A server over a migrated database, and its bound socket."""
+    host, port = split_listen(listen)
+    store = Store(database)
+    store.migrate()
+    config = uvicorn.Config(
+        make_app(store), host=host, port=port, log_level="warning", access_log=False, server_header=False
+    )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise SettingsError(f"listen is {listen!r}: {error.strerror}") from error
+    return uvicorn.Server(config), bound
+
+
+def serve(database: str, listen: str, ready: Callable[[str], None] = lambda _url: None) -> None:
+    """Serve until SIGTERM or SIGINT; `ready` is told the URL once the socket is bound."""
+    server, bound = make_server(database, listen)
+    with bound:
+        ready(url_of(bound))
+        server.run(sockets=[bound])
+
+
+@contextmanager
+def serving(database: str, listen: str = "127.0.0.1:0") -> Iterator[str]:
+    """The URL of a manager that runs in a thread of this process until the block ends."""
+    server, bound = make_server(database, listen)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="manager", daemon=True)
+    with bound:
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        try:
+            yield url_of(bound)
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
+
+
+def url_of(bound: socket.socket) -> str:
+    """The URL of a bound socket."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

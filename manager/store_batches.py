@@ -1,0 +1,138 @@
+"""Batches stored, each once; an inventory becomes current when all of its parts are there.
+
+A kind that was listed whole replaces what was known of it; one that was not only adds. An inventory older than the
+newest applied one is kept out and called stale.
+"""
+
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Connection, delete, insert, select, update
+
+from discovery.records import Window
+from manager.facts import created_ns, facts_of
+from manager.store import Store, packed, upsert
+from manager.store_tables import AGENTS, BATCHES, INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
+from manager.wire import ConnectionsBatch, InventoryPart
+
+
+class Receipt(NamedTuple):
+    """What became of a batch."""
+
+    stored: bool
+    duplicate: bool
+    stale: bool
+
+
+def store_batch(
+    store: Store, agent_id: str, batch_id: str, batch: ConnectionsBatch | InventoryPart, now_ns: int
+) -> Receipt:
+    """The batch is on disk when this returns; one that was there before is a duplicate and changes nothing."""
+    with store.writing() as connection:
+        known = select(BATCHES.c.kind).where(BATCHES.c.agent_id == agent_id, BATCHES.c.batch_id == batch_id)
+        if connection.execute(known).first() is not None:
+            return Receipt(stored=False, duplicate=True, stale=False)
+        kind = "inventory" if isinstance(batch, InventoryPart) else "connections"
+        row = {"agent_id": agent_id, "batch_id": batch_id, "kind": kind, "received_ns": now_ns}
+        connection.execute(insert(BATCHES), row)
+        stale = False
+        if isinstance(batch, InventoryPart):
+            stale = store_part(connection, agent_id, batch, now_ns)
+        else:
+            store_connections(connection, agent_id, batch_id, batch, now_ns)
+        connection.execute(update(AGENTS).where(AGENTS.c.id == agent_id).values(revision=AGENTS.c.revision + 1))
+    return Receipt(stored=not stale, duplicate=False, stale=stale)
+
+
+def remember_window(connection: Connection, agent_id: str, window: Window) -> None:
+    """The window is among the agent's; its bounds are those last told."""
+    row = {"agent_id": agent_id, "window_id": window.id, "start_ns": window.start_ns, "end_ns": window.end_ns}
+    upsert(connection, WINDOWS, [row])
+
+
+def store_connections(
+    connection: Connection, agent_id: str, batch_id: str, batch: ConnectionsBatch, now_ns: int
+) -> None:
+    """One row holds what a node saw."""
+    remember_window(connection, agent_id, batch.window)
+    row = {
+        "agent_id": agent_id,
+        "batch_id": batch_id,
+        "window_id": batch.window.id,
+        "node_name": batch.node_name,
+        "received_ns": now_ns,
+        "observation": packed(batch.observation),
+        "connections": packed(batch.connections),
+        "accepted": packed(batch.accepted),
+    }
+    connection.execute(insert(OBSERVATIONS), row)
+
+
+def store_part(connection: Connection, agent_id: str, part: InventoryPart, now_ns: int) -> bool:
+    """Whether the part is stale; with the last missing part the inventory becomes current."""
+    newest = (
+        select(INVENTORIES.c.start_ns, INVENTORIES.c.sequence)
+        .where(INVENTORIES.c.agent_id == agent_id, INVENTORIES.c.complete.is_(True))
+        .order_by(INVENTORIES.c.start_ns.desc(), INVENTORIES.c.sequence.desc())
+    )
+    current = connection.execute(newest).first()
+    if current is not None and (part.window.start_ns, part.sequence) < tuple(current):
+        return True
+    this = (INVENTORY_PARTS.c.agent_id == agent_id) & (INVENTORY_PARTS.c.inventory_id == part.id)
+    body = orjson.dumps({"objects": part.objects, "complete": part.complete})
+    row = {"agent_id": agent_id, "inventory_id": part.id, "part": part.part, "body": body, "received_ns": now_ns}
+    upsert(connection, INVENTORY_PARTS, [row])
+    there = set(connection.execute(select(INVENTORY_PARTS.c.part).where(this)).scalars())
+    if not there >= set(range(1, part.parts + 1)):
+        return False
+    bodies = connection.execute(select(INVENTORY_PARTS.c.body).where(this).order_by(INVENTORY_PARTS.c.part)).scalars()
+    apply_inventory(connection, agent_id, part, [orjson.loads(one) for one in bodies], now_ns)
+    connection.execute(delete(INVENTORY_PARTS).where(this))
+    row = {"agent_id": agent_id, "inventory_id": part.id, "start_ns": part.window.start_ns}
+    upsert(connection, INVENTORIES, [row | {"sequence": part.sequence, "complete": True}])
+    return False
+
+
+def apply_inventory(
+    connection: Connection, agent_id: str, last: InventoryPart, parts: list[dict[str, Any]], now_ns: int
+) -> None:
+    """Objects of all parts are current; those of complete kinds that are no longer listed are removed."""
+    remember_window(connection, agent_id, last.window)
+    listed: dict[str, dict[str, dict[str, Any]]] = {}
+    complete: dict[str, bool] = {}
+    for part in parts:
+        for kind, objects in part["objects"].items():
+            listed.setdefault(kind, {}).update({item["metadata"]["uid"]: item for item in objects})
+        for kind, whole in part["complete"].items():
+            complete[kind] = complete.get(kind, True) and whole
+    for kind, by_uid in listed.items():
+        rows = [object_row(agent_id, kind, item, last.window.start_ns, now_ns) for item in by_uid.values()]
+        upsert(connection, OBJECTS, rows, keep=("first_ns",))
+    for kind in (kind for kind, whole in complete.items() if whole):
+        this = (OBJECTS.c.agent_id == agent_id) & (OBJECTS.c.kind == kind) & OBJECTS.c.removed_ns.is_(None)
+        if last.namespace:
+            this &= OBJECTS.c.namespace == last.namespace
+        known = set(connection.execute(select(OBJECTS.c.uid).where(this)).scalars())
+        gone = known - listed.get(kind, {}).keys()
+        for uid in gone:
+            # `removed_ns` is the start of the window that no longer held it: maps of earlier windows still do.
+            values = {"removed_ns": last.window.start_ns}
+            connection.execute(update(OBJECTS).where(this, OBJECTS.c.uid == uid).values(values))
+
+
+def object_row(agent_id: str, kind: str, item: dict[str, Any], start_ns: int, now_ns: int) -> dict[str, Any]:
+    """An object as a row of `objects`."""
+    metadata = item["metadata"]
+    return {
+        "agent_id": agent_id,
+        "kind": kind,
+        "uid": metadata["uid"],
+        "namespace": metadata.get("namespace") or "",
+        "name": metadata["name"],
+        "created_ns": created_ns(item),
+        "first_ns": start_ns,
+        "updated_ns": now_ns,
+        "removed_ns": None,
+        "facts": orjson.dumps(facts_of(kind, item)),
+        "body": orjson.dumps(item),
+    }

@@ -1,0 +1,99 @@
+"""The tables, as SQLAlchemy knows them; migrations/ creates them. Every table is keyed by the agent (one a cluster)."""
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
+
+METADATA = MetaData()
+
+# `revision` grows with every stored batch: what was computed from an older one is out of date.
+AGENTS = Table(
+    "agents",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("identity", Text, nullable=False, unique=True),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("removed_ns", BigInteger),
+    Column("revision", BigInteger, nullable=False),
+)
+
+# Only the SHA-256 of a token's secret is stored; `agent_id` is null for people's keys.
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("agent_id", Text, ForeignKey("agents.id")),
+    Column("secret_sha256", Text, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("revoked_ns", BigInteger),
+)
+
+BATCHES = Table(
+    "batches",
+    METADATA,
+    Column("agent_id", Text, ForeignKey("agents.id"), primary_key=True),
+    Column("batch_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("received_ns", BigInteger, nullable=False),
+)
+
+WINDOWS = Table(
+    "windows",
+    METADATA,
+    Column("agent_id", Text, ForeignKey("agents.id"), primary_key=True),
+    Column("window_id", Text, primary_key=True),
+    Column("start_ns", BigInteger, nullable=False),
+    Column("end_ns", BigInteger, nullable=False),
+)
+
+# One row a batch: a map or a join always reads whole windows, and one insert a batch keeps ingest cheap.
+OBSERVATIONS = Table(
+    "observations",
+    METADATA,
+    Column("agent_id", Text, ForeignKey("agents.id"), primary_key=True),
+    Column("batch_id", Text, primary_key=True),
+    Column("window_id", Text, nullable=False),
+    Column("node_name", Text, nullable=False),
+    Column("received_ns", BigInteger, nullable=False),
+    Column("observation", LargeBinary, nullable=False),
+    Column("connections", LargeBinary, nullable=False),
+    Column("accepted", LargeBinary, nullable=False),
+)
+
+# Parts of an inventory wait here until the last one is there.
+INVENTORY_PARTS = Table(
+    "inventory_parts",
+    METADATA,
+    Column("agent_id", Text, ForeignKey("agents.id"), primary_key=True),
+    Column("inventory_id", Text, primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("received_ns", BigInteger, nullable=False),
+)
+
+INVENTORIES = Table(
+    "inventories",
+    METADATA,
+    Column("agent_id", Text, ForeignKey("agents.id"), primary_key=True),
+    Column("inventory_id", Text, primary_key=True),
+    Column("start_ns", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("complete", Boolean, nullable=False),
+)
+
+# `facts` is the small part of an object that maps and joins need; `body` is the whole object.
+OBJECTS = Table(
+    "objects",
+    METADATA,
+    Column("agent_id", Text, ForeignKey("agents.id"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("uid", Text, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("first_ns", BigInteger, nullable=False),
+    Column("updated_ns", BigInteger, nullable=False),
+    Column("removed_ns", BigInteger),
+    Column("facts", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)

@@ -1,0 +1,118 @@
+"""Who is behind what: pods to workloads by owner, services to pods by selector, addresses to pods and nodes. Pure."""
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+Facts = Mapping[str, Any]
+
+
+class Workload(NamedTuple):
+    """The root of a pod's owner chain, as far as listed objects tell; the pod itself where it has no owner."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Lookups over the objects of one window; `pods` and `services` hold facts by UID."""
+
+    pods: dict[str, Facts]
+    services: dict[str, Facts]
+    workload_of: dict[str, Workload]
+    services_of: dict[str, list[str]]
+    pods_behind: dict[str, list[str]]
+    pods_at: dict[str, list[str]]
+    node_at: dict[str, str]
+    pod_networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = field(default=())
+
+    def is_pod_network(self, address: str) -> bool:
+        """Whether the address lies in a range that a node gives to pods."""
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed.version == network.version and parsed in network for network in self.pod_networks)
+
+    def targets(self, service_uid: str, port: int) -> Iterable[tuple[str, int]]:
+        """(pod UID, port) of each backend of a service's port; a named port is looked up in each pod."""
+        service = self.services.get(service_uid)
+        for one in service["ports"] if service else ():
+            if one["port"] != port:
+                continue
+            for pod_uid in self.pods_behind.get(service_uid, ()):
+                target = resolve_port(one["target"], self.pods[pod_uid])
+                if target is not None:
+                    yield pod_uid, target
+
+
+def resolve_port(target: object, pod: Facts) -> int | None:
+    """The number of a target port in a pod; None for a name that the pod does not have."""
+    if isinstance(target, int):
+        return target
+    if isinstance(target, str) and target.isdigit():
+        return int(target)
+    found = pod["ports"].get(target)
+    return found if isinstance(found, int) else None
+
+
+def root_owner(pod: Facts, by_uid: Mapping[str, tuple[str, Facts]]) -> Workload:
+    """The pod's workload: controllers are followed while they are listed; the last reference counts otherwise."""
+    namespace = str(pod["namespace"])
+    found = Workload("Pod", namespace, str(pod["name"]), str(pod["uid"]))
+    owner = pod["owner"]
+    for _ in range(8):
+        if not owner:
+            break
+        found = Workload(str(owner["kind"]), namespace, str(owner["name"]), str(owner["uid"]))
+        listed = by_uid.get(found.uid)
+        owner = listed[1]["owner"] if listed else None
+    return found
+
+
+def build_topology(facts: Mapping[str, Sequence[Facts]]) -> Topology:
+    """The lookups over facts by kind. A service without a selector has no pods behind it."""
+    by_uid = {str(one["uid"]): (kind, one) for kind, objects in facts.items() for one in objects}
+    pods = {str(pod["uid"]): pod for pod in facts.get("Pod", ())}
+    services = {str(service["uid"]): service for service in facts.get("Service", ())}
+    labelled: dict[tuple[str, str, str], set[str]] = {}
+    pods_at: dict[str, list[str]] = {}
+    for uid, pod in pods.items():
+        for key, value in pod["labels"].items():
+            labelled.setdefault((pod["namespace"], key, value), set()).add(uid)
+        for ip in pod["ips"]:
+            pods_at.setdefault(ip, []).append(uid)
+    pods_behind: dict[str, list[str]] = {}
+    services_of: dict[str, list[str]] = {}
+    for uid, service in services.items():
+        wanted = [labelled.get((service["namespace"], k, v), set()) for k, v in service["selector"].items()]
+        behind = sorted(set.intersection(*wanted)) if wanted else []
+        pods_behind[uid] = behind
+        for pod_uid in behind:
+            services_of.setdefault(pod_uid, []).append(uid)
+    nodes = facts.get("Node", ())
+    return Topology(
+        pods=pods,
+        services=services,
+        workload_of={uid: root_owner(pod, by_uid) for uid, pod in pods.items()},
+        services_of=services_of,
+        pods_behind=pods_behind,
+        pods_at=pods_at,
+        node_at={ip: str(node["name"]) for node in nodes for ip in node["ips"]},
+        pod_networks=tuple(
+            ipaddress.ip_network(text, strict=False) for node in nodes for text in node["podCIDRs"] if is_network(text)
+        ),
+    )
+
+
+def is_network(text: object) -> bool:
+    """Whether `text` is an address range."""
+    try:
+        ipaddress.ip_network(str(text), strict=False)
+    except ValueError:
+        return False
+    return True

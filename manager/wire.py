@@ -1,0 +1,228 @@
+"""What agents push (design.md §7), checked: bytes become a ConnectionsBatch or InventoryPart; BadBodyError says where.
+
+Unknown fields are ignored. What is stored of a connection is the record as it came, so that later readers find fields
+that this version does not know.
+"""
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+import orjson
+
+from discovery.errors import InputError
+from discovery.records import Window, parse_rfc3339
+from manager.inflate import BadBodyError
+
+MAX_DEPTH = 32
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+SQUARE = bytes.maketrans(b"{}", b"[]")
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Text = Annotated[str, msgspec.Meta(max_length=4096)]
+Name = Annotated[str, msgspec.Meta(max_length=316)]
+Port = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}$")]
+Address = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+# Body list -> Kubernetes kind: one row a kind.
+INVENTORY_LISTS = {
+    "namespaceList": "Namespace",
+    "nodeList": "Node",
+    "serviceList": "Service",
+    "podList": "Pod",
+    "replicaSetList": "ReplicaSet",
+    "replicationControllerList": "ReplicationController",
+    "deploymentList": "Deployment",
+    "statefulSetList": "StatefulSet",
+    "daemonSetList": "DaemonSet",
+    "jobList": "Job",
+    "cronJobList": "CronJob",
+}
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """Which Kubernetes object; names may be missing where only a UID was known."""
+
+    uid: Name
+    kind: Name = ""
+    namespace: Name | None = None
+    name: Name | None = None
+
+
+class Ends(msgspec.Struct, frozen=True, rename="camel"):
+    """The Kubernetes side of a connection: `database.ConnectionKubernetesSpec`."""
+
+    source_pod: Reference
+    destination_service: Reference | None = None
+    destination_pod: Reference | None = None
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """What the directory said about the destination, and why where it is not a plain owner."""
+
+    kind: Name
+    reason: Text | None = None
+    name: Name | None = None
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """One flow with its pod: `database.ConnectionSpec` and the counts."""
+
+    source_ip: Address = msgspec.field(name="sourceIP")
+    destination_ip: Address = msgspec.field(name="destinationIP")
+    destination_port: Port = msgspec.field(name="destinationPort")
+    kubernetes: Ends
+    destination: Destination | None = None
+    type: Name = "TCP"
+    attempts: Count = 0
+    established: Count = 0
+    failed: Count = 0
+    last_errno: int | None = msgspec.field(name="lastErrno", default=None)
+    opened_before: bool = msgspec.field(name="openedBefore", default=False)
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The other end: what one pod's listener accepted from one remote address."""
+
+    pod: Reference
+    local_ip: Address = msgspec.field(name="localIP")
+    local_port: int | Port = msgspec.field(name="localPort")
+    remote_ip: Address = msgspec.field(name="remoteIP")
+    accepted: Count
+
+
+class ConnectionsBatch(msgspec.Struct, frozen=True):
+    """A node's window: `connections` and `accepted` are the records as they came, already checked."""
+
+    window: Window
+    node_name: str
+    observation: dict[str, Any]
+    connections: list[dict[str, Any]]
+    accepted: list[dict[str, Any]]
+
+
+class InventoryPart(msgspec.Struct, frozen=True):
+    """One part of an inventory; `objects` by kind, `complete` says which kinds are whole."""
+
+    window: Window
+    namespace: str
+    id: str
+    sequence: int
+    part: int
+    parts: int
+    complete: dict[str, bool]
+    objects: dict[str, list[dict[str, Any]]]
+
+
+class WindowWire(msgspec.Struct):
+    """Times of a window as text."""
+
+    start: Text
+    end: Text
+
+
+class KindWire(msgspec.Struct):
+    """Whether a kind was listed whole."""
+
+    complete: bool = False
+
+
+class InventoryWire(msgspec.Struct):
+    """The `inventory` member of an inventory body."""
+
+    id: Name
+    sequence: Count
+    part: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    parts: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    kinds: dict[str, KindWire] = {}
+
+
+def convert(value: object, wanted: Any, place: str) -> Any:  # noqa: ANN401 - the type is the argument's
+    """`value` as `wanted`; BadBodyError names the place and what was expected, never the value."""
+    try:
+        return msgspec.convert(value, wanted)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `")
+        inner = path.rstrip("`").removeprefix("$").replace("[", "/").replace("]", "").replace(".", "/")
+        raise BadBodyError(text, place + inner) from error
+
+
+def check_depth(raw: bytes) -> None:
+    """BadBodyError if arrays and objects nest deeper than 32; every round takes the innermost level away."""
+    # Only whole-buffer passes: a loop or regular expression over the text takes ten times as long. Two quotes side by
+    # side open and close (or close and open) nothing, so that they go; then every other piece is inside a string.
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"").translate(SQUARE, NOT_STRUCTURE).replace(b'""', b"")
+    brackets = b"".join(plain.split(b'"')[::2])
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return
+    raise BadBodyError(f"JSON nests deeper than {MAX_DEPTH} or its brackets do not match")
+
+
+def decode(raw: bytes) -> dict[str, Any]:
+    """The JSON object in `raw`."""
+    if b"\\u0000" in raw and NUL.search(raw):
+        raise BadBodyError("JSON holds a NUL character")
+    check_depth(raw)
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadBodyError("body is not valid JSON in UTF-8") from error
+    if not isinstance(body, dict):
+        raise BadBodyError("body is not a JSON object")
+    return body
+
+
+def read_window(body: dict[str, Any]) -> Window:
+    """The window of a body; its end is after its start."""
+    wire = convert(body.get("window"), WindowWire, "/window")
+    try:
+        window = Window(parse_rfc3339(wire.start), parse_rfc3339(wire.end))
+    except InputError as error:
+        raise BadBodyError("expected RFC 3339 times such as 2026-11-24T10:15:00Z", "/window") from error
+    if window.end_ns <= window.start_ns:
+        raise BadBodyError("the window's end is not after its start", "/window")
+    return window
+
+
+def read_batch(body: dict[str, Any]) -> ConnectionsBatch | InventoryPart:
+    """The batch in a body: an inventory part if it says `inventory`, connections otherwise."""
+    if "inventory" in body:
+        return read_inventory(body)
+    connections, accepted = body.get("connectionList"), body.get("acceptedList") or []
+    convert(connections, list[Connection], "/connectionList")
+    convert(accepted, list[Accepted], "/acceptedList")
+    return ConnectionsBatch(
+        window=read_window(body),
+        node_name=convert(body.get("nodeName"), Name, "/nodeName"),
+        observation=convert(body.get("observation") or {}, dict[str, Any], "/observation"),
+        connections=connections or [],
+        accepted=accepted,
+    )
+
+
+def read_inventory(body: dict[str, Any]) -> InventoryPart:
+    """The inventory part in a body; every object has a name and a UID."""
+    head: InventoryWire = convert(body["inventory"], InventoryWire, "/inventory")
+    if head.part > head.parts:
+        raise BadBodyError(f"part {head.part} of {head.parts}", "/inventory/part")
+    objects: dict[str, list[dict[str, Any]]] = {}
+    for key, kind in INVENTORY_LISTS.items():
+        items: list[dict[str, Any]] = convert(body.get(key) or [], list[dict[str, Any]], f"/{key}")
+        for place, item in enumerate(items):
+            metadata = item.get("metadata")
+            if not isinstance(metadata, dict) or not all(isinstance(metadata.get(f), str) for f in ("uid", "name")):
+                raise BadBodyError("expected metadata.uid and metadata.name", f"/{key}/{place}/metadata")
+        objects[kind] = items
+    return InventoryPart(
+        window=read_window(body),
+        namespace=convert(body.get("namespace") or "", Name, "/namespace"),
+        id=head.id,
+        sequence=head.sequence,
+        part=head.part,
+        parts=head.parts,
+        complete={kind: wire.complete for kind, wire in head.kinds.items()},
+        objects=objects,
+    )

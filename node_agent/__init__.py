@@ -1,0 +1,1 @@
+"""Traces TCP connects on one node and turns them into connections between pods and services."""

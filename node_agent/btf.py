@@ -1,0 +1,105 @@
+"""Structure offsets of the running kernel, read from its BTF with libbpf; standard library only."""
+
+import ctypes
+import ctypes.util
+from collections.abc import Iterator
+
+KIND_STRUCT, KIND_UNION, KIND_ENUM = 4, 5, 6
+
+
+class Kernel:
+    """The running kernel's types; OSError where it has no BTF or the machine no libbpf."""
+
+    def __init__(self) -> None:
+        name = ctypes.util.find_library("bpf") or "libbpf.so.1"
+        self.libbpf = ctypes.CDLL(name, use_errno=True)
+        self.libbpf.btf__load_vmlinux_btf.restype = ctypes.c_void_p
+        self.libbpf.btf__type_by_id.restype = ctypes.c_void_p
+        self.libbpf.btf__type_by_id.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        self.libbpf.btf__name_by_offset.restype = ctypes.c_char_p
+        self.libbpf.btf__name_by_offset.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        self.libbpf.btf__find_by_name_kind.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32]
+        self.libbpf.btf__resolve_size.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        self.libbpf.btf__resolve_size.restype = ctypes.c_int64
+        pointer = self.libbpf.btf__load_vmlinux_btf()
+        if not pointer or pointer > 2**64 - 4096:
+            raise OSError(ctypes.get_errno(), "the kernel's BTF cannot be read", "/sys/kernel/btf/vmlinux")
+        self.btf = ctypes.c_void_p(pointer)
+
+    def words(self, type_id: int, skip: int, count: int) -> list[int]:
+        """`count` 32-bit words of a type's record after its first `skip`."""
+        address = self.libbpf.btf__type_by_id(self.btf, type_id) + 4 * skip
+        return list((ctypes.c_uint32 * count).from_address(address))
+
+    def members(self, type_id: int, base: int = 0) -> Iterator[tuple[str, int, int]]:
+        """`(name, bit offset, type id)` of each member, those of anonymous members included."""
+        info = self.words(type_id, 1, 1)[0]
+        kind, count, bitfields = info >> 24 & 0x1F, info & 0xFFFF, info >> 31
+        if kind not in (KIND_STRUCT, KIND_UNION):
+            return
+        words = self.words(type_id, 3, 3 * count)
+        for name_offset, member_type, offset in zip(words[::3], words[1::3], words[2::3], strict=True):
+            bits = base + (offset & 0xFFFFFF if bitfields else offset)
+            name = (self.libbpf.btf__name_by_offset(self.btf, name_offset) or b"").decode()
+            if name:
+                yield name, bits, member_type
+            else:
+                yield from self.members(member_type, bits)
+
+    def member(self, structure: str, *names: str) -> tuple[int, int]:
+        """`(byte offset, bytes)` of the first of `names` that the structure has; LookupError where it has none."""
+        type_id = self.libbpf.btf__find_by_name_kind(self.btf, structure.encode(), KIND_STRUCT)
+        if type_id < 0:
+            raise LookupError(f"the kernel's BTF has no struct {structure}")
+        members = {name: (bits, member_type) for name, bits, member_type in self.members(type_id)}
+        for name in names:
+            if name in members:
+                bits, member_type = members[name]
+                return bits // 8, self.libbpf.btf__resolve_size(self.btf, member_type)
+        raise LookupError(f"the kernel's BTF has no {structure}.{' or '.join(names)}")
+
+    def enumerator(self, enum: str, name: str) -> int:
+        """The value of an enumerator; LookupError where there is none."""
+        type_id = self.libbpf.btf__find_by_name_kind(self.btf, enum.encode(), KIND_ENUM)
+        if type_id < 0:
+            raise LookupError(f"the kernel's BTF has no enum {enum}")
+        count = self.words(type_id, 1, 1)[0] & 0xFFFF
+        words = self.words(type_id, 3, 2 * count)
+        for name_offset, value in zip(words[::2], words[1::2], strict=True):
+            if self.libbpf.btf__name_by_offset(self.btf, name_offset) == name.encode():
+                return value
+        raise LookupError(f"the kernel's enum {enum} has no {name}")
+
+
+def definitions() -> dict[str, int]:
+    """Every offset that bpf/tcp_connect.c takes by `-D`, for the running kernel."""
+    kernel = Kernel()
+    protocol, protocol_bytes = kernel.member("sock", "sk_protocol")
+    found = {
+        "OFF_SKC_DADDR": kernel.member("sock_common", "skc_daddr")[0],
+        "OFF_SKC_RCV_SADDR": kernel.member("sock_common", "skc_rcv_saddr")[0],
+        "OFF_SKC_DPORT": kernel.member("sock_common", "skc_dport")[0],
+        "OFF_SKC_NUM": kernel.member("sock_common", "skc_num")[0],
+        "OFF_SKC_FAMILY": kernel.member("sock_common", "skc_family")[0],
+        "OFF_SKC_V6_DADDR": kernel.member("sock_common", "skc_v6_daddr")[0],
+        "OFF_SKC_V6_RCV_SADDR": kernel.member("sock_common", "skc_v6_rcv_saddr")[0],
+        "OFF_SK_PROTOCOL": protocol,
+        "SK_PROTOCOL_BYTES": min(protocol_bytes, 2),
+        "OFF_SK_ERR": kernel.member("sock", "sk_err")[0],
+        "OFF_SK_CGROUP": kernel.member("sock", "sk_cgrp_data")[0]
+        + kernel.member("sock_cgroup_data", "cgroup", "val")[0],
+        "OFF_CGROUP_KN": kernel.member("cgroup", "kn")[0],
+        "OFF_KERNFS_NAME": kernel.member("kernfs_node", "name")[0],
+        "OFF_KERNFS_PARENT": kernel.member("kernfs_node", "__parent", "parent")[0],
+        "OFF_KERNFS_ID": kernel.member("kernfs_node", "id")[0],
+        "OFF_TASK_CGROUPS": kernel.member("task_struct", "cgroups")[0],
+        "OFF_CSS_SET_DFL": kernel.member("css_set", "dfl_cgrp")[0],
+        "OFF_CSS_SET_MEMORY": kernel.member("css_set", "subsys")[0]
+        + 8 * kernel.enumerator("cgroup_subsys_id", "memory_cgrp_id"),
+        "OFF_CSS_CGROUP": kernel.member("cgroup_subsys_state", "cgroup")[0],
+    }
+    head = 96
+    for name, offset in found.items():
+        if name.startswith("OFF_SKC_") and offset + 16 > head:
+            raise LookupError(f"{name} is {offset}, expected below {head - 16}: this kernel's socket head is longer")
+    return found

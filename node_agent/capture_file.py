@@ -1,0 +1,184 @@
+"""Captures as files: gzip of one JSON header line and fixed-width records, the same bytes for the same capture."""
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import orjson
+from isal import igzip, isal_zlib
+
+from discovery.errors import InputError
+from discovery.records import Accepted, Capture, Flow, Window
+from node_agent.layout import address_text, packed_address
+
+FORMAT, VERSION = "podsonar-capture", 1
+# cgroup, source, destination, port, opened before, pod (index + 1 into `pods`, 0: none), errno, 4 counts, 4 times
+FLOW = struct.Struct("<Q16s16sHBxIIQQQQQQQQ")
+ACCEPTED = struct.Struct("<Q16s16sHxxxxxxQQQ")
+
+
+def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:
+    """The header: everything but the records."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "window": {"startNs": capture.window.start_ns, "endNs": capture.window.end_ns},
+        "nodeName": capture.node_name,
+        "tracer": capture.tracer,
+        "identity": capture.identity,
+        "ownPodUid": capture.own_pod_uid,
+        "lost": dict(sorted(capture.lost.items())),
+        "cgroups": [[cgroup, list(names)] for cgroup, names in sorted(capture.cgroups.items())],
+        "pods": pods,
+        "flows": len(capture.flows),
+        "accepted": len(capture.accepted),
+    }
+
+
+def encode(capture: Capture) -> bytes:
+    """The file's bytes."""
+    pods = sorted({flow.pod_uid for flow in capture.flows if flow.pod_uid})
+    index = {pod: number for number, pod in enumerate(pods, start=1)}
+    flows = [
+        FLOW.pack(
+            flow.cgroup,
+            packed_address(flow.source),
+            packed_address(flow.destination),
+            flow.port,
+            flow.opened_before,
+            index.get(flow.pod_uid or "", 0),
+            flow.last_errno,
+            flow.attempts,
+            flow.established,
+            flow.failed,
+            flow.unfinished,
+            flow.first_ns,
+            flow.last_ns,
+            flow.handshake_sum_ns,
+            flow.handshake_max_ns,
+        )
+        for flow in capture.flows
+    ]
+    accepted = [
+        ACCEPTED.pack(
+            entry.cgroup,
+            packed_address(entry.local),
+            packed_address(entry.remote),
+            entry.port,
+            entry.accepted,
+            entry.first_ns,
+            entry.last_ns,
+        )
+        for entry in capture.accepted
+    ]
+    content = orjson.dumps(header_of(capture, pods)) + b"\n" + b"".join(flows) + b"".join(accepted)
+    packed: bytes = igzip.compress(content, 2, mtime=0)
+    return packed
+
+
+def write(path: Path, capture: Capture) -> None:
+    """Write a capture file."""
+    try:
+        path.write_bytes(encode(capture))
+    except OSError as error:
+        raise InputError(f"capture file {str(path)!r}: {error.strerror}; expected a file to write to") from error
+
+
+def is_capture(content: bytes) -> bool:
+    """Whether a file begins like a capture (gzip)."""
+    return content[:2] == b"\x1f\x8b"
+
+
+def read(path: Path) -> Capture:
+    """The capture in a file; InputError where it is foreign, cut short or damaged."""
+    try:
+        packed = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"capture file {str(path)!r}: {error.strerror}; expected a readable file") from error
+    return decode(packed, str(path))
+
+
+def decode(packed: bytes, name: str) -> Capture:
+    """The capture in a file's bytes."""
+    try:
+        content: bytes = igzip.decompress(packed)  # type: ignore[no-untyped-call]
+    except (EOFError, OSError, isal_zlib.error) as error:  # type: ignore[misc]
+        raise damaged(name, f"its {len(packed)} bytes are no whole gzip file ({error})") from error
+    line, _, records = content.partition(b"\n")
+    try:
+        return from_parts(orjson.loads(line), memoryview(records), name)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(name, "its first line is not the header of a capture") from error
+
+
+def from_parts(header: dict[str, Any], records: memoryview, name: str) -> Capture:
+    """The capture of a header and the records after it."""
+    if header["format"] != FORMAT or header["version"] != VERSION:
+        raise damaged(name, f"format {header['format']!r} version {header['version']!r}")
+    flow_bytes, accepted_bytes = header["flows"] * FLOW.size, header["accepted"] * ACCEPTED.size
+    if len(records) != flow_bytes + accepted_bytes:
+        raise damaged(name, f"it holds {len(records)} bytes of records, its header says {flow_bytes + accepted_bytes}")
+    return Capture(
+        window=Window(int(header["window"]["startNs"]), int(header["window"]["endNs"])),
+        node_name=header["nodeName"],
+        tracer=header["tracer"],
+        identity=header["identity"],
+        flows=flows_of(records[:flow_bytes], [None, *header["pods"]]),
+        accepted=accepted_of(records[flow_bytes:]),
+        cgroups={cgroup: tuple(names) for cgroup, names in header["cgroups"]},
+        lost=header["lost"],
+        own_pod_uid=header["ownPodUid"],
+    )
+
+
+def damaged(name: str, what: str) -> InputError:
+    """The sentence for a file that is not a whole capture."""
+    return InputError(f"capture file {name!r}: {what}; expected a whole file written by `podsonar agent capture`")
+
+
+def flows_of(records: memoryview, pods: list[str | None]) -> list[Flow]:
+    """The flow records."""
+    return [
+        Flow(
+            cgroup,
+            address_text(source),
+            address_text(destination),
+            port,
+            attempts,
+            established,
+            failed,
+            unfinished,
+            first_ns,
+            last_ns,
+            sum_ns,
+            max_ns,
+            errno,
+            opened == 1,
+            pods[pod],
+        )
+        for (
+            cgroup,
+            source,
+            destination,
+            port,
+            opened,
+            pod,
+            errno,
+            attempts,
+            established,
+            failed,
+            unfinished,
+            first_ns,
+            last_ns,
+            sum_ns,
+            max_ns,
+        ) in FLOW.iter_unpack(records)
+    ]
+
+
+def accepted_of(records: memoryview) -> list[Accepted]:
+    """The records of accepted flows."""
+    return [
+        Accepted(cgroup, address_text(local), port, address_text(remote), accepted, first, last)
+        for cgroup, local, remote, port, accepted, first, last in ACCEPTED.iter_unpack(records)
+    ]

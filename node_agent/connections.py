@@ -1,0 +1,240 @@
+"""The connections body of one window: flows with their source pod and destination, and a count for each one left out.
+
+Conservation: attempts = delivered + lost + filtered + unresolved, where each attempt is in exactly one of them.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any
+
+from discovery.records import NS_PER_SECOND, Accepted, Answer, Capture, Flow, Query, rfc3339
+from node_agent import filters, resolve
+
+UNKNOWN = Answer("Unknown", reason="not_asked")
+UNRESOLVED = frozenset({"source_unknown", "source_pod_unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of one flow: left out by `reason`, or delivered from `source` to `destination` where that is None."""
+
+    flow: Flow
+    reason: str | None
+    source: Answer
+    destination: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`body` is what is pushed; `decisions` has every flow of the capture, in its order."""
+
+    body: dict[str, Any]
+    decisions: list[Decision]
+
+
+@lru_cache(maxsize=4096)
+def second_text(second: int) -> str:
+    """The wire form of a second, up to the point: a window has few of them and many flows in each."""
+    return rfc3339(second * NS_PER_SECOND)[:20]
+
+
+def wire_time(at_ns: int) -> str:
+    """The same text as `rfc3339`."""
+    second, rest_ns = divmod(at_ns, NS_PER_SECOND)
+    return f"{second_text(second)}{rest_ns // 1000:06d}Z"
+
+
+def reference(answer: Answer) -> dict[str, Any]:
+    """An object reference in the shape of v1.ObjectReference."""
+    return {"kind": answer.kind, "uid": answer.uid, "namespace": answer.namespace, "name": answer.name}
+
+
+def merged(first: Flow, other: Flow) -> Flow:
+    """Two flows of one pod (its containers have cgroups of their own) as one."""
+    latest = other if other.last_ns > first.last_ns else first
+    return first._replace(
+        attempts=first.attempts + other.attempts,
+        established=first.established + other.established,
+        failed=first.failed + other.failed,
+        unfinished=first.unfinished + other.unfinished,
+        first_ns=min(first.first_ns, other.first_ns),
+        last_ns=max(first.last_ns, other.last_ns),
+        handshake_sum_ns=first.handshake_sum_ns + other.handshake_sum_ns,
+        handshake_max_ns=max(first.handshake_max_ns, other.handshake_max_ns),
+        last_errno=latest.last_errno or first.last_errno or other.last_errno,
+    )
+
+
+def merged_accepted(first: Accepted, other: Accepted) -> Accepted:
+    """Two accepted flows of one pod as one."""
+    return first._replace(
+        accepted=first.accepted + other.accepted,
+        first_ns=min(first.first_ns, other.first_ns),
+        last_ns=max(first.last_ns, other.last_ns),
+    )
+
+
+def connection(flow: Flow, source: Answer, destination: Answer) -> dict[str, Any]:
+    """One element of `connectionList`."""
+    return {
+        "type": "TCP",
+        "sourceIP": flow.source,
+        "destinationIP": flow.destination,
+        "destinationPort": str(flow.port),
+        "kubernetes": {
+            "sourcePod": reference(source),
+            "destinationService": reference(destination) if destination.kind == "Service" else None,
+            "destinationPod": reference(destination) if destination.kind == "Pod" else None,
+        },
+        "destination": {"kind": destination.kind, "reason": destination.reason, "name": destination.name},
+        "attempts": flow.attempts,
+        "established": flow.established,
+        "failed": flow.failed,
+        "unfinished": flow.unfinished,
+        "lastErrno": flow.last_errno or None,
+        "openedBefore": flow.opened_before,
+        "firstSeen": wire_time(flow.first_ns),
+        "lastSeen": wire_time(flow.last_ns),
+        "handshakeSeconds": {
+            "sum": flow.handshake_sum_ns / NS_PER_SECOND,
+            "max": flow.handshake_max_ns / NS_PER_SECOND,
+        },
+    }
+
+
+def accepted_flow(entry: Accepted, pod: Answer) -> dict[str, Any]:
+    """One element of `acceptedList`."""
+    return {
+        "pod": reference(pod),
+        "localIP": entry.local,
+        "localPort": str(entry.port),
+        "remoteIP": entry.remote,
+        "accepted": entry.accepted,
+        "firstSeen": wire_time(entry.first_ns),
+        "lastSeen": wire_time(entry.last_ns),
+    }
+
+
+def source_of(capture: Capture, flow: Flow, pods: Mapping[int, str | None], answers: Mapping[Query, Answer]) -> Answer:
+    """The pod that made a flow, by its cgroup, else by its address where that belonged to exactly one pod then."""
+    uid = flow.pod_uid or pods.get(flow.cgroup)
+    if uid:
+        return answers.get(Query(pod_uid=uid), UNKNOWN)
+    if not resolve.nameless(capture, flow):
+        return UNKNOWN
+    answer = answers.get(resolve.source_query(flow), UNKNOWN)
+    return answer if answer.kind == "Pod" and not answer.host_network else UNKNOWN
+
+
+def decided(capture: Capture, answers: Mapping[Query, Answer]) -> list[Decision]:
+    """One decision a flow; loopback needs no source, every other rule does."""
+    pods = resolve.pods_of_cgroups(capture)
+    asked = resolve.destinations(capture, pods)
+    decisions = []
+    for flow in capture.flows:
+        source = source_of(capture, flow, pods, answers)
+        uid = flow.pod_uid or pods.get(flow.cgroup) or source.uid
+        question = asked.get((flow.destination, flow.port))
+        destination = answers.get(question, UNKNOWN) if question else UNKNOWN
+        decisions.append(Decision(flow, reason_of(capture, flow, uid, source), source, destination))
+    return decisions
+
+
+def reason_of(capture: Capture, flow: Flow, uid: str | None, source: Answer) -> str | None:
+    """Why a flow is left out, or None: one of the filters' reasons, `source_unknown` or `source_pod_unknown`."""
+    if uid is None and resolve.nameless(capture, flow):
+        return "loopback" if filters.is_loopback(flow.destination) else "source_unknown"
+    reason = filters.source_reason(flow, uid, source, capture.node_name, capture.own_pod_uid)
+    if reason is None and (source.kind != "Pod" or source.uid is None):
+        return "source_pod_unknown"
+    return reason
+
+
+def by_reason(decisions: list[Decision]) -> tuple[dict[str, int], dict[str, int]]:
+    """Attempts filtered and attempts unresolved, by reason; a reason without attempts is not named."""
+    counts: Counter[str] = Counter()
+    for decision in decisions:
+        if decision.reason and decision.flow.attempts:
+            counts[decision.reason] += decision.flow.attempts
+    named = sorted(counts.items())
+    return (
+        {reason: count for reason, count in named if reason not in UNRESOLVED},
+        {reason: count for reason, count in named if reason in UNRESOLVED},
+    )
+
+
+def connection_list(decisions: list[Decision]) -> list[dict[str, Any]]:
+    """`connectionList`: one element for each pod, addresses and port, in that order."""
+    kept: dict[tuple[str, str, str, int, bool], Decision] = {}
+    for decision in decisions:
+        flow = decision.flow
+        if decision.reason is None:
+            where = (decision.source.uid or "", flow.source, flow.destination, flow.port, flow.opened_before)
+            held = kept.get(where)
+            kept[where] = replace(held, flow=merged(held.flow, flow)) if held else decision
+    return [
+        connection(one.flow, one.source, one.destination) for _where, one in sorted(kept.items(), key=itemgetter(0))
+    ]
+
+
+def accepting_end(capture: Capture, answers: Mapping[Query, Answer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """`acceptedList`, one element for each pod, address, port and remote, and its counts."""
+    pods = resolve.pods_of_cgroups(capture)
+    kept: dict[tuple[str, str, int, str], tuple[Accepted, Answer]] = {}
+    filtered: Counter[str] = Counter()
+    unresolved: Counter[str] = Counter()
+    for entry in capture.accepted:
+        uid = pods.get(entry.cgroup)
+        pod = answers.get(Query(pod_uid=uid), UNKNOWN) if uid else UNKNOWN
+        if filters.is_loopback(entry.remote):
+            filtered["loopback"] += entry.accepted
+        elif uid is None:
+            counter, reason = (
+                (unresolved, "cgroup_unknown") if resolve.nameless(capture, entry) else (filtered, "not_a_pod")
+            )
+            counter[reason] += entry.accepted
+        elif pod.kind != "Pod" or pod.uid is None:
+            unresolved["pod_unknown"] += entry.accepted
+        elif pod.node_name and pod.node_name != capture.node_name:
+            filtered["other_node"] += entry.accepted
+        else:
+            where = (pod.uid, entry.local, entry.port, entry.remote)
+            held = kept.get(where)
+            kept[where] = (merged_accepted(held[0], entry) if held else entry, pod)
+    found = [accepted_flow(entry, pod) for _where, (entry, pod) in sorted(kept.items(), key=itemgetter(0))]
+    return found, {
+        "seen": sum(entry.accepted for entry in capture.accepted),
+        "delivered": sum(entry.accepted for entry, _pod in kept.values()),
+        "filtered": dict(sorted(filtered.items())),
+        "unresolved": dict(sorted(unresolved.items())),
+    }
+
+
+def connections(capture: Capture, answers: Mapping[Query, Answer]) -> Outcome:
+    """The body for a capture and the directory's answers; equal input gives equal bytes."""
+    decisions = decided(capture, answers)
+    filtered, unresolved = by_reason(decisions)
+    accepted, accepted_counts = accepting_end(capture, answers)
+    delivered = [decision.flow for decision in decisions if decision.reason is None]
+    body = {
+        "nodeName": capture.node_name,
+        "window": capture.window.wire(),
+        "observation": {
+            "attempts": sum(flow.attempts for flow in capture.flows) + sum(capture.lost.values()),
+            "delivered": sum(flow.attempts for flow in delivered),
+            "established": sum(flow.established for flow in delivered),
+            "failed": sum(flow.failed for flow in delivered),
+            "lost": dict(sorted(capture.lost.items())),
+            "filtered": filtered,
+            "unresolved": unresolved,
+            "tracer": capture.tracer,
+            "identity": capture.identity,
+            "accepted": accepted_counts,
+        },
+        "connectionList": connection_list(decisions),
+        "acceptedList": accepted,
+    }
+    return Outcome(body, decisions)

@@ -1,0 +1,55 @@
+"""Asks the collector's directory; whatever goes wrong, the questions can be asked again later."""
+
+import ssl
+from collections.abc import Callable
+
+import httpx
+import orjson
+
+from discovery.errors import DirectoryUnavailableError, SettingsError, TokenError
+from discovery.records import Answer, Query
+
+QUERIES_A_REQUEST = 5000
+
+
+class DirectoryClient:
+    """`POST <url>/v1/resolve`, answers in the order of the questions."""
+
+    def __init__(self, url: str, token: Callable[[], str], ca_file: str | None) -> None:
+        self.url = url.rstrip("/") + "/v1/resolve"
+        self.token = token
+        try:
+            verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        except OSError as error:
+            raise SettingsError(
+                f"setting directory.caFile is {ca_file!r}: {error.strerror or error}; expected a readable PEM file"
+            ) from error
+        self.client = httpx.Client(
+            verify=verify, follow_redirects=False, trust_env=False, timeout=httpx.Timeout(30, connect=5)
+        )
+
+    def ask(self, queries: list[Query]) -> list[Answer]:
+        """One answer a question; DirectoryUnavailableError where they cannot be had now."""
+        answers: list[Answer] = []
+        for start in range(0, len(queries), QUERIES_A_REQUEST):
+            answers.extend(self.ask_once(queries[start : start + QUERIES_A_REQUEST]))
+        return answers
+
+    def ask_once(self, queries: list[Query]) -> list[Answer]:
+        """The answers to one request's worth of questions."""
+        content = orjson.dumps({"queries": [query.wire() for query in queries]})
+        try:
+            headers = {"Authorization": f"Token {self.token()}", "Content-Type": "application/json"}
+            response = self.client.post(self.url, content=content, headers=headers)
+            if response.status_code != 200:
+                raise DirectoryUnavailableError(f"directory {self.url} answered {response.status_code}, expected 200")
+            answers = [Answer.from_wire(answer) for answer in orjson.loads(response.content)["answers"]]
+        except (httpx.HTTPError, httpx.InvalidURL, TokenError) as error:
+            raise DirectoryUnavailableError(f"directory {self.url}: {error or type(error).__name__}") from error
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise DirectoryUnavailableError(f"directory {self.url} answered no list of answers") from error
+        if len(answers) != len(queries):
+            raise DirectoryUnavailableError(
+                f"directory {self.url} gave {len(answers)} answers, expected {len(queries)}"
+            )
+        return answers

@@ -1,0 +1,34 @@
+"""Why a flow is left out on purpose: exactly one reason a flow, checked in the order of `source_reason`."""
+
+import ipaddress
+from functools import lru_cache
+
+from discovery.records import Answer, Flow
+
+
+@lru_cache(maxsize=4096)
+def is_loopback(address: str) -> bool:
+    """Whether an address is in 127.0.0.0/8 or is ::1."""
+    return ipaddress.ip_address(address).is_loopback
+
+
+def source_reason(
+    flow: Flow, pod_uid: str | None, answer: Answer | None, node_name: str, own_pod_uid: str | None
+) -> str | None:
+    """The rule that leaves a flow out, or None.
+
+    Nothing but a pod may be a source; loopback stays inside one; what we cause ourselves is no finding; a pod of
+    another node (two nodes on one kernel) is told of by that node's agent; the selection's own rules come from the
+    directory.
+    """
+    if pod_uid is None:
+        return "source_not_a_pod"
+    if is_loopback(flow.destination):
+        return "loopback"
+    if pod_uid == own_pod_uid:
+        return "own_traffic"
+    if answer is None or answer.kind != "Pod":
+        return None
+    if answer.node_name and answer.node_name != node_name:
+        return "other_node"
+    return answer.excluded

@@ -1,0 +1,129 @@
+"""One window on this node: attach, look at what is open, drain while it lasts, detach; the result is a capture."""
+
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from discovery.records import NS_PER_SECOND, Accepted, Capture, Flow, Window
+from node_agent import identity, procfs
+from node_agent.layout import ACCEPTED_KEY, FLOW_KEY, address_text
+from node_agent.maps import Counts, Tracer
+
+LOST = ("flows_full", "unreadable", "program_missed")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What an observation has to know of the node it runs on."""
+
+    name: str
+    proc_folder: Path
+    drain_seconds: float
+
+
+def pod_of(names: tuple[str, ...]) -> str | None:
+    """The pod UID (or static pod's config hash) in the names of a process's cgroup."""
+    return identity.pod_uid(names)
+
+
+def flow_records(counts: Counts, wall_offset_ns: int) -> list[Flow]:
+    """The window's flows in wall-clock time, in a fixed order."""
+    flows = []
+    for key, held in counts.flows.items():
+        cgroup, source, destination, port_be, _pad, _more = FLOW_KEY.unpack(key)
+        attempts, established, failed, first, last, total, longest, error, _rest = held
+        flows.append(
+            Flow(
+                cgroup,
+                address_text(source),
+                address_text(destination),
+                int.from_bytes(port_be, "big"),
+                attempts,
+                established,
+                failed,
+                max(0, attempts - established - failed),
+                first + wall_offset_ns,
+                last + wall_offset_ns,
+                total,
+                longest,
+                error,
+            )
+        )
+    return sorted(flows, key=lambda flow: flow[:4])
+
+
+def accepted_records(counts: Counts, wall_offset_ns: int) -> list[Accepted]:
+    """The window's accepted flows in wall-clock time, in a fixed order."""
+    found = []
+    for key, (accepted, first, last) in counts.accepted.items():
+        cgroup, local, remote, port, _pad, _more = ACCEPTED_KEY.unpack(key)
+        found.append(
+            Accepted(
+                cgroup,
+                address_text(local),
+                port,
+                address_text(remote),
+                accepted,
+                first + wall_offset_ns,
+                last + wall_offset_ns,
+            )
+        )
+    return sorted(found, key=lambda entry: entry[:4])
+
+
+def cgroup_table(counts: Counts, names_of: Callable[[int], tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
+    """Names of every cgroup that a flow or an accepted flow belongs to."""
+    ids = {struct.unpack_from("=Q", key)[0] for keys in (counts.flows, counts.accepted) for key in keys}
+    return {cgroup: names_of(cgroup) for cgroup in sorted(ids)}
+
+
+def own_pod(proc_folder: Path) -> str | None:
+    """The UID of the pod that this agent runs in; None outside a pod."""
+    try:
+        lines = (proc_folder / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    found = (pod_of(tuple(name for name in reversed(line.split(":", 2)[2].split("/")) if name)) for line in lines)
+    return next((pod for pod in found if pod), None)
+
+
+def look_at_open(tracer: Tracer, node: Node, at_ns: int) -> list[Flow]:
+    """Flows open before the window; the kernel side stops remembering single connections afterwards."""
+    try:
+        return procfs.look(node.proc_folder, pod_of, tracer.recent, at_ns)
+    finally:
+        tracer.set_control(active=tracer.active, looked=1)
+
+
+def observe(
+    tracer: Tracer, window: Window, node: Node, stop: threading.Event, drained: Callable[[Counts], None]
+) -> Capture:
+    """What the attached program counts until the window's end or `stop`; `drained` is told after each drain."""
+    wall_offset_ns = time.time_ns() - time.monotonic_ns()
+    opened = look_at_open(tracer, node, tracer.attached_ns + wall_offset_ns)
+    counts = Counts()
+    while not stop.is_set():
+        left_seconds = (window.end_ns - wall_offset_ns - time.monotonic_ns()) / NS_PER_SECOND
+        if left_seconds <= 0:
+            break
+        stop.wait(min(left_seconds, node.drain_seconds))
+        tracer.drain(counts)
+        drained(counts)
+    tracer.detach()
+    tracer.drain(counts)
+    tracer.drain(counts)
+    totals = tracer.counters()
+    return Capture(
+        window=window,
+        node_name=node.name,
+        tracer=tracer.tracer,
+        identity="cgroup",
+        flows=opened + flow_records(counts, wall_offset_ns),
+        accepted=accepted_records(counts, wall_offset_ns),
+        cgroups=cgroup_table(counts, tracer.cgroup_names),
+        lost={name: totals[name] for name in LOST if totals[name]},
+        own_pod_uid=own_pod(node.proc_folder),
+    )

@@ -1,0 +1,114 @@
+"""Connections that were open before the window, read once from `/proc/<pid>/net/tcp` and `tcp6` of one process a pod.
+
+proc_net_tcp(5). World-readable: needs no capability. The client side of a connection is the one whose local port nobody
+listens on in that network namespace.
+"""
+
+import ipaddress
+import os
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from discovery.records import Flow
+
+ESTABLISHED, LISTEN = "01", "0A"
+
+
+class Socket(NamedTuple):
+    """One row of a socket table; `inode` names the socket on the whole node."""
+
+    local: str
+    port: int
+    remote: str
+    remote_port: int
+    state: str
+    inode: int
+
+
+def table_address(text: str) -> tuple[str, int]:
+    """Address and port of `0100007F:1F90` or its 32-digit form (32-bit words in the machine's byte order)."""
+    digits, _, port = text.partition(":")
+    words = struct.pack(f"={len(digits) // 8}I", *(int(digits[i : i + 8], 16) for i in range(0, len(digits), 8)))
+    address = ipaddress.ip_address(words)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return str(address), int(port, 16)
+
+
+def sockets(rows: Iterable[str]) -> Iterator[Socket]:
+    """The listening and established sockets of a table; the header and other states are passed over."""
+    for row in rows:
+        fields = row.split()
+        if len(fields) > 9 and fields[3] in (ESTABLISHED, LISTEN):
+            yield Socket(*table_address(fields[1]), *table_address(fields[2]), fields[3], int(fields[9]))
+
+
+def socket_table(folder: Path, pid: int) -> list[Socket]:
+    """All sockets of a process's network namespace; empty when the process is gone."""
+    found: list[Socket] = []
+    for name in ("tcp", "tcp6"):
+        try:
+            with (folder / str(pid) / "net" / name).open(encoding="ascii") as file:
+                found.extend(sockets(file))
+        except OSError:
+            continue
+    return found
+
+
+def one_process_a_pod(folder: Path, pod_of: Callable[[tuple[str, ...]], str | None]) -> dict[str, int]:
+    """A process id for each pod on the node, by the cgroup names of `/proc/<pid>/cgroup` (leaf first)."""
+    found: dict[str, int] = {}
+    for entry in os.scandir(folder):
+        if not entry.name.isdigit():
+            continue
+        try:
+            text = Path(entry.path, "cgroup").read_text()
+        except OSError:
+            continue
+        for line in text.splitlines():
+            names = tuple(name for name in reversed(line.split(":", 2)[2].split("/")) if name)
+            pod = pod_of(names)
+            if pod is not None:
+                found.setdefault(pod, int(entry.name))
+                break
+    return found
+
+
+def open_connections(
+    tables: dict[str, list[Socket]], node_table: list[Socket], recent: set[tuple[str, int, str, int]], at_ns: int
+) -> list[Flow]:
+    """Flows open before the window, from each pod's socket table; `recent` ones were seen being made and are left out.
+
+    A socket that more than one table shows belongs to a shared network namespace, such as the node's: whose it is
+    cannot be told, so it is left out.
+    """
+    seen_in = Counter(row.inode for table in tables.values() for row in table)
+    on_node = {row.inode for row in node_table}
+    flows: Counter[tuple[str, str, str, int]] = Counter()
+    for pod, table in tables.items():
+        listening = {row.port for row in table if row.state == LISTEN}
+        for row in table:
+            shared = row.inode in on_node or seen_in[row.inode] > 1
+            if row.state != ESTABLISHED or row.port in listening or shared:
+                continue
+            if (row.local, row.port, row.remote, row.remote_port) not in recent:
+                flows[pod, row.local, row.remote, row.remote_port] += 1
+    return [
+        Flow(0, local, remote, port, 0, count, 0, 0, at_ns, at_ns, 0, 0, 0, opened_before=True, pod_uid=pod)
+        for (pod, local, remote, port), count in sorted(flows.items())
+    ]
+
+
+def look(
+    folder: Path,
+    pod_of: Callable[[tuple[str, ...]], str | None],
+    recent: Callable[[], set[tuple[str, int, str, int]]],
+    at_ns: int,
+) -> list[Flow]:
+    """Read the open connections of every pod on the node now."""
+    tables = {pod: socket_table(folder, pid) for pod, pid in one_process_a_pod(folder, pod_of).items()}
+    node_table = socket_table(folder, 1)
+    return open_connections(tables, node_table, recent(), at_ns)

@@ -1,0 +1,84 @@
+"""Resolves a capture again, with an inventory for a directory: the same bytes on any machine, at any time."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from discovery.errors import InputError
+from discovery.records import Answer, Capture, Query
+from node_agent import capture_file, connections, resolve, sample_log
+
+Ask = Callable[[Query], Answer]
+
+
+def without_inventory(query: Query) -> Answer:
+    """What can be said with no inventory: a pod's UID comes from the kernel, an owner of an address is not known."""
+    if query.pod_uid is not None:
+        return Answer("Pod", uid=query.pod_uid)
+    return Answer("Unknown", reason="no_inventory")
+
+
+def inventory_bodies(path: Path) -> list[dict[str, Any]]:
+    """The inventory bodies in a file, one JSON document a line."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"inventory file {str(path)!r}: {error.strerror}; expected a readable file") from error
+    bodies = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            body = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise InputError(
+                f"inventory file {str(path)!r} line {number} is not JSON ({error}); "
+                "expected the output of `podsonar collector once --output FILE`"
+            ) from error
+        if not isinstance(body, dict):
+            raise InputError(
+                f"inventory file {str(path)!r} line {number} is a JSON {type(body).__name__}, "
+                "expected an inventory body (an object)"
+            )
+        bodies.append(body)
+    return bodies
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """`body` as it would be pushed; why the rest is not in it: lines of a log, or decisions on flows."""
+
+    body: dict[str, Any]
+    left_out: list[sample_log.Line]
+    decisions: list[connections.Decision]
+
+    def lines(self, *, debug: bool) -> Iterator[str]:
+        """What to tell: every log line that is left out; with `debug` every decision on a flow."""
+        for line in self.left_out:
+            yield f"left out line {line.number}: {line.reason}: {line.text}"
+        if debug:
+            yield from map(sample_log.decision_line, self.decisions)
+
+
+def replayed(capture: Capture, ask: Ask) -> Replay:
+    """The connections body of a capture."""
+    outcome = connections.connections(capture, {query: ask(query) for query in resolve.questions(capture)})
+    return Replay(outcome.body, [], outcome.decisions)
+
+
+def replay(path: Path, ask: Ask) -> Replay:
+    """The connections body of a capture or a log, told apart by content."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"capture file {str(path)!r}: {error.strerror}; expected a readable file") from error
+    if capture_file.is_capture(content):
+        return replayed(capture_file.decode(content, str(path)), ask)
+    if not sample_log.is_log(content):
+        raise InputError(
+            f"capture file {str(path)!r}: its {len(content)} bytes are neither gzip nor lines of an agent's log; "
+            "expected a file written by `podsonar agent capture`, or such a log"
+        )
+    body, left_out = sample_log.read_log(content.decode("utf-8", "replace"))
+    return Replay(body, left_out, [])

@@ -1,0 +1,44 @@
+"""The questions that a capture raises, and the source of each flow."""
+
+from discovery.records import Accepted, Capture, Flow, Query
+from node_agent import filters, identity
+
+
+def pods_of_cgroups(capture: Capture) -> dict[int, str | None]:
+    """The pod UID of every cgroup of a capture; None for cgroups that are not a pod's."""
+    return {cgroup: identity.pod_uid(names) for cgroup, names in capture.cgroups.items()}
+
+
+def source_query(flow: Flow) -> Query:
+    """The question for a flow whose cgroup has no names: whose address was it then?"""
+    return Query(address=flow.source, from_ns=flow.first_ns, to_ns=flow.last_ns)
+
+
+def nameless(capture: Capture, record: Flow | Accepted) -> bool:
+    """Whether the kernel side had no room for the names of the record's cgroup."""
+    return not capture.cgroups.get(record.cgroup) and not (isinstance(record, Flow) and record.pod_uid)
+
+
+def destinations(capture: Capture, pods: dict[int, str | None]) -> dict[tuple[str, int], Query]:
+    """One question for each destination of flows that may have come from a pod, over the time that it was used."""
+    spans: dict[tuple[str, int], tuple[int, int]] = {}
+    for flow in capture.flows:
+        from_pod = flow.pod_uid or pods.get(flow.cgroup) or nameless(capture, flow)
+        if not from_pod or filters.is_loopback(flow.destination):
+            continue
+        where = flow.destination, flow.port
+        first, last = spans.get(where, (flow.first_ns, flow.last_ns))
+        spans[where] = min(first, flow.first_ns), max(last, flow.last_ns)
+    return {
+        (address, port): Query(address, port, first, last) for (address, port), (first, last) in sorted(spans.items())
+    }
+
+
+def questions(capture: Capture) -> list[Query]:
+    """Every question once: pods by UID, destinations, and sources that only their address can tell."""
+    pods = pods_of_cgroups(capture)
+    uids = {flow.pod_uid or pods.get(flow.cgroup) for flow in capture.flows}
+    uids |= {pods.get(entry.cgroup) for entry in capture.accepted}
+    asked = [Query(pod_uid=uid) for uid in sorted(uid for uid in uids if uid)]
+    sources = {source_query(flow): None for flow in capture.flows if nameless(capture, flow)}
+    return [*asked, *sources, *destinations(capture, pods).values()]

@@ -1,0 +1,113 @@
+"""The container's first process: starts the agent without capabilities, and a loader whenever the agent asks for one.
+
+    python3 -I -S supervisor.py LOADER_PYTHON LOADER_SCRIPT AGENT_COMMAND...
+
+It has no network and parses nothing: each message on its socket pair carries one descriptor, which becomes the new
+loader's socket. It keeps the capabilities it was started with, for the loaders; the agent loses every one before it
+runs (no_new_privs makes that final, prctl(2)). `{fd}` in the agent's command is replaced by the agent's end.
+"""
+
+import array
+import ctypes
+import os
+import signal
+import socket
+import sys
+
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+CAPABILITY_VERSION_3 = 0x20080522
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent() -> None:
+    """Be killed when the supervisor ends, however it ends."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def drop_capabilities() -> None:
+    """Lose every effective, permitted and inheritable capability for good (capset(2))."""
+    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    none = (ctypes.c_uint32 * 6)()
+    if libc.capset(header, none) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def spawn(command: list[str], keep_fd: int, *, bare: bool) -> int:
+    """The pid of a new child that inherits one descriptor and dies with this process."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        die_with_parent()
+        if bare:
+            drop_capabilities()
+        os.set_inheritable(keep_fd, True)
+        os.execv(command[0], command)
+    except OSError as error:
+        os.write(2, f"podsonar: cannot start {command[0]}: {error}\n".encode())
+    os._exit(127)
+
+
+def exit_code(status: int) -> int:
+    """The shell's exit code of a wait status."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def supervise(loader: list[str], agent: list[str]) -> int:
+    """Run the agent to its end and return its exit code; start a loader for each descriptor that it sends."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [word.replace("{fd}", str(theirs.fileno())) for word in agent]
+    agent_pid = spawn(command, theirs.fileno(), bare=True)
+    theirs.close()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: os.kill(agent_pid, received))
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    signal.set_wakeup_fd(wake_write)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    poll = __import__("select").poll()
+    poll.register(ours, 1)
+    poll.register(wake_read, 1)
+    ended: int | None = None
+    while ended is None:
+        for descriptor, _event in poll.poll(1000):
+            if descriptor == wake_read:
+                os.read(wake_read, 512)
+            else:
+                start_loader(ours, poll, loader)
+        ended = reap(agent_pid)
+    return exit_code(ended)
+
+
+def start_loader(ours: socket.socket, poll: object, loader: list[str]) -> None:
+    """Take one descriptor from the agent and start a loader on it."""
+    space = socket.CMSG_SPACE(4)
+    _data, ancillary, _flags, _address = ours.recvmsg(64, space)
+    if not ancillary:
+        poll.unregister(ours)  # type: ignore[attr-defined]
+        return
+    descriptor = array.array("i", ancillary[0][2][:4])[0]
+    spawn([*loader, str(descriptor)], descriptor, bare=False)
+    os.close(descriptor)
+
+
+def reap(agent_pid: int) -> int | None:
+    """The agent's wait status if it has ended; ended loaders are taken off the process table."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return 0
+        if pid == agent_pid:
+            return status
+        if pid == 0:
+            return None
+
+
+if __name__ == "__main__":
+    sys.exit(supervise([sys.argv[1], "-I", "-B", sys.argv[2]], sys.argv[3:]))

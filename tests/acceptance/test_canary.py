@@ -1,0 +1,79 @@
+"""A secret in a pod's environment, and in the copy that kubectl keeps of it, stays in the cluster."""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+from isal import igzip
+
+from collector.inventory import bodies
+from collector.redaction import Redaction
+from discovery.batch import make_batch
+from discovery.credentials import TokenFile
+from discovery.directory import Directory
+from discovery.push import Pusher
+from discovery.records import Window
+from discovery.selection import Selection
+from discovery.settings import CollectorSettings, Data, Manager
+from discovery.spool import Spool
+from manager.server import serving
+from manager.store import Store
+from manager.store_tokens import create_token
+
+CANARY = "canary-7b1e-password"
+WINDOW = Window(1_700_000_000_000_000_000, 1_700_000_120_000_000_000)
+
+
+class OnePod:
+    """An API server's pages with one pod; what it does not check: authentication and paging."""
+
+    def page(self, path: str, _query: dict[str, str | int]) -> tuple[int, str | None, bytes]:
+        """The list at a path."""
+        container = {"name": "app", "image": "app", "env": [{"name": "DB_PASSWORD", "value": CANARY}]}
+        copy = orjson.dumps({"spec": {"containers": [container]}}).decode()
+        pod: dict[str, Any] = {
+            "metadata": {
+                "name": "app-1",
+                "namespace": "shop",
+                "uid": "6b1e5c0a-0000-4000-8000-000000000001",
+                "annotations": {"kubectl.kubernetes.io/last-applied-configuration": copy},
+            },
+            "spec": {"containers": [container]},
+        }
+        items = [pod] if path.endswith("/pods") else []
+        return 200, None, orjson.dumps({"metadata": {"resourceVersion": "1"}, "items": items})
+
+
+def test_canary_is_in_no_spool_file_store_or_answer(tmp_path: Path) -> None:
+    """The pod arrives at the manager, its secret nowhere: not in the spool, the database or any API answer."""
+    database = f"sqlite:///{tmp_path}/manager.db"
+    store = Store(database)
+    store.migrate()
+    (tmp_path / "token").write_text(create_token(store, "ingest", "lab", 1, secrets.token_bytes).text())
+    key = create_token(store, "read", "tester", 1, secrets.token_bytes).text()
+    store.close()
+    spool = Spool(tmp_path / "spool")
+    with serving(database) as url:
+        settings = CollectorSettings(
+            data=Data(enable_orphaned_pod=True), manager=Manager(url=url, token_file=str(tmp_path / "token"))
+        )
+        selection = Selection.of(settings)
+        parts = bodies(OnePod(), settings, WINDOW, selection, Directory(selection), Redaction())
+        for part in parts:
+            spool.put(make_batch(part, "inventory", WINDOW))
+        spooled = b"".join(igzip.decompress(path.read_bytes().split(b"\n", 1)[1]) for path in spool.paths())
+        pusher = Pusher(settings, spool, TokenFile(settings.manager.token_file))
+        assert pusher.flush(10)
+        pusher.close()
+        query = {"page": "0", "limit": "100", "all": "true"}
+        answers = [
+            httpx.get(f"{url}/api/v1/agents/lab/{name}", params=query, headers={"X-API-Key": key}, trust_env=False)
+            for name in ("pods", "map", "namespaces")
+        ]
+    spool.close()
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("manager.db*"))
+    assert b"app-1" in spooled
+    assert "app-1" in answers[0].text
+    assert all(CANARY.encode() not in content for content in (spooled, kept, *(one.content for one in answers)))

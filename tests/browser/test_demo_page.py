@@ -1,0 +1,40 @@
+"""The page shows the demo's cluster: its services and its edges, read from the page itself."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from cli.demo_replay import replayed
+from lab import shop
+from manager.server import serving
+from manager.store import Store
+from manager.store_tokens import create_token
+from tests.browser.test_page import FLAGS, SECONDS
+
+pytestmark = pytest.mark.browser
+
+
+def test_page_shows_the_services_and_edges_of_the_demo(tmp_path: Path) -> None:
+    """Every service of the shop and every true edge between workloads and services is in the page's tables."""
+    database = f"sqlite:///{tmp_path}/manager.db"
+    store = Store(database)
+    store.migrate()
+    (tmp_path / "token").write_text(create_token(store, "ingest", "demo", 1, secrets.token_bytes).text())
+    key = create_token(store, "read", "tester", 1, secrets.token_bytes).text()
+    store.close()
+    with serving(database) as url, sync_playwright() as playwright:
+        replayed(tmp_path, url)
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS, headless=True)
+        page = browser.new_page()
+        page.goto(f"{url}/#key={key}")
+        page.wait_for_selector("body[data-ready]", timeout=20 * SECONDS)
+        services = page.eval_on_selector_all("#services tbody tr", "rows => rows.map(row => row.dataset.id)")
+        edges = page.eval_on_selector_all(
+            "#edges tbody tr", "rows => rows.map(row => [row.dataset.destination, row.dataset.port])"
+        )
+        browser.close()
+    assert {f"service/shop/{service.name}" for service in shop.SERVICES} <= set(services)
+    shown = {(destination.rpartition("/")[2], port) for destination, port in edges}
+    assert {(edge.name, str(edge.port)) for edge in shop.EDGES} <= shown

@@ -1,0 +1,174 @@
+"""The collector against a real API server, with its own ClusterRole and a token of its own."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+from isal import igzip
+
+from collector.api_server import ApiServer
+from collector.service import inventory, window_now
+from collector.watch import KeptDirectory
+from discovery.batch import make_batch
+from discovery.directory import Directory
+from discovery.records import NS_PER_SECOND, Answer, Query
+from discovery.selection import Selection
+from discovery.settings import CollectorSettings, Data
+from discovery.spool import Spool
+from lab.controlplane.server import ControlPlane
+
+CANARY = "canary-3f9a"
+PODS = 1253
+ADDRESS = "10.244.7.44"
+SETTINGS = CollectorSettings(data=Data(enable_orphaned_pod=True, enable_batch_resources=True))
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def pod(name: str, address: str | None = None) -> dict[str, Any]:
+    """A pod with a secret in its environment, and in the copy that kubectl keeps of it."""
+    container = {"name": "app", "image": "app", "env": [{"name": "PASSWORD", "value": CANARY}]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "annotations": {LAST_APPLIED: orjson.dumps({"spec": {"containers": [container]}}).decode()},
+        },
+        "spec": {"nodeName": "node-a", "containers": [container]},
+        "status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]} if address else {},
+    }
+
+
+def may(name: str, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A service account with a ClusterRole of these rules."""
+    group = "rbac.authorization.k8s.io"
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}},
+        {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
+        },
+    ]
+
+
+@pytest.fixture(scope="module")
+def rules(repository: Path) -> list[dict[str, Any]]:
+    """The rules of the ClusterRole that is deployed."""
+    documents = yaml.safe_load_all((repository / "deploy/rbac/collector.yaml").read_text())
+    found: list[dict[str, Any]] = next(one["rules"] for one in documents if one["kind"] == "ClusterRole")
+    return found
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory, rules: list[dict[str, Any]]) -> Iterator[ControlPlane]:
+    """One control plane for this file, with 1,253 pods and the collector's own rights."""
+    with ControlPlane(tmp_path_factory.mktemp("controlplane")) as running:
+        running.apply([*may("collector", rules), *(pod(f"p{number}") for number in range(PODS))])
+        yield running
+
+
+@pytest.fixture
+def api(plane: ControlPlane) -> ApiServer:
+    """The API server as the collector sees it."""
+    return ApiServer.connect(plane.kubeconfig_for("default", "collector"))
+
+
+def wait_until(seen: Callable[[], bool]) -> None:
+    """Return once it is so; fail after ten seconds."""
+    deadline = time.monotonic() + 10
+    while not seen():
+        assert time.monotonic() < deadline, "not seen within 10 s"
+        time.sleep(0.02)
+
+
+@pytest.mark.cluster
+def test_collector_with_its_own_rights_lists_everything_and_no_secret(api: ApiServer, tmp_path: Path) -> None:
+    """1,253 pods arrive as 1,253 with every kind allowed; their secret is in no body and on no disk."""
+    window = window_now(SETTINGS)
+    parts = inventory(api, SETTINGS, window)
+    kinds = parts[-1]["inventory"]["kinds"]
+    assert sum(len(part["podList"]) for part in parts) == PODS
+    assert [name for name, kind in kinds.items() if not kind["complete"]] == []
+    assert CANARY.encode() not in orjson.dumps(parts)
+    assert parts[-1]["inventory"]["redacted"] == {"env": PODS, "last_applied": PODS}
+    spool = Spool(tmp_path)
+    for number, part in enumerate(parts):
+        spool.put(make_batch(part, "inventory", window, f"part-{number}"))
+    files = spool.paths()
+    spool.close()
+    written = [igzip.decompress(path.read_bytes().split(b"\n", 1)[1]) for path in files]  # type: ignore[no-untyped-call]
+    assert len(written) == len(parts)
+    assert sum(content.count(b"[redacted:env]") for content in written) == PODS
+    assert not [path for path in tmp_path.iterdir() if path.is_file() and CANARY.encode() in path.read_bytes()]
+    assert not [content for content in written if CANARY.encode() in content]
+
+
+@pytest.mark.cluster
+def test_kind_without_rights_is_forbidden_and_all_others_are_delivered(
+    plane: ControlPlane, rules: list[dict[str, Any]]
+) -> None:
+    """A role that lacks one kind costs that kind alone, and the inventory says so."""
+    fewer = [{**rule, "resources": [one for one in rule["resources"] if one != "cronjobs"]} for rule in rules]
+    job_spec = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "app", "image": "app"}]}}}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "import", "namespace": "default"},
+        "spec": job_spec,
+    }
+    plane.apply([*may("no-cronjobs", fewer), job])
+    parts = inventory(ApiServer.connect(plane.kubeconfig_for("default", "no-cronjobs")), SETTINGS, window_now(SETTINGS))
+    kinds = parts[0]["inventory"]["kinds"]
+    assert kinds.pop("CronJob") == {"complete": False, "count": 0, "reason": "forbidden"}
+    assert [name for name, kind in kinds.items() if not kind["complete"]] == []
+    assert [one["metadata"]["name"] for part in parts for one in part["jobList"]] == ["import"]
+    assert sum(len(part["podList"]) for part in parts) == PODS
+
+
+@pytest.mark.cluster
+def test_address_that_changes_hands_names_the_pod_that_had_it_then(plane: ControlPlane, api: ApiServer) -> None:
+    """The watch tells one pod's time of an address from the next one's, and never names the wrong pod."""
+    kept = KeptDirectory(api, Directory(Selection.of(SETTINGS)), None, 60.0)
+
+    def ask(from_ns: int, to_ns: int) -> Answer:
+        with kept.lock:
+            return kept.directory.answer(Query(ADDRESS, 8080, from_ns, to_ns))
+
+    def now() -> Answer:
+        at_ns = time.time_ns()
+        return ask(at_ns, at_ns)
+
+    kept.start()
+    try:
+        wait_until(lambda: kept.synced)
+        assert now().kind != "Pod"
+        plane.apply([pod("former", ADDRESS)])
+        wait_until(lambda: now().name == "former")
+        during_former = time.time_ns()
+        plane.delete(pod("former"))
+        wait_until(lambda: now().kind == "Unknown")
+        between = time.time_ns()
+        time.sleep(1.1)  # a pod's times are whole seconds: the next one begins in another second than this one ends
+        plane.apply([pod("latter", ADDRESS)])
+        wait_until(lambda: now().name == "latter")
+        during_latter = time.time_ns()
+        plane.delete(pod("latter"))
+        wait_until(lambda: now().kind == "Unknown")
+        assert len(kept.directory.pod_tenures[ADDRESS]) == 2
+        assert ask(during_former, during_former).name == "former"
+        assert ask(between, between).kind == "Unknown"
+        assert ask(during_latter, during_latter).name == "latter"
+        assert ask(during_former, during_latter).kind == "Ambiguous"
+        assert ask(during_former - 3600 * NS_PER_SECOND, during_former - 3600 * NS_PER_SECOND).kind == "Unknown"
+        assert kept.failed == {}
+    finally:
+        kept.stop.set()

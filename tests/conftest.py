@@ -1,0 +1,59 @@
+"""Markers `kernel`, `cluster`, `browser`: skipped only where the thing is missing; REQUIRE makes that a failure."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def missing_kernel() -> str | None:
+    """What the kernel suite lacks here, or None."""
+    if os.geteuid() != 0:
+        return "root"
+    if not Path("/sys/kernel/btf/vmlinux").exists():
+        return "/sys/kernel/btf/vmlinux"
+    return None
+
+
+def missing_cluster() -> str | None:
+    """What the cluster suite lacks here, or None: binaries are built on demand, so only a toolchain can be missing."""
+    return None
+
+
+def missing_browser() -> str | None:
+    """What the browser suite lacks here, or None."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    folders = os.environ.get("PATH", "").split(":")
+    if any((Path(folder) / name).exists() for folder in folders for name in names):
+        return None
+    return "Chromium (Debian package `chromium`)"
+
+
+MISSING: dict[str, Callable[[], str | None]] = {
+    "kernel": missing_kernel,
+    "cluster": missing_cluster,
+    "browser": missing_browser,
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a marked test where its thing is missing; fail instead where REQUIRE names the marker."""
+    required = {word for word in os.environ.get("REQUIRE", "").split(",") if word}
+    for marker, missing in MISSING.items():
+        if item.get_closest_marker(marker) is None:
+            continue
+        lacking = missing()
+        if lacking is None:
+            continue
+        if marker in required:
+            pytest.fail(f"REQUIRE names {marker}, but this machine lacks {lacking}", pytrace=False)
+        pytest.skip(f"{marker}: this machine lacks {lacking}")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY

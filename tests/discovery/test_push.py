@@ -1,0 +1,140 @@
+"""Every answer of the manager leads to exactly one fate of the batch, against a real server on the loopback."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from discovery.batch import Batch, make_batch
+from discovery.credentials import TokenFile
+from discovery.errors import SettingsError
+from discovery.push import Pusher, retry_after_seconds
+from discovery.records import Window
+from discovery.settings import AgentConfiguration, Manager
+from discovery.spool import Spool
+
+TOKEN = "t" * 32
+WINDOW = Window(1_700_000_000_000_000_000, 1_700_000_120_000_000_000)
+
+
+@contextmanager
+def manager(status: int, headers: dict[str, str], body: bytes = b"{}") -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A manager that gives one answer to all, and what it was asked."""
+    seen: list[dict[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append(dict(self.headers))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def waiting(folder: Path, url: str) -> tuple[Pusher, Spool, Batch]:
+    """A pusher with one batch in its spool."""
+    token = folder / "token"
+    token.write_text(TOKEN + "\n")
+    spool = Spool(folder / "spool")
+    batch = make_batch({"connectionList": []}, "connections", WINDOW)
+    spool.put(Batch(batch.id, batch.kind, 1 << 62, batch.payload))
+    return Pusher(AgentConfiguration(manager=Manager(url=url)), spool, TokenFile(str(token))), spool, batch
+
+
+@pytest.mark.parametrize(
+    ("status", "left", "rejected", "shortest", "longest"),
+    [
+        (201, 0, 0, 0, 0),
+        *[(status, 0, 1, 0, 0) for status in (400, 409, 413, 422)],
+        *[(status, 1, 0, 0, 60) for status in (408, 425, 429, 500, 502, 503, 504, 599)],
+        *[(status, 1, 0, 30, 30) for status in (200, 202, 301, 307, 401, 403, 404, 405, 406, 411, 415, 431, 501, 505)],
+    ],
+)
+def test_answer_decides_the_fate_of_the_batch(
+    tmp_path: Path, status: int, left: int, rejected: int, shortest: float, longest: float
+) -> None:
+    """201 forgets, a bad batch is set aside, the rest waits: jittered where it may pass, 30 s where it may not."""
+    with manager(status, {"Location": "http://127.0.0.1:1/elsewhere"}) as (url, seen):
+        pusher, spool, batch = waiting(tmp_path, url)
+        outcome = pusher.step()
+    assert outcome.code == str(status)
+    assert spool.stats().batches == left
+    assert len(list((tmp_path / "spool").glob("rejected/*"))) == rejected
+    assert shortest <= outcome.wait_seconds <= longest
+    assert [asked["Idempotency-Key"] for asked in seen] == [batch.id]
+    assert seen[0]["Authorization"] == f"Token {TOKEN}"
+    pusher.client.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("7", 7.0),
+        ("Thu, 01 Jan 1970 00:01:50 GMT", 10.0),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", None),
+        ("-5", None),
+        ("1000000000", 300.0),
+        ("9" * 400, None),
+        ("nan", None),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_clamped_or_ignored(value: str | None, expected: float | None) -> None:
+    """A sane Retry-After is obeyed up to 300 s; any other leaves the normal backoff."""
+    assert retry_after_seconds(value, 100.0) == expected
+
+
+def test_manager_refuses_for_long_probe_stays_at_fifteen_minutes(tmp_path: Path) -> None:
+    """After any number of failures a held queue is still probed each 15 minutes."""
+    with manager(401, {}) as (url, _seen):
+        pusher, spool, _batch = waiting(tmp_path, url)
+        pusher.failures = 5000
+        assert pusher.step().wait_seconds == 900
+    assert spool.stats().batches == 1
+    pusher.client.close()
+
+
+def test_manager_away_keeps_the_batch(tmp_path: Path) -> None:
+    """No answer is an error to retry; nothing is lost."""
+    pusher, spool, _batch = waiting(tmp_path, "http://127.0.0.1:1")
+    assert pusher.step().code == "error"
+    assert spool.stats().batches == 1
+    pusher.client.close()
+
+
+@pytest.mark.parametrize(
+    ("manager_settings", "words"),
+    [
+        (Manager(ca_file="/nowhere/ca.pem"), "caFile is '/nowhere/ca.pem'"),
+        (Manager(url="http://example.org"), "expected https"),
+        (Manager(url="https://me:hidden@example.org"), "names a user"),
+        (Manager(url="ftp://example.org"), "expected https://host"),
+    ],
+)
+def test_manager_that_cannot_be_trusted_is_refused_at_start(
+    tmp_path: Path, manager_settings: Manager, words: str
+) -> None:
+    """A URL or authority that would leak or cannot work stops the program, and no password is shown."""
+    with pytest.raises(SettingsError, match=words) as error:
+        Pusher(AgentConfiguration(manager=manager_settings), Spool(tmp_path), TokenFile("token"))
+    assert "hidden" not in str(error.value)

@@ -1,0 +1,42 @@
+"""The demo's pods reach one another as its truth says, and leave nothing behind."""
+
+from pathlib import Path
+
+import pytest
+
+from lab import cgroups, network, shop
+from lab.pods import Lab
+
+PREFIX = "sonartest"
+
+
+def test_shop_declared_has_every_sort_of_edge() -> None:
+    """At least twelve edges, with failed-only, IPv6, external, opened before and short-lived ones."""
+    truths = [edge.truth() for edge in shop.EDGES]
+    assert len(truths) >= 12
+    assert any(truth["failed"] and not truth["established"] for truth in truths)
+    assert any(":" in truth["destination"]["address"] for truth in truths)
+    assert any(truth["destination"]["kind"] == "External" for truth in truths)
+    assert any(truth["openedBefore"] for truth in truths)
+    assert any(truth["shortLived"] for truth in truths)
+
+
+@pytest.mark.kernel
+def test_shop_started_makes_the_true_connects_and_cleans_up() -> None:
+    """What each pod's program counted is the truth; afterwards no namespace, process or cgroup is left."""
+    uids = {item["metadata"]["name"]: item["metadata"]["uid"] for item in shop.objects() if item["kind"] == "Pod"}
+    with Lab(PREFIX) as lab:
+        shop.start(lab, uids)
+        pids = [pod.process.pid for pod in lab.pods.values()]
+        done = shop.connect(lab, before_window=True) + shop.connect(lab, before_window=False)
+        for edge in done:
+            assert edge["program"]["established"] == edge["established"], edge
+            assert edge["program"]["failed"] == edge["failed"], edge
+            assert edge["program"]["longest_seconds"] < 0.1, edge
+        assert (
+            f"pod{uids[shop.first_pods()['cart']]}"
+            in Path(f"/proc/{lab.pods[shop.first_pods()['cart']].process.pid}/cgroup").read_text()
+        )
+    assert not list(network.FOLDER.glob(f"{PREFIX}-*"))
+    assert not cgroups.runs(PREFIX)
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

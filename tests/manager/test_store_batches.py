@@ -1,0 +1,121 @@
+"""manager/store_batches.py: what inventories do to what is known, and that a restart changes nothing."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from manager.server import serving
+from tests.manager.conftest import Running
+from tests.manager.shop import LISTS, NODE_A, NODE_B, WINDOW_ID, inventory, pod
+
+LATER = {"start": "2026-11-24T10:20:00.000000Z", "end": "2026-11-24T10:21:00.000000Z"}
+ONLY_DB = {"podList": [pod("db-1", "10.1.2.30", "node-b", "db")]}
+
+
+def names(running: Running, path: str = "pods") -> list[str]:
+    """Names of the current objects."""
+    return [item["name"] for item in running.get(f"/agents/lab/{path}", all="true")["items"]]
+
+
+def later(complete: bool, **head: Any) -> dict[str, Any]:
+    """A second inventory that lists one pod only."""
+    return inventory(ONLY_DB, id="inv-2", sequence=2, kinds={"Pod": {"complete": complete, "count": 1}}, **head) | {
+        "window": LATER
+    }
+
+
+ALL = ["cart-1", "cart-2", "db-1", "frontend-1", "load-1"]
+
+
+@pytest.mark.parametrize(
+    ("bodies", "stale", "pods"),
+    [
+        ([inventory()], False, ALL),
+        ([inventory(), later(complete=True)], False, ["db-1"]),
+        ([inventory(), later(complete=False)], False, ALL),
+        ([inventory(), later(complete=True, part=1, parts=2)], False, ALL),
+        ([later(complete=True), inventory()], True, ["db-1"]),
+        ([inventory(part=1, parts=2), inventory({}, part=2, parts=2)], False, ALL),
+        ([inventory(part=1, parts=2)], False, []),
+    ],
+)
+def test_inventories_in_order_leave_the_pods(
+    running: Running, bodies: list[dict[str, Any]], stale: bool, pods: list[str]
+) -> None:
+    """Parts count when all are there; whole kinds replace, others only add; an older inventory is stale."""
+    for place, body in enumerate(bodies):
+        answer = running.push(body, f"b-{place}")
+        assert answer.status_code == 201
+    assert answer.json()["stale"] is stale
+    assert names(running) == pods
+
+
+def test_earlier_window_keeps_what_was_there(running: Running) -> None:
+    """A map of an earlier window still has the pods that a later inventory no longer holds."""
+    for place, body in enumerate((inventory(), NODE_A, NODE_B, later(complete=True))):
+        assert running.push(body, f"b-{place}").status_code == 201
+    found = running.get("/agents/lab/map", window=WINDOW_ID)
+    assert {one["id"]: one["pods"] for one in found["services"]}["service/shop/cart"] == 2
+    assert found["windows"] == [WINDOW_ID]
+
+
+def test_restart_loses_nothing(running: Running) -> None:
+    """What was answered with 201 is there for a new process, and still a duplicate."""
+    for place, body in enumerate((inventory(), NODE_A, NODE_B)):
+        assert running.push(body, f"b-{place}").status_code == 201
+    before = running.get("/agents/lab/map")
+    with serving(running.database) as url:
+        again = Running(url, running.database, running.token, running.key)
+        assert again.get("/agents/lab/map") == before
+        assert again.push(NODE_A, "b-1").json()["duplicate"] is True
+
+
+def test_two_clusters_with_same_uids_stay_apart(running: Running) -> None:
+    """An agent's batch changes its own cluster only, even with the UIDs and batch ids of another."""
+    import secrets
+
+    from manager.store import Store
+    from manager.store_tokens import create_token
+
+    store = Store(running.database)
+    other = create_token(store, "ingest", "other", 2, secrets.token_bytes).text()
+    store.close()
+    assert running.push(inventory(), "b-1").json()["stored"] is True
+    answer = running.push(inventory(LISTS | ONLY_DB), "b-1", Authorization=f"Token {other}")
+    assert answer.json()["stored"] is True
+    assert names(running) == ALL
+    assert [item["name"] for item in running.get("/agents/other/pods", all="true")["items"]] == ["db-1"]
+
+
+def test_lists_have_pages_filters_and_keys(running: Running) -> None:
+    """Lists are paged as the API document says, and open with a key of scope read only."""
+    running.push(inventory())
+    found = running.get("/agents/lab/pods", page="1", limit="2")
+    assert [item["name"] for item in found["items"]] == ["db-1", "frontend-1"]
+    assert found["page"] == {"all": False, "index": 1, "limit": 2, "totalItems": 5, "totalPages": 3}
+    assert [item["name"] for item in running.get("/agents/lab/services", name="RT")["items"]] == ["cart"]
+    assert running.get("/agents/lab/services", name="%")["items"] == []
+    url = f"{running.url}/gateway/servicediscovery/api/v1/agents/lab/pods"
+    assert httpx.get(url, headers={"Authorization": f"Bearer {running.key}"}).status_code == 200
+    for headers in ({}, {"X-API-Key": running.token}, {"Authorization": f"Token {running.token}"}):
+        assert httpx.get(url, headers=headers).status_code == 401
+    missing = httpx.get(f"{running.url}/api/v1/agents/none/pods", headers={"X-API-Key": running.key})
+    assert missing.status_code == 404
+
+
+def test_discovered_services_and_their_connections(running: Running) -> None:
+    """The API's own shapes hold the services with workloads, and the edges by name."""
+    for place, body in enumerate((inventory(), NODE_A, NODE_B)):
+        running.push(body, f"b-{place}")
+    services = running.get("/agents/lab/discoveredservices", all="true")["items"]
+    kinds = {item["name"]: item["spec"]["kubernetes"]["kind"] for item in services}
+    assert kinds == {"cart": "Service", "db": "Service", "frontend": "Service", "load": "Deployment"}
+    edges = running.get("/agents/lab/discoveredserviceconnections")["items"]
+    assert ("frontend", "cart", "7000") in {
+        (edge["sourceName"], edge["destinationName"], edge["destinationPort"]) for edge in edges
+    }
+    connections = running.get("/agents/lab/connections")["items"]
+    assert len(connections) == 5
+    assert connections[0]["spec"]["nodeName"] == "node-a"
+    assert len(running.get("/agents/lab/pods/uid-load-1/connections")["items"]) == 2

@@ -1,0 +1,15 @@
+"""Fixtures of the kernel suite."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def storm(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The storm program, compiled."""
+    program = tmp_path_factory.mktemp("storm") / "storm"
+    source = repository / "bench" / "storm.c"
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program, source], check=True)
+    return program

@@ -1,0 +1,63 @@
+"""Values for the tests of the stages: one node, two pods, a node process, and a directory that knows them."""
+
+from discovery.records import Accepted, Answer, Capture, Flow, Query, Window
+
+SECOND = 1_000_000_000
+START_NS = 1_795_000_000 * SECOND
+WEB = "2dc5e8c6-0b0f-4b0e-9d0a-1f1e2d3c4b5a"
+OWN = "11111111-2222-3333-4444-555555555555"
+CGROUPS = {
+    7: ("0123abcd", f"pod{WEB}"),
+    8: ("0123abce", f"pod{WEB}"),
+    9: ("sshd.service", "system.slice"),
+    10: ("0123abcf", f"pod{OWN}"),
+}
+
+
+def flow(cgroup: int, destination: str, attempts: int = 1, source: str = "10.244.0.5", port: int = 8080) -> Flow:
+    """A flow whose attempts were all established."""
+    return Flow(
+        cgroup,
+        source,
+        destination,
+        port,
+        attempts,
+        attempts,
+        0,
+        0,
+        START_NS,
+        START_NS + SECOND,
+        attempts * 1000,
+        900,
+        0,
+    )
+
+
+def capture(flows: list[Flow], accepted: list[Accepted] | None = None, lost: dict[str, int] | None = None) -> Capture:
+    """What node `node-a` saw."""
+    window = Window(START_NS, START_NS + 60 * SECOND)
+    return Capture(
+        window, "node-a", "bcc:raw_tracepoint", "cgroup", flows, accepted or [], CGROUPS, lost or {}, own_pod_uid=OWN
+    )
+
+
+def directory(query: Query) -> Answer:
+    """A hand-written directory; it does not check times (discovery's own tests do)."""
+    if query.pod_uid is not None:
+        known = {WEB: "web-1", OWN: "podsonar-x"}
+        if query.pod_uid not in known:
+            return Answer("Unknown", reason="pod_unknown")
+        return Answer("Pod", query.pod_uid, "shop", known[query.pod_uid], node_name="node-a")
+    return {
+        "10.96.0.10": Answer("Service", "svc-1", "shop", "orders"),
+        "10.244.0.6": Answer("Pod", "by-address", "shop", "worker-1", node_name="node-a"),
+        "10.244.0.7": Answer("Ambiguous", reason="two_owners"),
+        "192.168.0.1": Answer("Pod", "hostly", "kube-system", "proxy", node_name="node-a", host_network=True),
+    }.get(query.address or "", Answer("External"))
+
+
+def answers(taken: Capture) -> dict[Query, Answer]:
+    """The directory's answer to each question of a capture."""
+    from node_agent.resolve import questions
+
+    return {query: directory(query) for query in questions(taken)}

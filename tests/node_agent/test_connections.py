@@ -1,0 +1,151 @@
+"""node_agent/connections.py: every attempt is delivered or counted in exactly one reason; no edge is guessed."""
+
+from random import Random
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from discovery.records import Accepted, Flow, rfc3339
+from node_agent.connections import Outcome, connections, wire_time
+from node_agent.sample_log import decision_line, read_log
+from tests.node_agent.stages import START_NS, answers, capture, flow
+
+STRANGER = ("c0ffee", "pod77777777-0b0f-4b0e-9d0a-1f1e2d3c4b5a")
+FLOWS = [
+    flow(7, "10.96.0.10", 23),
+    flow(8, "10.96.0.10", 19),
+    flow(7, "10.244.0.7", 3),
+    flow(7, "127.0.0.1", 5),
+    flow(9, "10.96.0.10", 7),
+    flow(10, "10.96.0.10", 2),
+    flow(404, "10.96.0.10", 11, source="10.244.0.6"),
+    flow(404, "10.96.0.10", 13, source="192.168.0.1"),
+    flow(405, "10.96.0.10", 29),
+    flow(0, "10.96.0.10", 0)._replace(
+        established=4, opened_before=True, pod_uid="2dc5e8c6-0b0f-4b0e-9d0a-1f1e2d3c4b5a"
+    ),
+]
+
+
+def outcome() -> Outcome:
+    """The outcome of all of them, with 17 attempts lost."""
+    taken = capture(FLOWS, lost={"flows_full": 17})
+    taken.cgroups[405] = STRANGER
+    try:
+        return connections(taken, answers(taken))
+    finally:
+        del taken.cgroups[405]
+
+
+def test_every_attempt_is_counted_once() -> None:
+    """Conservation: attempts = delivered + lost + filtered + unresolved, each reason by its name."""
+    seen = outcome().body["observation"]
+    assert seen["attempts"] == 23 + 19 + 3 + 5 + 7 + 2 + 11 + 13 + 29 + 17
+    assert seen["delivered"] == 23 + 19 + 3 + 11
+    assert seen["filtered"] == {"loopback": 5, "own_traffic": 2, "source_not_a_pod": 7}
+    assert seen["unresolved"] == {"source_pod_unknown": 29, "source_unknown": 13}
+    rest = sum(sum(seen[part].values()) for part in ("lost", "filtered", "unresolved"))
+    assert seen["attempts"] == seen["delivered"] + rest
+
+
+def test_containers_of_one_pod_give_one_connection() -> None:
+    """Two cgroups of a pod are one source; what was open before stays apart."""
+    listed = outcome().body["connectionList"]
+    to_service = [one for one in listed if one["sourceIP"] == "10.244.0.5" and one["destinationIP"] == "10.96.0.10"]
+    assert [(one["attempts"], one["established"], one["openedBefore"]) for one in to_service] == [
+        (42, 42, False),
+        (0, 4, True),
+    ]
+    assert to_service[0]["kubernetes"]["destinationService"]["uid"] == "svc-1"
+
+
+def test_an_ambiguous_destination_is_delivered_without_an_owner() -> None:
+    """An address with two owners names neither, and says why."""
+    (one,) = [one for one in outcome().body["connectionList"] if one["destinationIP"] == "10.244.0.7"]
+    assert one["kubernetes"]["destinationPod"] is None
+    assert one["kubernetes"]["destinationService"] is None
+    assert one["destination"]["kind"] == "Ambiguous"
+    assert one["destination"]["reason"] == "two_owners"
+
+
+def test_flows_in_another_order_give_the_same_bytes() -> None:
+    """Equal input gives equal bytes, whatever order the kernel's maps had."""
+    accepted = [Accepted(7, "10.244.0.5", 80, f"10.244.0.{n}", n, START_NS, START_NS) for n in range(9, 3, -1)]
+    first = capture(FLOWS, accepted)
+    shuffled = capture(FLOWS[::-1], accepted[::-1])
+    bodies = [orjson.dumps(connections(one, answers(one)).body) for one in (first, shuffled)]
+    assert bodies[0] == bodies[1]
+
+
+def test_accepted_flows_name_the_backend_or_a_reason() -> None:
+    """The accepting end is the pod of its cgroup; the rest is counted by reason."""
+    entries = [
+        Accepted(7, "10.244.0.5", 80, "10.244.0.6", 13, START_NS, START_NS + 1),
+        Accepted(8, "10.244.0.5", 80, "10.244.0.6", 7, START_NS, START_NS + 2),
+        Accepted(9, "192.168.0.1", 22, "10.244.0.6", 5, START_NS, START_NS),
+        Accepted(404, "10.244.0.9", 80, "10.244.0.6", 3, START_NS, START_NS),
+        Accepted(7, "127.0.0.1", 80, "127.0.0.1", 2, START_NS, START_NS),
+    ]
+    taken = capture([], entries)
+    body = connections(taken, answers(taken)).body
+    assert [(one["pod"]["name"], one["accepted"]) for one in body["acceptedList"]] == [("web-1", 20)]
+    assert body["observation"]["accepted"] == {
+        "seen": 30,
+        "delivered": 20,
+        "filtered": {"loopback": 2, "not_a_pod": 5},
+        "unresolved": {"cgroup_unknown": 3},
+    }
+
+
+def test_decisions_as_log_lines_read_back_with_their_reasons() -> None:
+    """The debug log has one line a flow, in the shape that replay reads."""
+    body, left_out = read_log("\n".join(map(decision_line, outcome().decisions)))
+    assert len(body["connectionList"]) + len(left_out) == len(FLOWS)
+    assert sorted(line.reason for line in left_out) == [
+        "loopback",
+        "own_traffic",
+        "source_not_a_pod",
+        "source_pod_unknown",
+        "source_unknown",
+    ]
+
+
+def test_times_have_the_wire_form() -> None:
+    """The faster form is the same text."""
+    for at_ns in (0, 1, START_NS, START_NS + 999_999_999, START_NS + 1_000):
+        assert wire_time(at_ns) == rfc3339(at_ns)
+
+
+ADDRESSES = st.sampled_from(["10.244.0.5", "10.244.0.6", "10.96.0.10", "192.168.0.1", "127.0.0.1", "::1"])
+SOME_FLOWS = st.builds(
+    flow, st.sampled_from([7, 8, 9, 10, 404, 405]), ADDRESSES, st.integers(0, 9), ADDRESSES, st.sampled_from([80, 443])
+)
+SOME_ACCEPTED = st.builds(
+    Accepted,
+    st.sampled_from([7, 8, 9, 10, 404]),
+    ADDRESSES,
+    st.sampled_from([80, 443]),
+    ADDRESSES,
+    st.integers(1, 9),
+    st.just(START_NS),
+    st.just(START_NS),
+)
+
+
+@given(st.lists(SOME_FLOWS, max_size=30), st.lists(SOME_ACCEPTED, max_size=30), st.integers(0, 9), st.randoms())
+def test_any_window_adds_up_at_both_ends_in_any_order(
+    flows: list[Flow], accepted: list[Accepted], lost: int, chance: Random
+) -> None:
+    """What is seen is delivered or named by a reason, the lists hold what is delivered, and order changes no byte."""
+    taken = capture(flows, accepted, {"flows_full": lost})
+    body = connections(taken, answers(taken)).body
+    seen, accepting = body["observation"], body["observation"]["accepted"]
+    rest = sum(sum(seen[part].values()) for part in ("lost", "filtered", "unresolved"))
+    assert seen["attempts"] == sum(one.attempts for one in flows) + lost == seen["delivered"] + rest
+    assert seen["delivered"] == sum(one["attempts"] for one in body["connectionList"])
+    left_out = sum(sum(accepting[part].values()) for part in ("filtered", "unresolved"))
+    assert accepting["seen"] == accepting["delivered"] + left_out
+    assert accepting["delivered"] == sum(one["accepted"] for one in body["acceptedList"])
+    turned = capture(chance.sample(flows, len(flows)), chance.sample(accepted, len(accepted)), {"flows_full": lost})
+    assert orjson.dumps(connections(turned, answers(turned)).body) == orjson.dumps(body)

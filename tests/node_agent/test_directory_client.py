@@ -1,0 +1,83 @@
+"""node_agent/directory_client.py against a real HTTP server that answers what it is told to."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import orjson
+import pytest
+
+from discovery.errors import DirectoryUnavailableError, SettingsError
+from discovery.records import Query
+from node_agent.directory_client import DirectoryClient
+
+
+@contextmanager
+def served(status: int, body: bytes | None) -> Iterator[tuple[str, list[int]]]:
+    """A server's address and the number of queries of each request; without `body` each query is `External`."""
+    sizes: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            queries = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
+            sizes.append(len(queries))
+            answers = [{"kind": "External", "name": query["address"]} for query in queries]
+            content = orjson.dumps({"answers": answers}) if body is None else body
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", sizes
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def asked(url: str, count: int) -> list[str | None]:
+    """The names in the answers to `count` questions."""
+    client = DirectoryClient(url, lambda: "t" * 20, None)
+    try:
+        return [answer.name for answer in client.ask([Query(f"host-{n}", 80) for n in range(count)])]
+    finally:
+        client.client.close()
+
+
+def test_many_questions_are_asked_in_parts_and_answered_in_order() -> None:
+    """At most 5,000 questions a request."""
+    with served(200, None) as (url, sizes):
+        assert asked(url, 5003) == [f"host-{n}" for n in range(5003)]
+    assert sizes == [5000, 3]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(503, b""), (401, b"{}"), (200, b"<html>"), (200, b"[]"), (200, b'{"answers":[]}'), (200, b'{"answers":[7]}')],
+)
+def test_anything_but_answers_means_ask_again_later(status: int, body: bytes) -> None:
+    """Whatever goes wrong there, the window waits; the text holds no token."""
+    with served(status, body) as (url, _sizes), pytest.raises(DirectoryUnavailableError) as caught:
+        asked(url, 1)
+    assert "ttt" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://[bad", "nothing"])
+def test_an_address_where_nobody_answers_means_ask_again_later(url: str) -> None:
+    """So does an address that is none."""
+    with pytest.raises(DirectoryUnavailableError):
+        asked(url, 1)
+
+
+def test_an_authority_file_that_is_absent_names_the_setting() -> None:
+    """It is told at start, before any window."""
+    with pytest.raises(SettingsError, match=r"directory\.caFile"):
+        DirectoryClient("https://127.0.0.1:1", lambda: "", "/nowhere.pem")
