@@ -99,7 +99,7 @@ class Capture:
     """What one node saw in one window, before anything was resolved: all that replay needs.
 
     `cgroups` maps a cgroup id to its names, leaf first, up to the pod's. `lost` counts connects per reason that the
-    kernel saw but could not record.
+    kernel saw but could not record, `accepted_lost` accepted connections.
     """
 
     window: Window
@@ -111,6 +111,7 @@ class Capture:
     cgroups: dict[int, tuple[str, ...]]
     lost: dict[str, int]
     own_pod_uid: str | None = None
+    accepted_lost: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:
         "identity": capture.identity,
         "ownPodUid": capture.own_pod_uid,
         "lost": dict(sorted(capture.lost.items())),
+        "acceptedLost": dict(sorted(capture.accepted_lost.items())),
         "cgroups": [[cgroup, list(names)] for cgroup, names in sorted(capture.cgroups.items())],
         "pods": pods,
         "flows": len(capture.flows),
@@ -128,6 +129,7 @@ def from_parts(header: dict[str, Any], records: memoryview, name: str) -> Captur
         cgroups={cgroup: tuple(names) for cgroup, names in header["cgroups"]},
         lost=header["lost"],
         own_pod_uid=header["ownPodUid"],
+        accepted_lost=header.get("acceptedLost", {}),
     )
 
 

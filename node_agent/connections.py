@@ -123,10 +123,26 @@ def source_of(capture: Capture, flow: Flow, pods: Mapping[int, str | None], answ
     uid = flow.pod_uid or pods.get(flow.cgroup)
     if uid:
         return answers.get(Query(pod_uid=uid), UNKNOWN)
-    if not resolve.nameless(capture, flow):
-        return UNKNOWN
-    answer = answers.get(resolve.source_query(flow), UNKNOWN)
+    return by_address(answers, resolve.source_query(flow)) if resolve.unplaced(capture, flow) else UNKNOWN
+
+
+def by_address(answers: Mapping[Query, Answer], query: Query) -> Answer:
+    """The one pod that had the address then; never a pod on the host's network, which shares it."""
+    answer = answers.get(query, UNKNOWN)
     return answer if answer.kind == "Pod" and not answer.host_network else UNKNOWN
+
+
+def taker_of(
+    capture: Capture, entry: Accepted, pods: dict[int, str | None], answers: Mapping[Query, Answer]
+) -> Answer | None:
+    """The pod that took an accepted flow, by its listener's cgroup, else by its address; None where it was no pod."""
+    uid = pods.get(entry.cgroup)
+    if uid:
+        return answers.get(Query(pod_uid=uid), UNKNOWN)
+    if not resolve.unplaced(capture, entry):
+        return None
+    pod = by_address(answers, resolve.listener_query(entry))
+    return None if pod is UNKNOWN and resolve.certainly_no_pod(capture, entry, pods) else pod
 
 
 def decided(capture: Capture, answers: Mapping[Query, Answer]) -> list[Decision]:
@@ -145,7 +161,7 @@ def decided(capture: Capture, answers: Mapping[Query, Answer]) -> list[Decision]
 
 def reason_of(capture: Capture, flow: Flow, uid: str | None, source: Answer) -> str | None:
     """Why a flow is left out, or None: one of the filters' reasons, `source_unknown` or `source_pod_unknown`."""
-    if uid is None and resolve.nameless(capture, flow):
+    if uid is None and source.uid is None and resolve.nameless(capture, flow):
         return "loopback" if filters.is_loopback(flow.destination) else "source_unknown"
     reason = filters.source_reason(flow, uid, source, capture.node_name, capture.own_pod_uid)
     if reason is None and (source.kind != "Pod" or source.uid is None):
@@ -187,17 +203,13 @@ def accepting_end(capture: Capture, answers: Mapping[Query, Answer]) -> tuple[li
     filtered: Counter[str] = Counter()
     unresolved: Counter[str] = Counter()
     for entry in capture.accepted:
-        uid = pods.get(entry.cgroup)
-        pod = answers.get(Query(pod_uid=uid), UNKNOWN) if uid else UNKNOWN
+        pod = taker_of(capture, entry, pods, answers)
         if filters.is_loopback(entry.remote):
             filtered["loopback"] += entry.accepted
-        elif uid is None:
-            counter, reason = (
-                (unresolved, "cgroup_unknown") if resolve.nameless(capture, entry) else (filtered, "not_a_pod")
-            )
-            counter[reason] += entry.accepted
+        elif pod is None:
+            filtered["not_a_pod"] += entry.accepted
         elif pod.kind != "Pod" or pod.uid is None:
-            unresolved["pod_unknown"] += entry.accepted
+            unresolved["pod_unknown" if pods.get(entry.cgroup) else "cgroup_unknown"] += entry.accepted
         elif pod.node_name and pod.node_name != capture.node_name:
             filtered["other_node"] += entry.accepted
         else:
@@ -206,8 +218,9 @@ def accepting_end(capture: Capture, answers: Mapping[Query, Answer]) -> tuple[li
             kept[where] = (merged_accepted(held[0], entry) if held else entry, pod)
     found = [accepted_flow(entry, pod) for _where, (entry, pod) in sorted(kept.items(), key=itemgetter(0))]
     return found, {
-        "seen": sum(entry.accepted for entry in capture.accepted),
+        "seen": sum(entry.accepted for entry in capture.accepted) + sum(capture.accepted_lost.values()),
         "delivered": sum(entry.accepted for entry, _pod in kept.values()),
+        "lost": dict(sorted(capture.accepted_lost.items())),
         "filtered": dict(sorted(filtered.items())),
         "unresolved": dict(sorted(unresolved.items())),
     }

@@ -194,9 +194,9 @@ class Tracer:
         counts.drains += 1
 
     def cgroup_names(self, cgroup: int) -> tuple[str, ...]:
-        """Names of a cgroup, leaf first; empty where the kernel side had no room for them."""
+        """Names of a cgroup, leaf first, `/` for a hierarchy's root; empty where the kernel side had no room for them."""
         value = lookup(self.descriptors["cgroups"], struct.pack("=Q", cgroup), layout.CGROUP_NAMES_BYTES)
-        return layout.cgroup_names(value) if value else ()
+        return (layout.cgroup_names(value) or ("/",)) if value else ()
 
     def recent(self) -> set[tuple[str, int, str, int]]:
         """`(local address, local port, remote address, remote port)` of connections that came up during the look."""

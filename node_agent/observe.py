@@ -13,6 +13,7 @@ from node_agent.layout import ACCEPTED_KEY, FLOW_KEY, address_text
 from node_agent.maps import Counts, Tracer
 
 LOST = ("flows_full", "unreadable", "program_missed")
+ACCEPTED_LOST = ("accepted_full",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,4 +127,5 @@ def observe(
         cgroups=cgroup_table(counts, tracer.cgroup_names),
         lost={name: totals[name] for name in LOST if totals[name]},
         own_pod_uid=own_pod(node.proc_folder),
+        accepted_lost={name: totals[name] for name in ACCEPTED_LOST if totals[name]},
     )

@@ -1,0 +1,252 @@
+"""Compares what the product made of a scenario with its table: every difference is a sentence; none means it passed."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from discovery.records import Accepted, Capture, Flow, Window
+from lab.nodes import NODES
+from manager.facts import facts_of
+from manager.service_map import NodeView, build_map
+from manager.wire import ConnectionsBatch, read_batch
+from node_agent import connections, resolve
+from node_agent.connections import UNRESOLVED
+from tests.scenarios import objects
+from tests.scenarios.run import Observed
+from tests.scenarios.table import Edge, Taken
+from tests.scenarios.world import Cast
+
+Body = dict[str, Any]
+UNRESOLVED_ENDS = UNRESOLVED | {"cgroup_unknown", "pod_unknown"}
+
+
+def body_of(cast: Cast, capture: Capture) -> Body:
+    """The connections body of a capture, with the directory under the scenario's selection."""
+    cast.directory.selection = cast.scenario.selection
+    answers = {query: cast.directory.answer(query) for query in resolve.questions(capture)}
+    body: Body = orjson.loads(orjson.dumps(connections.connections(capture, answers).body))
+    return body
+
+
+def own_part(cast: Cast, capture: Capture) -> Capture:
+    """The capture with the records that touch the scenario: by cgroup, else by an address that only it has."""
+    marks = {cast.cgroup_uid(pod) for pod in cast.scenario.pods} | {cast.key(one.name) for one in cast.scenario.processes}
+    marks |= {mark.replace("-", "_") for mark in marks}
+    cgroups = {cgroup for cgroup, names in capture.cgroups.items() if any(m in name for name in names for m in marks)}
+    addresses = {
+        address
+        for pod in cast.scenario.pods
+        if not pod.host_network
+        for address in cast.addresses[pod.name]
+    }
+    addresses |= {address for ips in cast.services.values() for address in ips.values()}
+
+    def flow_is_own(flow: Flow) -> bool:
+        return flow.cgroup in cgroups or flow.pod_uid in marks or bool({flow.source, flow.destination} & addresses)
+
+    def accepted_is_own(entry: Accepted) -> bool:
+        return entry.cgroup in cgroups or bool({entry.local, entry.remote} & addresses)
+
+    return replace(
+        capture,
+        flows=[flow for flow in capture.flows if flow_is_own(flow)],
+        accepted=[entry for entry in capture.accepted if accepted_is_own(entry)],
+    )
+
+
+def reference_of(cast: Cast, owner: str) -> Body | None:
+    """The object reference of `Service shop` or `Pod web`."""
+    kind, _, name = owner.partition(" ")
+    if kind not in {"Service", "Pod"}:
+        return None
+    pod = cast.pods.get(name)
+    namespace = (pod.namespace if kind == "Pod" and pod else "") or cast.scenario.name
+    return {"kind": kind, "uid": cast.uid(kind, name), "namespace": namespace, "name": name}
+
+
+def edge_record(cast: Cast, edge: Edge) -> Body:
+    """The record that an edge's row stands for, without its times."""
+    kind, _, name = edge.owner.partition(" ")
+    established = edge.attempts - edge.failed - edge.unfinished if edge.established is None else edge.established
+    to = cast.where(edge.to)
+    owner = reference_of(cast, edge.owner)
+    return {
+        "source": reference_of(cast, f"Pod {edge.source}"),
+        "sourceIP": cast.where(edge.by) if edge.by else cast.addresses[edge.source][":" in to],
+        "destinationIP": to,
+        "destinationPort": str(edge.port),
+        "destinationService": owner if kind == "Service" else None,
+        "destinationPod": owner if kind == "Pod" else None,
+        "destination": {"kind": kind, "reason": edge.reason, "name": name or None},
+        "attempts": edge.attempts,
+        "established": edge.opened_before or established,
+        "failed": edge.failed,
+        "unfinished": edge.unfinished,
+        "lastErrno": edge.errno,
+        "openedBefore": bool(edge.opened_before),
+    }
+
+
+def connection_record(connection: Body) -> Body:
+    """A connection of a body in the shape of `edge_record`."""
+    ends = connection["kubernetes"]
+    same = ("sourceIP", "destinationIP", "destinationPort", "destination", "attempts", "established", "failed")
+    same += ("unfinished", "lastErrno", "openedBefore")
+    return {
+        "source": ends["sourcePod"],
+        **{name: ends[name] for name in ("destinationService", "destinationPod")},
+        **{name: connection[name] for name in same},
+    }
+
+
+def taken_record(cast: Cast, taken: Taken) -> Body:
+    """The record that a row of the accepting end stands for, without its times."""
+    return {
+        "pod": reference_of(cast, f"Pod {taken.pod}"),
+        "localIP": cast.where(taken.at),
+        "localPort": str(taken.port),
+        "remoteIP": cast.where(taken.remote),
+        "accepted": taken.count,
+    }
+
+
+def differences(what: str, found: list[Body], expected: list[Body]) -> Iterator[str]:
+    """A sentence for each record that is there and should not be, or should be and is not."""
+    for item in found:
+        if item not in expected:
+            yield f"{what}: unexpected {item}"
+    for item in expected:
+        if item not in found:
+            yield f"{what}: missing {item}"
+    if len(found) != len(expected):
+        yield f"{what}: {len(found)} records, expected {len(expected)}"
+
+
+def counted(counts: Mapping[str, Any], all_of_it: int) -> Iterator[str]:
+    """Conservation: what was seen is delivered, lost, filtered or unresolved."""
+    parts = counts["delivered"] + sum(sum(counts[name].values()) for name in ("lost", "filtered", "unresolved"))
+    if parts != all_of_it:
+        yield f"not conserved: {all_of_it} seen, {parts} accounted for in {counts}"
+
+
+def conserved(body: Body) -> Iterator[str]:
+    """Conservation at both ends of a body."""
+    seen = body["observation"]
+    yield from counted(seen, seen["attempts"])
+    yield from counted(seen["accepted"], seen["accepted"]["seen"])
+
+
+def expected_reasons(cast: Cast, letter: str, window: int) -> tuple[Counter[str], Counter[str]]:
+    """`(attempts, accepted)` left out by reason, as the agent of that node must count them."""
+    scenario = cast.scenario
+    made: Counter[str] = Counter()
+    took: Counter[str] = Counter()
+    for rows, counts in ((scenario.left, made), (scenario.taken_left, took)):
+        for row in rows if window == 0 else ():
+            counts[row.reason if row.node in (None, letter) else "other_node"] += row.count
+    for edge in scenario.edges:
+        if edge.window == window and cast.pods[edge.source].node != letter:
+            made["other_node"] += edge.attempts
+    for taken in scenario.taken:
+        if taken.window == window and cast.pods[taken.pod].node != letter:
+            took["other_node"] += taken.count
+    return made, took
+
+
+def judge_agent(cast: Cast, letter: str, window: int, body: Body) -> Iterator[str]:
+    """Differences between the table and the body of one node's agent."""
+    scenario = cast.scenario
+    at = f"window {window} node-{letter}"
+    edges = [one for one in scenario.edges if one.window == window and cast.pods[one.source].node == letter]
+    taken = [one for one in scenario.taken if one.window == window and cast.pods[one.pod].node == letter]
+    found = [connection_record(one) for one in body["connectionList"]]
+    yield from differences(f"{at} edges", found, [edge_record(cast, one) for one in edges])
+    accepted = [{name: one[name] for name in one if not name.endswith("Seen")} for one in body["acceptedList"]]
+    yield from differences(f"{at} accepted", accepted, [taken_record(cast, one) for one in taken])
+    seen = body["observation"]
+    for text in conserved(body):
+        yield f"{at}: {text}"
+    expected = expected_reasons(cast, letter, window)
+    for what, counts, reasons in (("attempts", seen, expected[0]), ("accepted", seen["accepted"], expected[1])):
+        for name, wanted in (("filtered", False), ("unresolved", True)):
+            rows = {reason: n for reason, n in reasons.items() if (reason in UNRESOLVED_ENDS) == wanted and n}
+            if counts[name] != rows:
+                yield f"{at}: {what} {name} {counts[name]}, expected {rows}"
+    made = cast.made.get(window, 0)
+    if seen["attempts"] != made:
+        yield f"{at}: {seen['attempts']} attempts seen, its programs made {made}"
+
+
+def view_of(body: Body) -> NodeView:
+    """A body as the manager reads and keeps it."""
+    batch = read_batch(body)
+    if not isinstance(batch, ConnectionsBatch):
+        raise TypeError(f"a batch of {batch}, expected connections")
+    return NodeView(batch.node_name, batch.observation, batch.connections, batch.accepted)
+
+
+def judge_map(cast: Cast, bodies: Mapping[str, Body], window: Window) -> Iterator[str]:
+    """Differences between the table and the manager's map of the first window."""
+    scenario = cast.scenario
+    items = [*map(objects.node, NODES.values()), *cast.objects]
+    facts: dict[str, list[Any]] = {}
+    for item in items:
+        facts.setdefault(item["kind"], []).append(facts_of(item["kind"], item))
+    shown = build_map(window, facts, [view_of(body) for body in bodies.values()])
+    recall = shown["recall"]
+    total = sum(len_of["accepted"] for body in bodies.values() for len_of in body["acceptedList"])
+    comparable = total - sum(scenario.uncompared.values())
+    wanted = (comparable, comparable - scenario.unexplained, dict(scenario.uncompared))
+    if (recall["accepted"], recall["explained"], recall["notComparable"]) != wanted:
+        yield f"map: recall {recall}, expected (accepted, explained, not comparable) {wanted}"
+    for service, pods in scenario.backends.items():
+        target = f"service/{scenario.name}/{service}"
+        counts: Counter[str] = Counter()
+        for edge in shown["edges"]:
+            if edge["destination"] == target:
+                counts.update({one["pod"].partition("/")[2]: one["accepted"] for one in edge["backends"]})
+        if counts != Counter(pods):
+            yield f"map: backends of {service} {dict(counts)}, expected {dict(pods)}"
+
+
+def untraced(capture: Capture) -> Capture:
+    """What an agent without a tracer has of the same window."""
+    return Capture(capture.window, capture.node_name, "none", "cgroup", [], [], {}, {})
+
+
+def judge(observed: Observed) -> list[str]:
+    """Every difference between a scenario's table and what was observed; empty where it passed."""
+    cast, scenario = observed.cast, observed.cast.scenario
+    found = list(cast.complaints)
+    for window, captures in enumerate(observed.captures):
+        bodies: dict[str, Body] = {}
+        for letter, capture in captures.items():
+            if letter in scenario.agentless:
+                continue
+            whole = body_of(cast, capture)
+            found += [f"window {window} node-{letter}, whole: {text}" for text in conserved(whole)]
+            if letter in scenario.untraced:
+                bodies[letter] = body_of(cast, untraced(capture))
+                continue
+            bodies[letter] = body_of(cast, own_part(cast, capture))
+            found += judge_agent(cast, letter, window, bodies[letter])
+            found += attributed_elsewhere(cast, whole, bodies[letter])
+        if window == 0:
+            found += judge_map(cast, bodies, next(iter(captures.values())).window)
+    return found
+
+
+def attributed_elsewhere(cast: Cast, whole: Body, own: Body) -> Iterator[str]:
+    """Records of the whole window that name a pod of the scenario and come from elsewhere."""
+    uids = {cast.uid("Pod", pod.name) for pod in cast.scenario.pods}
+    for one in whole["connectionList"]:
+        if one["kubernetes"]["sourcePod"]["uid"] in uids and one not in own["connectionList"]:
+            yield f"attributed to a pod of the scenario: {one}"
+    for one in whole["acceptedList"]:
+        if one["pod"]["uid"] in uids and one not in own["acceptedList"]:
+            yield f"accepted, attributed to a pod of the scenario: {one}"
+
+

@@ -1,0 +1,22 @@
+"""Every scenario of the tables, on the running kernel with the real program: records, counts and map equal the truth."""
+
+import pytest
+
+from tests.scenarios.judge import judge
+from tests.scenarios.run import Observed
+from tests.scenarios.suite import SCENARIOS, observed
+
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest) -> dict[str, Observed]:
+    """What came of all scenarios that this run selects."""
+    names = [item.callspec.params["name"] for item in request.session.items if hasattr(item, "callspec")]
+    return observed(name for name in SCENARIOS if name in names)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_records_of_scenario_equal_its_table(outcomes: dict[str, Observed], name: str) -> None:
+    """Exact edges, counts and reasons at both ends; nothing else attributed; every connect accounted for once."""
+    assert judge(outcomes[name]) == []
