@@ -99,7 +99,8 @@ class Capture:
     """What one node saw in one window, before anything was resolved: all that replay needs.
 
     `cgroups` maps a cgroup id to its names, leaf first, up to the pod's. `lost` counts connects per reason that the
-    kernel saw but could not record, `accepted_lost` accepted connections.
+    kernel saw but could not record, `accepted_lost` accepted connections; `opened_left_out` counts
+    connections open before the window that cannot be attributed.
     """
 
     window: Window
@@ -112,6 +113,7 @@ class Capture:
     lost: dict[str, int]
     own_pod_uid: str | None = None
     accepted_lost: dict[str, int] = field(default_factory=dict)
+    opened_left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

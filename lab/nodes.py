@@ -15,10 +15,12 @@ from lab.pods import Lab, PodProcess
 
 CGROUPFS = "kubepods/besteffort/pod{uid}/{container}"
 GATEWAYS = ("169.254.66.1", "fd00:66::1")
+SERVICE_RANGES = ("10.97.0.0/16", "fd00:97::/64")
 OUTSIDE_RANGE = "198.51.100.0/24"
 BLACKHOLE = "203.0.113.66"  # the nodes drop what goes there
 NOWHERE = "203.0.113.88"  # the pods have no route to it
 DEAD = "203.0.113.77"  # on the pod's own link, where nobody answers for it
+CLOSED_FIRST = "198.18.0.1"
 CLOSED = "198.18.0.0/15"  # the nodes answer for all of it, and nothing listens
 
 
@@ -49,7 +51,7 @@ NODES = {
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a pod's containers run: node, cgroup path below the run, hierarchies; with no addresses on the host's net."""
+    """Where a pod's containers run: node, cgroup below the run, hierarchies; no addresses: on the host's network."""
 
     node: str
     addresses: tuple[str, ...] = ()
@@ -89,6 +91,7 @@ class Nodes(Lab):
             lines.append(f"addr add {address}/{bits} dev between{' nodad' if ':' in address else ''}")
         for pods, gateway in zip(other.ranges, other.addresses, strict=True):
             lines.append(f"route add {pods} via {gateway}")
+        lines += [f"route add {services} dev between" for services in SERVICE_RANGES]
         lines += [f"route add blackhole {BLACKHOLE}", f"route add local {CLOSED} dev lo"]
         if node.letter == "b":
             lines.append(f"route add {OUTSIDE_RANGE} via {other.addresses[0]}")
@@ -126,18 +129,20 @@ class Nodes(Lab):
         """No process of the pod is left, nor its network."""
         for name in [name for name in self.pods if name.partition("/")[0] == pod]:
             self.pods.pop(name).stop()
-        network.run("ip", "netns", "del", f"{self.run}-{pod}")
+        namespace = f"{self.run}-{pod}"
+        network.batch(namespace, "link del eth0")  # now, and not some time after the namespace
+        network.run("ip", "netns", "del", namespace)
 
     def iptables(self, translations: list[Translation]) -> None:
         """Both nodes translate these ClusterIPs by iptables."""
         for letter in NODES:
-            text = iptables_rules(translations)
+            text = iptables_rules(own_translations(letter, translations))
             network.inside(self.namespace(letter), "iptables-restore", "--noflush", text=text)
 
     def nftables(self, translations: list[Translation]) -> None:
         """Both nodes translate these ClusterIPs by nftables."""
         for letter in NODES:
-            network.translate(self.namespace(letter), translations)
+            network.translate(self.namespace(letter), own_translations(letter, translations))
 
     def masquerade(self, letter: str, source: str, destination: str) -> None:
         """The node puts its own address in place of `source` on the way to `destination`."""
@@ -146,6 +151,12 @@ class Nodes(Lab):
         rule = f"{word} saddr {source} {word} daddr {destination} snat {word} to {own}"
         chain = f"chain hidden {{\n type nat hook postrouting priority 100;\n {rule}\n }}"
         network.inside(self.namespace(letter), "nft", "-f", "-", text=f"table inet podsonar {{\n {chain}\n}}\n")
+
+
+def own_translations(letter: str, translations: list[Translation]) -> list[Translation]:
+    """Those that a node makes: node ports at its own addresses only."""
+    others = {address for other, node in NODES.items() if other != letter for address in node.addresses}
+    return [one for one in translations if one.address not in others]
 
 
 def iptables_rules(translations: list[Translation]) -> str:
@@ -163,4 +174,3 @@ def iptables_rules(translations: list[Translation]) -> str:
                     f"-j DNAT --to-destination {backend}:{one.target_port}"
                 )
     return "\n".join([*lines, "COMMIT", ""])
-

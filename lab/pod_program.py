@@ -1,8 +1,9 @@
 """What runs in a pod of the lab: listens, and connects as told, one JSON command a line. Standard library only.
 
 First line: {"cgroups": [...], "netns": path, "listen": [ports, or {"port", "kind"}]}. Then {"address", "port", "count",
-"mode"} with a mode of ways.py, among them `close`, `hold` (kept open) and `fork` (each connect from a process of its own
-that ends at once); or {"run": [...]}, a command to run in the pod.
+"mode"} with a mode of ways.py, among them `close`, `hold` (kept open) and `fork` (each connect from a process of its
+own that ends at once); or {"run": [...]}, a command to run in the pod; or {"deafen": 3}: it listens no more
+after so many.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ import ways  # type: ignore[import-not-found]  # beside this file, which runs wi
 
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
-TAKEN: list[socket.socket] = []
+LISTENERS: list[socket.socket] = []
+TAKEN: list[str] = []
 
 
 def enter(start: dict[str, Any]) -> None:
@@ -40,7 +43,7 @@ def enter(start: dict[str, Any]) -> None:
 
 
 def listener_of(port: int, kind: str) -> socket.socket:
-    """A listening socket of a kind: plain (both families), `fastopen`, `mptcp` (IPv4), or `reset`."""
+    """A listening socket of a kind: plain (both families), `fastopen`, `mptcp` (IPv4), `reset`."""
     if kind == "mptcp":
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, ways.MPTCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -57,6 +60,7 @@ def listener_of(port: int, kind: str) -> socket.socket:
 def serve(port: int, kind: str = "plain") -> None:
     """Connections to the port are accepted for as long as the pod lives; `reset` ones are reset at once."""
     listener = listener_of(port, kind)
+    LISTENERS.append(listener)
 
     def answer(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
@@ -65,7 +69,11 @@ def serve(port: int, kind: str = "plain") -> None:
 
     def accept() -> None:
         while True:
-            connection, _ = listener.accept()
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # deafened
+                return
+            TAKEN.append(kind)
             if kind == "reset":
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
                 connection.close()
@@ -80,6 +88,14 @@ def obey(told: dict[str, Any]) -> dict[str, Any]:
     if "run" in told:
         done = subprocess.run(told["run"], capture_output=True, text=True, check=False)
         return {"code": done.returncode, "output": done.stdout + done.stderr}
+    if "deafen" in told:
+        while len(TAKEN) < told["deafen"]:
+            time.sleep(0.01)
+        while LISTENERS:
+            listener = LISTENERS.pop()
+            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept()
+            listener.close()
+        return {}
     answer: dict[str, Any] = ways.carry_out(told)
     return answer
 

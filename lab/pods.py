@@ -43,7 +43,7 @@ class PodProcess:
         return answer
 
     def connect(self, address: str, port: int, count: int, mode: str = "close", **more: object) -> dict[str, Any]:
-        """`established`, `failed`, `longest_seconds`, `errnos` of exactly `count` connects in a mode of `lab/ways.py`."""
+        """`established`, `failed`, `longest_seconds`, `errnos` of exactly `count` connects in a mode of lab/ways.py."""
         return self.tell({"address": address, "port": port, "count": count, "mode": mode, **more})
 
     def stop(self) -> None:

@@ -76,24 +76,11 @@ def execute(told: dict[str, Any]) -> int:
         failed = close(told)
         if failed:
             return failed
-        code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import ways; sys.exit(ways.close({told}))"
-        os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", code])
+        folder = str(Path(__file__).parent)
+        code = f"import sys; sys.path.insert(0, {folder!r}); import ways; sys.exit(ways.close({told}))"
+        return os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", code])
 
     return in_child(child)
-
-
-def container(told: dict[str, Any]) -> int:
-    """Connect in a container of its own (cgroups made for it, `folders`) that is gone afterwards."""
-
-    def child() -> int:
-        for folder in told["folders"]:
-            Path(folder, "cgroup.procs").write_text(str(os.getpid()))
-        return close(told)
-
-    failed = in_child(child)
-    for folder in told["folders"]:
-        Path(folder).rmdir()
-    return failed
 
 
 def mapped(told: dict[str, Any]) -> int:
@@ -184,6 +171,20 @@ def threads(told: dict[str, Any]) -> Counter[int]:
     return sum(counts, Counter())
 
 
+def container(told: dict[str, Any]) -> Counter[int]:
+    """All connects in a container of its own (cgroups made for it, `folders`) that is gone afterwards."""
+
+    def child() -> int:
+        for folder in told["folders"]:
+            Path(folder, "cgroup.procs").write_text(str(os.getpid()))
+        return max(close(told) for _ in range(told["count"]))
+
+    failed = in_child(child)
+    for folder in told["folders"]:
+        Path(folder).rmdir()
+    return Counter({failed: told["count"]})
+
+
 def spread(told: dict[str, Any]) -> Counter[int]:
     """One connect to each of `count` addresses from `address` on."""
     first = int.from_bytes(socket.inet_aton(told["address"]), "big")
@@ -191,7 +192,7 @@ def spread(told: dict[str, Any]) -> Counter[int]:
     return Counter(close({**told, "address": address}) for address in addresses)
 
 
-def release(told: dict[str, Any]) -> Counter[int]:
+def release(_told: dict[str, Any]) -> Counter[int]:
     """Close every socket that is held; no connect."""
     while HELD:
         HELD.pop().close()
@@ -203,7 +204,6 @@ ONE = {
     "hold": hold,
     "fork": fork,
     "exec": execute,
-    "container": container,
     "mapped": mapped,
     "self": itself,
     "abandon": abandon,
@@ -213,7 +213,7 @@ ONE = {
     "mptcp": multipath,
     "renamed": renamed,
 }
-ALL = {"threads": threads, "spread": spread, "release": release}
+ALL = {"container": container, "threads": threads, "spread": spread, "release": release}
 
 
 def carry_out(told: dict[str, Any]) -> dict[str, Any]:

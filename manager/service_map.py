@@ -119,6 +119,7 @@ def new_edge(source: Place, destination: Place, port: str, protocol: str) -> dic
         "openedBefore": False,
         "accepted": None,
         "bothEnds": None,
+        "inSums": False,
         "sourcePods": set(),
         "backends": Counter(),
         "reasons": set(),
@@ -145,6 +146,7 @@ def build_edges(
                 edge["openedBefore"] |= one.opened_before
                 edge["sourcePods"].add(pod_name(pod, topology))
                 edge["backends"].update(join.backends.get(index, {}))
+                edge["inSums"] |= index in join.in_sums
                 if destination.kind == "Unresolved" and one.destination and one.destination.reason:
                     edge["reasons"].add(one.destination.reason)
                 if can_be_accepted(one, topology, observing):
@@ -159,6 +161,8 @@ def finish_edge(edge: dict[str, Any], topology: Topology) -> None:
     backends: Counter[str] = edge["backends"]
     if backends:
         edge["accepted"] = backends.total()
+    elif edge["inSums"]:
+        edge["accepted"] = None
     edge["bothEnds"] = None if edge["accepted"] is None else edge["accepted"] > 0
     edge["sourcePods"] = sorted(edge["sourcePods"])
     edge["reasons"] = sorted(edge["reasons"])
@@ -211,6 +215,11 @@ def add_counts(total: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
     return total
 
 
+def observing_nodes(views: Iterable[NodeView]) -> set[str]:
+    """The nodes that saw the window: an agent without a tracer says `none`, and saw nothing."""
+    return {view.node_name for view in views if view.counts.get("tracer") != "none"}
+
+
 def build_map(
     window: Window, facts: Mapping[str, Sequence[Facts]], views: Sequence[NodeView], namespace: str = ""
 ) -> dict[str, Any]:
@@ -218,7 +227,7 @@ def build_map(
     topology = build_topology(facts)
     connections = [msgspec.convert(one, Connection) for view in views for one in view.connections]
     accepted = [(view.node_name, msgspec.convert(one, Accepted)) for view in views for one in view.accepted]
-    observing = {view.node_name for view in views}
+    observing = observing_nodes(views)
     join = join_ends(connections, accepted, topology, observing)
     edges, touched = build_edges(connections, topology, join, settle(connections, accepted), observing)
     pods_at = all_places(topology)

@@ -194,7 +194,7 @@ class Tracer:
         counts.drains += 1
 
     def cgroup_names(self, cgroup: int) -> tuple[str, ...]:
-        """Names of a cgroup, leaf first, `/` for a hierarchy's root; empty where the kernel side had no room for them."""
+        """Names of a cgroup, leaf first, `/` for a hierarchy's root; empty where the kernel had no room for them."""
         value = lookup(self.descriptors["cgroups"], struct.pack("=Q", cgroup), layout.CGROUP_NAMES_BYTES)
         return (layout.cgroup_names(value) or ("/",)) if value else ()
 

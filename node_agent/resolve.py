@@ -1,9 +1,13 @@
 """The questions that a capture raises, and the source of each flow."""
 
-from discovery.records import Accepted, Capture, Flow, Query
+from collections.abc import Mapping
+
+from discovery.records import Accepted, Answer, Capture, Flow, Query
 from node_agent import filters, identity
+from node_agent.layout import NAME_LEVELS
 
 ROOT = ("/",)
+UNKNOWN = Answer("Unknown", reason="not_asked")
 UNIFIED_HIERARCHY = 1 << 63  # ids of the v2 hierarchy on a node with v1 ones (bpf/tcp_connect.c)
 
 
@@ -22,27 +26,29 @@ def listener_query(entry: Accepted) -> Query:
     return Query(address=entry.local, from_ns=entry.first_ns, to_ns=entry.last_ns)
 
 
+def nameless(capture: Capture, record: Flow | Accepted) -> bool:
+    """Whether nothing certain is known of the record's cgroup: its names found no room, or end below the pod's."""
+    if isinstance(record, Flow) and record.pod_uid:
+        return False
+    names = capture.cgroups.get(record.cgroup)
+    return not names or (len(names) == NAME_LEVELS and identity.pod_uid(names) is None)
+
+
 def unplaced(capture: Capture, record: Flow | Accepted) -> bool:
-    """Whether the record's cgroup leaves open which pod it was: it has no names, or is its hierarchy's root.
+    """Whether the record's cgroup leaves open which pod it was: nothing is known of it, or it is its hierarchy's root.
 
     Kernel threads work in the root for a pod's sockets (MPTCP makes its further subflows so), and on a node whose pods
     have no cgroup v2 every listening socket belongs there. Then the address decides, if it was exactly one pod's.
     """
-    if isinstance(record, Flow) and record.pod_uid:
-        return False
-    return capture.cgroups.get(record.cgroup) in (None, (), ROOT)
+    return nameless(capture, record) or capture.cgroups.get(record.cgroup) == ROOT
 
 
 def certainly_no_pod(capture: Capture, entry: Accepted, pods: dict[int, str | None]) -> bool:
     """Whether a listener in the root is outside every pod: not where the v2 hierarchy knows of no pods at all."""
     if nameless(capture, entry):
         return False
-    return not entry.cgroup & UNIFIED_HIERARCHY or any(pod for cgroup, pod in pods.items() if cgroup & UNIFIED_HIERARCHY)
-
-
-def nameless(capture: Capture, record: Flow | Accepted) -> bool:
-    """Whether the kernel side had no room for the names of the record's cgroup."""
-    return not capture.cgroups.get(record.cgroup) and not (isinstance(record, Flow) and record.pod_uid)
+    unified = [pod for cgroup, pod in pods.items() if cgroup & UNIFIED_HIERARCHY]
+    return not entry.cgroup & UNIFIED_HIERARCHY or any(unified)
 
 
 def destinations(capture: Capture, pods: dict[int, str | None]) -> dict[tuple[str, int], Query]:
@@ -70,3 +76,9 @@ def questions(capture: Capture) -> list[Query]:
     by_address |= {listener_query(entry): None for entry in capture.accepted if unplaced(capture, entry)}
     wanted = {**by_address, **dict.fromkeys(destinations(capture, pods).values())}
     return [*asked, *wanted]
+
+
+def by_address(answers: Mapping[Query, Answer], query: Query) -> Answer:
+    """The one pod that had the address then; never a pod on the host's network, which shares it."""
+    answer = answers.get(query, UNKNOWN)
+    return answer if answer.kind == "Pod" and not answer.host_network else UNKNOWN

@@ -1,4 +1,4 @@
-"""`python -m tests.scenarios NAME...`: runs these scenarios (all, without a name) and tells how each differs; exit 1 then."""
+"""`python -m tests.scenarios NAME...`: runs these scenarios (or all) and tells how each differs; exit 1 then."""
 
 import argparse
 import sys

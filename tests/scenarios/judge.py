@@ -1,13 +1,14 @@
 """Compares what the product made of a scenario with its table: every difference is a sentence; none means it passed."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from discovery.records import Accepted, Capture, Flow, Window
+from discovery.records import Capture, Window
+from discovery.selection import controller
 from lab.nodes import NODES
 from manager.facts import facts_of
 from manager.service_map import NodeView, build_map
@@ -15,11 +16,12 @@ from manager.wire import ConnectionsBatch, read_batch
 from node_agent import connections, resolve
 from node_agent.connections import UNRESOLVED
 from tests.scenarios import objects
+from tests.scenarios.records import Body, connection_record, edge_record, own_part, taken_record
 from tests.scenarios.run import Observed
-from tests.scenarios.table import Edge, Taken
+from tests.scenarios.table import Scenario
 from tests.scenarios.world import Cast
 
-Body = dict[str, Any]
+CONTROL = re.compile(r"\\u00[01]|[\x00-\x1f\x7f]")
 UNRESOLVED_ENDS = UNRESOLVED | {"cgroup_unknown", "pod_unknown"}
 
 
@@ -29,88 +31,6 @@ def body_of(cast: Cast, capture: Capture) -> Body:
     answers = {query: cast.directory.answer(query) for query in resolve.questions(capture)}
     body: Body = orjson.loads(orjson.dumps(connections.connections(capture, answers).body))
     return body
-
-
-def own_part(cast: Cast, capture: Capture) -> Capture:
-    """The capture with the records that touch the scenario: by cgroup, else by an address that only it has."""
-    marks = {cast.cgroup_uid(pod) for pod in cast.scenario.pods} | {cast.key(one.name) for one in cast.scenario.processes}
-    marks |= {mark.replace("-", "_") for mark in marks}
-    cgroups = {cgroup for cgroup, names in capture.cgroups.items() if any(m in name for name in names for m in marks)}
-    addresses = {
-        address
-        for pod in cast.scenario.pods
-        if not pod.host_network
-        for address in cast.addresses[pod.name]
-    }
-    addresses |= {address for ips in cast.services.values() for address in ips.values()}
-
-    def flow_is_own(flow: Flow) -> bool:
-        return flow.cgroup in cgroups or flow.pod_uid in marks or bool({flow.source, flow.destination} & addresses)
-
-    def accepted_is_own(entry: Accepted) -> bool:
-        return entry.cgroup in cgroups or bool({entry.local, entry.remote} & addresses)
-
-    return replace(
-        capture,
-        flows=[flow for flow in capture.flows if flow_is_own(flow)],
-        accepted=[entry for entry in capture.accepted if accepted_is_own(entry)],
-    )
-
-
-def reference_of(cast: Cast, owner: str) -> Body | None:
-    """The object reference of `Service shop` or `Pod web`."""
-    kind, _, name = owner.partition(" ")
-    if kind not in {"Service", "Pod"}:
-        return None
-    pod = cast.pods.get(name)
-    namespace = (pod.namespace if kind == "Pod" and pod else "") or cast.scenario.name
-    return {"kind": kind, "uid": cast.uid(kind, name), "namespace": namespace, "name": name}
-
-
-def edge_record(cast: Cast, edge: Edge) -> Body:
-    """The record that an edge's row stands for, without its times."""
-    kind, _, name = edge.owner.partition(" ")
-    established = edge.attempts - edge.failed - edge.unfinished if edge.established is None else edge.established
-    to = cast.where(edge.to)
-    owner = reference_of(cast, edge.owner)
-    return {
-        "source": reference_of(cast, f"Pod {edge.source}"),
-        "sourceIP": cast.where(edge.by) if edge.by else cast.addresses[edge.source][":" in to],
-        "destinationIP": to,
-        "destinationPort": str(edge.port),
-        "destinationService": owner if kind == "Service" else None,
-        "destinationPod": owner if kind == "Pod" else None,
-        "destination": {"kind": kind, "reason": edge.reason, "name": name or None},
-        "attempts": edge.attempts,
-        "established": edge.opened_before or established,
-        "failed": edge.failed,
-        "unfinished": edge.unfinished,
-        "lastErrno": edge.errno,
-        "openedBefore": bool(edge.opened_before),
-    }
-
-
-def connection_record(connection: Body) -> Body:
-    """A connection of a body in the shape of `edge_record`."""
-    ends = connection["kubernetes"]
-    same = ("sourceIP", "destinationIP", "destinationPort", "destination", "attempts", "established", "failed")
-    same += ("unfinished", "lastErrno", "openedBefore")
-    return {
-        "source": ends["sourcePod"],
-        **{name: ends[name] for name in ("destinationService", "destinationPod")},
-        **{name: connection[name] for name in same},
-    }
-
-
-def taken_record(cast: Cast, taken: Taken) -> Body:
-    """The record that a row of the accepting end stands for, without its times."""
-    return {
-        "pod": reference_of(cast, f"Pod {taken.pod}"),
-        "localIP": cast.where(taken.at),
-        "localPort": str(taken.port),
-        "remoteIP": cast.where(taken.remote),
-        "accepted": taken.count,
-    }
 
 
 def differences(what: str, found: list[Body], expected: list[Body]) -> Iterator[str]:
@@ -156,10 +76,13 @@ def expected_reasons(cast: Cast, letter: str, window: int) -> tuple[Counter[str]
     return made, took
 
 
-def judge_agent(cast: Cast, letter: str, window: int, body: Body) -> Iterator[str]:
+def judge_agent(cast: Cast, letter: str, window: int, body: Body, opens: int) -> Iterator[str]:
     """Differences between the table and the body of one node's agent."""
     scenario = cast.scenario
     at = f"window {window} node-{letter}"
+    if scenario.spread:
+        yield from judge_full_map(cast, letter, body, opens)
+        return
     edges = [one for one in scenario.edges if one.window == window and cast.pods[one.source].node == letter]
     taken = [one for one in scenario.taken if one.window == window and cast.pods[one.pod].node == letter]
     found = [connection_record(one) for one in body["connectionList"]]
@@ -175,9 +98,41 @@ def judge_agent(cast: Cast, letter: str, window: int, body: Body) -> Iterator[st
             rows = {reason: n for reason, n in reasons.items() if (reason in UNRESOLVED_ENDS) == wanted and n}
             if counts[name] != rows:
                 yield f"{at}: {what} {name} {counts[name]}, expected {rows}"
+    yield from times(at, body)
+    if CONTROL.search(orjson.dumps(body).decode()):
+        yield f"{at}: a control character in the body"
+    if seen["lost"]:
+        yield f"{at}: lost {seen['lost']}"
     made = cast.made.get(window, 0)
     if seen["attempts"] != made:
         yield f"{at}: {seen['attempts']} attempts seen, its programs made {made}"
+
+
+def times(at: str, body: Body) -> Iterator[str]:
+    """A sentence for each record that did not happen in its window."""
+    window = body["window"]
+    for one in [*body["connectionList"], *body["acceptedList"]]:
+        before = one.get("openedBefore", False)
+        if not (before or window["start"] <= one["firstSeen"] <= one["lastSeen"] <= window["end"]):
+            yield f"{at}: {one['firstSeen']} to {one['lastSeen']} is not in the window {window}"
+
+
+def judge_full_map(cast: Cast, letter: str, body: Body, opens: int) -> Iterator[str]:
+    """Differences where more destinations were dialled than the map holds: one attempt each, or lost, exactly.
+
+    What other programs of the machine connected in that time is lost, too: so many more may be lost, and no more.
+    """
+    seen = body["observation"]
+    made, lost = cast.made[0], seen["lost"].get("flows_full", 0)
+    own = seen["delivered"] + seen["filtered"].get("other_node", 0)
+    if not lost or seen["attempts"] != own + lost or not made <= own + lost <= max(made, opens):
+        yield f"node-{letter}: {own} recorded and {seen['lost']} lost of {made} made, {opens} by the whole machine"
+    if own > 4096 or len(body["connectionList"]) != seen["delivered"]:
+        yield f"node-{letter}: {own} recorded, expected one each and 4096 at most"
+    for one in body["connectionList"]:
+        counts = (one["attempts"], one["failed"], one["lastErrno"], one["destination"]["kind"])
+        if counts != (1, 1, 111, "External") or one["kubernetes"]["sourcePod"]["uid"] != cast.uid("Pod", "web"):
+            yield f"node-{letter}: wrong record {one}"
 
 
 def view_of(body: Body) -> NodeView:
@@ -188,12 +143,20 @@ def view_of(body: Body) -> NodeView:
     return NodeView(batch.node_name, batch.observation, batch.connections, batch.accepted)
 
 
+def is_listed(scenario: Scenario, item: Body) -> bool:
+    """Whether the collector's inventory has the object under the scenario's selection."""
+    if item["kind"] != "Pod":
+        return True
+    owner = controller(item)
+    return scenario.selection.pod(item["metadata"]["namespace"], owner["kind"] if owner else None) is None
+
+
 def judge_map(cast: Cast, bodies: Mapping[str, Body], window: Window) -> Iterator[str]:
     """Differences between the table and the manager's map of the first window."""
     scenario = cast.scenario
     items = [*map(objects.node, NODES.values()), *cast.objects]
     facts: dict[str, list[Any]] = {}
-    for item in items:
+    for item in filter(lambda one: is_listed(scenario, one), items):
         facts.setdefault(item["kind"], []).append(facts_of(item["kind"], item))
     shown = build_map(window, facts, [view_of(body) for body in bodies.values()])
     recall = shown["recall"]
@@ -210,6 +173,10 @@ def judge_map(cast: Cast, bodies: Mapping[str, Body], window: Window) -> Iterato
                 counts.update({one["pod"].partition("/")[2]: one["accepted"] for one in edge["backends"]})
         if counts != Counter(pods):
             yield f"map: backends of {service} {dict(counts)}, expected {dict(pods)}"
+    for service, told in scenario.both_ends.items():
+        says = {one["bothEnds"] for one in shown["edges"] if one["destination"] == f"service/{scenario.name}/{service}"}
+        if says != {told}:
+            yield f"map: both ends of {service} {says}, expected {told}"
 
 
 def untraced(capture: Capture) -> Capture:
@@ -232,7 +199,7 @@ def judge(observed: Observed) -> list[str]:
                 bodies[letter] = body_of(cast, untraced(capture))
                 continue
             bodies[letter] = body_of(cast, own_part(cast, capture))
-            found += judge_agent(cast, letter, window, bodies[letter])
+            found += judge_agent(cast, letter, window, bodies[letter], observed.opens)
             found += attributed_elsewhere(cast, whole, bodies[letter])
         if window == 0:
             found += judge_map(cast, bodies, next(iter(captures.values())).window)
@@ -248,5 +215,3 @@ def attributed_elsewhere(cast: Cast, whole: Body, own: Body) -> Iterator[str]:
     for one in whole["acceptedList"]:
         if one["pod"]["uid"] in uids and one not in own["acceptedList"]:
             yield f"accepted, attributed to a pod of the scenario: {one}"
-
-

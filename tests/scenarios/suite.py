@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from tests.scenarios import datapath, outcomes
+from tests.scenarios import both_ends, datapath, hierarchy, identity, lifecycle, outcomes, selection
 from tests.scenarios.run import CONDITIONS, Observed, run
 from tests.scenarios.table import Scenario
 
-THEMES = (datapath, outcomes)
+THEMES = (datapath, outcomes, identity, lifecycle, selection, hierarchy, both_ends)
 SCENARIOS: dict[str, Scenario] = {one.name: one for theme in THEMES for one in theme.SCENARIOS}
 
 

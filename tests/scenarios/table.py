@@ -1,7 +1,7 @@
 """The vocabulary of the tables: who there is, what they do, and exactly what must be recorded of it.
 
-Addresses are written as `pod web`, `pod6 web`, `service shop`, `service6 shop`, `node a`, `node6 a`, `outside`, or as they
-are. Counts are primes. A scenario's namespace has its name; pods have an IPv4 and an IPv6 address each.
+Addresses are written as `pod web`, `pod6 web`, `service shop`, `service6 shop`, `node a`, `node6 a`, `outside`, or as
+they are. Counts are primes. A scenario's namespace has its name; pods have an IPv4 and an IPv6 address each.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,6 @@ class Process:
     name: str
     node: str = "a"
     listen: tuple[Listen, ...] = ()
-    cgroup: str = "system.slice/kubelet.service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,9 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """`start` or `delete` a pod, `container`: as Connect's way in a container made for it, `run` a command in one."""
+    """`start` or `delete` a pod, `run` a command in one, `deafen` one (it listens no more once it took so many), `wait`
+    or move the agents' `clock` by so many seconds.
+    """
 
     what: str
     who: str
@@ -121,7 +122,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Attempts (or accepted connections) left out for a reason; with a node only its agent says so, others other_node."""
+    """Attempts (or accepted connections) left out for a reason; with a node, other agents say other_node instead."""
 
     reason: str
     count: int
@@ -148,6 +149,8 @@ class Scenario:
     backends: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # service: pod: accepted, on the map
     unexplained: int = 0  # accepted, comparable, and explained by no client
     uncompared: Mapping[str, int] = field(default_factory=dict)
+    both_ends: Mapping[str, bool | None] = field(default_factory=dict)  # service: what the map says of its edges
+    spread: str = ""  # one attempt each from that address on, more than the map holds
     untraced: tuple[str, ...] = ()  # nodes whose tracer is none
     agentless: tuple[str, ...] = ()  # nodes without an agent
     selection: Selection = field(default_factory=Selection)

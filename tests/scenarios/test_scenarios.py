@@ -1,4 +1,4 @@
-"""Every scenario of the tables, on the running kernel with the real program: records, counts and map equal the truth."""
+"""Every scenario, on the running kernel with the real program: records, counts and map equal its table."""
 
 import pytest
 

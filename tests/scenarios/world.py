@@ -1,4 +1,4 @@
-"""Makes what a scenario declares: processes and networks in the lab, objects in the directory; carries out its steps."""
+"""Makes what a scenario declares: processes and networks in the lab, objects in the directory; takes its steps."""
 
 import time
 import uuid
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from discovery.directory import Directory
-from discovery.records import rfc3339
+from discovery.records import NS_PER_SECOND, rfc3339
 from lab import cgroups
 from lab.network import OUTSIDE, Translation
 from lab.nodes import NODES, Nodes, Placement
@@ -16,11 +16,26 @@ from tests.scenarios.table import Connect, Do, Pod, Scenario, Service
 OUTSIDE_PORT = 4431
 
 
+class Clock:
+    """The wall clock that the agents of a window go by; a step moves it and not the machine's."""
+
+    def __init__(self) -> None:
+        self.ahead_ns = 0
+
+    def step(self, seconds: float) -> None:
+        """Move by so many seconds."""
+        self.ahead_ns += int(seconds * NS_PER_SECOND)
+
+    def now_ns(self) -> int:
+        """The time."""
+        return time.time_ns() + self.ahead_ns
+
+
 class Cast:
     """The running parts of one scenario: names to uids, addresses, processes and objects."""
 
-    def __init__(self, lab: Nodes, directory: Directory, scenario: Scenario, group: int) -> None:
-        self.lab, self.directory, self.scenario, self.group = lab, directory, scenario, group
+    def __init__(self, lab: Nodes, directory: Directory, clock: Clock, scenario: Scenario, group: int) -> None:
+        self.lab, self.directory, self.clock, self.scenario, self.group = lab, directory, clock, scenario, group
         self.salt = uuid.uuid4()
         self.pods = {pod.name: pod for pod in scenario.pods}
         self.addresses = {pod.name: self.addresses_of(pod, place) for place, pod in enumerate(scenario.pods, start=2)}
@@ -51,7 +66,7 @@ class Cast:
         return {family: both[family] for family in service.family}
 
     def where(self, text: str) -> str:
-        """The address that a table's text names."""
+        """The address that a table's text names; a text that names none is the address."""
         kind, _, name = text.partition(" ")
         if kind == "outside":
             return OUTSIDE
@@ -77,9 +92,9 @@ class Cast:
             if not pod.late:
                 self.start(pod)
         for process in self.scenario.processes:
-            listen = tuple(process.listen)
-            namespace = self.lab.namespace(process.node)
-            self.lab.process(self.key(process.name), namespace, process.cgroup, listen)
+            key = self.key(process.name)
+            cgroup = f"system.slice/{key}.service"
+            self.lab.process(key, self.lab.namespace(process.node), cgroup, tuple(process.listen))
         for service in self.scenario.services:
             ips = self.services[service.name]
             item = objects.service(service, self.scenario.name, self.uid("Service", service.name), list(ips.values()))
@@ -145,7 +160,12 @@ class Cast:
             self.directory.forget("Pod", self.uid("Pod", step.who), time.time_ns())
         elif step.what == "wait":
             time.sleep(float(step.who))
+        elif step.what == "clock":
+            self.clock.step(float(step.who))
+        elif step.what == "deafen":
+            self.lab.pods[self.key(step.who)].tell({"deafen": int(step.command[0])})
         else:
-            answer = self.lab.pods[self.key(step.who)].tell({"run": step.command})
+            command = [self.where(word) if word.startswith("pod ") else word for word in step.command]
+            answer = self.lab.pods[self.key(step.who)].tell({"run": command})
             if answer["code"]:
                 self.complaints.append(f"{step}: ended with {answer}")
