@@ -7,18 +7,13 @@ from typing import Any
 
 import orjson
 
-from discovery.records import Capture, Window
-from discovery.selection import controller
-from lab.nodes import NODES
-from manager.facts import facts_of
-from manager.service_map import NodeView, build_map
-from manager.wire import ConnectionsBatch, read_batch
+from collector.directory_server import questions
+from discovery.records import Answer, Capture
 from node_agent import connections, resolve
 from node_agent.connections import UNRESOLVED
-from tests.scenarios import objects
 from tests.scenarios.records import Body, connection_record, edge_record, own_part, taken_record
 from tests.scenarios.run import Observed
-from tests.scenarios.table import Scenario
+from tests.scenarios.shown import judge_map
 from tests.scenarios.world import Cast
 
 CONTROL = re.compile(r"\\u00[01]|[\x00-\x1f\x7f]")
@@ -26,9 +21,12 @@ UNRESOLVED_ENDS = UNRESOLVED | {"cgroup_unknown", "pod_unknown"}
 
 
 def body_of(cast: Cast, capture: Capture) -> Body:
-    """The connections body of a capture, with the directory under the scenario's selection."""
+    """The connections body of a capture, with the directory under the scenario's selection asked as over the wire."""
     cast.directory.selection = cast.scenario.selection
-    answers = {query: cast.directory.answer(query) for query in resolve.questions(capture)}
+    asked = resolve.questions(capture)
+    received = questions(orjson.dumps({"queries": [query.wire() for query in asked]}))
+    told = [orjson.loads(orjson.dumps(cast.directory.answer(query).wire())) for query in received]
+    answers = dict(zip(asked, map(Answer.from_wire, told), strict=True))
     body: Body = orjson.loads(orjson.dumps(connections.connections(capture, answers).body))
     return body
 
@@ -86,7 +84,10 @@ def judge_agent(cast: Cast, letter: str, window: int, body: Body, opens: int) ->
     edges = [one for one in scenario.edges if one.window == window and cast.pods[one.source].node == letter]
     taken = [one for one in scenario.taken if one.window == window and cast.pods[one.pod].node == letter]
     found = [connection_record(one) for one in body["connectionList"]]
-    yield from differences(f"{at} edges", found, [edge_record(cast, one) for one in edges])
+    wrong = list(differences(f"{at} edges", found, [edge_record(cast, one) for one in edges]))
+    yield from wrong
+    if wrong and any(one.opened_before for one in edges):
+        yield f"{at}: of the whole node, open before: {body['observation']['openedBefore']}"
     accepted = [{name: one[name] for name in one if not name.endswith("Seen")} for one in body["acceptedList"]]
     yield from differences(f"{at} accepted", accepted, [taken_record(cast, one) for one in taken])
     seen = body["observation"]
@@ -133,50 +134,6 @@ def judge_full_map(cast: Cast, letter: str, body: Body, opens: int) -> Iterator[
         counts = (one["attempts"], one["failed"], one["lastErrno"], one["destination"]["kind"])
         if counts != (1, 1, 111, "External") or one["kubernetes"]["sourcePod"]["uid"] != cast.uid("Pod", "web"):
             yield f"node-{letter}: wrong record {one}"
-
-
-def view_of(body: Body) -> NodeView:
-    """A body as the manager reads and keeps it."""
-    batch = read_batch(body)
-    if not isinstance(batch, ConnectionsBatch):
-        raise TypeError(f"a batch of {batch}, expected connections")
-    return NodeView(batch.node_name, batch.observation, batch.connections, batch.accepted)
-
-
-def is_listed(scenario: Scenario, item: Body) -> bool:
-    """Whether the collector's inventory has the object under the scenario's selection."""
-    if item["kind"] != "Pod":
-        return True
-    owner = controller(item)
-    return scenario.selection.pod(item["metadata"]["namespace"], owner["kind"] if owner else None) is None
-
-
-def judge_map(cast: Cast, bodies: Mapping[str, Body], window: Window) -> Iterator[str]:
-    """Differences between the table and the manager's map of the first window."""
-    scenario = cast.scenario
-    items = [*map(objects.node, NODES.values()), *cast.objects]
-    facts: dict[str, list[Any]] = {}
-    for item in filter(lambda one: is_listed(scenario, one), items):
-        facts.setdefault(item["kind"], []).append(facts_of(item["kind"], item))
-    shown = build_map(window, facts, [view_of(body) for body in bodies.values()])
-    recall = shown["recall"]
-    total = sum(len_of["accepted"] for body in bodies.values() for len_of in body["acceptedList"])
-    comparable = total - sum(scenario.uncompared.values())
-    wanted = (comparable, comparable - scenario.unexplained, dict(scenario.uncompared))
-    if (recall["accepted"], recall["explained"], recall["notComparable"]) != wanted:
-        yield f"map: recall {recall}, expected (accepted, explained, not comparable) {wanted}"
-    for service, pods in scenario.backends.items():
-        target = f"service/{scenario.name}/{service}"
-        counts: Counter[str] = Counter()
-        for edge in shown["edges"]:
-            if edge["destination"] == target:
-                counts.update({one["pod"].partition("/")[2]: one["accepted"] for one in edge["backends"]})
-        if counts != Counter(pods):
-            yield f"map: backends of {service} {dict(counts)}, expected {dict(pods)}"
-    for service, told in scenario.both_ends.items():
-        says = {one["bothEnds"] for one in shown["edges"] if one["destination"] == f"service/{scenario.name}/{service}"}
-        if says != {told}:
-            yield f"map: both ends of {service} {says}, expected {told}"
 
 
 def untraced(capture: Capture) -> Capture:

@@ -12,6 +12,7 @@ from discovery.directory import Directory
 from discovery.records import NS_PER_SECOND, Capture, Window
 from lab.network import LabError
 from lab.nodes import NODES, Nodes
+from node_agent import capture_file
 from node_agent.maps import Counts, Tracer
 from node_agent.observe import Node, observe
 from tests.node_agent.kernel_side import attached
@@ -98,7 +99,8 @@ class Agent:
         if self.capture is None:
             raise RuntimeError(f"the agent of {self.node.name} ended without a capture")
         took_ns = time.monotonic_ns() - self.started_ns
-        return replace(self.capture, window=Window(self.start_ns, self.start_ns + took_ns))
+        capture = replace(self.capture, window=Window(self.start_ns, self.start_ns + took_ns))
+        return capture_file.decode(capture_file.encode(capture), self.node.name)  # as it waits for the directory
 
 
 @contextmanager
