@@ -100,7 +100,8 @@ class Capture:
 
     `cgroups` maps a cgroup id to its names, leaf first, up to the pod's. `lost` counts connects per reason that the
     kernel saw but could not record, `accepted_lost` accepted connections; `opened_left_out` counts
-    connections open before the window that cannot be attributed.
+    connections open before the window that cannot be attributed. `missed_runs` counts runs of the program that the
+    kernel skipped since it interrupted another one: an outcome or an accepted connection each, at most.
     """
 
     window: Window
@@ -114,6 +115,7 @@ class Capture:
     own_pod_uid: str | None = None
     accepted_lost: dict[str, int] = field(default_factory=dict)
     opened_left_out: dict[str, int] = field(default_factory=dict)
+    missed_runs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

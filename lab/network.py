@@ -12,6 +12,8 @@ GATEWAY = ("10.244.7.1", "fd00:244:7::1")
 OUTSIDE_GATEWAY = "198.51.100.1"
 OUTSIDE = "198.51.100.7"
 FOLDER = Path("/run/netns")
+# Links carry IPv6 at once, and not after a second in which their own addresses are looked for.
+NO_DUPLICATES = "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad"
 
 
 class LabError(RuntimeError):
@@ -54,7 +56,7 @@ def make_node(name: str) -> None:
     batch(name, "link set lo up")
     settings = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
     writes = "; ".join(f"echo 1 > /proc/sys/{setting}" for setting in settings)
-    inside(name, "sh", "-c", writes)
+    inside(name, "sh", "-c", f"{writes}; {NO_DUPLICATES}")
 
 
 def attach(
@@ -70,7 +72,9 @@ def attach(
     `sources` are the node's own addresses, that its programs speak to the namespace with; without them a gateway's.
     """
     run("ip", "netns", "add", name)
-    at_node = [f"link add {link} netns {node} type veth peer name eth0 netns {name}", f"link set {link} up"]
+    inside(name, "sh", "-c", NO_DUPLICATES)
+    pair = f"link add {link} netns {node} type veth peer name eth0 netns {name}"
+    at_node = [pair, f"link set {link} up"]
     at_pod = ["link set lo up", "link set eth0 up"]
     routes = []
     for number, (address, gateway) in enumerate(zip(addresses, gateways, strict=True)):

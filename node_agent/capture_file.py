@@ -29,6 +29,7 @@ def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:
         "ownPodUid": capture.own_pod_uid,
         "lost": dict(sorted(capture.lost.items())),
         "acceptedLost": dict(sorted(capture.accepted_lost.items())),
+        "missedRuns": capture.missed_runs,
         "openedLeftOut": dict(sorted(capture.opened_left_out.items())),
         "cgroups": [[cgroup, list(names)] for cgroup, names in sorted(capture.cgroups.items())],
         "pods": pods,
@@ -131,6 +132,7 @@ def from_parts(header: dict[str, Any], records: memoryview, name: str) -> Captur
         lost=header["lost"],
         own_pod_uid=header["ownPodUid"],
         accepted_lost=header.get("acceptedLost", {}),
+        missed_runs=int(header.get("missedRuns", 0)),
         opened_left_out=header.get("openedLeftOut", {}),
     )
 

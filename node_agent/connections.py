@@ -173,6 +173,7 @@ def connections(capture: Capture, answers: Mapping[Query, Answer]) -> Outcome:
             "unresolved": unresolved,
             "tracer": capture.tracer,
             "identity": capture.identity,
+            "missedRuns": capture.missed_runs,
             "openedBefore": opened_before(capture, decisions),
             "accepted": taken_counts,
         },

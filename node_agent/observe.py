@@ -12,7 +12,8 @@ from node_agent import identity, procfs
 from node_agent.layout import ACCEPTED_KEY, FLOW_KEY, address_text
 from node_agent.maps import Counts, Tracer
 
-LOST = ("flows_full", "unreadable", "program_missed")
+LOST = ("flows_full", "unreadable")
+MISSED = "program_missed"
 ACCEPTED_LOST = ("accepted_full",)
 
 
@@ -125,6 +126,8 @@ def observe(
     tracer.drain(counts)
     tracer.drain(counts)
     totals = tracer.counters()
+    # A perf tracepoint's runs are skipped on a CPU that is at work on a map, too, so that they may be attempts.
+    names = (*LOST, MISSED) if tracer.tracer == "bcc:tracepoint" else LOST
     return Capture(
         window=window,
         node_name=node.name,
@@ -133,8 +136,9 @@ def observe(
         flows=opened.flows + flow_records(counts, wall_offset_ns),
         accepted=accepted_records(counts, wall_offset_ns),
         cgroups=cgroup_table(counts, tracer.cgroup_names),
-        lost={name: totals[name] for name in LOST if totals[name]},
+        lost={name: totals[name] for name in names if totals[name]},
         own_pod_uid=own_pod(node.proc_folder),
         opened_left_out=opened.left_out,
+        missed_runs=0 if MISSED in names else totals[MISSED],
         accepted_lost={name: totals[name] for name in ACCEPTED_LOST if totals[name]},
     )
