@@ -20,7 +20,10 @@ class Metrics:
             "podsonar_node_agent_events_total", "Connect attempts that the kernel saw", registry=registry
         )
         self.lost = Counter(
-            "podsonar_node_agent_events_lost_total", "Attempts not recorded in the kernel", ["stage"], registry=registry
+            "podsonar_node_agent_events_lost_total",
+            "What the kernel side could not record",
+            ["stage"],
+            registry=registry,
         )
         self.filtered = Counter(
             "podsonar_node_agent_events_filtered_total", "Attempts left out by a rule", ["reason"], registry=registry
@@ -51,7 +54,8 @@ class Metrics:
     def resolved(self, observation: Mapping[str, Any]) -> None:
         """Add one finished window."""
         self.events.inc(observation["attempts"])
-        for stage, count in observation["lost"].items():
+        missed = {"program_missed": observation["missedRuns"]} if observation["missedRuns"] else {}
+        for stage, count in {**observation["lost"], **observation["accepted"]["lost"], **missed}.items():
             self.lost.labels(stage).inc(count)
         for reason, count in observation["filtered"].items():
             self.filtered.labels(reason).inc(count)
