@@ -160,7 +160,8 @@ def judge(observed: Observed) -> list[str]:
             found += attributed_elsewhere(cast, whole, bodies[letter])
         if window == 0:
             found += judge_map(cast, bodies, next(iter(captures.values())).window)
-    return found
+    missed = sum(capture.missed_runs for captures in observed.captures for capture in captures.values())
+    return [*found, f"the kernel skipped {missed} runs of the program meanwhile"] if found and missed else found
 
 
 def attributed_elsewhere(cast: Cast, whole: Body, own: Body) -> Iterator[str]:
