@@ -9,21 +9,21 @@ Reads one JSON request from the socket (`Options`), answers with one JSON messag
 descriptor a name beside it (SCM_RIGHTS), or `{"error": "...", "reason": "..."}`.
 """
 
-import ctypes
 import json
 import os
 import platform
 import resource
+import secrets
 import socket
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from node_agent import btf, layout
+from node_agent import btf, layout, raw_tracepoint
 
-MAPS = ("control", "flows_a", "flows_b", "accepted_a", "accepted_b", "pending", "cgroups", "recent", "counters")
 ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64"}
 
 
@@ -82,14 +82,16 @@ def compiled(options: dict[str, int | str]) -> tuple[object, int, str]:
             "bcc_missing", f"{sys.executable} cannot import bcc ({error}); install python3-bpfcc"
         ) from error
     try:
-        offsets = btf.definitions()
+        kernel = btf.Kernel()
+        offsets = btf.definitions(kernel)
     except OSError as error:
         raise LoadError("btf_missing", f"/sys/kernel/btf/vmlinux: {error}; a kernel with BTF is needed") from error
     except LookupError as error:
         raise LoadError("btf_unknown", str(error)) from error
     perf = options.get("method") == "tracepoint"
     flags = [f"-D{name}={value}" for name, value in offsets.items()]
-    flags += [f"-D{name.upper()}={options[name]}" for name in ("flows", "accepted", "pending", "cgroups", "recent")]
+    flags += [f"-D{name.upper()}={entries}" for name, entries in asdict(layout.Capacity.of(options)).items()]
+    flags.append(f"-DSEED={secrets.randbits(64)}ULL")
     flags += ["-DPERF_TRACEPOINT"] if perf else []
     flags += ["-DMEMORY_HIERARCHY"] if memory_is_v1() else []
     flags += [f"-I{layout.BPF_FOLDER}", "-Wno-macro-redefined", "-Wno-address-of-packed-member"]
@@ -98,31 +100,33 @@ def compiled(options: dict[str, int | str]) -> tuple[object, int, str]:
     if perf:
         function = program.funcs[b"tracepoint__sock__inet_sock_set_state"]
         return program, function.fd, "bcc:tracepoint"
-    return program, program.load_func("on_state", BPF.RAW_TRACEPOINT).fd, "bcc:raw_tracepoint"
+    tracepoint = kernel.tracepoint("inet_sock_set_state")
+    return program, raw_tracepoint.load(program.dump_func("on_state"), tracepoint), "bcc:raw_tracepoint"
 
 
 def attached(program: object, program_fd: int, tracer: str) -> int:
     """The descriptor that keeps the program attached."""
-    from bcc import libbcc  # noqa: PLC0415
-
     if tracer == "bcc:tracepoint":
         return int(next(iter(program.tracepoint_fds.values())))  # type: ignore[attr-defined]
-    link = libbcc.lib.bpf_attach_raw_tracepoint(program_fd, b"inet_sock_set_state")
-    if link < 0:
-        raise LoadError("attach_failed", f"raw tracepoint inet_sock_set_state: {os.strerror(ctypes.get_errno())}")
-    return int(link)
+    try:
+        return raw_tracepoint.attach(program_fd)
+    except OSError as error:
+        raise LoadError("attach_failed", f"raw tracepoint inet_sock_set_state: {error.strerror}") from error
 
 
 def load(options: dict[str, int | str]) -> tuple[dict[str, object], list[int]]:
     """The answer and its descriptors: maps, `program`, `link` in the order of `names`."""
     begun = time.monotonic()
     program, program_fd, tracer = compiled(options)
-    maps = {name: program[name].get_fd() for name in MAPS}  # type: ignore[index]
+    capacity = layout.Capacity.of(options)
+    maps = {name: program[name].get_fd() for name in capacity.maps()}  # type: ignore[index]
     link = attached(program, program_fd, tracer)
     descriptors = {**maps, "program": program_fd, "link": link}
     answer = {
         "names": list(descriptors),
         "tracer": tracer,
+        "capacity": asdict(capacity),
+        "mapBytes": capacity.kernel_bytes(),
         "memoryHierarchy": memory_is_v1(),
         "attachedNs": time.monotonic_ns(),
         "seconds": round(time.monotonic() - begun, 3),

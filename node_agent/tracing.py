@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import orjson
 
 from discovery.errors import TracerError
+from node_agent.layout import Capacity
 from node_agent.maps import Tracer
 
 
@@ -36,4 +37,5 @@ def attach(
         for descriptor in descriptors:
             os.close(descriptor)
         raise TracerError(f"{len(descriptors)} descriptors from the loader, expected {len(names)}", "loader_answer")
-    return Tracer(dict(zip(names, descriptors, strict=True)), answer["tracer"], answer["attachedNs"]), answer
+    held = dict(zip(names, descriptors, strict=True))
+    return Tracer(held, answer["tracer"], answer["attachedNs"], Capacity.of(answer["capacity"])), answer
