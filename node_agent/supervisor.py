@@ -4,18 +4,25 @@
 
 It has no network and parses nothing: each message on its socket pair carries one descriptor, which becomes the new
 loader's socket. It keeps the capabilities it was started with, for the loaders; the agent loses every one before it
-runs (no_new_privs makes that final, prctl(2)). `{fd}` in the agent's command is replaced by the agent's end.
+runs (no_new_privs makes that final, prctl(2)) and gets a system call filter. `{fd}` in the agent's command is replaced
+by the agent's end.
 """
 
 import array
 import ctypes
 import os
+import select
 import signal
 import socket
 import sys
 
+sys.path.insert(0, __file__.rpartition("/node_agent/")[0])  # it runs as a script, by its whole path
+
+from node_agent import seccomp
+
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 CAPABILITY_VERSION_3 = 0x20080522
+CAP_BPF = 39
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -25,13 +32,28 @@ def die_with_parent() -> None:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def drop_capabilities() -> None:
-    """Lose every effective, permitted and inheritable capability for good (capset(2))."""
+def kept_capabilities(release: str) -> int:
+    """What the agent keeps, a bit mask: nothing; before Linux 5.19 CAP_BPF, for operations on open maps."""
+    version = tuple(int(part) for part in release.split("-", 1)[0].split(".")[:2] if part.isdigit())
+    return 0 if version >= (5, 19) else 1 << CAP_BPF
+
+
+def refuse_system_calls() -> None:
+    """Install the agent's filter; a kernel built without seccomp lets the agent run without, and that is told."""
+    try:
+        seccomp.install()
+    except (OSError, KeyError) as error:
+        os.write(2, f"podsonar: the agent runs without a seccomp filter: {error}\n".encode())
+
+
+def drop_capabilities(kept: int) -> None:
+    """Lose every effective, permitted and inheritable capability but those kept, for good (capset(2))."""
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
-    none = (ctypes.c_uint32 * 6)()
-    if libc.capset(header, none) != 0:
+    low, high = kept & 0xFFFFFFFF, kept >> 32
+    sets = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)
+    if libc.capset(header, sets) != 0:
         raise OSError(ctypes.get_errno(), "capset")
 
 
@@ -44,7 +66,8 @@ def spawn(command: list[str], keep_fd: int, *, bare: bool) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
         die_with_parent()
         if bare:
-            drop_capabilities()
+            drop_capabilities(kept_capabilities(os.uname().release))
+            refuse_system_calls()
         os.set_inheritable(keep_fd, True)
         os.execv(command[0], command)
     except OSError as error:
@@ -70,7 +93,7 @@ def supervise(loader: list[str], agent: list[str]) -> int:
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    poll = __import__("select").poll()
+    poll = select.poll()
     poll.register(ours, 1)
     poll.register(wake_read, 1)
     ended: int | None = None
