@@ -11,11 +11,13 @@ from pathlib import Path
 import click
 
 from cli.options import settings_options
+from cli.preflight import preflight
 from discovery.errors import UsageError
 from discovery.records import Window, parse_rfc3339
 from discovery.settings import AgentSettings
 
 LOADER_PYTHON = "/usr/bin/python3"
+NODE_AGENT = Path(__file__).resolve().parent.parent / "node_agent"
 
 
 @click.group()
@@ -23,12 +25,16 @@ def agent() -> None:
     """Trace TCP connects on this node."""
 
 
+def loader_command() -> list[str]:
+    """How a loader is started; the descriptor of its socket is to be added."""
+    return [LOADER_PYTHON, "-I", "-B", str(NODE_AGENT / "loader.py")]
+
+
 def become_supervisor(hidden: str, shown: str) -> None:
     """Replace this process by the supervisor, which starts the hidden command with the same words."""
     words = sys.argv[sys.argv.index(shown) + 1 :]
-    folder = Path(__file__).resolve().parent.parent / "node_agent"
-    supervisor = [LOADER_PYTHON, "-I", "-S", str(folder / "supervisor.py")]
-    loader = [LOADER_PYTHON, str(folder / "loader.py")]
+    supervisor = [LOADER_PYTHON, "-I", "-S", str(NODE_AGENT / "supervisor.py")]
+    loader = [LOADER_PYTHON, str(NODE_AGENT / "loader.py")]
     command = [sys.executable, "-c", "from cli.main import main; main()", "agent", hidden, "--supervisor-fd", "{fd}"]
     sys.stdout.flush()
     os.execv(supervisor[0], [*supervisor, *loader, *command, *words])
@@ -48,8 +54,11 @@ def stop_on_signals() -> threading.Event:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: None)  # tokens and certificates are read again whenever they change
     return stop
 
+
+agent.add_command(preflight)
 
 once_window = click.option(
     "--once-window",

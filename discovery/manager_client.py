@@ -82,6 +82,16 @@ def failure_reason(error: BaseException) -> str:
     return "connect" if isinstance(error, httpx.ConnectError) else "transport"
 
 
+def reach(settings: AgentConfiguration) -> tuple[int | None, str]:
+    """The status of a HEAD request without a token (any tells that the manager is there), or None and the reason."""
+    url = checked_url(settings)
+    with client_of(settings) as client:
+        try:
+            return client.head(url).status_code, ""
+        except httpx.HTTPError as error:
+            return None, failure_reason(error)
+
+
 class ManagerClient:
     """The current client; a new one whenever a certificate file has changed."""
 

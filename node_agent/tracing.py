@@ -60,6 +60,11 @@ def load(
             raise TracerError(f"the loader did not answer within {timeout_seconds} s", "loader_timeout") from error
         except OSError as error:
             raise TracerError(f"the supervisor cannot be reached: {error}", "supervisor_gone") from error
+    return loaded(data, descriptors)
+
+
+def loaded(data: bytes, descriptors: list[int]) -> tuple[Tracer, Answer]:
+    """The program in a loader's message; TracerError with the loader's reason where there is none."""
     if not data:
         raise TracerError("the loader ended without an answer (killed? its peak is about 250 MiB)", "loader_died")
     answer = orjson.loads(data)

@@ -1,0 +1,70 @@
+"""Where the program cannot be loaded the agent stays, says why, tries again, and lets no one take silence for absence."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from node_agent import capture_file
+from tests.acceptance.agent_process import Agent, agent, with_capabilities
+
+pytestmark = pytest.mark.kernel
+
+HIDE_BTF = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh"]
+
+
+def value(running: Agent, name: str) -> list[str]:
+    """The samples of a metric."""
+    return [line for line in running.get("/metrics")[1].splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+
+
+def test_without_a_capability_it_is_not_ready_and_its_window_says_so(tmp_path: Path) -> None:
+    """Not ready with the reason, alive, metric 0; the window's record says `none` and why, and the exit is 0."""
+    with agent(tmp_path, with_capabilities("bpf")) as running:
+        running.until(lambda: running.ready() == (503, "capability_missing\n"))
+        assert running.get("/livez") == (200, "ok\n")
+        assert value(running, "podsonar_node_agent_tracer_up") == [
+            'podsonar_node_agent_tracer_up{headers_source="none",method="none"} 0.0'
+        ]
+        assert "missing CAP_PERFMON" in running.said
+        assert running.stop() == 0, running.said
+        (path,) = running.kept()
+        capture = capture_file.read(path)
+        assert (capture.tracer, capture.gap, capture.observed) == ("none", "capability_missing", None)
+        assert "Traceback" not in running.said
+
+
+def test_ready_before_the_first_window_where_it_can_be_traced(tmp_path: Path) -> None:
+    """The program is tried long before the first window, and nothing stays attached."""
+    with agent(tmp_path, starts_in=600) as running:
+        running.until(lambda: running.ready() == (200, "ok\n"))
+        assert value(running, "podsonar_node_agent_tracer_up") == [
+            'podsonar_node_agent_tracer_up{headers_source="image",method="raw_tracepoint"} 1.0'
+        ]
+        (pid,) = running.children("observe")
+        assert [link for link in Path(f"/proc/{pid}/fd").iterdir() if "bpf" in str(link.readlink())] == []
+        assert running.children("loader.py") == []
+
+
+def test_next_try_in_a_long_window_observes_the_rest_of_it(tmp_path: Path) -> None:
+    """BTF is hidden at first and shown later: ready from then on, and the record says which part was watched."""
+    with agent(tmp_path, HIDE_BTF, node={"tracerRetrySeconds": 1}) as running:
+        running.until(lambda: running.ready() == (503, "btf_missing\n"))
+        pid = str(running.process.pid)
+        subprocess.run(["nsenter", "-t", pid, "-m", "umount", "/sys/kernel/btf"], check=True)
+        running.until_said("event=tracing")
+        assert running.ready() == (200, "ok\n")
+        assert running.stop() == 0, running.said
+        (path,) = running.kept()
+        capture = capture_file.read(path)
+        assert capture.tracer == "bcc:raw_tracepoint"
+        assert capture.observed is not None
+        assert capture.window.start_ns < capture.observed.start_ns < capture.observed.end_ns < capture.window.end_ns
+
+
+def test_who_requires_a_tracer_gets_exit_3(tmp_path: Path) -> None:
+    """With node.requireTracer the agent ends, in one sentence."""
+    with agent(tmp_path, with_capabilities("bpf"), node={"requireTracer": True}) as running:
+        assert running.process.wait(60) == 3, running.said
+        assert "podsonar: missing CAP_PERFMON" in running.said
+        assert "Traceback" not in running.said
