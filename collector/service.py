@@ -72,7 +72,8 @@ def collect_windows(
         metrics.next_run.set(window.start_ns / NS_PER_SECOND)
         if stop.wait(max(0.0, (window.start_ns - time.time_ns()) / NS_PER_SECOND)):
             return
-        parts = inventory(api, settings, window, live)
+        with metrics.duration.time():
+            parts = inventory(api, settings, window, live)
         for part in parts:
             identity = f"{part['inventory']['id']}-{part['inventory']['part']}"
             spool.put(make_batch(part, "inventory", window, identity))

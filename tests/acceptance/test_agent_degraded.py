@@ -1,4 +1,4 @@
-"""Where the program cannot be loaded the agent stays, says why, tries again, and lets no one take silence for absence."""
+"""An agent that cannot load its program stays, says why, tries again, and its silence is not taken for absence."""
 
 import subprocess
 from pathlib import Path
