@@ -27,6 +27,7 @@ from node_agent.waiting import Waiting
 
 RETRY_SECONDS = 5.0
 LATE_NS = NS_PER_SECOND
+STOPPED = "stopped"
 
 log = structlog.get_logger()
 
@@ -58,7 +59,8 @@ def watch(parts: Parts, window: Window, tracer: Tracer | None, stop: threading.E
     late = None if tracer else parts.metrics.reason
     tracer = tracer or parts.tracers.during(window, stop)
     if tracer is None:
-        return nothing_observed(parts.settings, window, parts.metrics.reason or "stopped")
+        reason = parts.metrics.reason
+        return nothing_observed(parts.settings, window, reason if reason not in (None, telemetry.STARTING) else STOPPED)
     try:
         with tracer:
             return watched(parts, window, tracer, stop, late)
@@ -69,6 +71,7 @@ def watch(parts: Parts, window: Window, tracer: Tracer | None, stop: threading.E
 
 def watched(parts: Parts, window: Window, tracer: Tracer, stop: threading.Event, late: str | None) -> Capture:
     """What the tracer sees from now to the window's end, or to `stop`; `late` says why it did not begin in time."""
+    tracing.attach_now(tracer)
     seen_until_ns = began_ns = time.time_ns()
 
     def drained(counts: Counts) -> None:
@@ -76,12 +79,12 @@ def watched(parts: Parts, window: Window, tracer: Tracer, stop: threading.Event,
         seen_until_ns = time.time_ns()
         parts.metrics.drained(counts)
 
-    tracing.attach_now(tracer)
     log.info("tracing", window=window.id, tracer=tracer.tracer)
     capture = observe(tracer, window, node_of(parts.settings), stop, drained)
     observed = Window(max(began_ns, window.start_ns), min(seen_until_ns, window.end_ns))
-    gap = late or ("started_late" if began_ns > window.start_ns + LATE_NS else None)
-    return replace(capture, observed=observed, gap="stopped" if stop.is_set() else gap)
+    gaps = [late or "started_late"] if began_ns > window.start_ns + LATE_NS else []
+    gaps += [STOPPED] if stop.is_set() else []
+    return replace(capture, observed=observed, gap=", ".join(gaps) or None)
 
 
 def drained_nothing(_counts: Counts) -> None:

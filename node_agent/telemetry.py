@@ -12,13 +12,14 @@ from discovery.records import Capture
 from node_agent.maps import Counts
 
 UNCERTAIN = ("Ambiguous", "Unknown")
+STARTING = "starting"
 
 
 class Metrics:
     """Counters and gauges of one node agent, in a registry of its own; `reason` is None while it can trace."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.reason: str | None = "starting"
+        self.reason: str | None = STARTING
         self.tracer_up = Gauge(
             "podsonar_node_agent_tracer_up",
             "1 while windows can be traced",
@@ -58,7 +59,7 @@ class Metrics:
         self.connections = Gauge(
             "podsonar_node_agent_connections", "Distinct flows in the current window", registry=registry
         )
-        self.tracer_down("starting")
+        self.tracer_down(STARTING)
 
     def tracer_is_up(self, tracer: str, headers_source: str) -> None:
         """Note that windows can be traced, and how."""

@@ -14,7 +14,9 @@ from typing import Any
 import httpx
 import orjson
 
-from discovery.records import NS_PER_SECOND, rfc3339
+from discovery.codec import unpack
+from discovery.records import NS_PER_SECOND, Window
+from node_agent import capture_file, connections
 
 TOKEN = "a-token-that-nobody-issued-0123"
 NOBODY = "http://127.0.0.1:1"
@@ -40,10 +42,11 @@ def with_capabilities(*names: str) -> list[str]:
 class Agent:
     """A node agent below its supervisor, which is `process`."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes], port: int, window: Window) -> None:
         self.folder = folder
         self.process = process
         self.port = port
+        self.start, self.end = window.wire().values()
 
     @property
     def said(self) -> str:
@@ -92,6 +95,16 @@ class Agent:
         spool = self.folder / "spool"
         return [*spool.glob("captures/*.capture"), *spool.glob("*.batch")]
 
+    def observation(self) -> dict[str, Any]:
+        """The observation of the one window on disk, whether its batch was made already or not."""
+        (path,) = self.kept()
+        if path.suffix == ".capture":
+            body = connections.connections(capture_file.read(path), {}).body
+        else:
+            body = unpack(path.read_bytes().split(b"\n", 1)[1])
+        found: dict[str, Any] = body["observation"]
+        return found
+
     def stop(self) -> int:
         """The exit code after SIGTERM; subprocess.TimeoutExpired where that takes longer than 5 s."""
         self.process.terminate()
@@ -123,12 +136,13 @@ def agent(
     config = folder / "agent.yaml"
     config.write_bytes(orjson.dumps(body))
     start_ns = time.time_ns() + int(starts_in * NS_PER_SECOND)
-    window = ["--once-window", rfc3339(start_ns), rfc3339(start_ns + int(seconds * NS_PER_SECOND))]
-    command = [*(prefix or []), *COMMAND, "--config", str(config), *window, *(words or [])]
+    window = Window(start_ns, start_ns + int(seconds * NS_PER_SECOND))
+    once = ["--once-window", *window.wire().values()]
+    command = [*(prefix or []), *COMMAND, "--config", str(config), *once, *(words or [])]
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=output, start_new_session=True)
     try:
-        yield Agent(folder, process, port)
+        yield Agent(folder, process, port, window)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from node_agent import capture_file
 from tests.acceptance.agent_process import Agent, agent, with_capabilities
 
 pytestmark = pytest.mark.kernel
@@ -28,9 +27,8 @@ def test_without_a_capability_it_is_not_ready_and_its_window_says_so(tmp_path: P
         ]
         assert "missing CAP_PERFMON" in running.said
         assert running.stop() == 0, running.said
-        (path,) = running.kept()
-        capture = capture_file.read(path)
-        assert (capture.tracer, capture.gap, capture.observed) == ("none", "capability_missing", None)
+        found = running.observation()
+        assert (found["tracer"], found["gap"], found["observed"]) == ("none", "capability_missing", None)
         assert "Traceback" not in running.said
 
 
@@ -55,11 +53,9 @@ def test_next_try_in_a_long_window_observes_the_rest_of_it(tmp_path: Path) -> No
         running.until_said("event=tracing")
         assert running.ready() == (200, "ok\n")
         assert running.stop() == 0, running.said
-        (path,) = running.kept()
-        capture = capture_file.read(path)
-        assert capture.tracer == "bcc:raw_tracepoint"
-        assert capture.observed is not None
-        assert capture.window.start_ns < capture.observed.start_ns < capture.observed.end_ns < capture.window.end_ns
+        found = running.observation()
+        assert (found["tracer"], found["gap"]) == ("bcc:raw_tracepoint", "btf_missing, stopped")
+        assert running.start < found["observed"]["start"] < found["observed"]["end"] < running.end
 
 
 def test_who_requires_a_tracer_gets_exit_3(tmp_path: Path) -> None:

@@ -44,9 +44,8 @@ def test_stopped_during_compile_leaves_no_process_and_a_window_not_observed(tmp_
         running.until_said("next_window")
         assert running.stop() == 0, running.said
         assert has_ended(loader)
-        (path,) = running.kept()
-        capture = capture_file.read(path)
-        assert (capture.tracer, capture.gap, capture.observed) == ("none", "stopped", None)
+        found = running.observation()
+        assert (found["tracer"], found["gap"], found["observed"]) == ("none", "stopped", None)
         assert "Traceback" not in running.said
 
 
@@ -60,14 +59,16 @@ def test_stopped_before_the_window_leaves_nothing(tmp_path: Path) -> None:
 
 def test_stopped_while_it_drains_keeps_every_connect(tmp_path: Path, storm: Path) -> None:
     """20,011 connects to 101 ports, drained 50 times a second: after SIGTERM the capture has all of them."""
+    Waiting(tmp_path / "spool").put(stages.capture([stages.flow(7, "10.96.0.10", 23)]))  # nothing is resolved before it
     with agent(tmp_path, node={"drainSeconds": 0.02}) as running:
         running.until_said("event=tracing")
         subprocess.run([storm, "20011", "2", "101"], check=True, capture_output=True)
         assert running.stop() == 0, running.said
-        (path,) = running.kept()
+        _older, path = sorted(running.kept())
         capture = capture_file.read(path)
         made = [flow.attempts for flow in capture.flows if flow.destination == "127.77.0.1"]
-        assert (sum(made), capture.lost, capture.gap) == (20_011, {}, "stopped")
+        assert (sum(made), capture.lost) == (20_011, {})
+        assert "stopped" in (capture.gap or "")
         assert capture.observed is not None
         assert capture.observed.end_ns < capture.window.end_ns
 
