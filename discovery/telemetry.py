@@ -99,5 +99,8 @@ def serve_metrics(listen: str, registry: CollectorRegistry, unready: Callable[[]
         def log_message(self, *_: object) -> None:
             """Say nothing: scrapes are no news."""
 
-    server = ThreadingHTTPServer(listen_address("metrics.listen", listen), Handler)
+    try:
+        server = ThreadingHTTPServer(listen_address("metrics.listen", listen), Handler)
+    except OSError as error:
+        raise SettingsError(f"setting metrics.listen is {listen!r}: {error.strerror}; expected a free port") from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

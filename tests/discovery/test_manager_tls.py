@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from discovery.batch import Batch
 from discovery.codec import pack
 from discovery.credentials import TokenFile
+from discovery.manager_client import reach
 from discovery.push import Outcome, Pusher
 from discovery.settings import AgentConfiguration, Manager, Mtls
 from discovery.spool import Spool
@@ -53,6 +54,12 @@ class Answering(BaseHTTPRequestHandler):
         self.server.names.append(names[0] if names else "nobody")  # type: ignore[attr-defined]
         self.send_response(201)
         self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_HEAD(self) -> None:
+        """Say that POST is expected, and whether a token came."""
+        self.server.names.append(self.headers.get("Authorization", "no token"))  # type: ignore[attr-defined]
+        self.send_response(405)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -142,6 +149,19 @@ def test_rotated_client_certificate_is_used_without_restart(tmp_path: Path) -> N
         assert server.names == ["agent-old", "agent-old", "agent-new"]
     made.close()
     assert [one.code for one in told] == ["201"] * 3
+
+
+def test_reaching_the_manager_sends_no_token_and_tells_what_is_wrong(tmp_path: Path) -> None:
+    """Preflight asks with HEAD: any status will do; distrust and absence are told by reason."""
+    own, other = authority(tmp_path, "own"), authority(tmp_path, "other")
+    with serving(Served(pair_for(own, "localhost"))) as server:
+        url = f"https://localhost:{server.server_port}"
+        trusting = AgentConfiguration(manager=Manager(url=url, ca_file=str(own.file)))
+        distrusting = AgentConfiguration(manager=Manager(url=url, ca_file=str(other.file)))
+        assert reach(trusting) == (405, "")
+        assert reach(distrusting) == (None, "tls_untrusted")
+        assert server.names == ["no token"]
+    assert reach(AgentConfiguration(manager=Manager(url="http://127.0.0.1:1"))) == (None, "connect")
 
 
 def test_client_without_a_certificate_is_refused_and_told(tmp_path: Path) -> None:
