@@ -95,10 +95,11 @@ def check(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
 @supervisor_fd
 def observe(settings: AgentSettings, once_window: tuple[str, str] | None, supervisor_fd: int) -> None:
     """What `run` starts below the supervisor."""
+    stop = stop_on_signals()
     from node_agent.service import serve  # noqa: PLC0415 - `run` itself needs none of it
 
     windows = one_window(*once_window) if once_window else None
-    serve(settings, socket.socket(fileno=supervisor_fd), stop_on_signals(), windows)
+    serve(settings, socket.socket(fileno=supervisor_fd), stop, windows)
 
 
 @agent.command()

@@ -40,13 +40,19 @@ def as_text(logger: WrappedLogger, method: str, event: EventDict) -> str | bytes
     return structlog.processors.LogfmtRenderer()(logger, method, event)
 
 
-def start_logs(level: str, form: str) -> None:
-    """Log to stderr as text or JSON lines; control characters are escaped in both."""
+def log_level(level: str, form: str) -> int:
+    """The number of a level; SettingsError for a level or a format that there is not."""
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise SettingsError(f"setting log.level is {level!r}, expected debug, info, warning or error")
     if form not in ("text", "json"):
         raise SettingsError(f"setting log.format is {form!r}, expected text or json")
+    return number
+
+
+def start_logs(level: str, form: str) -> None:
+    """Log to stderr as text or JSON lines; control characters are escaped in both."""
+    number = log_level(level, form)
     last = structlog.processors.JSONRenderer() if form == "json" else as_text
     structlog.configure(
         processors=[

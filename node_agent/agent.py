@@ -27,7 +27,7 @@ from node_agent.waiting import Waiting
 
 RETRY_SECONDS = 5.0
 LATE_NS = NS_PER_SECOND
-STOPPED = "stopped"
+STOPPED, LATE = "stopped", "started_late"
 
 log = structlog.get_logger()
 
@@ -58,6 +58,9 @@ def watch(parts: Parts, window: Window, tracer: Tracer | None, stop: threading.E
     """What this node did in the window, and in which part of it that was watched."""
     late = None if tracer else parts.metrics.reason
     tracer = tracer or parts.tracers.during(window, stop)
+    if tracer is not None and time.time_ns() >= window.end_ns:
+        tracer.close()
+        return nothing_observed(parts.settings, window, LATE)
     if tracer is None:
         reason = parts.metrics.reason
         return nothing_observed(parts.settings, window, reason if reason not in (None, telemetry.STARTING) else STOPPED)
@@ -82,7 +85,7 @@ def watched(parts: Parts, window: Window, tracer: Tracer, stop: threading.Event,
     log.info("tracing", window=window.id, tracer=tracer.tracer)
     capture = observe(tracer, window, node_of(parts.settings), stop, drained)
     observed = Window(max(began_ns, window.start_ns), min(seen_until_ns, window.end_ns))
-    gaps = [late or "started_late"] if began_ns > window.start_ns + LATE_NS else []
+    gaps = [late or LATE] if began_ns > window.start_ns + LATE_NS else []
     gaps += [STOPPED] if stop.is_set() else []
     return replace(capture, observed=observed, gap=", ".join(gaps) or None)
 
@@ -152,19 +155,20 @@ def resolve_until(parts: Parts, stop: threading.Event) -> None:
 
 def observe_windows(parts: Parts, windows: Callable[[int], Window | None], stop: threading.Event) -> None:
     """Observe each window that `windows` names for a time, until there is none or `stop`."""
-    after_ns = time.time_ns()
-    while not stop.is_set():
-        window = windows(after_ns)
-        if window is None:
-            return
+    window = windows(time.time_ns())
+    while window is not None and not stop.is_set():
         log.info("next_window", window=window.id)
         tracer = parts.tracers.before(window, stop)
         if stop.is_set() and time.time_ns() < window.start_ns:
             if tracer:
                 tracer.close()
             return
+        following = windows(window.end_ns)
+        if following and following.start_ns - window.end_ns < parts.tracers.lead_seconds * NS_PER_SECOND:
+            parts.tracers.prepare(following, stop)
         keep(parts, watch(parts, window, tracer, stop))
-        after_ns = window.end_ns
+        missed = following is not None and following.end_ns <= time.time_ns()  # the clock was stepped, or we slept
+        window = windows(time.time_ns()) if missed else following
 
 
 def keep(parts: Parts, capture: Capture) -> None:

@@ -85,10 +85,13 @@ def supervise(loader: list[str], agent: list[str]) -> int:
     """Run the agent to its end and return its exit code; start a loader for each descriptor that it sends."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [word.replace("{fd}", str(theirs.fileno())) for word in agent]
+    forwarded = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    signal.pthread_sigmask(signal.SIG_BLOCK, forwarded)  # one that comes now must reach the agent, not end this process
     agent_pid = spawn(command, theirs.fileno(), bare=True)
     theirs.close()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in forwarded:
         signal.signal(number, lambda received, _frame: os.kill(agent_pid, received))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, forwarded)
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write)

@@ -9,10 +9,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import structlog
 
-from discovery.errors import TracerError
+from discovery.errors import PodsonarError, TracerError
 from discovery.records import NS_PER_SECOND, Window
 from discovery.settings import AgentSettings
 from node_agent import telemetry, tracing
@@ -20,6 +21,7 @@ from node_agent.maps import Tracer
 
 LOADER_SECONDS = 120.0
 FIRST_LEAD_SECONDS = 10.0
+LOADED_ATTACHED = "tracepoint"  # BCC attaches a perf tracepoint as it loads it: that one cannot be loaded ahead
 
 log = structlog.get_logger()
 
@@ -53,6 +55,7 @@ class TracerSource:
         self.clock = clock
         self.lead_seconds = FIRST_LEAD_SECONDS
         self.next_try = clock()
+        self.ahead: Future[Tracer | None] | None = None
 
     def take(self, stop: threading.Event) -> Tracer | None:
         """A loaded program that is not attached yet; None where there is none, which is then known to readiness."""
@@ -78,19 +81,42 @@ class TracerSource:
         if self.settings.node.require_tracer:
             raise error
 
+    def prepare(self, window: Window, stop: threading.Event) -> None:
+        """Load for a window that follows so closely on this one that there is no time to do it in between."""
+        if self.settings.node.method == LOADED_ATTACHED:
+            return
+        self.ahead = Future()
+        threading.Thread(target=self.load_ahead, args=(self.ahead, window, stop), name="load", daemon=True).start()
+
+    def load_ahead(self, ahead: "Future[Tracer | None]", window: Window, stop: threading.Event) -> None:
+        """Give the tracer of a window to whoever waits for it; an error too."""
+        try:
+            stop.wait((window.start_ns - time.time_ns()) / NS_PER_SECOND - self.lead_seconds)
+            ahead.set_result(None if stop.is_set() else self.take(stop))
+        except PodsonarError as error:
+            ahead.set_exception(error)
+
+    def prepared(self) -> Tracer | None:
+        """What was loaded ahead; None where nothing was."""
+        ahead, self.ahead = self.ahead, None
+        return ahead.result() if ahead else None
+
     def before(self, window: Window, stop: threading.Event) -> Tracer | None:
         """A tracer when the window begins, or None where there is none by then (or `stop` was set)."""
-        while not stop.is_set():
+        tracer = self.prepared()
+        lead_seconds = 0.0 if self.settings.node.method == LOADED_ATTACHED else self.lead_seconds
+        while tracer is None and not stop.is_set():
             left_seconds = (window.start_ns - time.time_ns()) / NS_PER_SECOND
-            if left_seconds <= self.lead_seconds:
+            if left_seconds <= lead_seconds:
                 break
             until_try = self.next_try - self.clock()
             if self.metrics.reason is not None and until_try <= 0:
                 self.check(stop)
             else:
                 waits = until_try if self.metrics.reason is not None else left_seconds
-                stop.wait(min(left_seconds - self.lead_seconds, waits))
-        tracer = None if stop.is_set() else self.take(stop)
+                stop.wait(min(left_seconds - lead_seconds, waits))
+        if tracer is None and not stop.is_set():
+            tracer = self.take(stop)
         left_seconds = (window.start_ns - time.time_ns()) / NS_PER_SECOND
         if left_seconds > 0:
             stop.wait(left_seconds)

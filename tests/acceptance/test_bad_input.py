@@ -78,6 +78,10 @@ CASES = {
         RUNNING.replace("manager: {", "manager: {url: 'http://example.org', "),
         NODE,
     ),
+    "config-check-bad-cron": Case(["config", "check", "agent", "--config", "CONFIG"], SETTINGS, CRON_NAMED, BAD_CRON),
+    "config-check-unknown-setting": Case(
+        ["config", "check", "collector", "--config", "CONFIG"], SETTINGS, UNKNOWN_NAMED, UNKNOWN
+    ),
     "kubeconfig-unreadable": Case(
         ["collector", "once", "--kubeconfig", "FOLDER/broken"], RUNTIME, ["kubeconfig", "FOLDER/broken", "expected"]
     ),
