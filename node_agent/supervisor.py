@@ -27,9 +27,11 @@ CAP_BPF = 39
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent() -> None:
-    """Be killed when the supervisor ends, however it ends."""
+def die_with_parent(parent: int) -> None:
+    """Be killed when the supervisor ends, however it ends; it may have ended already."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(127)
 
 
 def kept_capabilities(release: str) -> int:
@@ -59,12 +61,13 @@ def drop_capabilities(kept: int) -> None:
 
 def spawn(command: list[str], keep_fd: int, *, bare: bool) -> int:
     """The pid of a new child that inherits one descriptor and dies with this process."""
+    parent = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
-        die_with_parent()
+        die_with_parent(parent)
         if bare:
             drop_capabilities(kept_capabilities(os.uname().release))
             refuse_system_calls()

@@ -41,7 +41,7 @@ def test_ready_before_the_first_window_where_it_can_be_traced(tmp_path: Path) ->
         ]
         (pid,) = running.children("observe")
         assert [link for link in Path(f"/proc/{pid}/fd").iterdir() if "bpf" in str(link.readlink())] == []
-        assert running.children("loader.py") == []
+        assert running.children("\0-B\0") == []
 
 
 def test_next_try_in_a_long_window_observes_the_rest_of_it(tmp_path: Path) -> None:

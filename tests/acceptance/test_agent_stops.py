@@ -19,6 +19,7 @@ from tests.acceptance.agent_process import agent
 from tests.node_agent import stages
 
 pytestmark = pytest.mark.kernel
+LOADER = "\0-B\0"  # an option of the loader's command alone: the supervisor's own names loader.py too
 
 
 @pytest.fixture
@@ -39,8 +40,8 @@ def has_ended(pid: int) -> bool:
 def test_stopped_during_compile_leaves_no_process_and_a_window_not_observed(tmp_path: Path) -> None:
     """The loader is frozen while it compiles; the agent does not wait for it, and the window says why it is empty."""
     with agent(tmp_path) as running:
-        running.until(lambda: running.children("loader.py"))
-        (loader,) = running.children("loader.py")
+        running.until(lambda: running.children(LOADER))
+        (loader,) = running.children(LOADER)
         os.kill(loader, signal.SIGSTOP)
         running.until_said("next_window")
         assert running.stop() == 0, running.said
