@@ -39,6 +39,11 @@ def test_ready_before_the_first_window_where_it_can_be_traced(tmp_path: Path) ->
         assert value(running, "podsonar_node_agent_tracer_up") == [
             'podsonar_node_agent_tracer_up{headers_source="image",method="raw_tracepoint"} 1.0'
         ]
+        scrape = running.get("/metrics")[1]
+        done = subprocess.run(
+            ["promtool", "check", "metrics"], input=scrape, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
         (pid,) = running.children("observe")
         assert [link for link in Path(f"/proc/{pid}/fd").iterdir() if "bpf" in str(link.readlink())] == []
         assert running.children("\0-B\0") == []
