@@ -12,6 +12,7 @@ import click
 
 from cli.options import settings_options
 from cli.preflight import preflight
+from cli.support_bundle import support_bundle
 from discovery.errors import UsageError
 from discovery.records import Window, parse_rfc3339
 from discovery.settings import AgentSettings
@@ -59,6 +60,7 @@ def stop_on_signals() -> threading.Event:
 
 
 agent.add_command(preflight)
+agent.add_command(support_bundle)
 
 once_window = click.option(
     "--once-window",
