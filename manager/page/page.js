@@ -213,7 +213,7 @@ function overview() {
       ["Unresolved", COUNT.format(sum("unresolved"))],
       ["Lost", COUNT.format(sum("lost")), sum("lost") ? "bad" : ""],
     ]),
-    ...rows("Not observed: where no line is, none is claimed", unwatched.map(([name, one]) => [name, unwatchedReason(one)])),
+    ...rows("Not observed: there, no line proves nothing", unwatched.map(([name, one]) => [name, unwatchedReason(one)])),
     ...rows("Lost", reasons("lost")),
     ...rows("Filtered", reasons("filtered")),
     ...rows("Unresolved", reasons("unresolved")),
