@@ -108,7 +108,7 @@ def capture_now(settings: AgentSettings, supervisor: socket.socket, seconds: flo
 def spool_resolved(parts: Parts, path: Path, capture: Capture) -> None:
     """Resolve one waiting capture and put its batch in the spool; the capture goes only after that."""
     outcome = connections.connections(capture, dict_of_answers(parts, capture))
-    if parts.settings.log.level == "debug":
+    if parts.settings.log.level.lower() == "debug":
         for decision in outcome.decisions:
             log.debug("flow", line=sample_log.decision_line(decision))
     batch = make_batch(
