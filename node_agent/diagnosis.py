@@ -11,7 +11,7 @@ from typing import NamedTuple
 BITS = {"CAP_BPF": 39, "CAP_PERFMON": 38, "CAP_SYS_ADMIN": 21, "CAP_SYS_RESOURCE": 24}
 SECCOMP_FILTER = 2
 WHOLE_RANGE = ["0", "0", "4294967295"]
-VERIFIER_LINE = re.compile(r"^\s*\d+: \([0-9a-f]{2}\)", re.MULTILINE)
+VERIFIER_LINE = re.compile(r"(?:^|\s)\d+: \([0-9a-f]{2}\)")
 PLACE = "securityContext.capabilities.add of the node agent"
 
 
