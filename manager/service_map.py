@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from discovery.records import Window
+from manager.coverage import coverage, watched
 from manager.join import Join, Recall, join_ends, settle
 from manager.topology import Facts, Topology, Workload, build_topology, resolve_port
 from manager.wire import Accepted, Connection, Reference
@@ -215,11 +216,6 @@ def add_counts(total: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
     return total
 
 
-def observing_nodes(views: Iterable[NodeView]) -> set[str]:
-    """The nodes that saw the window: an agent without a tracer says `none`, and saw nothing."""
-    return {view.node_name for view in views if view.counts.get("tracer") != "none"}
-
-
 def build_map(
     window: Window, facts: Mapping[str, Sequence[Facts]], views: Sequence[NodeView], namespace: str = ""
 ) -> dict[str, Any]:
@@ -227,8 +223,9 @@ def build_map(
     topology = build_topology(facts)
     connections = [msgspec.convert(one, Connection) for view in views for one in view.connections]
     accepted = [(view.node_name, msgspec.convert(one, Accepted)) for view in views for one in view.accepted]
-    observing = observing_nodes(views)
-    join = join_ends(connections, accepted, topology, observing)
+    nodes = coverage([(view.node_name, view.counts) for view in views], [str(n["name"]) for n in facts.get("Node", ())])
+    observing = watched(nodes, "whole", "part")
+    join = join_ends(connections, accepted, topology, watched(nodes, "whole"), watched(nodes, "part"))
     edges, touched = build_edges(connections, topology, join, settle(connections, accepted), observing)
     pods_at = all_places(topology)
     places = {one.id: one for one in [*pods_at, *touched]}
@@ -256,4 +253,5 @@ def build_map(
         "edges": edges,
         "recall": recall_wire(join.recall) | {"nodes": {n: recall_wire(r) for n, r in sorted(join.nodes.items())}},
         "observation": dict(observation),
+        "coverage": nodes,
     }

@@ -173,6 +173,8 @@ def connections(capture: Capture, answers: Mapping[Query, Answer]) -> Outcome:
             "unresolved": unresolved,
             "tracer": capture.tracer,
             "identity": capture.identity,
+            "observed": capture.observed.wire() if capture.observed else None,
+            "gap": capture.gap,
             "missedRuns": capture.missed_runs,
             "openedBefore": opened_before(capture, decisions),
             "accepted": taken_counts,
