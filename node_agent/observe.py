@@ -108,23 +108,25 @@ def observe(
     drained: Callable[[Counts], None],
     wall_clock_ns: Callable[[], int] = time.time_ns,
 ) -> Capture:
-    """What the attached program counts until the window's end or `stop`; `drained` is told after each drain.
+    """What the attached program counts in its time, which `stop` cuts short; `drained` is told after each drain.
 
     The wall clock is asked once: should it step, the window still lasts as long as it should, and its times stay in it.
     """
     wall_offset_ns = wall_clock_ns() - time.monotonic_ns()
-    opened = look_at_open(tracer, node, tracer.attached_ns + wall_offset_ns)
+    opened = look_at_open(tracer, node, tracer.from_ns + wall_offset_ns)
     counts = Counts()
     while not stop.is_set():
-        left_seconds = (window.end_ns - wall_offset_ns - time.monotonic_ns()) / NS_PER_SECOND
+        left_seconds = (tracer.until_ns - time.monotonic_ns()) / NS_PER_SECOND
         if left_seconds <= 0:
             break
         stop.wait(min(left_seconds, node.drain_seconds))
         tracer.drain(counts)
         drained(counts)
+    tracer.end_now()
     tracer.detach()
     tracer.drain(counts)
     tracer.drain(counts)
+    drained(counts)
     totals = tracer.counters()
     # A perf tracepoint's runs are skipped on a CPU that is at work on a map, too, so that they may be attempts.
     names = (*LOST, MISSED) if tracer.tracer == "bcc:tracepoint" else LOST

@@ -57,6 +57,7 @@ def attached_by(before: tuple[str, ...], options: dict[str, int | str]) -> Itera
     try:
         tracer, _answer = tracing.attach(ours, {**CAPACITY, **options}, 60)
         with tracer:
+            tracer.count_during(0, 2**62)
             yield tracer
     finally:
         ours.close()

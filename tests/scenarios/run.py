@@ -80,6 +80,7 @@ class Agent:
         self.clock = clock
         self.start_ns = clock.now_ns()
         self.started_ns = time.monotonic_ns()
+        tracer.count_during(self.started_ns, self.started_ns + LONGEST_NS)
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
