@@ -1,26 +1,18 @@
 #!/bin/sh
-# Makes /opt/PART: a virtual environment with the part's locked libraries and the podsonar wheel, compiled ahead of time
-# because the containers' root is read-only.
+# Builds the podsonar wheel from /src and puts into each /opt/PART what that part runs.
 set -eu
-part=$1
-python3 -m venv --without-pip --copies "/opt/$part"
-rm "/opt/$part"/bin/python*
-ln -s /usr/bin/python3 "/opt/$part/bin/python3"
-pip="/opt/build/bin/pip --python /opt/$part/bin/python3"
-$pip install -q --no-cache-dir --no-compile --require-hashes -r "$part.lock"
-$pip install -q --no-cache-dir --no-compile --no-deps /wheels/podsonar-*.whl
-site=$(echo /opt/"$part"/lib/python3*/site-packages)
-sed -i "1s|.*|#!/opt/podsonar/bin/python3|" "/opt/$part/bin/podsonar"
-sed -i "s|/opt/$part|/opt/podsonar|g" "/opt/$part/pyvenv.cfg"
-case $part in
-node-agent) rm -rf "$site/manager" "$site/collector" "$site/lab" ;;
-manager) rm -rf "$site/node_agent" "$site/collector" "$site/lab" "$site/bpf" ;;
-collector)
-  # The asynchronous twin of the Kubernetes client is never imported.
-  rm -rf "$site/manager" "$site/node_agent" "$site/lab" "$site/bpf" "$site/kubernetes/aio"
-  ;;
-esac
-find "$site" -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
-# Models of the API are loaded one by one, if at all: their bytecode is not worth its room.
-python3 -m compileall -q -x 'kubernetes/client/(models|api)/' --invalidation-mode unchecked-hash \
-  -s "/opt/$part" -p /opt/podsonar "$site"
+/opt/build/bin/pip wheel -q --no-cache-dir --no-deps --no-build-isolation -w /wheels /src
+install_without() {
+  part=$1
+  shift
+  /opt/build/bin/pip --python "/opt/$part/bin/python3" install -q --no-cache-dir --no-compile --no-deps \
+    /wheels/podsonar-*.whl
+  site=$(echo "/opt/$part"/lib/python3*/site-packages)
+  sed -i "1s|.*|#!/opt/podsonar/bin/python3|" "/opt/$part/bin/podsonar"
+  for package in "$@"; do rm -rf "${site:?}/$package"; done
+  python3 -m compileall -q --invalidation-mode unchecked-hash -s "/opt/$part" -p /opt/podsonar \
+    "$site/cli" "$site/discovery" $(ls -d "$site/collector" "$site/manager" "$site/node_agent" 2>/dev/null)
+}
+install_without collector manager node_agent lab bpf
+install_without manager collector node_agent lab bpf
+install_without node-agent collector manager lab

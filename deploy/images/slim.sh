@@ -7,6 +7,8 @@ rm -rf /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale /usr/shar
   /usr/share/bug /usr/share/menu /usr/share/pixmaps /usr/share/common-licenses /usr/share/gcc /usr/share/gdb \
   /usr/share/perl* "$lib"/perl* /usr/bin/perl* "$lib"/gconv \
   /usr/lib/apt /etc/apt /var/lib/apt /var/cache/* /var/log/* /var/lib/dpkg/info /var/lib/dpkg/*-old \
+  "$lib"/libperl.so* /usr/share/zoneinfo/right /usr/share/zoneinfo/posix /usr/bin/openssl /usr/bin/gpgv \
+  "$lib"/libgnutls.so* "$lib"/libp11-kit.so* "$lib"/libgcrypt.so* "$lib"/libsystemd.so* "$lib"/libdb-5.3.so \
   /usr/bin/apt* "$lib"/libapt-*.so* /usr/bin/dpkg* /usr/sbin/dpkg* \
   /sbin/mke2fs /sbin/mkfs* /sbin/e2fsck /sbin/fsck* /sbin/debugfs /sbin/resize2fs /sbin/tune2fs \
   /usr/lib/python3*/test /usr/lib/python3*/idlelib /usr/lib/python3*/lib2to3 /usr/lib/python3*/pydoc_data \
