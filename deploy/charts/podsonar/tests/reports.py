@@ -10,19 +10,19 @@ WAIT_SECONDS = 120
 STORED = re.compile(r'^podsonar_manager_ingest_requests_total\{code="201"\} (\S+)', re.MULTILINE)
 
 
-def read(path):
+def read(path: str) -> str:
     """The body of a GET to the manager."""
     with urllib.request.urlopen(os.environ["MANAGER"] + path, timeout=10) as answer:
         return answer.read().decode()
 
 
-def stored():
+def stored() -> float:
     """How many pushes the manager has answered with 201 since it started."""
     match = STORED.search(read("/metrics"))
     return float(match[1]) if match else 0.0
 
 
-def main():
+def main() -> int:
     """Ask until something is stored, two minutes at most."""
     deadline, said = time.monotonic() + WAIT_SECONDS, "nothing was asked"
     while time.monotonic() < deadline:
