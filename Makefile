@@ -1,5 +1,5 @@
 # Each target works on a fresh Debian 12/13 machine as root; it installs what it needs and says what.
-.PHONY: setup demo test lint lock images
+.PHONY: setup demo test lint lock images manifests
 ARGS ?=
 
 setup:
@@ -15,6 +15,9 @@ test:
 
 images:
 	@deploy/images/build.sh $(ARGS)
+
+manifests:
+	deploy/manifests/render.sh $$(.venv/bin/python -c "from lab.controlplane.binaries import find_or_build; print(find_or_build(['helm'], lambda _: None)['helm'])") > deploy/manifests/podsonar.yaml
 
 lint:
 	@deploy/setup.sh run
