@@ -9,7 +9,7 @@ arch=$(dpkg --print-architecture 2>/dev/null || echo amd64)
 headers=linux-headers-$arch
 if grep -qs '^ID=ubuntu' /etc/os-release; then headers=linux-headers-generic; fi
 packages=(python3 python3-venv python3-bpfcc "$headers" iproute2 nftables)
-if [ "$for_what" = test ]; then packages+=(chromium gcc libc6-dev libcap2-bin git); fi
+if [ "$for_what" = test ]; then packages+=(chromium gcc libc6-dev libcap2-bin git prometheus); fi
 
 missing=()
 for package in "${packages[@]}"; do
