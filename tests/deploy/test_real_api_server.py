@@ -138,7 +138,7 @@ def secret(plane: ControlPlane, name: str) -> dict[str, Any]:
 
 
 def left(plane: ControlPlane) -> list[str]:
-    """What of the release is still there and not being deleted (the last step is a controller's, and none runs here)."""
+    """What of the release is there and not being deleted: the last step is a controller's, and none runs here."""
     found = []
     for group, plurals in {
         "/apis/apps/v1": ("deployments", "daemonsets"),
