@@ -11,6 +11,7 @@ install_without() {
     /wheels/podsonar-*.whl
   site=$(echo "/opt/$part"/lib/python3*/site-packages)
   sed -i "1s|.*|#!/opt/podsonar/bin/python3|" "/opt/$part/bin/podsonar"
+  cp /src/deploy/images/slim.sh "/opt/$part/"
   for package in "$@"; do rm -rf "${site:?}/$package"; done
   python3 -m compileall -q --invalidation-mode unchecked-hash -s "/opt/$part" -p /opt/podsonar \
     "$site/cli" "$site/discovery" $(ls -d "$site/collector" "$site/manager" "$site/node_agent" 2>/dev/null)
