@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(collector manager node-agent)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-store=(--storage-driver vfs)
+store=(--storage-driver "${PODSONAR_IMAGE_DRIVER:-vfs}")
 [ -z "${PODSONAR_IMAGE_ROOT:-}" ] || store+=(--root "$PODSONAR_IMAGE_ROOT" --runroot "$PODSONAR_IMAGE_ROOT.run")
 
 in_image() { # ROOT SETPRIV_OPTIONS COMMAND: the command in the image's root, which nothing can be written to but /tmp
