@@ -2,11 +2,13 @@
 
 import base64
 import hashlib
+import shutil
 import subprocess
 from pathlib import Path
 
 import yaml
 
+from lab.controlplane.binaries import find_or_build
 from manager.token_import import read_tokens
 from manager.tokens import digest, parse
 from tests.deploy.conftest import Chart
@@ -17,6 +19,20 @@ def test_manifests_are_what_the_chart_renders(chart: Chart, repository: Path) ->
     script = repository / "deploy/manifests/render.sh"
     rendered = subprocess.run([script, chart.helm], capture_output=True, text=True, check=True).stdout
     assert (repository / "deploy/manifests/podsonar.yaml").read_text() == rendered
+
+
+def test_kustomization_puts_the_images_where_one_wants_them(repository: Path, tmp_path: Path) -> None:
+    """Kubectl builds the folder as the base of another, with all three images from another registry."""
+    shutil.copytree(repository / "deploy/manifests", tmp_path / "base")
+    parts = ("collector", "manager", "node-agent")
+    images = [{"name": f"localhost/podsonar-{part}", "newName": f"registry.example/{part}"} for part in parts]
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"resources": ["base"], "images": images}))
+    kubectl = find_or_build(("kubectl",))["kubectl"]
+    built = subprocess.run([kubectl, "kustomize", tmp_path], capture_output=True, text=True, check=True).stdout
+    expected = list(yaml.safe_load_all((repository / "deploy/manifests/podsonar.yaml").read_text()))
+    assert len(list(yaml.safe_load_all(built))) == len(expected)
+    assert built.count("image: registry.example/") == 3
+    assert "localhost/" not in built
 
 
 def test_manifests_hold_no_secret(repository: Path) -> None:
