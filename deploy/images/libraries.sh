@@ -15,8 +15,7 @@ for part in collector manager node-agent; do
   # Never used: SQLAlchemy's own tests, and the highlighting of source code that comes along with rich.
   rm -rf "$site/sqlalchemy/testing" "$site/pygments/lexers"
   # Never imported: the asynchronous twin of the Kubernetes client, and its calls by name (the collector's requests are
-  # raw). Models are loaded one by one, if at all: their bytecode is not worth its
-  # room.
+  # raw). Models are loaded one by one, if at all: their bytecode is not worth its room.
   if [ -d "$site/kubernetes" ]; then
     rm -rf "$site/kubernetes/aio"
     find "$site/kubernetes/client/api" -name '*_api.py' -delete
