@@ -210,5 +210,5 @@ class Ledger:
             if pod:
                 self.pods.put(pod, [one for one in held if one.tenure.maybe_to_ns >= before_ns])
         self.static_pods = {name: uid for name, uid in self.static_pods.items() if uid_key(uid) in self.pods.records}
-        self.blind = [(from_ns, to_ns) for from_ns, to_ns in self.blind if to_ns >= before_ns or from_ns == 0]
+        self.blind = [(0, before_ns), *(one for one in self.blind if one[1] > before_ns)]
         self.pods.compact()

@@ -16,6 +16,7 @@ HEAD = struct.Struct("<IIIBB")  # namespace, node, controller, host network, num
 TENURE = struct.Struct("<16s4q")
 MOST_TENURES = 16  # of one pod: it gets a new one with each sandbox; the oldest go first
 SPARE_NAMES = 1000
+Shared = str | tuple[str, str, str] | None  # a namespace, a node; a controller: UID, kind, name
 
 
 class Pod(NamedTuple):
@@ -58,10 +59,10 @@ def uid_text(key: Owner) -> str:
 class Numbered:
     """Values that many pods share, each with a number."""
 
-    values: list[object] = field(default_factory=list)
-    numbers: dict[object, int] = field(default_factory=dict)
+    values: list[Shared] = field(default_factory=list)
+    numbers: dict[Shared, int] = field(default_factory=dict)
 
-    def number(self, value: object) -> int:
+    def number(self, value: Shared) -> int:
         """The number of a value, the same each time."""
         found = self.numbers.get(value)
         if found is None:
@@ -110,7 +111,7 @@ class PodTable:
         kept = sorted(held, key=lambda one: one.tenure.maybe_to_ns)[-MOST_TENURES:]
         key = uid_key(pod.uid)
         before = {one.address for one in self.held(key)}
-        controller = (pod.owner, pod.owner_kind, pod.owner_name) if pod.owner else None
+        controller = (pod.owner, pod.owner_kind or "", pod.owner_name or "") if pod.owner else None
         number = self.shared.number
         head = HEAD.pack(number(pod.namespace), number(pod.node), number(controller), pod.host_network, len(kept))
         tenures = [TENURE.pack(one.address.to_bytes(16, "big"), *one.tenure[1:]) for one in kept]
@@ -171,6 +172,20 @@ class PodTable:
     def controllers(self) -> Iterator[str]:
         """The UIDs of the controllers of known pods, and perhaps of some that are known no more."""
         return (str(value[0]) for value in self.shared.values if isinstance(value, tuple))
+
+    def load(self, records: Iterable[tuple[Owner, bytes]], shared: Iterable[Shared]) -> None:
+        """Take in records as they were kept, and what they share; ValueError where one is not a record."""
+        for value in shared:
+            self.shared.number(value)
+        self.compacted = len(self.shared.values)
+        for key, record in records:
+            self.records[key] = record
+            try:
+                self.by_key(key)
+                for address in {one.address for one in self.held(key)}:
+                    self.enter(address, key)
+            except (struct.error, IndexError, TypeError, UnicodeDecodeError) as error:
+                raise ValueError(f"the record of pod {uid_text(key)} is not one") from error
 
     def compact(self) -> None:
         """Let go of shared values that no pod names any more, once they have doubled."""
