@@ -14,23 +14,23 @@ from discovery.tenures import Owner as Key
 from discovery.tenures import Tenure
 
 VERSION = 1
-Claimed = int | bytes | tuple[str, int]
+Row = tuple[bytes, int, str, int, int, int, int]  # what is claimed, its port, the owner, the four times
 CLAIMS = ("service_addresses", "service_ports", "node_addresses", "node_ports", "outside")
 
 
 class State(msgspec.Struct):
-    """A directory at a moment; numbers of 128 bits are 16 bytes."""
+    """A directory at a moment; keys are bytes."""
 
     version: int
     saved_ns: int
     through_ns: dict[str, int]
-    pods: list[tuple[bytes | str, bytes]]
+    pods: list[tuple[bytes, bytes]]
     shared: list[str | tuple[str, str, str] | None]
     static_pods: dict[str, str]
     services: list[tuple[str, str, str]]
     nodes: dict[str, str]
     owners: list[tuple[str, str, str, str, str | None]]
-    claims: dict[str, list[tuple[bytes | str, int, str, int, int, int, int]]]
+    claims: dict[str, list[Row]]
     ranges: list[tuple[int, list[bytes]]]
     near: list[tuple[int, list[bytes]]]
     gone: list[tuple[str, str, int]]
@@ -38,30 +38,38 @@ class State(msgspec.Struct):
     blind: list[tuple[int, int]]
 
 
-def sixteen(number: int) -> bytes:
-    """A number of 128 bits."""
-    return number.to_bytes(16, "big")
+def written(key: Key) -> bytes:
+    """A key in bytes: `#` and 16 bytes of a number, or `=` and a text."""
+    return b"=" + key.encode() if isinstance(key, str) else b"#" + key.to_bytes(16, "big")
 
 
-def number(text: bytes) -> int:
-    """The number in 16 bytes."""
-    return int.from_bytes(text, "big")
+def key_of(content: bytes) -> Key:
+    """The key of its bytes."""
+    return content[1:].decode() if content.startswith(b"=") else number(content)
 
 
-def claim_rows(claims: Claims) -> list[tuple[bytes | str, int, str, int, int, int, int]]:
-    """Every tenure: an address or a port of nobody as 16 bytes, a service's port as its UID and the port."""
-    rows: list[tuple[bytes | str, int, str, int, int, int, int]] = []
+def number(content: bytes) -> int:
+    """The number of its bytes; ValueError where they are a text's."""
+    if len(content) != 17 or not content.startswith(b"#"):
+        raise ValueError(f"{content[:20]!r} is not a number of 128 bits")
+    return int.from_bytes(content[1:], "big")
+
+
+def claim_rows(claims: Claims) -> list[Row]:
+    """Every tenure; a service's port is claimed by its UID and the port, all else by a number."""
+    rows: list[Row] = []
     for claimed, tenures in claims.table.items():
-        text, port = (claimed[0], claimed[1]) if isinstance(claimed, tuple) else (sixteen(int(str(claimed))), 0)
-        rows += [(text, port, str(one.owner), *one[1:]) for one in tenures]
+        key, port = claimed if isinstance(claimed, tuple) else (claimed, 0)
+        rows += [(written(key), port, str(one.owner), *one[1:]) for one in tenures]
     return rows
 
 
-def claims_of(rows: list[tuple[bytes | str, int, str, int, int, int, int]]) -> Claims:
+def claims_of(rows: list[Row]) -> Claims:
     """The claims of their rows."""
     claims = Claims()
-    for text, port, owner, *times in rows:
-        claimed: Hashable = (text, port) if isinstance(text, str) else number(text)
+    for content, port, owner, *times in rows:
+        key = key_of(content)
+        claimed: Hashable = (key, port) if isinstance(key, str) else key
         claims.table.setdefault(claimed, []).append(Tenure(owner, *times))
         claims.held.setdefault(owner, set()).add(claimed)
     return claims
@@ -71,14 +79,14 @@ def state_of(directory: Directory, through_ns: dict[str, int], saved_ns: int) ->
     """All that the directory knows now."""
     pods = directory.pods
     ranges, near = (
-        [(bits, [sixteen(one) for one in prefixes]) for bits, prefixes in table.by_shift.items()]
+        [(bits, [written(one) for one in prefixes]) for bits, prefixes in table.by_shift.items()]
         for table in (directory.ranges, directory.near)
     )
     return State(
         version=VERSION,
         saved_ns=saved_ns,
         through_ns=through_ns,
-        pods=[(key if isinstance(key, str) else sixteen(key), record) for key, record in pods.records.items()],
+        pods=[(written(key), record) for key, record in pods.records.items()],
         shared=list(pods.shared.values),
         static_pods=dict(directory.static_pods),
         services=[(one.uid, one.namespace, one.name) for one in directory.services.values()],
@@ -124,8 +132,3 @@ def restore(directory: Directory, state: State) -> None:
     directory.gone = {(kind, uid): at_ns for kind, uid, at_ns in state.gone}
     directory.released = dict(state.released)
     directory.blind = list(state.blind)
-
-
-def key_of(key: bytes | str) -> Key:
-    """A pod's key of its written form."""
-    return key if isinstance(key, str) else number(key)
