@@ -139,7 +139,7 @@ class Resolver:
                 if time.monotonic() > deadline:
                     raise RefusalError(503, "the API server has told nothing new since the asked times")
                 if time.time_ns() > wanted_ns:
-                    self.kept.hurry()
+                    self.kept.hurry(wanted_ns)
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             self.waiting -= 1

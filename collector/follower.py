@@ -272,8 +272,8 @@ class Follower:
         stream = self.api.watch(self.path, query, seconds)
         self.stream, self.opened_ns = stream, time.monotonic_ns()
         try:
-            if self.stop.is_set():
-                return
+            if self.stop.is_set() or (self.hurried and self.following and seconds > SHORT_SECONDS):
+                return  # it was hurried or ended while there was nothing to cut
             for line in stream.lines():
                 yield event_of(line, self.kind)
         finally:

@@ -24,7 +24,6 @@ KEEP_AFTER_END_SECONDS = 15 * 60
 EXPIRE_SECONDS = 60.0
 SAVE_PAUSE_SHARE = 50  # a save that takes a second is followed by 50 without one: at most 2 % of a core
 QUIET_NS = 60 * NS_PER_SECOND  # a kind that nothing happens to has no bookmarks either
-HURRY_NS = 2 * NS_PER_SECOND
 
 log = structlog.get_logger()
 
@@ -57,7 +56,6 @@ class KeptDirectory:
         self.whole: set[str] = set()
         self.refusals: set[str] = set()
         self.failures: dict[str, str] = {}
-        self.hurried_ns = 0
         self.metrics.follow(self)
 
     @property
@@ -92,8 +90,7 @@ class KeptDirectory:
         while not self.stop.wait(pause_seconds):
             with self.lock:
                 self.directory.expire(time.time_ns() - self.keep_ns)
-            if self.as_of_ns < time.time_ns() - QUIET_NS:
-                self.hurry()
+            self.hurry(time.time_ns() - QUIET_NS)
             began = time.monotonic()
             self.save()
             pause_seconds = max(self.expire_seconds, SAVE_PAUSE_SHARE * (time.monotonic() - began))
@@ -118,14 +115,11 @@ class KeptDirectory:
             self.through_ns.update(state.through_ns)
             log.info("directory_remembered", pods=len(self.directory.pods), saved_ns=state.saved_ns)
 
-    def hurry(self) -> None:
-        """Ask every watch how far it has come, at most every two seconds."""
-        now_ns = time.monotonic_ns()
-        if now_ns - self.hurried_ns > HURRY_NS:
-            self.hurried_ns = now_ns
-            for name, follower in self.followers.items():
-                if name not in self.refusals:
-                    follower.hurry()
+    def hurry(self, wanted_ns: int) -> None:
+        """Have every watch that has not told everything up to a moment find out soon whether it has."""
+        for name, follower in self.followers.items():
+            if name not in self.refusals and self.through_ns.get(name, 0) < wanted_ns:
+                follower.hurry()
 
     def answers(self, queries: list[Query]) -> list[Answer]:
         """One answer a question."""

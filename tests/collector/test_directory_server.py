@@ -121,7 +121,7 @@ def test_question_waits_for_news_from_the_api_server_and_asks_for_them(news: boo
         live.through_ns[name] = at_ns
     hurried = threading.Event()
 
-    def hurry() -> None:
+    def hurry(_wanted_ns: int) -> None:
         hurried.set()
         if news:
             for name in live.through_ns:
