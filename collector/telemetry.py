@@ -1,6 +1,7 @@
 """The collector's metrics; names as in docs/metrics.md."""
 
 import time
+from collections import Counter as Counted
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -104,10 +105,11 @@ class DirectoryMetrics:
 
     def answered(self, answers: Iterable[Answer]) -> None:
         """Count answers, and why those are not sure that are not."""
-        for answer in answers:
-            self.answers.labels(answer.kind).inc()
-            if answer.kind in ("Ambiguous", "Unknown"):
-                self.unsure.labels(answer.kind, answer.reason).inc()
+        counts = Counted((answer.kind, answer.reason) for answer in answers)
+        for (kind, reason), count in counts.items():
+            self.answers.labels(kind).inc(count)
+            if kind in ("Ambiguous", "Unknown"):
+                self.unsure.labels(kind, reason).inc(count)
 
     def saved(self, result: str) -> None:
         """Count one write of the file."""

@@ -100,10 +100,10 @@ class Directory(Ledger):
             return Answer("Ambiguous", reason="several_owners")
         if services:
             return self.service_answer(services, query, alone=not nodes)
-        if len(owners([*pods, *nodes])) > 1:
-            return Answer("Ambiguous", reason="several_owners")
         if not pods and not nodes:
             return self.nobody(address, query)
+        if len(owners(pods or nodes)) > 1:
+            return Answer("Ambiguous", reason="several_owners")
         if not certain(pods or nodes, from_ns, to_ns):
             return Answer("Ambiguous", reason="owner_not_certain")
         if nodes:
@@ -136,12 +136,12 @@ class Directory(Ledger):
         """The service that has an address; several may share one, or share it with a node, and differ by port."""
         from_ns, to_ns = query.from_ns, query.to_ns
         found = owners(tenures)
-        serving = [uid for uid in found if self.serving(uid, query)]
+        serving = {uid: ports for uid in found if (ports := self.serving(uid, query))}
         if len(serving) > 1 or (len(found) > 1 and not serving):
             return Answer("Ambiguous", reason="several_services")
-        uid = serving[0] if serving else found[0]
+        uid = next(iter(serving or found))
         own = [one for one in tenures if one.owner == uid]
-        port_certain = certain(self.serving(uid, query), from_ns, to_ns)
+        port_certain = certain(serving.get(uid, ()), from_ns, to_ns)
         if not certain(own, from_ns, to_ns) or not (port_certain or (alone and len(found) == 1)):
             return Answer("Ambiguous", reason="owner_not_certain")
         reason = None if port_certain else "port_not_certain" if serving else "port_not_served"

@@ -57,14 +57,15 @@ class Tenure(NamedTuple):
         return self._replace(sure_from_ns=max(sure_from_ns, self.maybe_from_ns))
 
 
-def possible(tenures: Iterable[Tenure], from_ns: int, to_ns: int) -> list[Tenure]:
+def possible(tenures: Sequence[Tenure], from_ns: int, to_ns: int) -> list[Tenure]:
     """The tenures that may touch the asked time."""
-    return [tenure for tenure in tenures if tenure.possible(from_ns, to_ns)]
+    return [tenure for tenure in tenures if tenure.possible(from_ns, to_ns)] if tenures else []
 
 
 def owners(tenures: Iterable[Tenure]) -> list[Owner]:
     """The owners of some tenures, each once, in a fixed order."""
-    return sorted({tenure.owner for tenure in tenures}, key=str)
+    found = {tenure.owner for tenure in tenures}
+    return sorted(found, key=str) if len(found) > 1 else list(found)
 
 
 def certain(tenures: Sequence[Tenure], from_ns: int, to_ns: int) -> bool:
