@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from collector.api_server import ApiServer
+from collector.stream import PROBES, Stream
 from collector.watch import KeptDirectory
 from discovery.directory import Directory
 from discovery.records import NS_PER_SECOND, Query, rfc3339
@@ -28,6 +30,7 @@ KEEPING = """
 import sys, time
 from pathlib import Path
 from collector.api_server import ApiServer
+from collector.stream import PROBES, Stream
 from collector.watch import KeptDirectory
 from discovery.directory import Directory
 live = KeptDirectory(ApiServer.connect(Path(sys.argv[1])), Directory(), None, 60.0, 0.05, file=Path(sys.argv[2]))
@@ -140,11 +143,17 @@ def test_address_that_changes_hands_names_the_pod_that_had_it_then(plane: Contro
 
 @pytest.mark.cluster
 def test_server_streams_its_lists_and_tells_how_far_it_has_come(plane: ControlPlane, live: KeptDirectory) -> None:
-    """Watch lists for every kind, no page; bookmarks or an unmoved version say that everything is known."""
+    """Watch lists for every kind, no page; a bookmark or an unmoved version says that all is known; a dead path is cut."""
     metrics = live.metrics
     kinds = ("Pod", "Service", "Node", "EndpointSlice")
     assert [metrics.streamed.labels(kind)._value.get() for kind in kinds] == [1, 1, 1, 1]
     assert live.failures == {}
+    stream = live.followers["Pod"].stream
+    assert isinstance(stream, Stream)
+    sock = getattr(stream.response.connection, "sock", None)
+    assert isinstance(sock, socket.socket)
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert [sock.getsockopt(socket.IPPROTO_TCP, option) for option in PROBES] == [3, 1, 2]
     for number in range(2):
         plane.apply([pod(f"moves-{number}", f"10.244.7.{number}", time.time_ns())])
         known(live)
