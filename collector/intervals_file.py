@@ -52,15 +52,15 @@ def private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
-def decoded(content: bytes) -> remembered.State:
-    """The state in a file's bytes; an error where they are not what `write` writes."""
+def decoded(content: bytes) -> remembered.Remembered:
+    """The directory in a file's bytes; an error where they are not what `write` writes."""
     if not content.startswith(MAGIC) or len(content) > MAX_BYTES:
         raise ValueError(f"{len(content)} bytes that begin with {content[:8]!r}")
     return remembered.decode(igzip.decompress(content[len(MAGIC) :]))  # type: ignore[no-untyped-call]
 
 
-def read(path: Path, now_ns: int, keep_ns: int) -> tuple[remembered.State | None, Read]:
-    """The state in the file, if it is whole and neither older than what is kept nor of the future."""
+def read(path: Path, now_ns: int, keep_ns: int) -> tuple[remembered.Remembered | None, Read]:
+    """The directory in the file, if it is whole and neither older than what is kept nor of the future."""
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as file:
             content = file.read(MAX_BYTES + 1)
@@ -70,11 +70,11 @@ def read(path: Path, now_ns: int, keep_ns: int) -> tuple[remembered.State | None
         log.warning("directory_file_ignored", file=str(path), reason=error.strerror)
         return None, "corrupt"
     try:
-        state = decoded(content)
+        found = decoded(content)
     except (ValueError, OSError, EOFError) as error:
         log.warning("directory_file_ignored", file=str(path), reason=str(error)[:200])
         return None, "corrupt"
-    if not now_ns - keep_ns <= state.saved_ns <= now_ns + SKEW_NS:
-        log.warning("directory_file_ignored", file=str(path), reason="stale", saved_ns=state.saved_ns)
+    if not now_ns - keep_ns <= found.saved_ns <= now_ns + SKEW_NS:
+        log.warning("directory_file_ignored", file=str(path), reason="stale", saved_ns=found.saved_ns)
         return None, "stale"
-    return state, "restored"
+    return found, "restored"

@@ -85,13 +85,14 @@ class DirectoryMetrics:
 
     def follow(self, kept: Kept) -> None:
         """Let the gauges follow a directory."""
-        directory = kept.directory
-        self.objects.labels("Pod").set_function(lambda: len(directory.pods))
-        self.objects.labels("Service").set_function(lambda: len(directory.services))
-        self.objects.labels("Node").set_function(lambda: len(directory.nodes))
-        self.addresses.set_function(
-            lambda: len(directory.pods.holders) + len(directory.service_addresses) + len(directory.node_addresses)
-        )
+
+        def addresses() -> int:  # of the directory of then: a restored one takes the first one's place
+            return kept.directory.known_addresses()
+
+        self.addresses.set_function(addresses)
+        self.objects.labels("Pod").set_function(lambda: len(kept.directory.pods))
+        self.objects.labels("Service").set_function(lambda: len(kept.directory.services))
+        self.objects.labels("Node").set_function(lambda: len(kept.directory.nodes))
         self.age.set_function(lambda: time.time() - kept.as_of_ns / NS_PER_SECOND)
 
     def counted(self, kind: str, what: str) -> None:

@@ -10,13 +10,14 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from collector import intervals_file
-from collector.follower import Follower, Source
+from collector.events import Source
+from collector.follower import Follower
 from collector.kinds import WATCHED, Kind
 from collector.telemetry import DirectoryMetrics
 from discovery import remembered
 from discovery.directory import Directory, Owner
 from discovery.pod_table import uid_key
-from discovery.records import NS_PER_SECOND, Answer, Query
+from discovery.records import NS_PER_SECOND, Answer, Query, rfc3339
 from discovery.tenures import REPORT_NS
 from discovery.tenures import Owner as Key
 
@@ -107,13 +108,14 @@ class KeptDirectory:
         """Take in what an earlier process saved, where that can be trusted."""
         if self.file is None:
             return
-        state, result = intervals_file.read(self.file, time.time_ns(), self.keep_ns)
+        found, result = intervals_file.read(self.file, time.time_ns(), self.keep_ns)
         self.metrics.restored(result)
-        if state is not None:
+        if found is not None:
+            found.directory.selection = self.directory.selection
             with self.lock:
-                remembered.restore(self.directory, state)
-            self.through_ns.update(state.through_ns)
-            log.info("directory_remembered", pods=len(self.directory.pods), saved_ns=state.saved_ns)
+                self.directory = found.directory
+            self.through_ns.update(found.through_ns)
+            log.info("directory_remembered", pods=len(self.directory.pods), saved=rfc3339(found.saved_ns))
 
     def hurry(self, wanted_ns: int) -> None:
         """Have every watch that has not told everything up to a moment find out soon whether it has."""

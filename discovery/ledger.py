@@ -174,6 +174,10 @@ class Ledger:
             return
         self.pods.put(pod, after_end(self.pods.held(uid_key(uid)), at_ns, known, last))
 
+    def known_addresses(self) -> int:
+        """How many addresses someone has or had."""
+        return len(self.pods.holders) + len(self.service_addresses) + len(self.node_addresses)
+
     def missing(self, kind: str, seen: set[Owner]) -> list[str]:
         """The UIDs of objects of a kind that are known to be there and are not among those seen (keys of UIDs)."""
         if kind == "Pod":

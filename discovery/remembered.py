@@ -4,6 +4,7 @@ A typed document (MessagePack): whatever does not have its shape is refused with
 """
 
 from collections.abc import Hashable
+from typing import NamedTuple
 
 import msgspec
 
@@ -36,6 +37,14 @@ class State(msgspec.Struct):
     gone: list[tuple[str, str, int]]
     released: dict[str, int]
     blind: list[tuple[int, int]]
+
+
+class Remembered(NamedTuple):
+    """A directory as it was, until when everything about each kind was known, and when it was saved."""
+
+    directory: Directory
+    through_ns: dict[str, int]
+    saved_ns: int
 
 
 def written(key: Key) -> bytes:
@@ -106,20 +115,20 @@ def encode(state: State) -> bytes:
     return msgspec.msgpack.encode(state)
 
 
-def decode(content: bytes) -> State:
-    """The state in some bytes; ValueError where they are not one, in every part."""
+def decode(content: bytes) -> Remembered:
+    """The directory in some bytes; ValueError where they are not one, in every part."""
     try:
         state = msgspec.msgpack.decode(content, type=State)
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from error
     if state.version != VERSION:
         raise ValueError(f"version {state.version}, expected {VERSION}")
-    restore(Directory(), state)
-    return state
+    return Remembered(directory_of(state), state.through_ns, state.saved_ns)
 
 
-def restore(directory: Directory, state: State) -> None:
-    """Give an empty directory what a state knows; ValueError where a record is not one."""
+def directory_of(state: State) -> Directory:
+    """The directory that knows what a state says; ValueError where a record is not one."""
+    directory = Directory()
     directory.pods.load([(key_of(key), record) for key, record in state.pods], state.shared)
     directory.static_pods = dict(state.static_pods)
     directory.services = {uid: Service(uid, namespace, name) for uid, namespace, name in state.services}
@@ -132,3 +141,4 @@ def restore(directory: Directory, state: State) -> None:
     directory.gone = {(kind, uid): at_ns for kind, uid, at_ns in state.gone}
     directory.released = dict(state.released)
     directory.blind = list(state.blind)
+    return directory

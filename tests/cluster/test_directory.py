@@ -143,7 +143,7 @@ def test_address_that_changes_hands_names_the_pod_that_had_it_then(plane: Contro
 
 @pytest.mark.cluster
 def test_server_streams_its_lists_and_tells_how_far_it_has_come(plane: ControlPlane, live: KeptDirectory) -> None:
-    """Watch lists for every kind, no page; a bookmark or an unmoved version says that all is known; a dead path is cut."""
+    """Watch lists and no page; a bookmark or an unmoved version says that all is known; dead paths are cut."""
     metrics = live.metrics
     kinds = ("Pod", "Service", "Node", "EndpointSlice")
     assert [metrics.streamed.labels(kind)._value.get() for kind in kinds] == [1, 1, 1, 1]

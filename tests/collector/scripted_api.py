@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from collector.follower import Lines
+from collector.events import Lines
 from discovery.errors import WatchRefusedError
 
 Step = bytes | Exception
