@@ -91,10 +91,10 @@ def restart(plane: ControlPlane) -> None:
 
 
 def until(seen: Callable[[], object]) -> None:
-    """Return once it is so; fail after twenty seconds."""
-    deadline = time.monotonic() + 20
+    """Return once it is so; fail after 45 s: a follower waits up to 30 s between its tries."""
+    deadline = time.monotonic() + 45
     while not seen():
-        assert time.monotonic() < deadline, "not seen within 20 s"
+        assert time.monotonic() < deadline, "not seen within 45 s"
         time.sleep(0.02)
 
 
