@@ -28,6 +28,7 @@ from discovery.tenures import SETTLE_NS
 BODY_SECONDS = 30.0
 WAIT_SECONDS = 15.0  # for news from the API server
 POLL_SECONDS = 0.1
+MOST_OPEN = 128  # requests; more are told to come again, unread: late answers would find nobody listening
 MOST_WAITING = 64  # requests; each holds its questions in memory meanwhile
 AGAIN_SECONDS = (2, 10)  # when to ask again, by chance between these
 BACKLOG = 8192  # of the listening socket: a DaemonSet asks within seconds
@@ -91,16 +92,19 @@ class Resolver:
         self.kept = kept
         self.token = token
         self.wait_seconds = wait_seconds
-        self.waiting = 0
+        self.open = self.waiting = 0
 
     async def resolve(self, request: Request) -> Response:
         """`POST /v1/resolve`."""
+        self.open += 1
         try:
             response = await self.answered(request)
         except RefusalError as error:
             response = json_response(error.status, {"error": str(error)})
         except InputError as error:
             response = json_response(400, {"error": str(error)})
+        finally:
+            self.open -= 1
         self.kept.metrics.requests.labels(str(response.status_code)).inc()
         return response
 
@@ -108,6 +112,8 @@ class Resolver:
         """The answers; RefusalError or InputError says why there are none."""
         if not authorized(request, self.token):
             raise RefusalError(401, "expected Authorization: Token <agent token>")
+        if self.open > MOST_OPEN:
+            raise RefusalError(503, f"more than {MOST_OPEN} requests at once")
         content = await body_of(request)
         if not self.kept.synced:
             raise RefusalError(503, "the directory has not listed every kind yet")

@@ -142,6 +142,15 @@ def test_more_waiting_requests_than_fit_are_turned_away(monkeypatch: pytest.Monk
     assert ask(live, {**GOOD, "to": rfc3339(time.time_ns() - SETTLE_NS + 1000)}).status_code == 503
 
 
+def test_more_requests_than_can_be_answered_in_time_are_turned_away_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A DaemonSet asks at once: whoever is answered late has gone, so the rest is told early to come again."""
+    monkeypatch.setattr(directory_server, "MOST_OPEN", 0)
+    live = kept()
+    answer = ask(live, GOOD)
+    assert (answer.status_code, answer.json()["error"]) == (503, "more than 0 requests at once")
+    assert live.metrics.requests.labels("503")._value.get() == 1
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
