@@ -17,7 +17,7 @@ SCENARIOS = (
             Do("start", "heir"),
             connect("web", "pod shop", 8080, 7),
         ),
-        edges=(Edge("web", "pod shop", 8080, "Ambiguous", 12, reason="2 owners had the address in that time"),),
+        edges=(Edge("web", "pod shop", 8080, "Ambiguous", 12, reason="several_owners"),),
         taken=(
             Taken("shop", "pod shop", 8080, "pod web", 5),
             Taken("heir", "pod shop", 8080, "pod web", 7),

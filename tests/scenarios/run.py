@@ -18,7 +18,7 @@ from node_agent.observe import Node, observe
 from tests.node_agent.kernel_side import attached
 from tests.scenarios import objects
 from tests.scenarios.table import Scenario
-from tests.scenarios.world import OUTSIDE_PORT, Cast, Clock
+from tests.scenarios.world import OUTSIDE_PORT, SETTLED_NS, Cast, Clock
 
 PARALLEL = 6
 LONGEST_NS = 600 * NS_PER_SECOND
@@ -138,7 +138,7 @@ def run(scenarios: Sequence[Scenario], conditions: Conditions) -> list[Observed]
     """All scenarios in one lab and one window (two, where one of them has a second part)."""
     directory = Directory()
     for node in NODES.values():
-        directory.observe("Node", objects.node(node), time.time_ns())
+        directory.observe("Node", objects.node(node), time.time_ns() - SETTLED_NS)
     clock = Clock()
     with Nodes() as lab:
         lab.outside((OUTSIDE_PORT,))

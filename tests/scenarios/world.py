@@ -14,6 +14,7 @@ from tests.scenarios import objects
 from tests.scenarios.table import Connect, Do, Pod, Scenario, Service
 
 OUTSIDE_PORT = 4431
+SETTLED_NS = 60 * NS_PER_SECOND  # what does not start late has been there for so long: its owner is certain
 
 
 class Clock:
@@ -81,10 +82,10 @@ class Cast:
         """The name of a process in the lab."""
         return f"s{self.group}-{who}"
 
-    def tell_directory(self, kind: str, item: dict[str, Any]) -> None:
-        """The directory and the inventory have the object."""
+    def tell_directory(self, kind: str, item: dict[str, Any], at_ns: int) -> None:
+        """The directory and the inventory have the object as of then."""
         self.objects.append(item)
-        self.directory.observe(kind, item, time.time_ns())
+        self.directory.observe(kind, item, at_ns)
 
     def prepare(self) -> None:
         """All that does not start late is there."""
@@ -98,7 +99,7 @@ class Cast:
         for service in self.scenario.services:
             ips = self.services[service.name]
             item = objects.service(service, self.scenario.name, self.uid("Service", service.name), list(ips.values()))
-            self.tell_directory("Service", item)
+            self.tell_directory("Service", item, time.time_ns() - SETTLED_NS)
         for proxy in ("nftables", "iptables"):
             found = [one for service in self.scenario.services for one in self.translations(service, proxy)]
             if found:
@@ -114,10 +115,11 @@ class Cast:
             self.lab.place(self.key(who), self.cgroup_uid(pod), placed, listen)
         if pod.known:
             hashed = self.cgroup_uid(pod) if pod.static else None
-            begun = rfc3339(time.time_ns())[:19] + "Z"
+            at_ns = time.time_ns() - (0 if pod.late else SETTLED_NS)
+            begun = rfc3339(at_ns)[:19] + "Z"
             namespace = pod.namespace or self.scenario.name
             item = objects.pod(pod, namespace, self.uid("Pod", pod.name), self.addresses[pod.name], begun, hashed)
-            self.tell_directory("Pod", item)
+            self.tell_directory("Pod", item, at_ns)
 
     def translations(self, service: Service, proxy: str) -> Iterable[Translation]:
         """What the nodes do for a service."""
