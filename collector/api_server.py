@@ -3,44 +3,70 @@
 The only module that imports `kubernetes`. Models are not used: a page is bytes that go through orjson once.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
 import kubernetes.client
 import kubernetes.config
+import structlog
 import urllib3
 
+from collector.unpaged import LARGE_BODY_BYTES, LargeAnswerError
 from discovery.errors import ApiServerError
 
 PAGE_TIMEOUT = urllib3.Timeout(connect=5, read=60)
+PAGE_SECONDS = 120.0  # a whole answer: a server that sends a byte now and then holds no list for ever
+PIECE_BYTES = 1 << 20
 WATCH_SECONDS = 300
+Query = dict[str, str | int]
+
+log = structlog.get_logger()
+
+
+def configuration_of(kubeconfig: Path | None) -> kubernetes.client.Configuration:
+    """How to reach the API server of a kubeconfig, else that of this pod; ApiServerError where neither can be read."""
+    # Never through a proxy of the environment: it is for pushes, and would see the token.
+    configuration = kubernetes.client.Configuration(proxy="", no_proxy="*")
+    try:
+        if kubeconfig is None:
+            kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            kubernetes.config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except Exception as error:  # the client raises its own, YAML's and the operating system's errors alike
+        source = f"kubeconfig {str(kubeconfig)!r}" if kubeconfig else "the service account of this pod"
+        said = " ".join(str(error).split())[:200]
+        raise ApiServerError(f"{source}: {said}; expected a readable kubeconfig or a pod's service account") from error
+    return configuration
 
 
 class ApiServer:
     """One API server with one identity; every request is counted in `requests`."""
 
-    def __init__(self, configuration: kubernetes.client.Configuration) -> None:
-        self.configuration = configuration
-        self.client = kubernetes.client.ApiClient(configuration)
+    def __init__(self, load: Callable[[], kubernetes.client.Configuration]) -> None:
+        self.load = load
+        self.configuration = load()
+        self.client = kubernetes.client.ApiClient(self.configuration)
         self.requests = 0
 
     @classmethod
     def connect(cls, kubeconfig: Path | None) -> "ApiServer":
         """The API server of a kubeconfig, else the one this pod runs in; ApiServerError where neither can be read."""
-        configuration = kubernetes.client.Configuration()
+
+        def load() -> kubernetes.client.Configuration:
+            return configuration_of(kubeconfig)
+
+        return cls(load)
+
+    def renew(self) -> None:
+        """Read configuration and credentials again; those at hand stay where that fails."""
         try:
-            if kubeconfig is None:
-                kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-            else:
-                kubernetes.config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
-        except Exception as error:  # the client raises its own, YAML's and the operating system's errors alike
-            source = f"kubeconfig {str(kubeconfig)!r}" if kubeconfig else "the service account of this pod"
-            said = " ".join(str(error).split())[:200]
-            raise ApiServerError(
-                f"{source}: {said}; expected a readable kubeconfig or a pod's service account"
-            ) from error
-        return cls(configuration)
+            configuration = self.load()
+        except ApiServerError as error:
+            log.warning("credentials_not_read", error=str(error))
+            return
+        self.configuration, self.client = configuration, kubernetes.client.ApiClient(configuration)
 
     def headers(self) -> dict[str, str]:
         """Authentication as it stands now (a rotated token is read again by the client) and our name."""
@@ -51,12 +77,15 @@ class ApiServer:
                 found[setting["key"]] = setting["value"]
         return found
 
-    def open(self, path: str, query: dict[str, str | int], timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
-        """The answer to one GET, its body unread; ApiServerError where there is none."""
+    def open(self, path: str, query: Query, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
+        """The answer to one GET, its body unread; ApiServerError where there is none.
+
+        After a 401 the credentials are read again: the next request has what the kubelet has rotated meanwhile.
+        """
         self.requests += 1
         url = f"{self.configuration.host}{path}?{urlencode(query)}"
         try:
-            return self.client.rest_client.pool_manager.request(
+            response: urllib3.BaseHTTPResponse = self.client.rest_client.pool_manager.request(
                 "GET",
                 url,
                 headers=self.headers(),
@@ -67,18 +96,43 @@ class ApiServer:
             )
         except urllib3.exceptions.HTTPError as error:
             raise ApiServerError(f"API server {self.configuration.host}: {error}") from error
+        if response.status == 401:
+            self.renew()
+        return response
 
-    def page(self, path: str, query: dict[str, str | int]) -> tuple[int, str | None, bytes]:
-        """Status, Retry-After and body of one GET."""
-        response = self.open(path, query, PAGE_TIMEOUT)
+    def pieces(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        """The body as it comes; ApiServerError where it is cut or takes longer than a page may."""
+        deadline = time.monotonic() + PAGE_SECONDS
         try:
-            return response.status, response.headers.get("Retry-After"), response.read()
+            while piece := response.read1(PIECE_BYTES):
+                yield piece
+                if time.monotonic() > deadline:
+                    raise ApiServerError(f"API server {self.configuration.host}: no answer within {PAGE_SECONDS:.0f} s")
+            response.release_conn()
         except urllib3.exceptions.HTTPError as error:
             raise ApiServerError(f"API server {self.configuration.host}: answer cut short: {error}") from error
         finally:
-            response.release_conn()
+            if not response.closed:
+                response.close()
 
-    def lines(self, path: str, query: dict[str, str | int]) -> Iterator[bytes]:
+    def page(self, path: str, query: Query) -> tuple[int, str | None, bytes]:
+        """Status, Retry-After and body of one GET; LargeAnswerError beyond what a page may hold."""
+        response = self.open(path, query, PAGE_TIMEOUT)
+        held, size = [], 0
+        for piece in self.pieces(response):
+            held.append(piece)
+            size += len(piece)
+            if size > LARGE_BODY_BYTES:
+                response.close()
+                raise LargeAnswerError
+        return response.status, response.headers.get("Retry-After"), b"".join(held)
+
+    def stream(self, path: str, query: Query) -> tuple[int, str | None, Iterator[bytes]]:
+        """Status, Retry-After and the pieces of one GET's body."""
+        response = self.open(path, query, PAGE_TIMEOUT)
+        return response.status, response.headers.get("Retry-After"), self.pieces(response)
+
+    def lines(self, path: str, query: Query) -> Iterator[bytes]:
         """The lines of a watch, until the server ends it."""
         timeout = urllib3.Timeout(connect=5, read=WATCH_SECONDS + 30)
         response = self.open(path, {**query, "watch": "true", "timeoutSeconds": WATCH_SECONDS}, timeout)

@@ -23,10 +23,14 @@ class Batch:
     payload: bytes
 
 
+def packed_batch(payload: bytes, kind: Kind, window: Window, identity: str) -> Batch:
+    """A batch made now of a gzipped body, named by its window and identity."""
+    return Batch(f"{kind[0]}-{window.start_ns // 1_000_000_000}-{identity}"[:64], kind, time.time_ns(), payload)
+
+
 def make_batch(body: dict[str, Any], kind: Kind, window: Window, identity: str | None = None) -> Batch:
     """A batch made now of a body; an old capture may be replayed, so its window's age is not the batch's.
 
     `identity` names it where the same body must keep its id; otherwise the id is random.
     """
-    name = identity or uuid.uuid4().hex
-    return Batch(f"{kind[0]}-{window.start_ns // 1_000_000_000}-{name}"[:64], kind, time.time_ns(), pack(body))
+    return packed_batch(pack(body), kind, window, identity or uuid.uuid4().hex)

@@ -1,7 +1,7 @@
 """Which pods and objects the settings select: one rule for the inventory and for the sources of connections."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from discovery.records import Exclusion
@@ -31,6 +31,10 @@ class Selection:
             data.enable_batch_resources,
             selected,
         )
+
+    def among(self, names: Iterable[str]) -> "Selection":
+        """The same selection, of these namespaces alone: those that the namespace selector matches."""
+        return replace(self, selected=frozenset(names))
 
     def namespace(self, name: str) -> Exclusion | None:
         """Why a namespace is left out, or None."""

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,14 +12,16 @@ import orjson
 import pytest
 
 from collector.directory_server import application
+from collector.inventory import Inventory
 from collector.kinds import WATCHED
-from collector.service import inventory
+from collector.service import collect
 from collector.watch import KeptDirectory
 from discovery.directory import Directory
 from discovery.errors import ApiServerError
 from discovery.records import Query, Window
 from discovery.selection import Selection
 from discovery.settings import CollectorSettings
+from discovery.spool import Spool
 
 PODS = next(kind for kind in WATCHED if kind.name == "Pod")
 SETTINGS = CollectorSettings()
@@ -58,7 +61,7 @@ def workload(directory: KeptDirectory, pod_uid: str) -> str | None:
     return f"{found['kind']}/{found['name']}" if found else None
 
 
-def test_pod_has_its_root_workload_once_an_inventory_was_taken() -> None:
+def test_pod_has_its_root_workload_once_an_inventory_was_taken(tmp_path: Path) -> None:
     """Controllers are not watched: the live directory has them from the inventory, and keeps those of known pods."""
     lists = {
         "pods": [owned("web-1-x", "web-1", "ReplicaSet")],
@@ -69,9 +72,11 @@ def test_pod_has_its_root_workload_once_an_inventory_was_taken() -> None:
     live = kept(cluster)
     live.list(PODS)
     assert workload(live, "web-1-x") == "ReplicaSet/web-1"
-    inventory(cluster, SETTINGS, Window(0, 60), live)
+    spool = Spool(tmp_path)
+    collect(Inventory(cluster, SETTINGS, Window(0, 60), Selection.of(SETTINGS)), spool, live)
     assert workload(live, "web-1-x") == "Deployment/web"
-    inventory(Cluster({}), SETTINGS, Window(60, 120), live)
+    collect(Inventory(Cluster({}), SETTINGS, Window(60, 120), Selection.of(SETTINGS)), spool, live)
+    spool.close()
     assert workload(live, "web-1-x") == "Deployment/web"
     assert set(live.directory.owners) == {"web-1", "web"}
 
