@@ -10,6 +10,7 @@ with twice the pods, for its memory. Exit 1 where a budget is missed.
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,7 @@ def typed(kubeconfig: str) -> dict[str, Any]:
 def whole(kubeconfig: str) -> dict[str, Any]:
     """Podsonar's path into a spool on disk."""
     from collector.api_server import ApiServer  # noqa: PLC0415
+    from collector.memory import return_large_blocks  # noqa: PLC0415
     from collector.service import inventory_of, window_now  # noqa: PLC0415
     from discovery.batch import packed_batch  # noqa: PLC0415
     from discovery.selection import Selection  # noqa: PLC0415
@@ -64,6 +66,7 @@ def whole(kubeconfig: str) -> dict[str, Any]:
     from discovery.telemetry import start_logs  # noqa: PLC0415
 
     start_logs("error", "text")
+    return_large_blocks()
     settings = CollectorSettings()
     api = ApiServer.connect(Path(kubeconfig))
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
@@ -89,19 +92,29 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def peak_mib(pid: int | str = "self") -> float:
+    """The highest RSS of a process so far; 0 where it is gone (`getrusage` would count ours, before exec)."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0.0
+    return int(found[1]) / 1024 if found else 0.0
+
+
 def measured(command: list[str], server: int) -> Result:
     """One run of a command; a Python program says its own seconds on stdout."""
-    before, began = cpu_seconds(server), time.perf_counter()
+    before, began, peak = cpu_seconds(server), time.perf_counter(), 0.0
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(command, stdout=out, cwd=REPOSITORY)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        while process.poll() is None:
+            peak = max(peak, peak_mib(process.pid))
+            time.sleep(0.02)
         seconds = time.perf_counter() - began
         if process.returncode:
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
         out.seek(0)
         said = orjson.loads(out.read()) if command[0] == sys.executable else {}
-    result = Result(seconds, usage.ru_maxrss / 1024, cpu_seconds(server) - before)
+    result = Result(seconds, peak, cpu_seconds(server) - before)
     for name, value in said.items():
         setattr(result, name, value)
     return result
@@ -133,11 +146,11 @@ def say(text: str) -> None:
 def run(pods: int, nodes: int, services: int, rounds: int, report: Callable[[str], object]) -> dict[str, Any]:
     """Every row and budget."""
     import yaml  # noqa: PLC0415
-    from listing_cluster import fill  # noqa: PLC0415
 
     from lab.cluster import ACCOUNT, ROLE, permissions  # noqa: PLC0415
     from lab.controlplane.binaries import find_or_build  # noqa: PLC0415
     from lab.controlplane.server import ControlPlane  # noqa: PLC0415
+    from lab.crowd import fill  # noqa: PLC0415
 
     kubectl_program = str(find_or_build(("kubectl",), report)["kubectl"])
     counts = {"Node": nodes, "Service": services, "Deployment": services, "ReplicaSet": services, "Pod": pods}
@@ -189,7 +202,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.worker:
         way, kubeconfig = given.worker
-        sys.stdout.buffer.write(orjson.dumps((whole if way == WHOLE else typed)(kubeconfig)))
+        said = (whole if way == WHOLE else typed)(kubeconfig)
+        sys.stdout.buffer.write(orjson.dumps({**said, "peak_mib": peak_mib()}))
         return
     found = run(given.pods, given.nodes, given.services, given.rounds, say)
     print(table(found))

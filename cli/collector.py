@@ -62,8 +62,10 @@ def once(settings: CollectorSettings, kubeconfig: Path | None, output: str) -> N
     """List once and print exactly what would be pushed."""
     from collector import service  # noqa: PLC0415
     from collector.api_server import ApiServer  # noqa: PLC0415
+    from collector.memory import return_large_blocks  # noqa: PLC0415
 
     start_logs(settings.log.level, settings.log.format)
+    return_large_blocks()
     api = ApiServer.connect(kubeconfig)
     selection = service.checked_selection(api, settings)
     inventory = service.inventory_of(api, settings, service.window_now(settings), selection)

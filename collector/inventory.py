@@ -16,6 +16,7 @@ from discovery.records import NS_PER_SECOND, Window
 from discovery.selection import Selection
 from discovery.settings import CollectorSettings
 
+CHUNK_OBJECTS = 100
 CHUNK_BYTES = 3 << 20  # of JSON: packed it fits a part, however badly it packs
 ADDRESS_KINDS = ("Namespace", "Node", "Service", "Pod")  # kinds that own nothing
 Told = Callable[[Kind, Listed], None]
@@ -114,8 +115,12 @@ class Inventory:
                     self.owners.learn(kind.name, obj)
             chosen = [obj for obj in page if self.selects(kind, obj)]
             count += len(chosen)
-            for chunk, size in self.chunks(chosen):
-                parts.add(kind.key, chunk, size)
+            page.clear()
+            chosen.reverse()
+            while chosen:  # objects are let go of as soon as they are packed
+                group = [chosen.pop() for _ in range(min(CHUNK_OBJECTS, len(chosen)))]
+                for chunk, size in self.chunks(group):
+                    parts.add(kind.key, chunk, size)
         return count
 
     def selects(self, kind: Kind, obj: dict[str, Any]) -> bool:
@@ -132,8 +137,6 @@ class Inventory:
 
     def chunks(self, objects: list[dict[str, Any]]) -> Iterator[tuple[bytes, int]]:
         """The objects' JSON, redacted, in pieces that fit a part, with how many each holds."""
-        if not objects:
-            return
         content = self.redaction.json(objects)
         if len(content) <= CHUNK_BYTES or len(objects) == 1:
             yield content, len(objects)

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import orjson
 
-from collector.garbage import paused_collector
 from collector.kinds import API_VERSIONS, Kind
+from collector.memory import paused_collector
 from collector.unpaged import LARGE_BODY_BYTES, LargeAnswerError, MalformedAnswerError, groups
 from discovery.errors import ApiServerError
 from discovery.push import retry_after_seconds

@@ -13,6 +13,7 @@ from collector.directory_server import serve as serve_directory
 from collector.inventory import Inventory
 from collector.kinds import KINDS, Kind
 from collector.listing import Listed, Pages, Run, StoppedError, pages
+from collector.memory import return_large_blocks
 from collector.telemetry import Metrics
 from collector.watch import KeptDirectory
 from discovery.batch import packed_batch
@@ -171,6 +172,7 @@ def checked_selection(api: ApiServer, settings: CollectorSettings) -> Selection:
 def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Event, *, now: bool) -> None:
     """Run the collector until `stop`; `now` lists once before the first tick."""
     start_logs(settings.log.level, settings.log.format)
+    return_large_blocks()
     next_window(settings.data.cron.expression, settings.data.collection_window_in_min, 0)
     registry = CollectorRegistry()
     metrics, delivery = Metrics(registry), DeliveryMetrics(registry, settings.spool.max_bytes)
