@@ -49,6 +49,7 @@ class ApiServer:
         self.configuration = load()
         self.client = kubernetes.client.ApiClient(self.configuration)
         self.requests = 0
+        self.refused = False
 
     @classmethod
     def connect(cls, kubeconfig: Path | None) -> "ApiServer":
@@ -66,7 +67,9 @@ class ApiServer:
         except ApiServerError as error:
             log.warning("credentials_not_read", error=str(error))
             return
-        self.configuration, self.client = configuration, kubernetes.client.ApiClient(configuration)
+        former, self.configuration = self.client, configuration
+        self.client = kubernetes.client.ApiClient(configuration)
+        former.rest_client.pool_manager.clear()
 
     def headers(self) -> dict[str, str]:
         """Authentication as it stands now (a rotated token is read again by the client) and our name."""
@@ -80,8 +83,10 @@ class ApiServer:
     def open(self, path: str, query: Query, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
         """The answer to one GET, its body unread; ApiServerError where there is none.
 
-        After a 401 the credentials are read again: the next request has what the kubelet has rotated meanwhile.
+        After a 401 the credentials are read again for the next request: the kubelet may have rotated them meanwhile.
         """
+        if self.refused:
+            self.renew()
         self.requests += 1
         url = f"{self.configuration.host}{path}?{urlencode(query)}"
         try:
@@ -96,8 +101,7 @@ class ApiServer:
             )
         except urllib3.exceptions.HTTPError as error:
             raise ApiServerError(f"API server {self.configuration.host}: {error}") from error
-        if response.status == 401:
-            self.renew()
+        self.refused = response.status == 401
         return response
 
     def pieces(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ PAGE_OBJECTS, LATER_PAGE_OBJECTS = 500, 1000
 RESTARTS = 2
 TRIES = 5
 LONGEST_WAIT_SECONDS = 60.0
-UNAUTHORIZED_SECONDS = 120.0
+UNAUTHORIZED_SECONDS, LONGEST_REFUSAL_SECONDS = 100.0, 15.0
 TOKEN_WITHIN_BYTES = 16 << 10
 ITEMS = re.compile(rb'"items"\s*:')
 CONTINUE = re.compile(rb'"continue"\s*:\s*("(?:[^"\\]|\\.)*")')
@@ -136,7 +136,7 @@ class PagedList:
     def fetch(self, token: str, tries: int = TRIES) -> bytes:
         """The body of one page; waits and asks again where the server is busy or refuses us for now."""
         query = {**self.query, "continue": token} if token else self.query
-        reason, attempt = "", 0
+        reason, attempt, refusals = "", 0, 0
         while attempt < tries:
             self.run.check()
             retry_after = None
@@ -155,6 +155,8 @@ class PagedList:
             if reason == "unauthorized":  # a token that is being rotated: the budget is that of the whole window
                 if self.run.unauthorized_seconds <= 0:
                     break
+                seconds = min(wait_seconds(None, refusals), LONGEST_REFUSAL_SECONDS)
+                refusals += 1
                 self.run.unauthorized_seconds -= seconds
             else:
                 attempt += 1

@@ -8,6 +8,7 @@ import base64
 import datetime as dt
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -168,6 +169,10 @@ class Etcd:
         url = next(one.split("=", 1)[1] for one in arguments if one.startswith("--listen-client-urls="))
         self.client = httpx.Client(base_url=url, timeout=60, trust_env=False)
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.client.close()
+
     def get(self, key: bytes) -> bytes:
         """The value of a key."""
         answer = self.client.post("/v3/kv/range", json={"key": base64.b64encode(key).decode()}).raise_for_status()
@@ -202,23 +207,20 @@ def copies(
 def fill(plane: ControlPlane, counts: dict[str, int], say: Callable[[str], object], begin: int = 0) -> None:
     """Put that many objects of each kind there; pods from the number `begin` on."""
     services, nodes = counts["Service"], counts["Node"]
-    etcd = Etcd(plane)
     if begin == 0:
         plane.apply(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"team-{number:04d}"}}
             for number in range(NAMESPACES)
         )
-    for kind, count in counts.items():
-        if begin and kind != "Pod":
-            continue
-        (stored,) = plane.apply([first(kind, services, nodes)])
-        meta = stored["metadata"]
-        place = f"{meta['namespace']}/{meta['name']}" if "namespace" in meta else meta["name"]
-        key = f"/registry/{PLURALS[kind]}/{place}".encode()
-        origin = (key, etcd.get(key), meta["uid"])
-        numbers = range(begin or 0, (begin or 0) + count)
-        pairs = list(copies(kind, numbers, services, nodes, origin))
-        batches = [pairs[at : at + PUTS] for at in range(0, len(pairs), PUTS)]
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(etcd.put, batches))
-        say(f"{count} {kind} objects of {len(origin[1])} bytes in etcd")
+    with closing(Etcd(plane)) as etcd, ThreadPoolExecutor(4) as pool:
+        for kind, count in counts.items():
+            if begin and kind != "Pod":
+                continue
+            (stored,) = plane.apply([first(kind, services, nodes)])
+            meta = stored["metadata"]
+            place = f"{meta['namespace']}/{meta['name']}" if "namespace" in meta else meta["name"]
+            key = f"/registry/{PLURALS[kind]}/{place}".encode()
+            origin = (key, etcd.get(key), meta["uid"])
+            pairs = list(copies(kind, range(begin, begin + count), services, nodes, origin))
+            list(pool.map(etcd.put, [pairs[at : at + PUTS] for at in range(0, len(pairs), PUTS)]))
+            say(f"{count} {kind} objects of {len(origin[1])} bytes in etcd")
