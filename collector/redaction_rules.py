@@ -17,6 +17,7 @@ HINTS = (*NAMES, *SHAPES, "private key", "ls0tls1crudjtib", "bearer", "basic")
 
 FLAGS = re.IGNORECASE | re.ASCII
 NAME = rf"(?:{'|'.join(NAMES)})"
+SPACE = re.compile(r"\s")
 NAMES_A_SECRET = re.compile(NAME, FLAGS)
 # An argument that is nothing but a name: what follows it in a list is its value.
 FLAG = re.compile(rf"-{{0,2}}[\w.\[\]-]*?{NAME}[\w.\[\]-]*[=:]?", FLAGS)
@@ -76,8 +77,12 @@ def mark(rule: str) -> str:
 
 
 def redacted_text(text: str, counts: Counter[str], *, image: bool = False) -> str:
-    """A string without what looks like a credential; `counts` grows by what was replaced, by rule."""
-    for rule, pattern, kept in (*SHAPE_RULES, *(IMAGE_RULES if image else ARGUMENT_RULES)):
+    """A string without what looks like a credential; `counts` grows by what was replaced, by rule.
+
+    `image`: it stands where an image is named, and is one if it has no spaces.
+    """
+    arguments = IMAGE_RULES if image and not SPACE.search(text) else ARGUMENT_RULES
+    for rule, pattern, kept in (*SHAPE_RULES, *arguments):
         text, times = pattern.subn(kept + mark(rule), text)
         if times:
             counts[rule] += times
