@@ -5,6 +5,7 @@ The only module that imports `kubernetes`. Models are not used: a page is bytes 
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -50,6 +51,8 @@ class ApiServer:
         self.client = kubernetes.client.ApiClient(self.configuration)
         self.requests = 0
         self.refused = False
+        self.answering: set[urllib3.BaseHTTPResponse] = set()
+        self.ended = False
 
     @classmethod
     def connect(cls, kubeconfig: Path | None) -> "ApiServer":
@@ -71,6 +74,13 @@ class ApiServer:
         self.client = kubernetes.client.ApiClient(configuration)
         former.rest_client.pool_manager.clear()
 
+    def end(self) -> None:
+        """Ask nothing more, and have answers that are being read end now: ApiServerError in whoever reads them."""
+        self.ended = True
+        for response in list(self.answering):
+            with suppress(ValueError, OSError):  # it came to its end meanwhile
+                response.shutdown()
+
     def headers(self) -> dict[str, str]:
         """Authentication as it stands now (a rotated token is read again by the client) and our name."""
         found = {"Accept": "application/json", "User-Agent": "podsonar-collector"}
@@ -85,6 +95,8 @@ class ApiServer:
 
         After a 401 the credentials are read again for the next request: the kubelet may have rotated them meanwhile.
         """
+        if self.ended:
+            raise ApiServerError(f"API server {self.configuration.host} is not asked any more: the program ends")
         if self.refused:
             self.renew()
         self.requests += 1
@@ -107,6 +119,7 @@ class ApiServer:
     def pieces(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         """The body as it comes; ApiServerError where it is cut or takes longer than a page may."""
         deadline = time.monotonic() + PAGE_SECONDS
+        self.answering.add(response)
         try:
             while piece := response.read1(PIECE_BYTES):
                 yield piece
@@ -116,6 +129,7 @@ class ApiServer:
         except urllib3.exceptions.HTTPError as error:
             raise ApiServerError(f"API server {self.configuration.host}: answer cut short: {error}") from error
         finally:
+            self.answering.discard(response)
             if not response.closed:
                 response.close()
 

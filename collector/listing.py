@@ -6,9 +6,10 @@ caller works on this one. One request is in flight at a time, and no more than t
 
 import math
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -164,6 +165,19 @@ class PagedList:
                 self.run.wait(seconds)
         raise IncompleteError(reason)
 
+    def fetch_ahead(self, token: str) -> Future[bytes]:
+        """The body of one page, on its way; the program's end does not wait for it."""
+        coming: Future[bytes] = Future()
+
+        def fetch() -> None:
+            try:
+                coming.set_result(self.fetch(token))
+            except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+                coming.set_exception(error)
+
+        threading.Thread(target=fetch, name="page", daemon=True).start()
+        return coming
+
     def parsed(self, body: bytes, token: str) -> dict[str, Any]:
         """The document of a page; a malformed one is asked for again."""
         for attempt in range(TRIES):
@@ -178,37 +192,36 @@ class PagedList:
 
     def pages(self, listed: Listed) -> Iterator[list[dict[str, Any]]]:
         """The objects, a page at a time, the next one on its way; every page is of the same resource version."""
-        with ThreadPoolExecutor(1, "page") as ahead:
-            token = ""
-            seen = {token}
-            body = self.fetch(token)
-            while True:
-                self.run.check()
-                coming: Future[bytes] | None = None
-                following = next_token(body)
-                if following and following not in seen:
-                    coming = ahead.submit(self.fetch, following)
-                with paused_collector():
-                    document = self.parsed(body, token)
-                    body = b""
-                    metadata = document["metadata"]
-                    version = metadata.get("resourceVersion", "")
-                    if token and version != listed.resource_version:
-                        raise RestartError
-                    listed.resource_version = version
-                    items = document["items"] or []
-                    listed.count += len(items)
-                    listed.pages += 1
-                    if items:
-                        yield items
-                    del document, items
-                token = metadata.get("continue") or ""
-                if not token:
-                    return
-                if token in seen:
-                    raise IncompleteError("list does not advance")
-                seen.add(token)
-                body = coming.result() if coming and token == following else self.fetch(token)
+        token = ""
+        seen = {token}
+        body = self.fetch(token)
+        while True:
+            self.run.check()
+            coming: Future[bytes] | None = None
+            following = next_token(body)
+            if following and following not in seen:
+                coming = self.fetch_ahead(following)
+            with paused_collector():
+                document = self.parsed(body, token)
+                body = b""
+                metadata = document["metadata"]
+                version = metadata.get("resourceVersion", "")
+                if token and version != listed.resource_version:
+                    raise RestartError
+                listed.resource_version = version
+                items = document["items"] or []
+                listed.count += len(items)
+                listed.pages += 1
+                if items:
+                    yield items
+                del document, items
+            token = metadata.get("continue") or ""
+            if not token:
+                return
+            if token in seen:
+                raise IncompleteError("list does not advance")
+            seen.add(token)
+            body = coming.result() if coming and token == following else self.fetch(token)
 
     def whole(self, listed: Listed) -> Iterator[list[dict[str, Any]]]:
         """The objects of a list in one answer, in groups, never held whole."""

@@ -17,8 +17,8 @@ from isal import igzip_lib
 
 PART_BYTES = 4 << 20
 TAIL_BYTES = 64 << 10  # room for the head and the lists that are empty
-PART_PLAIN_BYTES = 24 << 20  # the manager takes 32 MiB
-PART_OBJECTS = 5000
+PART_PLAIN_BYTES = 8 << 20  # the manager takes 32 MiB, and parses a part whole
+PART_OBJECTS = 2000
 
 
 def member(content: bytes) -> bytes:

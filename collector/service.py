@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
@@ -16,6 +16,7 @@ from collector.listing import Listed, Pages, Run, StoppedError, pages
 from collector.memory import return_large_blocks
 from collector.telemetry import Metrics
 from collector.watch import KeptDirectory
+from collector.windows import Windows
 from discovery.batch import packed_batch
 from discovery.credentials import TokenFile
 from discovery.directory import Directory
@@ -26,11 +27,9 @@ from discovery.selection import Selection
 from discovery.settings import CollectorSettings
 from discovery.spool import Limits, Spool
 from discovery.telemetry import DeliveryMetrics, serve_metrics, start_logs
-from discovery.window import NS_PER_MINUTE, due_window, next_window, period_seconds, ticks
+from discovery.window import NS_PER_MINUTE, next_window
 
 FLUSH_SECONDS = 5.0
-CLOCK_SECONDS = 15.0
-RUN_SECONDS = 30 * 60.0
 
 log = structlog.get_logger()
 
@@ -62,53 +61,6 @@ def collect(inventory: Inventory, spool: Spool, live: KeptDirectory) -> None:
     live.learn(inventory.owners.by_uid)
     with live.lock:
         live.directory.selection = inventory.selection
-
-
-class Windows:
-    """Which window comes next: none twice, none while another is listed, at most one of those that were missed."""
-
-    def __init__(
-        self,
-        settings: CollectorSettings,
-        metrics: Metrics,
-        stop: threading.Event,
-        now_ns: Callable[[], int] = time.time_ns,
-    ) -> None:
-        self.cron, self.minutes = settings.data.cron.expression, settings.data.collection_window_in_min
-        self.metrics, self.stop, self.now_ns = metrics, stop, now_ns
-        self.past_ns = now_ns()
-
-    def next(self) -> Window | None:
-        """The next window, once it has begun; None where the program is asked to end."""
-        while True:
-            upcoming = next_window(self.cron, self.minutes, self.past_ns + 1)
-            self.metrics.next_run.set(upcoming.start_ns / NS_PER_SECOND)
-            # In short steps: a wait does not see the wall clock jump.
-            left = (upcoming.start_ns - self.now_ns()) / NS_PER_SECOND
-            if self.stop.wait(min(max(0.0, left), CLOCK_SECONDS)):
-                return None
-            window, missed = due_window(self.cron, self.minutes, self.past_ns, self.now_ns())
-            if window:
-                self.pass_over(missed, "missed")
-                self.past_ns = window.start_ns
-                return window
-
-    def done(self) -> None:
-        """The window was listed: those that began meanwhile are passed over."""
-        now_ns = self.now_ns()
-        self.pass_over(ticks(self.cron, self.past_ns, now_ns), "overlap")
-        self.past_ns = max(self.past_ns, now_ns)
-
-    def pass_over(self, count: int, reason: str) -> None:
-        """Count windows that are not listed."""
-        if count:
-            log.warning("windows_skipped", count=count, reason=reason)
-            self.metrics.skipped.labels(reason).inc(count)
-
-    def run(self, window: Window) -> Run:
-        """What bounds a window's lists: the next window, half an hour, the program's end."""
-        limit = min(period_seconds(self.cron, window), RUN_SECONDS)
-        return Run(self.stop.wait, deadline=time.monotonic() + limit, stopped=self.stop.is_set)
 
 
 def collect_windows(
@@ -169,6 +121,13 @@ def checked_selection(api: ApiServer, settings: CollectorSettings) -> Selection:
     return selection.among(() if listed.reason else [obj["metadata"]["name"] for obj in found])
 
 
+def end_with(servers: Iterable[ApiServer], stop: threading.Event) -> None:
+    """Wait until the program is asked to end, and then cut short what is being read."""
+    stop.wait()
+    for api in servers:
+        api.end()
+
+
 def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Event, *, now: bool) -> None:
     """Run the collector until `stop`; `now` lists once before the first tick."""
     start_logs(settings.log.level, settings.log.format)
@@ -192,6 +151,7 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     kept.start()
     server = serve_directory(kept, directory_token.read, settings.directory.listen)
     serve_metrics(settings.metrics.listen, registry, lambda: None if kept.synced else "directory_not_synced")
+    threading.Thread(target=end_with, args=((api, lister), stop), name="end", daemon=True).start()
     done = threading.Event()
     push = threading.Thread(target=pusher.run, args=(done,), name="push")
     push.start()

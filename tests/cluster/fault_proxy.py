@@ -29,13 +29,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the collector gets: sent as it stands, or cut after some bytes, or without its end."""
+    """What the collector gets: sent as it stands, or cut after some bytes, or with a silence after some bytes."""
 
     status: int
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
     chunked: bool = False
+    stall_after: int | None = None
+    until: threading.Event | None = None
 
 
 # What becomes of a request: `ask` gives the real server's reply, for the query as it is or another one.
@@ -103,6 +105,11 @@ class FaultProxy:
                 if reply.chunked:
                     self.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
                     body = b"" if reply.cut_after is not None else b"0\r\n\r\n"
+                if reply.until is not None:
+                    self.wfile.write(body[: reply.stall_after])
+                    reply.until.wait(120)
+                    self.close_connection = True
+                    return
                 self.wfile.write(body)
                 self.close_connection = reply.cut_after is not None
 

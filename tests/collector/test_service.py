@@ -13,9 +13,10 @@ from prometheus_client import CollectorRegistry
 
 from collector import service
 from collector.inventory import Inventory
-from collector.service import Windows, checked_selection, collect
+from collector.service import checked_selection, collect
 from collector.telemetry import Metrics
 from collector.watch import KeptDirectory
+from collector.windows import Windows
 from discovery.directory import Directory
 from discovery.errors import SettingsError
 from discovery.records import NS_PER_SECOND
