@@ -44,13 +44,13 @@ def judged(body: bytes) -> Verdict:
     text: str = orjson.loads(b'"' + body + b'"')
     flag = FLAG.fullmatch(text) is not None
     plain_counts: Counter[str] = Counter()
-    image_counts: Counter[str] = Counter()
     plain = redacted_text(text, plain_counts)
-    image = redacted_text(text, image_counts, image=True)
-    if plain == image == text:
+    if plain == text:  # the rules for images are fewer
         return CLEAN_FLAG if flag else CLEAN
+    image_counts: Counter[str] = Counter()
+    image = redacted_text(text, image_counts, image=True)
     return Verdict(
-        None if plain == text else orjson.dumps(plain)[1:-1],
+        orjson.dumps(plain)[1:-1],
         plain_counts,
         None if image == text else orjson.dumps(image)[1:-1],
         image_counts,
@@ -85,7 +85,7 @@ class Redaction:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.hints = BytesAhoCorasick([hint.encode() for hint in HINTS])
+        self.hints = BytesAhoCorasick([hint.encode() for hint in HINTS if hint != "@"])
         self.known: dict[bytes, Verdict] = {}
 
     def json(self, objects: list[dict[str, Any]]) -> bytes:
@@ -101,30 +101,34 @@ class Redaction:
 
     def structure(self, node: dict[str, Any]) -> None:
         """Replace in place what is redacted whole, wherever it stands; managed fields are left out."""
-        if type(node.get("managedFields")) is list:
-            del node["managedFields"]
-            self.counts["managed_fields"] += 1
+        managed = False
         for key, held in node.items():
             kind = type(held)
             if kind is dict:
                 if key == "annotations":
                     self.annotations(held)
-                else:
+                elif held:
                     self.structure(held)
             elif kind is list:
                 if key == "env":
                     self.values(held, "env")
                 elif key == "httpHeaders":
                     self.values(held, "http_header")
+                elif key == "managedFields":
+                    managed = True
                 else:
                     self.elements(held)
+        if managed:
+            del node["managedFields"]
+            self.counts["managed_fields"] += 1
 
     def elements(self, held: list[Any]) -> None:
         """The same for the objects in a list."""
         for item in held:
-            if type(item) is dict:
+            kind = type(item)
+            if kind is dict:
                 self.structure(item)
-            elif type(item) is list:
+            elif kind is list:
                 self.elements(item)
 
     def values(self, entries: list[Any], rule: str) -> None:
@@ -147,7 +151,7 @@ class Redaction:
         """JSON in which every string that holds a credential has it replaced."""
         pieces: list[bytes] = []
         done = copied = 0
-        for _, hit, _ in self.hints.find_matches_as_indexes(text.lower()):
+        for hit in self.hits(text):
             if hit < done:  # in a string that was looked at
                 continue
             quote = opening_quote(text, hit)
@@ -172,6 +176,16 @@ class Redaction:
         if not pieces:
             return text
         return b"".join((*pieces, text[copied:]))
+
+    def hits(self, text: bytes) -> list[int]:
+        """Where hints stand, in order."""
+        found = [begin for _, begin, _ in self.hints.find_matches_as_indexes(text.lower())]
+        place = text.find(b"@")  # alone: one hint of one byte makes the scan for all others three times as slow
+        while place >= 0:
+            found.append(place)
+            place = text.find(b"@", place + 1)
+        found.sort()
+        return found
 
     def verdict(self, body: bytes) -> Verdict:
         """The verdict on a string, from memory where it was seen: most strings of a cluster come again and again."""
