@@ -225,6 +225,26 @@ def test_list_that_never_ends_is_incomplete(crowd: Crowd, tmp_path: Path, token:
     assert kinds["Pod"]["reason"] == ("list does not advance" if token == "the-same" else "run limit")
 
 
+def test_page_that_trickles_is_cut_after_its_time(crowd: Crowd, tmp_path: Path) -> None:
+    """A server that never ends a page costs that page's time, and the kind is incomplete."""
+    done = threading.Event()
+
+    def fault(request: Request, ask: Ask) -> Reply | None:
+        if request.path != PODS_PATH:
+            return None
+        return Reply(200, ask(None).body, stall_after=1000, until=done)
+
+    collected = Collected(crowd, tmp_path, fault)
+    with serving(collected.proxy) as url:
+        inventory = collected.inventory(url)
+        assert isinstance(inventory.source, ApiServer)
+        inventory.source.page_seconds = 0.3
+        (part,) = [unpack(payload) for payload in inventory.bodies(tmp_path)]
+    done.set()
+    assert part["inventory"]["kinds"]["Pod"]["reason"].startswith("unreachable")
+    assert part["inventory"]["kinds"]["Service"]["complete"]
+
+
 def test_rotated_token_is_read_again(crowd: Crowd, tmp_path: Path) -> None:
     """401 until the token's file has the new one: the list waits, goes on, and is complete."""
     token = orjson.loads(crowd.kubeconfig.read_bytes())["users"][0]["user"]["token"]
