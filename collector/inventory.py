@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from collector.kinds import KINDS, Kind
-from collector.listing import Listed, Pages, Run, pages
+from collector.listing import Listed, Pages, pages
 from collector.owners import Owners
 from collector.parts import Parts
 from collector.redaction import Redaction
+from collector.run import Run
 from discovery.records import NS_PER_SECOND, Window
 from discovery.selection import Selection
 from discovery.settings import CollectorSettings

@@ -4,7 +4,6 @@ The continue token stands in a page's first bytes, before the objects: the next 
 caller works on this one. One request is in flight at a time, and no more than two pages are held.
 """
 
-import math
 import re
 import threading
 import time
@@ -17,6 +16,7 @@ import orjson
 
 from collector.kinds import API_VERSIONS, Kind
 from collector.memory import paused_collector
+from collector.run import IncompleteError, Run
 from collector.unpaged import LARGE_BODY_BYTES, LargeAnswerError, MalformedAnswerError, groups
 from discovery.errors import ApiServerError
 from discovery.push import retry_after_seconds
@@ -25,7 +25,7 @@ PAGE_OBJECTS, LATER_PAGE_OBJECTS = 500, 1000
 RESTARTS = 2
 TRIES = 5
 LONGEST_WAIT_SECONDS = 60.0
-UNAUTHORIZED_SECONDS, LONGEST_REFUSAL_SECONDS = 100.0, 15.0
+LONGEST_REFUSAL_SECONDS = 15.0
 TOKEN_WITHIN_BYTES = 16 << 10
 ITEMS = re.compile(rb'"items"\s*:')
 CONTINUE = re.compile(rb'"continue"\s*:\s*("(?:[^"\\]|\\.)*")')
@@ -49,38 +49,6 @@ class Streams(Pages, Protocol):
 
 class RestartError(Exception):
     """The list's snapshot is gone (410, or another resource version): begin again."""
-
-
-class IncompleteError(Exception):
-    """The list cannot be had; the text is the reason in the inventory."""
-
-
-class StoppedError(Exception):
-    """The program is asked to end: what was listed so far is void."""
-
-
-@dataclass(slots=True)
-class Run:
-    """What bounds the lists of one window: a time, a wish to stop, and how long refused credentials are waited for."""
-
-    sleep: Callable[[float], object] = time.sleep
-    clock: Callable[[], float] = time.monotonic
-    deadline: float = math.inf
-    stopped: Callable[[], bool] = lambda: False
-    unauthorized_seconds: float = UNAUTHORIZED_SECONDS
-
-    def check(self) -> None:
-        """StoppedError or IncompleteError where the list must end here."""
-        if self.stopped():
-            raise StoppedError
-        if self.clock() >= self.deadline:
-            raise IncompleteError("run limit")
-
-    def wait(self, seconds: float) -> None:
-        """Wait, but not beyond the end."""
-        self.check()
-        self.sleep(max(0.0, min(seconds, self.deadline - self.clock())))
-        self.check()
 
 
 @dataclass(slots=True)

@@ -80,78 +80,101 @@ def names_an_image(text: bytes, quote: int) -> bool:
     return text.endswith(IMAGE_KEYS, 0, quote) or in_list(text, quote, (IMAGE_LISTS,))
 
 
+# Fields below which no kind has a list of `WHOLE`. They are passed over first; whether that was right is counted after.
+PASSED_OVER = frozenset(
+    (
+        *("status", "resources", "volumeMounts", "ports", "tolerations", "labels", "securityContext", "selector"),
+        *("ownerReferences", "affinity", "topologySpreadConstraints", "volumes", "nodeSelector", "envFrom"),
+    )
+)
+NOTHING: frozenset[str] = frozenset()
+WHOLE = ("env", "httpHeaders", "managedFields", "annotations")
+# As JSON has them, and as nothing inside a string can look: there a quote has a backslash before it.
+WHOLE_KEYS = tuple(f'"{key}":{opening}'.lower().encode() for key, opening in zip(WHOLE, "[[[{", strict=True))
+HINT_BYTES = tuple(hint.encode() for hint in HINTS if hint != "@")
+
+
 class Redaction:
     """Redacts objects and counts what it replaced by rule."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.hints = BytesAhoCorasick([hint.encode() for hint in HINTS if hint != "@"])
+        self.hints = BytesAhoCorasick([*WHOLE_KEYS, *HINT_BYTES])
         self.known: dict[bytes, Verdict] = {}
+        self.visited = 0
 
     def json(self, objects: list[dict[str, Any]]) -> bytes:
         """The JSON of the objects, commas between them, without secrets; the objects are changed."""
+        self.visited = 0
         for one in objects:
-            self.structure(one)
-        return self.strings(orjson.dumps(objects)[1:-1])
+            self.structure(one, PASSED_OVER)
+        text = orjson.dumps(objects)[1:-1]
+        whole, hits = self.hits(text)
+        if whole != self.visited:  # something stands where no kind has it: look everywhere
+            for one in objects:
+                self.structure(one, NOTHING)
+            text = orjson.dumps(objects)[1:-1]
+            _, hits = self.hits(text)
+        return self.strings(text, hits)
 
     def whole(self, rule: str) -> str:
         """The replacement of a whole value, counted."""
         self.counts[rule] += 1
         return mark(rule)
 
-    def structure(self, node: dict[str, Any]) -> None:
-        """Replace in place what is redacted whole, wherever it stands; managed fields are left out."""
-        managed = False
+    def structure(self, node: dict[str, Any], passed_over: frozenset[str]) -> None:
+        """Replace in place what is redacted whole, and count it once; managed fields are left out."""
         for key, held in node.items():
             kind = type(held)
             if kind is dict:
                 if key == "annotations":
                     self.annotations(held)
-                elif held:
-                    self.structure(held)
+                elif held and key not in passed_over:
+                    self.structure(held, passed_over)
             elif kind is list:
                 if key == "env":
                     self.values(held, "env")
                 elif key == "httpHeaders":
                     self.values(held, "http_header")
-                elif key == "managedFields":
-                    managed = True
-                else:
-                    self.elements(held)
-        if managed:
+                elif key not in passed_over and key != "managedFields":
+                    self.elements(held, passed_over)
+        if type(node.get("managedFields")) is list:
             del node["managedFields"]
             self.counts["managed_fields"] += 1
 
-    def elements(self, held: list[Any]) -> None:
+    def elements(self, held: list[Any], passed_over: frozenset[str]) -> None:
         """The same for the objects in a list."""
         for item in held:
             kind = type(item)
             if kind is dict:
-                self.structure(item)
+                self.structure(item, passed_over)
             elif kind is list:
-                self.elements(item)
+                self.elements(item, passed_over)
 
     def values(self, entries: list[Any], rule: str) -> None:
         """Replace every value of environment variables or headers; names and references stay."""
+        self.visited += 1
+        marked = mark(rule)
         for place, entry in enumerate(entries):
             if type(entry) is not dict:
-                entries[place] = self.whole(rule)
-            elif "value" in entry:
+                if entry != marked:
+                    entries[place] = self.whole(rule)
+            elif entry.get("value", marked) != marked:
                 entry["value"] = self.whole(rule)
 
     def annotations(self, entries: dict[str, Any]) -> None:
         """Replace copies of a whole object, and values of annotations whose key names a secret."""
-        for key in entries:
-            if key in COPIES:
-                entries[key] = self.whole("last_applied")
-            elif NAMES_A_SECRET.search(key):
-                entries[key] = self.whole("annotation")
+        self.visited += 1
+        for key, held in entries.items():
+            rule = "last_applied" if key in COPIES else "annotation" if NAMES_A_SECRET.search(key) else ""
+            if rule and held != mark(rule):
+                entries[key] = self.whole(rule)
 
-    def strings(self, text: bytes) -> bytes:
+    def strings(self, text: bytes, hits: list[int]) -> bytes:
         """JSON in which every string that holds a credential has it replaced."""
         pieces: list[bytes] = []
         done = copied = 0
-        for hit in self.hits(text):
+        for hit in hits:
             if hit < done:  # in a string that was looked at
                 continue
             quote = opening_quote(text, hit)
@@ -177,15 +200,20 @@ class Redaction:
             return text
         return b"".join((*pieces, text[copied:]))
 
-    def hits(self, text: bytes) -> list[int]:
-        """Where hints stand, in order."""
-        found = [begin for _, begin, _ in self.hints.find_matches_as_indexes(text.lower())]
+    def hits(self, text: bytes) -> tuple[int, list[int]]:
+        """How many fields there are that are redacted whole, and where hints stand, in order."""
+        whole, places = 0, []
+        for pattern, begin, _ in self.hints.find_matches_as_indexes(text.lower()):
+            if pattern < len(WHOLE_KEYS):
+                whole += 1
+            else:
+                places.append(begin)
         place = text.find(b"@")  # alone: one hint of one byte makes the scan for all others three times as slow
         while place >= 0:
-            found.append(place)
+            places.append(place)
             place = text.find(b"@", place + 1)
-        found.sort()
-        return found
+        places.sort()
+        return whole, places
 
     def verdict(self, body: bytes) -> Verdict:
         """The verdict on a string, from memory where it was seen: most strings of a cluster come again and again."""

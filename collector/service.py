@@ -12,8 +12,9 @@ from collector.api_server import ApiServer
 from collector.directory_server import serve as serve_directory
 from collector.inventory import Inventory
 from collector.kinds import KINDS, Kind
-from collector.listing import Listed, Pages, Run, StoppedError, pages
+from collector.listing import Listed, Pages, pages
 from collector.memory import return_large_blocks
+from collector.run import Run, StoppedError
 from collector.telemetry import Metrics
 from collector.watch import KeptDirectory
 from collector.windows import Windows

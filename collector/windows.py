@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from collector.listing import Run
+from collector.run import Run
 from collector.telemetry import Metrics
 from discovery.records import NS_PER_SECOND, Window
 from discovery.settings import CollectorSettings

@@ -12,7 +12,8 @@ import pytest
 
 from collector.api_server import ApiServer
 from collector.inventory import Inventory
-from collector.listing import PAGE_OBJECTS, Run, StoppedError
+from collector.listing import PAGE_OBJECTS
+from collector.run import Run, StoppedError
 from collector.service import inventory_of, window_now
 from discovery.codec import unpack
 from discovery.selection import Selection

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from collector.inventory import Inventory
-from collector.listing import Run, StoppedError
 from collector.parts import PART_BYTES, PART_OBJECTS
+from collector.run import Run, StoppedError
 from discovery.codec import unpack
 from discovery.records import Window
 from discovery.selection import Selection

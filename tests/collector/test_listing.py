@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from collector.kinds import KINDS
-from collector.listing import Listed, Run, next_token, pages, wait_seconds
+from collector.listing import Listed, next_token, pages, wait_seconds
+from collector.run import Run
 from collector.unpaged import LargeAnswerError
 from discovery.errors import ApiServerError
 

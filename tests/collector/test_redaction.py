@@ -32,6 +32,10 @@ def in_args(*args: str) -> dict[str, Any]:
         ({"spec": {"containers": [{"env": [{"name": "A", "value": CANARY}]}]}}, "env"),
         ({"spec": {"template": {"spec": {"initContainers": [{"env": [{"name": "A", "value": CANARY}]}]}}}}, "env"),
         ({"spec": {"somewhereNew": {"env": [CANARY]}}}, "env"),
+        ({"status": {"ports": [{"env": [{"name": "A", "value": CANARY}]}]}}, "env"),
+        ({"status": {"httpHeaders": [{"name": "A", "value": CANARY}]}}, "http_header"),
+        ({"spec": {"volumes": [{"ephemeral": {"metadata": {"managedFields": [CANARY]}}}]}}, "managed_fields"),
+        ({"spec": {"volumes": [{"metadata": {"annotations": {"a/token": CANARY}}}]}}, "annotation"),
         (
             {"metadata": {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": CANARY}}},
             "last_applied",
@@ -160,6 +164,16 @@ def test_values_beside_what_is_redacted_stay() -> None:
     }
 
 
+def test_what_stands_at_both_places_is_counted_once() -> None:
+    """An object with one field at a place that no kind has is looked through whole, and counted right."""
+    env = [{"name": "A", "value": CANARY}]
+    annotations = {"kubectl.kubernetes.io/last-applied-configuration": CANARY, "a/token": CANARY}
+    usual = {"metadata": {"managedFields": [{}], "annotations": annotations}, "spec": {"containers": [{"env": env}]}}
+    content, counts = redacted({**usual, "status": {"env": [{"name": "B", "value": CANARY}, CANARY]}})
+    assert CANARY.encode() not in content
+    assert counts == {"env": 3, "last_applied": 1, "annotation": 1, "managed_fields": 1}
+
+
 TEXT = st.one_of(
     st.text(max_size=40),
     st.sampled_from(["--token", "token", 'a"b', "\\", '\\"', "--password=x y", "é", "\u2028", "x@y", "\x01", "[", ","]),
@@ -187,7 +201,8 @@ def test_scan_of_bytes_comes_to_what_a_walk_over_every_string_comes_to(node: dic
     from collections import Counter
 
     redaction, counts = Redaction(), Counter[str]()
-    found = redaction.strings(orjson.dumps([node]))
+    text = orjson.dumps([node])
+    found = redaction.strings(text, redaction.hits(text)[1])
     assert found == orjson.dumps([slowly(node, counts)])
     assert redaction.counts == counts
 
