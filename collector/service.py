@@ -20,6 +20,7 @@ from collector.watch import KeptDirectory
 from collector.windows import Windows
 from discovery.batch import packed_batch
 from discovery.credentials import TokenFile
+from discovery.delivery_metrics import DeliveryMetrics
 from discovery.directory import Directory
 from discovery.errors import SettingsError, SpoolError
 from discovery.push import Pusher
@@ -27,7 +28,7 @@ from discovery.records import NS_PER_SECOND, Window
 from discovery.selection import Selection
 from discovery.settings import CollectorSettings
 from discovery.spool import Limits, Spool
-from discovery.telemetry import DeliveryMetrics, serve_metrics, start_logs
+from discovery.telemetry import serve_metrics, start_logs, tell_build
 from discovery.window import NS_PER_MINUTE, next_window
 
 FLUSH_SECONDS = 5.0
@@ -81,7 +82,8 @@ def collect_windows(
         inventory = inventory_of(api, settings, window, Selection.of(settings), windows.run(window))
         requests = api.requests
         try:
-            collect(inventory, spool, live)
+            with metrics.duration.time():
+                collect(inventory, spool, live)
         except StoppedError:
             log.info("stopped", window=window.id)
             return
@@ -135,13 +137,14 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     return_large_blocks()
     next_window(settings.data.cron.expression, settings.data.collection_window_in_min, 0)
     registry = CollectorRegistry()
+    tell_build(registry, "collector")
     metrics, delivery = Metrics(registry), DeliveryMetrics(registry, settings.spool.max_bytes)
     api = ApiServer.connect(kubeconfig)
     limits = Limits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
     spool = Spool(Path(settings.spool.folder), limits, delivery.lost)
     delivery.watch(spool)
     token, directory_token = TokenFile(settings.manager.token_file), TokenFile(settings.directory.token_file)
-    token.read()
+    token.begin()
     directory_token.read()
     pusher = Pusher(settings, spool, token, delivery.told)
     selection = checked_selection(api, settings)
@@ -151,7 +154,7 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     kept = KeptDirectory(api, Directory(selection), namespace, seconds)
     kept.start()
     server = serve_directory(kept, directory_token.read, settings.directory.listen)
-    serve_metrics(settings.metrics.listen, registry, lambda: None if kept.synced else "directory_not_synced")
+    serve_metrics(settings.metrics.listen, registry, lambda: pusher.unready if kept.synced else "directory_not_synced")
     threading.Thread(target=end_with, args=((api, lister), stop), name="end", daemon=True).start()
     done = threading.Event()
     push = threading.Thread(target=pusher.run, args=(done,), name="push")

@@ -9,7 +9,7 @@ arch=$(dpkg --print-architecture 2>/dev/null || echo amd64)
 headers=linux-headers-$arch
 if grep -qs '^ID=ubuntu' /etc/os-release; then headers=linux-headers-generic; fi
 packages=(python3 python3-venv python3-bpfcc "$headers" iproute2 nftables)
-if [ "$for_what" = test ]; then packages+=(chromium gcc libc6-dev libcap2-bin git); fi
+if [ "$for_what" = test ]; then packages+=(chromium gcc libc6-dev libcap2-bin git prometheus); fi
 
 missing=()
 for package in "${packages[@]}"; do
@@ -22,6 +22,10 @@ elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  # Of prometheus only promtool is wanted: no server is to run because of a test.
+  if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
+    systemctl disable -q --now prometheus 2>/dev/null || true
+  fi
 else
   echo "setup: not installed, since this is not root on a machine with apt: ${missing[*]}" >&2
   echo "setup: without them there is no tracing (demo and replay use a bundled capture instead)" >&2
