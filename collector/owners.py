@@ -16,9 +16,11 @@ class Owners:
 
     def __init__(self) -> None:
         self.by_uid: dict[str, Owner] = {}
+        self.roots: dict[str, Owner] = {}  # of controllers whose objects were asked for: pods of one come together
 
     def learn(self, kind: str, obj: Mapping[str, Any]) -> None:
         """Take in a controller, and the one above it if that is known from nowhere else."""
+        self.roots.clear()
         meta, above = obj["metadata"], controller(obj)
         namespace = meta.get("namespace", "")
         self.by_uid[meta["uid"]] = Owner(kind, namespace, meta["name"], meta["uid"], above["uid"] if above else None)
@@ -30,6 +32,9 @@ class Owners:
         above = controller(obj)
         if above is None:
             return None
+        known = self.roots.get(above["uid"])
+        if known is not None:
+            return known
         namespace = obj["metadata"].get("namespace", "")
         found = Owner(above["kind"], namespace, above["name"], above["uid"], None)
         seen: set[str] = set()
@@ -38,4 +43,5 @@ class Owners:
             seen.add(uid)
             found = self.by_uid[uid]
             uid = found.parent
+        self.roots[above["uid"]] = found
         return found

@@ -154,13 +154,16 @@ class Redaction:
     def values(self, entries: list[Any], rule: str) -> None:
         """Replace every value of environment variables or headers; names and references stay."""
         self.visited += 1
-        marked = mark(rule)
+        marked, times = mark(rule), 0
         for place, entry in enumerate(entries):
             if type(entry) is not dict:
-                if entry != marked:
-                    entries[place] = self.whole(rule)
+                times += entry != marked
+                entries[place] = marked
             elif entry.get("value", marked) != marked:
-                entry["value"] = self.whole(rule)
+                entry["value"] = marked
+                times += 1
+        if times:
+            self.counts[rule] += times
 
     def annotations(self, entries: dict[str, Any]) -> None:
         """Replace copies of a whole object, and values of annotations whose key names a secret."""
@@ -188,7 +191,8 @@ class Redaction:
                     (verdict.image, verdict.image_counts) if image else (verdict.plain, verdict.plain_counts)
                 )
                 if written is not None:
-                    self.counts.update(counts)
+                    for rule, times in counts.items():
+                        self.counts[rule] += times
                     pieces += (text[copied : quote + 1], written)
                     copied = done - 1
             if verdict.flag and text.startswith(b',"', done) and not in_list(text, quote, NAME_LISTS):

@@ -60,5 +60,8 @@ class Selection:
 
 def controller(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The owner reference that controls an object, or None."""
-    references = obj.get("metadata", {}).get("ownerReferences") or []
-    return next((reference for reference in references if reference.get("controller")), None)
+    for reference in obj.get("metadata", {}).get("ownerReferences") or ():
+        if reference.get("controller"):
+            found: Mapping[str, Any] = reference
+            return found
+    return None
