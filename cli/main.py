@@ -1,11 +1,13 @@
 """The `podsonar` command: one group, one file a subcommand; a failure is one sentence and an exit code."""
 
-import importlib
+import platform
 import sys
 from importlib.metadata import version as installed_version
 
 import click
+import orjson
 
+from cli.lazy import LazyGroup
 from discovery.errors import PodsonarError
 
 COMMANDS = {
@@ -19,34 +21,26 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """Imports a subcommand's module only when it is asked for: a node agent never imports the manager."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every subcommand, in the order of the documentation."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now; None where there is none."""
-        place = COMMANDS.get(cmd_name)
-        if place is None:
-            return None
-        module, name = place.split(":")
-        command = getattr(importlib.import_module(module), name)
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{place} is {type(command).__name__}, expected a click command")
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, later=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 def podsonar() -> None:
     """Kubernetes service discovery by observation: what runs in a cluster and who talks to whom."""
 
 
 @click.command()
-def version() -> None:
-    """Print the version."""
-    click.echo(f"podsonar {installed_version('podsonar')}")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def version(as_json: bool) -> None:
+    """Print the version, the revision it was built from, and what it runs on."""
+    release, _, revision = installed_version("podsonar").partition("+")
+    facts = {
+        "version": release,
+        "revision": revision.removeprefix("g") or "unknown",
+        "python": platform.python_version(),
+        "platform": f"{platform.system().lower()}/{platform.machine()}",
+    }
+    if as_json:
+        click.echo(orjson.dumps(facts).decode())
+    else:
+        click.echo("podsonar {version} (revision {revision}, Python {python}, {platform})".format(**facts))
 
 
 def main() -> None:

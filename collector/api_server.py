@@ -14,13 +14,14 @@ import kubernetes.config
 import structlog
 import urllib3
 
+from collector.stream import Stream
 from collector.unpaged import LARGE_BODY_BYTES, LargeAnswerError
-from discovery.errors import ApiServerError
+from discovery.errors import ApiServerError, WatchRefusedError
 
 PAGE_TIMEOUT = urllib3.Timeout(connect=5, read=60)
 PAGE_SECONDS = 120.0  # a whole answer: a server that sends a byte now and then holds no list for ever
 PIECE_BYTES = 1 << 20
-WATCH_SECONDS = 300
+REFUSAL_BYTES = 4096
 Query = dict[str, str | int]
 
 log = structlog.get_logger()
@@ -158,19 +159,16 @@ class ApiServer:
         response = self.open(path, query, PAGE_TIMEOUT)
         return response.status, response.headers.get("Retry-After"), self.pieces(response)
 
-    def lines(self, path: str, query: Query) -> Iterator[bytes]:
-        """The lines of a watch, until the server ends it."""
-        timeout = urllib3.Timeout(connect=5, read=WATCH_SECONDS + 30)
-        response = self.open(path, {**query, "watch": "true", "timeoutSeconds": WATCH_SECONDS}, timeout)
-        try:
-            if response.status != 200:
-                raise ApiServerError(f"watch {path} answered {response.status}, expected 200")
-            held = b""
-            while chunk := response.read1():
-                held += chunk
-                *whole, held = held.split(b"\n")
-                yield from whole
-        except urllib3.exceptions.HTTPError as error:
-            raise ApiServerError(f"watch {path} was cut: {error}") from error
-        finally:
-            response.close()
+    def watch(self, path: str, query: Query, seconds: int) -> Stream:
+        """An open watch that the server ends after `seconds`; WatchRefusedError where it does not begin."""
+        timeout = urllib3.Timeout(connect=5, read=seconds + 30)
+        response = self.open(path, {**query, "watch": "true", "timeoutSeconds": seconds}, timeout)
+        if response.status == 200:
+            return Stream(response, path)
+        said = response.read(REFUSAL_BYTES).decode(errors="replace")
+        response.close()
+        raise WatchRefusedError(
+            f"watch {path} answered {response.status}, expected 200: {' '.join(said.split())[:300]}",
+            response.status,
+            response.headers.get("Retry-After"),
+        )

@@ -15,7 +15,7 @@ from collector.kinds import KINDS, Kind
 from collector.listing import Listed, Pages, pages
 from collector.memory import return_large_blocks
 from collector.run import Run, StoppedError
-from collector.telemetry import Metrics
+from collector.telemetry import DirectoryMetrics, Metrics
 from collector.watch import KeptDirectory
 from collector.windows import Windows
 from discovery.batch import packed_batch
@@ -151,7 +151,14 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     lister = ApiServer.connect(kubeconfig)  # its own connections and count of requests, apart from the watches
     namespace = settings.kubernetes.namespace if settings.kubernetes.namespaced else None
     seconds = settings.data.collection_window_in_min * 60.0
-    kept = KeptDirectory(api, Directory(selection), namespace, seconds)
+    kept = KeptDirectory(
+        api,
+        Directory(selection),
+        namespace,
+        seconds,
+        file=Path(settings.spool.folder) / "directory" / "intervals",
+        metrics=DirectoryMetrics(registry),
+    )
     kept.start()
     server = serve_directory(kept, directory_token.read, settings.directory.listen)
     serve_metrics(settings.metrics.listen, registry, lambda: pusher.unready if kept.synced else "directory_not_synced")
@@ -162,7 +169,7 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     try:
         collect_windows(lister, settings, spool, metrics, stop, kept, now=now)
     finally:
-        kept.stop.set()
+        kept.close()
         server.should_exit = True
         done.set()
         push.join(FLUSH_SECONDS)

@@ -9,12 +9,11 @@ import pytest
 import yaml
 
 from lab.cluster import ACCOUNT, ROLE, permissions
-from lab.controlplane import binaries
+from lab.controlplane.binaries import VERSIONS
 from lab.controlplane.server import ControlPlane
 from lab.crowd import fill
 
 PODS = 1253
-VERSIONS: tuple[str, ...] = getattr(binaries, "VERSIONS", (binaries.KUBERNETES,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +28,7 @@ class Crowd:
 @pytest.fixture(scope="session", params=VERSIONS)
 def crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
     """One crowd a version, for every test of this folder that changes nothing of it."""
-    version = {"version": request.param} if len(VERSIONS) > 1 else {}
-    with ControlPlane(tmp_path_factory.mktemp("controlplane"), **version) as plane:
+    with ControlPlane(tmp_path_factory.mktemp("controlplane"), version=request.param) as plane:
         counts = {"Node": 23, "Service": 20, "Deployment": 20, "ReplicaSet": 20, "Pod": PODS}
         fill(plane, counts, lambda _text: None)
         role = yaml.safe_load(ROLE.read_text())
