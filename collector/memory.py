@@ -18,8 +18,8 @@ HOLDERS: list[None] = []
 def return_large_blocks() -> None:
     """Have every block of a page's size given back to the system when it is freed.
 
-    glibc raises its own threshold to the largest block that was freed, and then keeps bodies on a heap with holes: 92 MiB
-    at the peak instead of 104, for page faults that cost a tenth of the time.
+    glibc raises its own threshold to the largest block that was freed, and keeps bodies on a heap with holes: 104 MiB
+    at the peak, not 92. The price is page faults, a tenth of the time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have no such habit
     if mallopt is not None:

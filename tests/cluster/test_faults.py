@@ -215,10 +215,12 @@ def test_list_that_never_ends_is_incomplete(crowd: Crowd, tmp_path: Path, token:
     def fault(request: Request, ask: Ask) -> Reply | None:
         if request.path != PODS_PATH:
             return None
+        if request.number == 1:
+            run.deadline = time.monotonic() + 2
         first = {name: value for name, value in request.query.items() if name != "continue"}
         return with_token(ask(first), token.format(number=request.number))
 
-    run = Run(lambda _seconds: None, deadline=time.monotonic() + 3)
+    run = Run(lambda _seconds: None)
     collected = Collected(crowd, tmp_path, fault, run)
     kinds = collected.parts()[0]["inventory"]["kinds"]
     assert kinds["Service"]["complete"]
@@ -229,17 +231,19 @@ def test_list_that_never_ends_is_incomplete(crowd: Crowd, tmp_path: Path, token:
 def test_page_that_trickles_is_cut_after_its_time(crowd: Crowd, tmp_path: Path) -> None:
     """A server that never ends a page costs that page's time, and the kind is incomplete."""
     done = threading.Event()
+    source: list[ApiServer] = []
 
     def fault(request: Request, ask: Ask) -> Reply | None:
         if request.path != PODS_PATH:
             return None
+        source[0].page_seconds = 0.3
         return Reply(200, ask(None).body, stall_after=1000, until=done)
 
     collected = Collected(crowd, tmp_path, fault)
     with serving(collected.proxy) as url:
         inventory = collected.inventory(url)
         assert isinstance(inventory.source, ApiServer)
-        inventory.source.page_seconds = 0.3
+        source.append(inventory.source)
         (part,) = [unpack(payload) for payload in inventory.bodies(tmp_path)]
     done.set()
     assert part["inventory"]["kinds"]["Pod"]["reason"].startswith("unreachable")
