@@ -130,6 +130,8 @@ class ApiServer:
         limit.daemon = True
         limit.start()
         self.answering.add(response)
+        if self.ended:  # since the request was made
+            cut_short(response)
         try:
             while piece := response.read(PIECE_BYTES):
                 yield piece
