@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from discovery.errors import ApiServerError
+from lab.controlplane import binaries
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -18,9 +21,12 @@ def missing_kernel() -> str | None:
     return None
 
 
+NOT_BUILT: list[str] = []  # why programs of the cluster suite could not be built, told by each of its tests
+
+
 def missing_cluster() -> str | None:
-    """What the cluster suite lacks here, or None: binaries are built on demand, so only a toolchain can be missing."""
-    return None
+    """What the cluster suite lacks here, or None."""
+    return NOT_BUILT[0] if NOT_BUILT else None
 
 
 def missing_browser() -> str | None:
@@ -37,6 +43,20 @@ MISSING: dict[str, Callable[[], str | None]] = {
     "cluster": missing_cluster,
     "browser": missing_browser,
 }
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what the chosen cluster tests run, once a machine: here no test's time limit runs."""
+    if session.config.option.collectonly or not any(item.get_closest_marker("cluster") for item in session.items):
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    try:
+        for version in binaries.VERSIONS:
+            binaries.find_or_build(
+                ("kube-apiserver", "etcd"), reporter.write_line if reporter else print, version=version
+            )
+    except ApiServerError as error:
+        NOT_BUILT.append(str(error))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -19,7 +19,7 @@ import httpx
 import orjson
 
 from discovery.errors import ApiServerError
-from lab.controlplane.binaries import find_or_build
+from lab.controlplane.binaries import OLDEST, find_or_build
 from lab.controlplane.certificates import Certificates, make_certificates, write_secret
 from lab.controlplane.objects import Object, Objects
 
@@ -94,8 +94,15 @@ class ControlPlane:
     them, so that a killed test leaves nothing behind.
     """
 
-    def __init__(self, folder: Path, service_cidr: str = SERVICE_CIDR, report: Callable[[str], object] = print) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        service_cidr: str = SERVICE_CIDR,
+        report: Callable[[str], object] = print,
+        version: str = OLDEST,
+    ) -> None:
         self.folder = folder
+        self.version = version
         self.service_cidr = service_cidr
         self.report = report
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -111,7 +118,7 @@ class ControlPlane:
         return [process.pid for process in self.processes.values()]
 
     def __enter__(self) -> Self:
-        self.programs = find_or_build(("kube-apiserver", "etcd"), self.report)
+        self.programs = find_or_build(("kube-apiserver", "etcd"), self.report, version=self.version)
         self.folder.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
         pki = make_certificates(self.folder / "pki", self.service_cidr, dt.datetime.now(dt.UTC))

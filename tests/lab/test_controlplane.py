@@ -139,6 +139,31 @@ def test_after_the_block_no_process_is_left(tmp_path: Path) -> None:
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+@pytest.mark.cluster
+@pytest.mark.parametrize("version", binaries.VERSIONS)
+def test_every_version_serves_the_kinds_that_are_collected(version: str, tmp_path: Path) -> None:
+    """The API server is of the release that was asked for, and stores a namespace and a pod."""
+    with ControlPlane(tmp_path, version=version) as running:
+        assert running.client.get("/version").json()["gitVersion"] == version
+        stored = running.apply([NAMESPACE, pod("cart")])
+    assert [one["kind"] for one in stored] == ["Namespace", "Pod"]
+
+
+def test_unknown_version_is_told_with_those_that_are_known(tmp_path: Path) -> None:
+    """A release that no module pins raises with the pinned ones, before anything is built."""
+    with pytest.raises(ApiServerError, match=r"'v1\.2\.3' is not known, expected one of v1\.34\.\d+, v1\.37\.\d+"):
+        binaries.find_or_build(("etcd",), version="v1.2.3")
+
+
+def test_assets_folder_stands_for_the_default_version_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """KUBEBUILDER_ASSETS does not say which release it holds: it never passes as another one than the default."""
+    (tmp_path / "kube-apiserver").touch(mode=0o755)
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert binaries.find(("kube-apiserver",)) == {"kube-apiserver": tmp_path / "kube-apiserver"}
+    assert binaries.find(("kube-apiserver",), version=binaries.NEWEST) is None
+
+
 def test_assets_folder_with_every_program_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """KUBEBUILDER_ASSETS is taken when it has all that is asked for, and passed over when it lacks one."""
     assets = tmp_path / "assets"
