@@ -84,7 +84,8 @@ class Cluster:
 
     def kubectl(self, *arguments: str) -> str:
         """What kubectl prints, as administrator."""
-        return images.checked([str(self.programs["kubectl"]), f"--kubeconfig={self.kubeconfig}", *arguments])
+        cache = f"--cache-dir={self.layout.folder / 'kubectl'}"  # by default it would be left in the home folder
+        return images.checked([str(self.programs["kubectl"]), f"--kubeconfig={self.kubeconfig}", cache, *arguments])
 
     def holders(self) -> list[int]:
         """The processes that are the nodes' namespaces."""
@@ -97,7 +98,7 @@ class Cluster:
 
 
 def start_control_plane(cluster: Cluster) -> Authority:
-    """etcd and the API server answer; the authority signs the nodes' certificates."""
+    """Etcd and the API server answer; the authority signs the nodes' certificates."""
     layout, daemons = cluster.layout, cluster.daemons
     now = dt.datetime.now(dt.UTC)
     pki, authority = make_certificates(cluster.folder, layout.service_range, now, [layout.address])
@@ -254,4 +255,5 @@ def down(layout: Layout) -> None:
     network.remove(layout)
     cgroups.remove(layout.name)
     kernel.put_back(layout.folder / "sysctls.json")
-    shutil.rmtree(layout.folder, ignore_errors=False) if layout.folder.exists() else None
+    if layout.folder.exists():
+        shutil.rmtree(layout.folder)

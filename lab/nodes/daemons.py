@@ -144,10 +144,16 @@ def processes(group: str) -> set[int]:
     return found
 
 
+def populated(group: str) -> bool:
+    """Whether a process of the group still ends: its last threads, after `cgroup.procs` no longer names it."""
+    tops = [top / group / "cgroup.events" for top in cgroups.hierarchies(MOUNTS.read_text())]
+    return any("populated 1" in path.read_text() for path in tops if path.exists())
+
+
 def kill_group(group: str) -> None:
     """No process is left in the group: killed until none appears; ApiServerError names those that stay."""
     deadline = time.monotonic() + KILL_SECONDS
-    while left := processes(group):
+    while (left := processes(group)) or populated(group):
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, 9)

@@ -18,7 +18,7 @@ def may_lower_oom_score(status: str) -> bool:
 
 
 def containerd(*, lower_oom_score: bool) -> str:
-    """containerd's config.toml; without the capability the runtime could not start a sandbox at all."""
+    """Containerd's config.toml; without the capability the runtime could not start a sandbox at all."""
     return f"""version = 2
 root = "/var/lib/containerd"
 state = "/run/containerd"
