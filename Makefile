@@ -1,5 +1,5 @@
 # Each target works on a fresh Debian 12/13 machine as root; it installs what it needs and says what.
-.PHONY: setup demo test lint lock
+.PHONY: setup demo test lint lock images manifests
 ARGS ?=
 
 setup:
@@ -13,6 +13,12 @@ test:
 	@deploy/setup.sh test
 	.venv/bin/pytest $(ARGS)
 
+images:
+	@deploy/images/build.sh $(ARGS)
+
+manifests:
+	deploy/manifests/render.sh $$(.venv/bin/python -c "from lab.controlplane.binaries import find_or_build; print(find_or_build(['helm'], lambda _: None)['helm'])") > deploy/manifests/podsonar.yaml
+
 lint:
 	@deploy/setup.sh run
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
@@ -21,3 +27,4 @@ lint:
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
 	echo 'hatchling==1.33.0 editables' | tr ' ' '\n' | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header -o requirements-build.lock
+	for part in collector manager node-agent; do uv pip compile deploy/images/$$part.in -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o deploy/images/$$part.lock; done

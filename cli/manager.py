@@ -2,17 +2,19 @@
 
 import secrets
 import time
+from pathlib import Path
 
 import click
 import orjson
 
 from cli.options import settings_options
-from discovery.errors import UsageError
+from discovery.errors import SettingsError, UsageError
 from discovery.records import rfc3339
 from discovery.settings import ManagerSettings
 from manager.server import serve
 from manager.store import Store
 from manager.store_tokens import create_token, list_tokens, revoke_token
+from manager.token_import import import_tokens, read_tokens
 
 
 @click.group()
@@ -20,25 +22,53 @@ def manager() -> None:
     """Store what agents push, serve the API and the map."""
 
 
-def opened(database: str) -> Store:
+def database_url(settings: ManagerSettings) -> str:
+    """The database's URL, from its file where one is set."""
+    if not settings.database_file:
+        return settings.database
+    try:
+        url = Path(settings.database_file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"setting databaseFile is {settings.database_file!r}: {error}; expected a readable file with a URL"
+        ) from error
+    if "://" not in url:
+        raise SettingsError(f"setting databaseFile is {settings.database_file!r}: it holds no URL, expected one")
+    return url
+
+
+def opened(settings: ManagerSettings) -> Store:
     """The migrated store."""
-    store = Store(database)
+    store = Store(database_url(settings))
     store.migrate()
     return store
+
+
+def take_in_tokens(settings: ManagerSettings) -> None:
+    """Tokens of the settings' file are known from now on."""
+    found = read_tokens(Path(settings.tokens_file))
+    store = opened(settings)
+    try:
+        for token in import_tokens(store, found, time.time_ns(), secrets.token_bytes):
+            click.echo(f"manager: token {token.id} ({token.scope}, {token.name}) is new", err=True)
+    finally:
+        store.close()
 
 
 @manager.command("serve")
 @settings_options(ManagerSettings)
 def serve_command(settings: ManagerSettings) -> None:
     """Serve until SIGTERM."""
-    serve(settings.database, settings.listen, lambda url: click.echo(f"manager: {url}/", err=True))
+    if settings.tokens_file:
+        take_in_tokens(settings)
+    serve(database_url(settings), settings.listen, lambda url: click.echo(f"manager: {url}/", err=True))
 
 
 @manager.command()
 @settings_options(ManagerSettings)
 def migrate(settings: ManagerSettings) -> None:
     """Bring the database's schema up to date."""
-    opened(settings.database).close()
+    opened(settings).close()
     click.echo("schema is up to date", err=True)
 
 
@@ -57,9 +87,9 @@ def create(settings: ManagerSettings, agent: str | None, scope: str | None, name
     if scope == "read":
         if not name or agent:
             raise UsageError("--scope read wants --name and no --agent")
-        made = create_token(opened(settings.database), "read", name, time.time_ns(), secrets.token_bytes)
+        made = create_token(opened(settings), "read", name, time.time_ns(), secrets.token_bytes)
     elif agent:
-        made = create_token(opened(settings.database), "ingest", agent, time.time_ns(), secrets.token_bytes)
+        made = create_token(opened(settings), "ingest", agent, time.time_ns(), secrets.token_bytes)
     else:
         raise UsageError("expected --agent NAME, or --scope read --name NAME")
     click.echo(made.text())
@@ -70,7 +100,7 @@ def create(settings: ManagerSettings, agent: str | None, scope: str | None, name
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def list_command(settings: ManagerSettings, as_json: bool) -> None:
     """Show the tokens' ids, never their secrets."""
-    rows = list_tokens(opened(settings.database))
+    rows = list_tokens(opened(settings))
     if as_json:
         click.echo(orjson.dumps(rows).decode())
         return
@@ -84,5 +114,5 @@ def list_command(settings: ManagerSettings, as_json: bool) -> None:
 @click.argument("token_id")
 def revoke(settings: ManagerSettings, token_id: str) -> None:
     """The token with this id opens nothing from now on."""
-    revoke_token(opened(settings.database), token_id, time.time_ns())
+    revoke_token(opened(settings), token_id, time.time_ns())
     click.echo(f"token {token_id} is revoked", err=True)

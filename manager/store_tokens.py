@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from discovery.errors import UsageError
 from manager import tokens
@@ -37,16 +37,20 @@ def create_token(
     """A new token, stored as a hash; with scope ingest it is for the agent `name`, made here if there is none."""
     token = tokens.mint(random_bytes)
     with store.writing() as connection:
-        agent_id = None
-        if scope == "ingest":
-            agent_id = connection.execute(select(AGENTS.c.id).where(AGENTS.c.identity == name)).scalar()
-            if agent_id is None:
-                agent_id = str(uuid.UUID(bytes=random_bytes(16), version=4))
-                row = {"id": agent_id, "identity": name, "created_ns": now_ns, "revision": 0}
-                connection.execute(insert(AGENTS), row)
+        agent_id = agent_named(connection, name, now_ns, random_bytes) if scope == "ingest" else None
         row = {"id": token.id, "scope": scope, "name": name, "agent_id": agent_id, "created_ns": now_ns}
         connection.execute(insert(TOKENS), row | {"secret_sha256": tokens.digest(token)})
     return token
+
+
+def agent_named(connection: Connection, name: str, now_ns: int, random_bytes: Callable[[int], bytes]) -> str:
+    """The id of the agent of that name, made here if there is none."""
+    known: str | None = connection.execute(select(AGENTS.c.id).where(AGENTS.c.identity == name)).scalar()
+    if known is not None:
+        return known
+    made = str(uuid.UUID(bytes=random_bytes(16), version=4))
+    connection.execute(insert(AGENTS), {"id": made, "identity": name, "created_ns": now_ns, "revision": 0})
+    return made
 
 
 def list_tokens(store: Store) -> list[dict[str, Any]]:

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Builds the images with buildah and prints their sizes against their budgets.
+#   deploy/images/build.sh [collector|manager|node-agent]...       (all three without arguments)
+#   BASE=docker.io/library/debian:bookworm-slim deploy/images/build.sh     a base from a registry
+# Without BASE the base is made from Debian's packages by mmdebstrap: no image registry is needed.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+parts=("$@")
+[ ${#parts[@]} -gt 0 ] || parts=(collector manager node-agent)
+declare -A budget=([collector]=150 [manager]=150 [node-agent]=350)
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+revision=${REVISION:-$(git rev-parse HEAD 2>/dev/null || echo unknown)}
+stamp=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+export SOURCE_DATE_EPOCH=$stamp
+store=(--storage-driver vfs)
+[ -z "${PODSONAR_IMAGE_ROOT:-}" ] || store+=(--root "$PODSONAR_IMAGE_ROOT" --runroot "$PODSONAR_IMAGE_ROOT.run")
+
+missing=()
+for package in buildah mmdebstrap; do command -v "$package" >/dev/null || missing+=("$package"); done
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "images: installing by apt: ${missing[*]}" >&2
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+base=${BASE:-localhost/podsonar-base:bookworm}
+if [ -z "${BASE:-}" ] && ! buildah "${store[@]}" inspect --type image "$base" >/dev/null 2>&1; then
+  echo "images: making the base from Debian's packages" >&2
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  mmdebstrap --quiet --variant=minbase --include=ca-certificates \
+    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' bookworm "$work/base.tar"
+  container=$(buildah "${store[@]}" from scratch)
+  buildah "${store[@]}" add -q "$container" "$work/base.tar" / >/dev/null
+  buildah "${store[@]}" commit -q --rm "$container" "$base" >/dev/null
+fi
+
+arguments=(--build-arg "BASE=$base" --build-arg "VERSION=$version" --build-arg "REVISION=$revision"
+  --build-arg "SOURCE=${SOURCE:-unknown}" --timestamp "$stamp" --isolation chroot --layers)
+for name in PIP_CERT PIP_INDEX_URL; do [ -z "${!name:-}" ] || arguments+=(--build-arg "$name=${!name}"); done
+# The authorities that this machine trusts, for the build steps alone: behind a proxy the image's own would not do.
+[ ! -d /etc/ssl/certs ] || arguments+=(--volume /etc/ssl/certs:/etc/ssl/certs:ro)
+for part in "${parts[@]}"; do
+  image=localhost/podsonar-$part:$version
+  buildah "${store[@]}" bud -q "${arguments[@]}" --target "$part" -t "$image" -f deploy/images/Dockerfile . >/dev/null
+  container=$(buildah "${store[@]}" from "$image")
+  root=$(buildah "${store[@]}" mount "$container")
+  said=$(buildah "${store[@]}" run --isolation chroot "$container" podsonar version)
+  bytes=$(du -s -B1 --apparent-size "$root" | cut -f1)
+  buildah "${store[@]}" umount "$container" >/dev/null
+  buildah "${store[@]}" rm "$container" >/dev/null
+  megabytes=$(((bytes + 999999) / 1000000))
+  echo "$image: $megabytes MB (budget ${budget[$part]} MB); it says: $said"
+  [ "$megabytes" -le "${budget[$part]}" ] || { echo "images: $part is larger than its budget" >&2; exit 1; }
+done

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Builds the podsonar wheel from /src and puts into each /opt/PART what that part runs.
+set -eu
+/opt/build/bin/pip wheel -q --no-cache-dir --no-deps --no-build-isolation -w /wheels /src
+install_without() {
+  part=$1
+  shift
+  /opt/build/bin/pip --python "/opt/$part/bin/python3" install -q --no-cache-dir --no-compile --no-deps \
+    /wheels/podsonar-*.whl
+  site=$(echo "/opt/$part"/lib/python3*/site-packages)
+  sed -i "1s|.*|#!/opt/podsonar/bin/python3|" "/opt/$part/bin/podsonar"
+  for package in "$@"; do rm -rf "${site:?}/$package"; done
+  python3 -m compileall -q --invalidation-mode unchecked-hash -s "/opt/$part" -p /opt/podsonar \
+    "$site/cli" "$site/discovery" $(ls -d "$site/collector" "$site/manager" "$site/node_agent" 2>/dev/null)
+}
+install_without collector manager node_agent lab bpf
+install_without manager collector node_agent lab bpf
+install_without node-agent collector manager lab

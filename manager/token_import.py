@@ -1,0 +1,64 @@
+"""Tokens that an installation brings along: a file of hashes, taken in at every start.
+
+    {"tokens": [{"id": "<12 hex digits>", "scope": "ingest", "name": "<agent>", "secretSha256": "<64 hex digits>"}]}
+
+Only hashes stand in it, so that who reads the manager's files learns no token. A token that is known already stays as
+it is: one that was revoked stays revoked.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+from sqlalchemy import insert, select
+
+from discovery.errors import SettingsError
+from manager.store import Store
+from manager.store_tables import TOKENS
+from manager.store_tokens import agent_named
+
+
+class HashedToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """One token of the file; `name` is the agent of an ingest token, or whose key a read token is."""
+
+    id: Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]
+    scope: Literal["ingest", "read"]
+    name: Annotated[str, Meta(min_length=1, max_length=256)]
+    secret_sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class TokensFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    tokens: list[HashedToken]
+
+
+def read_tokens(path: Path) -> list[HashedToken]:
+    """The tokens of a file; SettingsError names the file and what is wrong, never a hash."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=TokensFile).tokens
+    except OSError as error:
+        raise SettingsError(
+            f"setting tokensFile is {str(path)!r}: {error.strerror}; expected a readable file"
+        ) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        place = str(error).partition(" - at ")[2] or "the file itself"
+        raise SettingsError(
+            f"setting tokensFile is {str(path)!r}: expected tokens with id, scope, name, secretSha256; see {place}"
+        ) from error
+
+
+def import_tokens(
+    store: Store, found: list[HashedToken], now_ns: int, random_bytes: Callable[[int], bytes]
+) -> list[HashedToken]:
+    """The tokens that were new, now stored; all of them or none."""
+    with store.writing() as connection:
+        known = set(connection.execute(select(TOKENS.c.id)).scalars())
+        new = [token for token in found if token.id not in known]
+        for token in new:
+            owner = agent_named(connection, token.name, now_ns, random_bytes) if token.scope == "ingest" else None
+            row = {"id": token.id, "scope": token.scope, "name": token.name, "agent_id": owner, "created_ns": now_ns}
+            connection.execute(insert(TOKENS), row | {"secret_sha256": token.secret_sha256})
+    return new

@@ -1,0 +1,169 @@
+"""The chart renders for every supported Kubernetes, with labels that stay and settings that the programs know."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from discovery.settings import AgentSettings, CollectorSettings, ManagerSettings
+from discovery.settings_sources import environment_name, leaves, load
+from tests.deploy.conftest import MONITORING, OPENSHIFT, Chart, Object, only, pod
+
+VERSIONS = ("1.30.0", "1.34.0", "1.37.0")
+WORKLOADS = ("Deployment", "DaemonSet")
+LABELS = {
+    *(f"app.kubernetes.io/{name}" for name in ("name", "instance", "version", "component", "part-of", "managed-by")),
+    "helm.sh/chart",
+}
+SELECTED_BY = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component")}
+APIS = [word for api in MONITORING + OPENSHIFT for word in ("--api-versions", api)]
+
+
+def test_lint_is_clean(chart: Chart) -> None:
+    """`helm lint --strict` has nothing to say."""
+    done = chart.run("lint", "--strict", str(chart.folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_tested_set_of_values_renders_for_every_supported_version(chart: Chart, version: str) -> None:
+    """Six sets of values, three versions: no failure, no object without a name, no name twice."""
+    assert len(chart.values()) == 6
+    for values in chart.values():
+        rendered = chart.template("-f", str(values), "--kube-version", version, *APIS)
+        names = [(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in rendered]
+        assert len(names) == len(set(names)), values.name
+
+
+def test_version_before_the_oldest_supported_is_refused(chart: Chart) -> None:
+    """Kubernetes 1.29 is told that it is too old."""
+    assert "1.29.0" in chart.refusal("--kube-version", "1.29.0")
+
+
+def test_every_object_has_the_standard_labels(chart: Chart) -> None:
+    """Labels of the Kubernetes documentation stand on every object and pod."""
+    values = chart.folder / "ci/everything-values.yaml"
+    for one in chart.template("-f", str(values), *APIS):
+        assert set(one["metadata"]["labels"]) >= LABELS, one["metadata"]["name"]
+        if one["kind"] in WORKLOADS:
+            assert set(one["spec"]["template"]["metadata"]["labels"]) >= LABELS
+
+
+def selectors(objects: list[Object]) -> dict[str, Any]:
+    """The immutable selectors of the workloads, by name."""
+    return {one["metadata"]["name"]: one["spec"]["selector"] for one in objects if one["kind"] in WORKLOADS}
+
+
+def test_upgrade_with_other_values_keeps_the_selectors(chart: Chart, tmp_path: Path) -> None:
+    """Selectors are immutable: another chart version, other labels, images and spools change none (row 46)."""
+    before = selectors(chart.template())
+    changed = ["--set", "image.tag=9,kubernetes.labels.team=a,nodeAgent.spool.kind=hostPath,log.level=debug"]
+    assert selectors(chart.template(*changed)) == before
+    assert all(set(one["matchLabels"]) == SELECTED_BY for one in before.values())
+    assert len(before) == 3
+
+
+def test_selectors_choose_their_own_pods_only(objects: list[Object]) -> None:
+    """Each service and workload selects the pods of one component."""
+    pods = {
+        one["metadata"]["name"]: one["spec"]["template"]["metadata"]["labels"]
+        for one in objects
+        if one["kind"] in WORKLOADS
+    }
+    for one in objects:
+        if one["kind"] == "Service":
+            wanted = one["spec"]["selector"].items()
+            assert [name for name, labels in pods.items() if wanted <= labels.items()] == [one["metadata"]["name"]]
+
+
+@pytest.mark.parametrize("values", ["everything", "external", "namespaced"])
+def test_rendered_settings_are_settings_of_the_programs(chart: Chart, tmp_path: Path, values: str) -> None:
+    """The config files load: no key that a program does not know, no value that it refuses."""
+    rendered = chart.template("-f", str(chart.folder / f"ci/{values}-values.yaml"), *APIS)
+    for ending, cls in (("-collector", CollectorSettings), ("-node-agent", AgentSettings)):
+        path = tmp_path / f"{ending}.yaml"
+        path.write_text(only(rendered, "ConfigMap", ending)["data"]["config.yaml"])
+        load(cls, path, {}, {})
+    settings = load(CollectorSettings, tmp_path / "-collector.yaml", {}, {})
+    assert settings.kubernetes.namespaced is (values == "namespaced")
+    assert settings.manager.url.startswith("https://manager.example" if values == "external" else "http://podsonar-")
+
+
+def test_managers_environment_names_its_settings(chart: Chart) -> None:
+    """Each PODSONAR_ variable of the manager's pod is one that the manager reads."""
+    known = {environment_name(path) for path, _kind, _default in leaves(ManagerSettings)}
+    for values in ("everything", "postgresql"):
+        rendered = chart.template("-f", str(chart.folder / f"ci/{values}-values.yaml"))
+        (container,) = pod(only(rendered, "Deployment", "-manager"))["containers"]
+        names = {one["name"] for one in container["env"]}
+        assert names <= known
+        assert len(names) == 5
+
+
+def test_changed_settings_restart_the_pods_that_read_them_and_a_changed_token_none(chart: Chart) -> None:
+    """`checksum/config` follows the ConfigMap; nothing on a pod follows the token Secret, which is read again."""
+
+    def annotations(*arguments: str) -> dict[str, Object]:
+        return {
+            one["metadata"]["name"]: one["spec"]["template"]["metadata"]["annotations"]
+            for one in chart.template(*arguments)
+            if one["kind"] in WORKLOADS
+        }
+
+    first, again, other = annotations(), annotations(), annotations("--set", "log.level=debug")
+    assert first == again  # although each rendering made new tokens
+    assert first["podsonar-collector"] != other["podsonar-collector"]
+    assert first["podsonar-node-agent"] != other["podsonar-node-agent"]
+    assert first["podsonar-manager"] == other["podsonar-manager"]
+
+
+def test_monitors_alerts_and_openshift_need_their_apis(chart: Chart) -> None:
+    """Without the operator's API they are left out, and nothing fails (row 45)."""
+    values = ["-f", str(chart.folder / "ci/everything-values.yaml")]
+    without, having = chart.template(*values), chart.template(*values, *APIS)
+    added = sorted(one["kind"] for one in having if one["kind"] not in {each["kind"] for each in without})
+    wanted = ["PodMonitor", "PodMonitor", "PrometheusRule", "SecurityContextConstraints", "ServiceMonitor"]
+    assert added == wanted
+
+
+def test_every_value_is_in_the_schema_and_explained(chart: Chart) -> None:
+    """Keys of values.yaml and of the schema are the same set, so that a new value cannot be forgotten."""
+    values = yaml.safe_load((chart.folder / "values.yaml").read_text())
+    schema = yaml.safe_load((chart.folder / "values.schema.json").read_text())
+
+    def compare(values: Object, schema: Object, path: str) -> None:
+        assert schema.get("additionalProperties") is not True or path == ".global"
+        if "properties" not in schema or path.endswith((".resources", "Options")):
+            return
+        assert set(values) == set(schema["properties"]), path
+        for key, value in values.items():
+            if isinstance(value, dict):
+                compare(value, schema["properties"][key], f"{path}.{key}")
+
+    compare(values, schema, "")
+
+
+def test_notes_say_what_waits_and_what_is_risky(chart: Chart) -> None:
+    """The notes name the Secret that is waited for (row 6), the namespace's label (row 19), and every risk taken."""
+
+    def notes(*values: str) -> str:
+        done = chart.run("install", "podsonar", str(chart.folder), "--dry-run=client", *values)
+        assert done.returncode == 0, done.stderr
+        return " ".join(done.stdout.partition("NOTES:")[2].split())
+
+    assert "pod-security.kubernetes.io/enforce=privileged" in notes()
+    elsewhere = "manager.install=false,manager.url=https://m.example"
+    assert "until Secret agent-token exists" in notes("--set", f"{elsewhere},manager.tokenSecret.name=agent-token")
+    assert "WARNING: manager.token" in notes("--set", f"{elsewhere},manager.token=podsonar-demo-token-of-someone")
+    assert "gone with its pod" in notes("--set", "manager.persistence.enabled=false")
+    assert "WARNING: nodeAgent.privileged" in notes("--set", "nodeAgent.privileged=true")
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Helm is given no cluster: what is rendered depends on the chart alone."""
+    for name in [name for name in os.environ if name.startswith(("KUBE", "HELM_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("KUBECONFIG", os.devnull)
