@@ -113,7 +113,10 @@ class Authority:
         organization: str | None = None,
         alternatives: Iterable[x509.GeneralName] = (),
     ) -> Pair:
-        """A signed pair in `<name>.crt` and `<name>.key` (colons as `_`); Kubernetes reads the organization as the user's group."""
+        """A signed pair in `<name>.crt` and `<name>.key` (colons as `_`).
+
+        Kubernetes reads the organization as the user's group.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
         if organization is not None:

@@ -3,6 +3,7 @@
 import datetime as dt
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from lab.controlplane.objects import Object, Objects
 from lab.controlplane.server import admin_client, apiserver_arguments, etcd_arguments, free_ports, kubeconfig, pair_user
 from lab.nodes import addons, images, kernel, network, settings
 from lab.nodes.daemons import Daemons, make_cgroups
-from lab.nodes.layout import Layout, Node
+from lab.nodes.layout import OUTSIDE_PORT, Layout, Node
 
 READY_SECONDS = 120.0
 DEBIAN = ("containerd", "ctr", "runc", "buildah", "ip", "nft", "iptables", "nsenter", "unshare")
@@ -201,6 +202,8 @@ def bring_up(cluster: Cluster, archives: Iterable[Path]) -> None:
     make_cgroups(layout)
     pids = {node.name: network.hold(cluster.daemons, node) for node in layout.nodes}
     network.connect(layout, pids)
+    outside = [sys.executable, "-m", "http.server", str(OUTSIDE_PORT), "--bind", layout.outside]
+    cluster.daemons.start("outside", outside)
     cluster.done("nodes' namespaces and links")
     authority = start_control_plane(cluster)
     with ThreadPoolExecutor() as pool:
@@ -250,7 +253,7 @@ def keep_logs(layout: Layout, report: Callable[[str], object]) -> None:
 
 
 def down(layout: Layout) -> None:
-    """Nothing of the cluster is left: processes, namespaces with their mounts, links, cgroups, kernel settings, files."""
+    """Nothing of the cluster is left: processes, namespaces with their mounts, links, cgroups, settings, files."""
     Daemons(layout).kill()
     network.remove(layout)
     cgroups.remove(layout.name)

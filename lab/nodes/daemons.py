@@ -114,7 +114,7 @@ class Daemons:
         return int(entry["pid"])
 
     def check(self) -> None:
-        """Every daemon that this object started still runs; ApiServerError names the one that ended, with its last line."""
+        """Every daemon started by this object still runs; ApiServerError names one that ended, with its last line."""
         for name, process in self.running.items():
             if process.poll() is not None:
                 lines = self.log(name).read_text(errors="replace").splitlines()[-1:]
