@@ -138,12 +138,20 @@ def start_controllers(cluster: Cluster) -> None:
     cluster.daemons.start("kube-scheduler", [str(cluster.programs["kube-scheduler"]), *scheduler])
 
 
+def write_network(layout: Layout, node: Node) -> None:
+    """New pods of the node get their network by the layout; those that run keep theirs."""
+    folder = node.settings / "cni"
+    folder.mkdir(exist_ok=True)
+    made = folder / "pods.new"
+    made.write_bytes(orjson.dumps(settings.network(layout, node)))
+    made.replace(folder / "10-pods.conflist")
+
+
 def configure(layout: Layout, node: Node) -> None:
     """The node's settings folder has what containerd and its network plugins read."""
-    (node.settings / "cni").mkdir(exist_ok=True)
+    write_network(layout, node)
     lower = settings.may_lower_oom_score(Path("/proc/self/status").read_text())
     (node.settings / "containerd.toml").write_text(settings.containerd(lower_oom_score=lower))
-    (node.settings / "cni" / "10-pods.conflist").write_bytes(orjson.dumps(settings.network(layout, node)))
     (node.settings / "resolv.conf").write_text("options ndots:5\n")  # no name service beyond the cluster's
 
 

@@ -66,5 +66,3 @@ def pod(workload: Object) -> Object:
     """The pod's spec in a workload's template."""
     spec: Object = workload["spec"]["template"]["spec"]
     return spec
-
-

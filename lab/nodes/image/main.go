@@ -5,6 +5,7 @@
 //	serve PORT...
 //	call ADDRESS COUNT [ADDRESS COUNT ...]   each minute, COUNT connects to ADDRESS between second 8 and second 52
 //	once ADDRESS COUNT                       COUNT connects in the next minute that begins, then the end (a Job)
+//	dial ADDRESS COUNT                       COUNT connects now; also prints which client address the server saw
 //
 // A client prints one JSON line a minute: what it really made, the truth that a map is compared with.
 package main
@@ -12,6 +13,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"os"
@@ -33,6 +35,8 @@ type made struct {
 	Attempts    int    `json:"attempts"`
 	Established int    `json:"established"`
 	Failed      int    `json:"failed"`
+	// Seen counts connects by the client's address at the server; of dial only.
+	Seen map[string]int `json:"seen,omitempty"`
 }
 
 func pause() {
@@ -69,23 +73,25 @@ func serve(port string) {
 			buffer := make([]byte, 1)
 			connection.SetDeadline(time.Now().Add(patient))
 			if n, _ := connection.Read(buffer); n == 1 {
-				connection.Write(buffer)
+				host, _, _ := net.SplitHostPort(connection.RemoteAddr().String())
+				connection.Write([]byte(host))
 			}
 		}()
 	}
 }
 
-// connect makes one attempt; where it completes, one byte goes there and back.
-func connect(address string) bool {
+// connect makes one attempt; where it completes, the server answers a byte with the address that it sees.
+func connect(address string) (seen string, established bool) {
 	connection, err := net.DialTimeout("tcp4", address, patient)
 	if err != nil {
-		return false
+		return "", false
 	}
 	defer connection.Close()
 	connection.SetDeadline(time.Now().Add(patient))
 	connection.Write([]byte("x"))
-	connection.Read(make([]byte, 1))
-	return true
+	connection.(*net.TCPConn).CloseWrite() // a server of another kind, which waits for more, ends too
+	answer, _ := io.ReadAll(connection)
+	return string(answer), true
 }
 
 // resolved has the address's host as a number, so that every dial is exactly one TCP connect attempt.
@@ -107,7 +113,7 @@ func call(address string, count int, minute time.Time, printed *sync.Mutex) {
 	for number := range count {
 		time.Sleep(time.Until(minute.Add(quiet + time.Duration(number)*step)))
 		result.Attempts++
-		if connect(target) {
+		if _, established := connect(target); established {
 			result.Established++
 		} else {
 			result.Failed++
@@ -123,10 +129,7 @@ func callAll(arguments []string, minute time.Time) {
 	var printed sync.Mutex
 	var every sync.WaitGroup
 	for place := 0; place+1 < len(arguments); place += 2 {
-		count, err := strconv.Atoi(arguments[place+1])
-		if err != nil || count < 1 {
-			log.Fatalf("count %q, expected a number from 1 on", arguments[place+1])
-		}
+		count := number(arguments[place+1])
 		every.Add(1)
 		go func() {
 			defer every.Done()
@@ -134,6 +137,30 @@ func callAll(arguments []string, minute time.Time) {
 		}()
 	}
 	every.Wait()
+}
+
+func dial(address string, count int) {
+	result := made{Address: address, Seen: map[string]int{}}
+	target := resolved(address)
+	for range count {
+		result.Attempts++
+		if seen, established := connect(target); established {
+			result.Established++
+			result.Seen[seen]++
+		} else {
+			result.Failed++
+		}
+	}
+	line, _ := json.Marshal(result)
+	fmt.Println(string(line))
+}
+
+func number(text string) int {
+	count, err := strconv.Atoi(text)
+	if err != nil || count < 1 {
+		log.Fatalf("count %q, expected a number from 1 on", text)
+	}
+	return count
 }
 
 func next() time.Time {
@@ -160,7 +187,9 @@ func main() {
 		}
 	case "once":
 		callAll(os.Args[2:], next())
+	case "dial":
+		dial(os.Args[2], number(os.Args[3]))
 	default:
-		log.Fatalf("word %q, expected pause, serve, call or once", os.Args[1])
+		log.Fatalf("word %q, expected pause, serve, call, once or dial", os.Args[1])
 	}
 }
