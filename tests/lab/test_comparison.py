@@ -46,8 +46,10 @@ def test_map_of_the_truth_has_no_difference() -> None:
         (RIGHT[1:], "frontend → cart:8080: expected 46 attempts (46 established, 0 failed), the map shows nothing"),
         (
             [*RIGHT[1:], edge("d/frontend", "s/cart", "8080", attempts=45)],
-            "frontend → cart:8080: expected 46 attempts (46 established, 0 failed), "
-            "the map shows 45 attempts (45 established, 0 failed)",
+            (
+                "frontend → cart:8080: expected 46 attempts (46 established, 0 failed), "
+                "the map shows 45 attempts (45 established, 0 failed)"
+            ),
         ),
         (
             [*RIGHT, edge("s/cart", "x", "443", attempts=1)],
