@@ -1,10 +1,12 @@
 """The `podsonar` command: one group, one file a subcommand; a failure is one sentence and an exit code."""
 
 import importlib
+import platform
 import sys
 from importlib.metadata import version as installed_version
 
 import click
+import orjson
 
 from discovery.errors import PodsonarError
 
@@ -43,9 +45,20 @@ def podsonar() -> None:
 
 
 @click.command()
-def version() -> None:
-    """Print the version."""
-    click.echo(f"podsonar {installed_version('podsonar')}")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def version(as_json: bool) -> None:
+    """Print the version, the revision it was built from, and what it runs on."""
+    release, _, revision = installed_version("podsonar").partition("+")
+    facts = {
+        "version": release,
+        "revision": revision.removeprefix("g") or "unknown",
+        "python": platform.python_version(),
+        "platform": f"{platform.system().lower()}/{platform.machine()}",
+    }
+    if as_json:
+        click.echo(orjson.dumps(facts).decode())
+    else:
+        click.echo("podsonar {version} (revision {revision}, Python {python}, {platform})".format(**facts))
 
 
 def main() -> None:

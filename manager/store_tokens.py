@@ -55,9 +55,10 @@ def agent_named(connection: Connection, name: str, now_ns: int, random_bytes: Ca
 
 def list_tokens(store: Store) -> list[dict[str, Any]]:
     """Every token without its hash, oldest first."""
-    shown = [TOKENS.c[name] for name in ("id", "scope", "name", "created_ns", "revoked_ns")]
+    names = ("id", "scope", "name", "created_ns", "revoked_ns")
+    wanted = select(*(TOKENS.c[name] for name in names)).order_by(TOKENS.c.created_ns)
     with store.reading() as connection:
-        return [dict(row) for row in connection.execute(select(*shown).order_by(TOKENS.c.created_ns)).mappings()]
+        return [dict(zip(names, row, strict=True)) for row in connection.execute(wanted)]
 
 
 def revoke_token(store: Store, token_id: str, now_ns: int) -> None:

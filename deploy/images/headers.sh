@@ -8,5 +8,5 @@ mkdir -p /tmp/headers
 cd /tmp/headers
 apt-get download -qq -o APT::Sandbox::User=root "$package" "$common"
 for archive in *.deb; do dpkg-deb -x "$archive" .; done
-python3 /src/prune_headers.py "usr/src/$package" "usr/src/$common" /src/bpf /headers
+python3 /src/prune_headers.py "usr/src/$package" "usr/src/$common" /src /headers
 rm -rf /tmp/headers

@@ -1,6 +1,8 @@
 #!/bin/sh
-# Builds the podsonar wheel from /src and puts into each /opt/PART what that part runs.
+# Builds the podsonar wheel from /src, with the revision as its version's local part, and puts into each /opt/PART what
+# that part runs.   install.sh REVISION
 set -eu
+[ "$1" = unknown ] || sed -i "s/^version = \"\(.*\)\"/version = \"\1+g$(printf %.12s "$1")\"/" /src/pyproject.toml
 /opt/build/bin/pip wheel -q --no-cache-dir --no-deps --no-build-isolation -w /wheels /src
 install_without() {
   part=$1
@@ -9,6 +11,7 @@ install_without() {
     /wheels/podsonar-*.whl
   site=$(echo "/opt/$part"/lib/python3*/site-packages)
   sed -i "1s|.*|#!/opt/podsonar/bin/python3|" "/opt/$part/bin/podsonar"
+  cp /src/deploy/images/slim.sh "/opt/$part/"
   for package in "$@"; do rm -rf "${site:?}/$package"; done
   python3 -m compileall -q --invalidation-mode unchecked-hash -s "/opt/$part" -p /opt/podsonar \
     "$site/cli" "$site/discovery" $(ls -d "$site/collector" "$site/manager" "$site/node_agent" 2>/dev/null)

@@ -12,7 +12,8 @@ rm -rf /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale /usr/shar
   /usr/bin/apt* "$lib"/libapt-*.so* /usr/bin/dpkg* /usr/sbin/dpkg* \
   /sbin/mke2fs /sbin/mkfs* /sbin/e2fsck /sbin/fsck* /sbin/debugfs /sbin/resize2fs /sbin/tune2fs \
   /usr/lib/python3*/test /usr/lib/python3*/idlelib /usr/lib/python3*/lib2to3 /usr/lib/python3*/pydoc_data \
-  /usr/lib/python3*/tkinter /usr/lib/python3*/ensurepip /usr/lib/python3*/turtledemo /root/.cache /tmp/* /slim.sh
+  /usr/lib/python3*/tkinter /usr/lib/python3*/ensurepip /usr/lib/python3*/turtledemo /root/.cache /tmp/* \
+  /opt/podsonar/slim.sh
 find / -xdev -perm /6000 -type f -exec chmod a-s {} +
 mkdir -p /tmp /var/log /var/cache
 chmod 1777 /tmp

@@ -85,7 +85,7 @@ def storage() -> list[str]:
     """Where deploy/images/build.sh keeps images."""
     root = os.environ.get("PODSONAR_IMAGE_ROOT")
     places = ["--root", root, "--runroot", f"{root}.run"] if root else []
-    return ["--storage-driver", "vfs", *places]
+    return ["--storage-driver", os.environ.get("PODSONAR_IMAGE_DRIVER") or "vfs", *places]
 
 
 def values() -> dict[str, Any]:

@@ -59,7 +59,7 @@ def selectors(objects: list[Object]) -> dict[str, Any]:
 def test_upgrade_with_other_values_keeps_the_selectors(chart: Chart, tmp_path: Path) -> None:
     """Selectors are immutable: another chart version, other labels, images and spools change none (row 46)."""
     before = selectors(chart.template())
-    changed = ["--set", "image.tag=9,kubernetes.labels.team=a,nodeAgent.spool.kind=hostPath,log.level=debug"]
+    changed = ["--set", "image.tag=v9,kubernetes.labels.team=a,nodeAgent.spool.kind=hostPath,log.level=debug"]
     assert selectors(chart.template(*changed)) == before
     assert all(set(one["matchLabels"]) == SELECTED_BY for one in before.values())
     assert len(before) == 3

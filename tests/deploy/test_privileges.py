@@ -89,7 +89,7 @@ def test_collector_and_manager_have_nothing_to_lose(objects: list[Object], endin
 
 
 def test_node_agent_has_two_capabilities_and_reads_the_host_only(objects: list[Object]) -> None:
-    """uid 0 with BPF and PERFMON, no host namespace, no host path that can be written, a read-only root."""
+    """Uid 0 with BPF and PERFMON, no host namespace, no host path that can be written, a read-only root."""
     spec = pod(only(objects, "DaemonSet"))
     (container,) = spec["containers"]
     assert container["securityContext"] == {
@@ -118,7 +118,7 @@ def test_spool_on_the_host_is_the_one_host_path_that_is_written(chart: Chart) ->
 
 
 def test_privileged_and_sys_admin_leave_out_what_the_api_server_would_refuse(chart: Chart) -> None:
-    """allowPrivilegeEscalation false cannot stand beside privileged or SYS_ADMIN."""
+    """AllowPrivilegeEscalation false cannot stand beside privileged or SYS_ADMIN."""
     for value in ("nodeAgent.privileged=true", "nodeAgent.capabilities={SYS_ADMIN}"):
         (container,) = pod(only(chart.template("--set", value), "DaemonSet"))["containers"]
         assert "allowPrivilegeEscalation" not in container["securityContext"]
