@@ -2,7 +2,6 @@
 
 import base64
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -65,10 +64,18 @@ def podsonar_images(report: Callable[[str], object]) -> list[Path]:
     if all(path.exists() for path in archives.values()):
         return list(archives.values())
     report("building Podsonar's images …")
-    done = subprocess.run([REPOSITORY / "deploy" / "images" / "build.sh"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ApiServerError(f"deploy/images/build.sh failed with {done.returncode}: {done.stderr.strip()[-400:]}")
-    report(done.stdout.strip())
+    store = storage()
+    report(checked(["nice", str(REPOSITORY / "deploy" / "images" / "build.sh")], env={**os.environ, **store}).strip())
+    root = store["PODSONAR_IMAGE_ROOT"]
+    buildah = [
+        "buildah",
+        "--storage-driver",
+        store["PODSONAR_IMAGE_DRIVER"],
+        "--root",
+        root,
+        "--runroot",
+        f"{root}.run",
+    ]
     for part, target in archives.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         for old in target.parent.glob(f"podsonar-{part}-*"):
@@ -76,16 +83,15 @@ def podsonar_images(report: Callable[[str], object]) -> list[Path]:
         image = f"localhost/podsonar-{part}:{version()}"
         made = target.with_suffix(".part")
         made.unlink(missing_ok=True)
-        checked(["buildah", *storage(), "push", image, f"docker-archive:{made}:{image}"])
+        checked([*buildah, "push", image, f"docker-archive:{made}:{image}"])
         made.replace(target)
     return list(archives.values())
 
 
-def storage() -> list[str]:
-    """Where deploy/images/build.sh keeps images."""
-    root = os.environ.get("PODSONAR_IMAGE_ROOT")
-    places = ["--root", root, "--runroot", f"{root}.run"] if root else []
-    return ["--storage-driver", os.environ.get("PODSONAR_IMAGE_DRIVER") or "vfs", *places]
+def storage() -> dict[str, str]:
+    """Where and how the images are built, for deploy/images/build.sh: overlay, since a node needs it anyway."""
+    usual = {"PODSONAR_IMAGE_DRIVER": "overlay", "PODSONAR_IMAGE_ROOT": str(cache_folder() / "storage")}
+    return usual | {name: os.environ[name] for name in usual if os.environ.get(name)}
 
 
 def values() -> dict[str, Any]:
