@@ -247,7 +247,7 @@ def up(layout: Layout, report: Callable[[str], object] = print) -> Cluster:
         bring_up(cluster, archives)
     except BaseException:
         keep_logs(layout, report)
-        down(layout)
+        down(layout, cluster.daemons)
         raise
     return cluster
 
@@ -260,9 +260,12 @@ def keep_logs(layout: Layout, report: Callable[[str], object]) -> None:
     report(f"logs are kept in {kept}")
 
 
-def down(layout: Layout) -> None:
-    """Nothing of the cluster is left: processes, namespaces with their mounts, links, cgroups, settings, files."""
-    Daemons(layout).kill()
+def down(layout: Layout, daemons: Daemons | None = None) -> None:
+    """Nothing of the cluster is left: processes, namespaces with their mounts, links, cgroups, settings, files.
+
+    `daemons`: of who brought it up in this process, so that no zombie stays either.
+    """
+    (daemons or Daemons(layout)).kill()
     network.remove(layout)
     cgroups.remove(layout.name)
     kernel.put_back(layout.folder / "sysctls.json")

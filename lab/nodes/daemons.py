@@ -5,7 +5,6 @@ containers below `<name>/node-a` and `<name>/node-b`. So whatever happens to the
 """
 
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Iterable
@@ -20,7 +19,8 @@ from lab.nodes.layout import Layout
 
 MOUNTS = Path("/proc/self/mounts")
 # The shell joins the cgroup before it becomes the program: nothing of the program ever runs outside.
-JOIN = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
+JOIN = 'echo $$ > "$0/cgroup.procs" && cd / && exec "$@"'
+APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 KILL_SECONDS = 20.0
 
 
@@ -62,6 +62,16 @@ def started(pid: int) -> str:
         return ""
 
 
+def inherited() -> list[int]:
+    """Open files that a child would get from us: a lock among them would be held as long as the cluster is up."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers, not files
+        with suppress(OSError):  # the listing's own descriptor is gone
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
+
+
 class Daemons:
     """Starts and knows the daemons of one cluster."""
 
@@ -70,7 +80,7 @@ class Daemons:
         self.state = layout.folder / "processes.json"
         self.group = tracking(cgroups.hierarchies(MOUNTS.read_text())) / layout.daemons
         self.lock = threading.Lock()
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.children: dict[str, int] = {}
 
     def log(self, name: str) -> Path:
         """Where the daemon's output goes."""
@@ -80,18 +90,22 @@ class Daemons:
         """The process id of the program, which runs in its own session; `inside`: the namespaces of that process."""
         enter = ["nsenter", "--target", str(inside), "--mount", "--net", "--"] if inside else []
         self.log(name).parent.mkdir(parents=True, exist_ok=True)
-        with self.log(name).open("ab") as log:
-            process = subprocess.Popen(
-                ["sh", "-c", JOIN, str(self.group), *enter, *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.layout.folder,
-                start_new_session=True,
-            )
-        self.running[name] = process
-        self.record(name, process.pid)
-        return process.pid
+        # Not subprocess: its objects complain when a process outlives them, which is the point here.
+        pid = os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", JOIN, str(self.group), *enter, *command],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(self.log(name)), APPEND, 0o644),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in inherited()),
+            ],
+            setsid=True,
+        )
+        self.children[name] = pid
+        self.record(name, pid)
+        return pid
 
     def recorded(self) -> dict[str, dict[str, str | int]]:
         """Name → process id and start, of all that were ever started."""
@@ -115,12 +129,13 @@ class Daemons:
 
     def check(self) -> None:
         """Every daemon started by this object still runs; ApiServerError names one that ended, with its last line."""
-        for name, process in self.running.items():
-            if process.poll() is not None:
+        for name, pid in self.children.items():
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                del self.children[name]
                 lines = self.log(name).read_text(errors="replace").splitlines()[-1:]
-                raise ApiServerError(
-                    f"{name} ended with code {process.returncode}, expected it to stay: {''.join(lines)}"
-                )
+                code = os.waitstatus_to_exitcode(status)
+                raise ApiServerError(f"{name} ended with code {code}, expected it to stay: {''.join(lines)}")
 
     def kill(self) -> None:
         """No process of the cluster is left: the recorded ones, and all in its cgroups with what they forked."""
@@ -130,8 +145,8 @@ class Daemons:
                 with suppress(ProcessLookupError):
                     os.kill(pid, 9)
         kill_group(self.layout.name)
-        for process in self.running.values():
-            process.wait()
+        while self.children:
+            os.waitpid(self.children.popitem()[1], 0)
 
 
 def processes(group: str) -> set[int]:

@@ -34,7 +34,6 @@ SOURCES = (
 )
 NAMESPACE = "podsonar"
 RELEASE = "podsonar"
-NODE_PORT = 30080
 INSTALL_SECONDS = 180
 
 

@@ -12,7 +12,6 @@ from lab.nodes.layout import TESTS
 def nodes() -> Iterator[Cluster]:
     """Two nodes, Ready, gone when the tests are over; another name than `make cluster` has, so that both can be."""
     down(TESTS)  # what a killed run left
-    try:
-        yield up(TESTS, lambda _text: None)
-    finally:
-        down(TESTS)
+    cluster = up(TESTS, lambda _text: None)
+    yield cluster
+    down(TESTS, cluster.daemons)

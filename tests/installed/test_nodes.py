@@ -131,13 +131,13 @@ def test_one_node_without_masquerade_by_iptables_leaves_nothing() -> None:
     layout = Layout("podsonar-brief-cluster", 214, size=1, masquerade=False, proxy_mode="iptables")
     down(layout)
     before = machine.state(layout)
+    cluster = up(layout, lambda _text: None)
     try:
-        cluster = up(layout, lambda _text: None)
         assert len(cluster.get("/api/v1/nodes")["items"]) == 1
         assert machine.state(layout) != before
         cluster.wait("a pod runs", lambda: dns_ready(cluster))
     finally:
-        down(layout)
+        down(layout, cluster.daemons)
     assert machine.state(layout) == before
     assert not layout.folder.exists()
 
