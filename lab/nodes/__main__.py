@@ -5,7 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from discovery.errors import PodsonarError
-from discovery.records import rfc3339
+from discovery.records import Window
 from lab.network import LabError
 from lab.nodes import install, shop
 from lab.nodes.cluster import Cluster, down, up
@@ -36,8 +36,8 @@ def shop_runs(cluster: Cluster, workloads: tuple[shop.Workload, ...]) -> bool:
 
 
 def next_window(now_ns: int) -> str:
-    """The first window that begins from now on."""
-    return rfc3339((now_ns // MINUTE_NS + 1) * MINUTE_NS)
+    """The id of the first window that begins from now on."""
+    return Window((now_ns // MINUTE_NS + 1) * MINUTE_NS, 0).id
 
 
 def show(cluster: Cluster, window: str, workloads: tuple[shop.Workload, ...]) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lab.nodes.shop import Edge
+from lab.nodes.shop import NAMESPACE, Edge
 
 Key = tuple[str, str, int]
 
@@ -18,10 +18,12 @@ def workload_name(place: Mapping[str, Any]) -> str:
 
 
 def shown_edges(found: Mapping[str, Any]) -> dict[Key, Edge]:
-    """The map's edges by (source, target, port), summed where a workload has several nodes (jobs)."""
+    """The map's edges that touch the shop, by (source, target, port), summed where a workload has several nodes."""
     places = {place["id"]: place for place in found["services"]}
     edges: dict[Key, Edge] = {}
     for one in found["edges"]:
+        if NAMESPACE not in {places[one[end]]["namespace"] for end in ("source", "destination")}:
+            continue  # Podsonar's own, and the name service's
         source, target = workload_name(places[one["source"]]), workload_name(places[one["destination"]])
         key = (source, target, int(one["port"]))
         old = edges.get(key, Edge(*key, 0, 0, 0))

@@ -8,11 +8,13 @@ from lab.nodes.comparison import differences, made_in, shown_edges
 from lab.nodes.shop import Edge, truth, workloads
 
 SERVICES = [
-    {"id": "d/frontend", "kind": "Workload", "name": "frontend"},
-    {"id": "j/report-1", "kind": "Workload", "name": "report-29393211"},
-    {"id": "j/report-2", "kind": "Workload", "name": "report-29393212"},
-    {"id": "s/cart", "kind": "Service", "name": "cart"},
-    {"id": "x", "kind": "External", "name": "198.51.100.212"},
+    {"id": "d/frontend", "kind": "Workload", "namespace": "shop", "name": "frontend"},
+    {"id": "j/report-1", "kind": "Workload", "namespace": "shop", "name": "report-29393211"},
+    {"id": "j/report-2", "kind": "Workload", "namespace": "shop", "name": "report-29393212"},
+    {"id": "s/cart", "kind": "Service", "namespace": "shop", "name": "cart"},
+    {"id": "s/kubernetes", "kind": "Service", "namespace": "default", "name": "kubernetes"},
+    {"id": "d/collector", "kind": "Workload", "namespace": "podsonar", "name": "collector"},
+    {"id": "x", "kind": "External", "namespace": "", "name": "198.51.100.212"},
 ]
 EXPECTED = [
     Edge("frontend", "cart", 8080, 46, 46, 0),
@@ -36,8 +38,9 @@ RIGHT = [
 
 
 def test_map_of_the_truth_has_no_difference() -> None:
-    """Jobs of one cron job are one source, and an address outside is the outside."""
-    assert differences(EXPECTED, {"services": SERVICES, "edges": RIGHT}) == []
+    """Jobs of one cron job are one source, an address outside is the outside, what is not of the shop is passed over."""
+    other = edge("d/collector", "s/kubernetes", "443", attempts=5)
+    assert differences(EXPECTED, {"services": SERVICES, "edges": [*RIGHT, other]}) == []
 
 
 @pytest.mark.parametrize(
