@@ -38,7 +38,7 @@ RIGHT = [
 
 
 def test_map_of_the_truth_has_no_difference() -> None:
-    """Jobs of one cron job are one source, an address outside is the outside, what is not of the shop is passed over."""
+    """A cron job's jobs are one source, addresses outside are the outside, what is not of the shop is passed over."""
     other = edge("d/collector", "s/kubernetes", "443", attempts=5)
     assert differences(EXPECTED, {"services": SERVICES, "edges": [*RIGHT, other]}) == []
 
