@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Counts TCP connect attempts, their outcomes and accepted connections, one hash entry a flow.
+ * Counts TCP connect attempts, their outcomes and accepted connections, one table entry a flow.
  *
- * Hook: sock:inet_sock_set_state (stable since 4.16), as a raw tracepoint (4.17) or, with -DPERF_TRACEPOINT, as a perf
- * tracepoint. It fires in tcp_set_state() (net/ipv4/tcp.c) before the new state is stored.
+ * Hook: sock:inet_sock_set_state (stable since 4.16), as a raw tracepoint with BTF types (5.5), where a field of the
+ * kernel costs one load, or, with -DPERF_TRACEPOINT, as a perf tracepoint, where it costs a helper call. It fires in
+ * tcp_set_state() (net/ipv4/tcp.c) before the new state is stored.
  *   CLOSE -> SYN_SENT            an attempt; runs in the connecting task, so its cgroup is at hand
  *   SYN_SENT -> ESTABLISHED      established
  *   SYN_SENT -> CLOSE            failed, with sk_err
@@ -11,11 +12,15 @@
  *                                softirq, so the listener's cgroup is read from the socket
  * Not seen: a connect() that finds no route never leaves CLOSE; sockets of other protocols are passed over.
  *
- * Needs 5.8 (CAP_BPF, batch operations 5.6) and BTF: structure offsets come from /sys/kernel/btf/vmlinux as -DOFF_*,
- * so any installed kernel headers will do. Cost: about 0.3 us an attempt with its outcome, 0.2 us an accept.
+ * Needs 5.12 (atomics that return a value) and BTF: structure offsets come from /sys/kernel/btf/vmlinux as -DOFF_*,
+ * so any installed kernel headers will do. Cost: bench/ measures it.
  *
- * Two map pairs; the agent flips control.active and, after an RCU grace period, drains the idle pair: no increment is
- * lost, since a running program has let go of the idle pair by then.
+ * Everything is an array that the agent maps into its memory: it reads and clears without a system call, so it needs no
+ * capability and no bpf(2). A table is entries given out in order, found by buckets of references. An entry that loses
+ * the race for a reference stays unreferenced and is drained all the same: the agent adds up entries of one key.
+ *
+ * Two pairs of tables; the agent adds 1 to control.generation and, after an RCU grace period, drains the idle pair: no
+ * increment is lost, since a running program has let go of the idle pair by then.
  */
 #include <uapi/linux/ptrace.h>
 #include <uapi/linux/bpf.h>
@@ -28,31 +33,35 @@
 #define FAMILY_INET 2
 #define FAMILY_INET6 10
 #define PROTOCOL_TCP 6
-#define SOCK_HEAD 96
-/* On nodes with cgroup v1, connecting tasks are known by the memory hierarchy and sockets by the v2 one: two number
- * spaces, told apart by this bit. */
-#define UNIFIED_HIERARCHY (1ULL << 63)
+#define FLOW_BUCKETS (FLOWS / 4)
+#define ACCEPTED_BUCKETS (ACCEPTED / 4)
+#define PENDING_BUCKETS (PENDING / BUCKET_OWNERS)
+#define NAME_BUCKETS (CGROUPS / 2)
+#define MAPPABLE (1 << 10) /* BPF_F_MMAPABLE, 5.5 */
+/* Connecting tasks and listening sockets are known by numbers of different spaces, told apart by this bit. */
+#define OF_SOCKET (1ULL << 63)
 
-/* Read and written by the agent, read here. */
-BPF_ARRAY(control, struct control, 1);
-/* Inserted here, drained and emptied by the agent when idle; when full the attempt is counted in COUNT_FLOWS_FULL. */
-BPF_F_TABLE("hash", struct flow_key, struct flow, flows_a, FLOWS, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("hash", struct flow_key, struct flow, flows_b, FLOWS, BPF_F_NO_PREALLOC);
+/* Written by the agent, read here. */
+BPF_F_TABLE("array", u32, struct control, control, 1, MAPPABLE);
+/* Filled here in order, drained and cleared by the agent when idle; when full the attempt is in COUNT_FLOWS_FULL. */
+BPF_F_TABLE("array", u32, struct flow, flows, 2 * FLOWS, MAPPABLE);
+BPF_F_TABLE("array", u32, struct bucket, flow_buckets, 2 * FLOW_BUCKETS, MAPPABLE);
 /* As the flows; when full COUNT_ACCEPTED_FULL. */
-BPF_F_TABLE("hash", struct accepted_key, struct accepted, accepted_a, ACCEPTED, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("hash", struct accepted_key, struct accepted, accepted_b, ACCEPTED, BPF_F_NO_PREALLOC);
-/* Inserted at SYN_SENT, deleted at the outcome, both here; when full COUNT_PENDING_FULL. */
-BPF_F_TABLE("hash", u64, struct pending, pending, PENDING, BPF_F_NO_PREALLOC);
-/* Inserted here once a cgroup, read by the agent, gone with the window; when full COUNT_NAMES_FULL. */
-BPF_F_TABLE("hash", u64, struct cgroup_names, cgroups, CGROUPS, BPF_F_NO_PREALLOC);
-/* Inserted here until control.looked is set, read by the agent; when full COUNT_RECENT_FULL. */
-BPF_F_TABLE("hash", struct recent_key, u8, recent, RECENT, BPF_F_NO_PREALLOC);
-/* Added to here, summed over CPUs by the agent. */
-BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
-/* Room for one set of names, too large for the stack. */
-BPF_PERCPU_ARRAY(scratch, struct cgroup_names, 1);
+BPF_F_TABLE("array", u32, struct accepted, accepted, 2 * ACCEPTED, MAPPABLE);
+BPF_F_TABLE("array", u32, struct bucket, accepted_buckets, 2 * ACCEPTED_BUCKETS, MAPPABLE);
+/* Taken at SYN_SENT, let go at the outcome, both here; when a bucket is full COUNT_PENDING_FULL. */
+BPF_F_TABLE("array", u32, struct owners, pending_sockets, PENDING_BUCKETS, 0);
+BPF_F_TABLE("array", u32, struct pending, pending, PENDING, 0);
+/* Filled here once a cgroup, read by the agent, gone with the window; when full COUNT_NAMES_FULL. */
+BPF_F_TABLE("array", u32, struct owners, named_cgroups, NAME_BUCKETS, 0);
+BPF_F_TABLE("array", u32, struct cgroup_names, cgroups, CGROUPS, MAPPABLE);
+/* Filled here until control.looked is set, read by the agent; when full COUNT_RECENT_FULL. */
+BPF_F_TABLE("array", u32, struct recent, recent, RECENT, MAPPABLE);
+/* Added to here; those of the tables are cleared by the agent with the entries. */
+BPF_F_TABLE("array", u32, struct used, used, USED_TABLES, MAPPABLE);
+BPF_F_TABLE("array", u32, u64, counters, COUNTERS, MAPPABLE);
 
-static __always_inline void count(int which)
+static __always_inline void count(u32 which)
 {
 	u64 *counter = counters.lookup(&which);
 
@@ -60,156 +69,317 @@ static __always_inline void count(int which)
 		__sync_fetch_and_add(counter, 1);
 }
 
-static __always_inline u64 read_pointer(u64 address)
+/* The number, from 0, of the next free entry of a table of `room` entries; `room` when full. */
+static __always_inline u32 take_entry(u32 table, u32 room)
 {
-	u64 value = 0;
+	struct used *taken = used.lookup(&table);
+	u64 number;
 
-	bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
-	return value;
+	if (!taken || taken->entries >= room)
+		return room;
+	number = __sync_fetch_and_add(&taken->entries, 1);
+	return number < room ? number : room;
 }
 
-static __always_inline void copy_address(u8 *to, const u8 *head, int inet, int inet6, u16 family)
+/*
+ * A field of a kernel structure. Typed, the verifier knows what the address points to and lets the program load it, with
+ * 0 where the page is not there; such an address is no number, but its distance to another one is.
+ */
+#ifdef PERF_TRACEPOINT
+#define READ(type, address)                                                              \
+	({                                                                               \
+		type value_ = 0;                                                         \
+		bpf_probe_read_kernel(&value_, sizeof(value_), (void *)(address));       \
+		value_;                                                                  \
+	})
+#define NUMBER(socket, fixed) (socket)
+#else
+#define READ(type, address) (*(type *)(address))
+#define NUMBER(socket, fixed) ((socket) - (u64)(fixed))
+#endif
+
+static __always_inline u64 mixed(u64 value)
 {
-	if (family == FAMILY_INET) {
-		to[10] = 0xff;
-		to[11] = 0xff;
-		__builtin_memcpy(to + 12, head + inet, 4);
-	} else {
-		__builtin_memcpy(to, head + inet6, 16);
-	}
+	value *= 0x9e3779b97f4a7c15ULL;
+	return value ^ value >> 32;
 }
 
-static __always_inline void remember_names(u64 id, u64 kernfs_node)
+static __always_inline u32 hash_of(struct endpoints *key)
 {
-	struct cgroup_names *room;
-	int zero = 0;
+	u64 *words = (u64 *)key, hash = SEED;
 
-	if (cgroups.lookup(&id))
-		return;
-	room = scratch.lookup(&zero);
-	if (!room)
-		return;
 #pragma unroll
-	for (int level = 0; level < NAME_LEVELS; level++) {
-		char *name = room->names + level * NAME_BYTES;
-
-		name[0] = 0;
-		if (!kernfs_node)
-			continue;
-		bpf_probe_read_kernel_str(name, NAME_BYTES, (void *)read_pointer(kernfs_node + OFF_KERNFS_NAME));
-		kernfs_node = read_pointer(kernfs_node + OFF_KERNFS_PARENT);
-	}
-	if (cgroups.update(&id, room))
-		count(COUNT_NAMES_FULL);
+	for (int word = 0; word < sizeof(*key) / 8; word++)
+		hash = mixed(hash ^ words[word]);
+	return hash;
 }
 
-/* The kernfs node of the current task's cgroup, in the hierarchy that carries the memory controller. */
-static __always_inline u64 task_kernfs_node(void)
+static __always_inline int same(struct endpoints *one, struct endpoints *other)
 {
-	u64 set = read_pointer(bpf_get_current_task() + OFF_TASK_CGROUPS);
-	u64 cgroup;
+	u64 *left = (u64 *)one, *right = (u64 *)other, differ = 0;
 
-#ifdef MEMORY_HIERARCHY
-	cgroup = read_pointer(read_pointer(set + OFF_CSS_SET_MEMORY) + OFF_CSS_CGROUP);
-#else
-	cgroup = read_pointer(set + OFF_CSS_SET_DFL);
-#endif
-	return read_pointer(cgroup + OFF_CGROUP_KN);
+#pragma unroll
+	for (int word = 0; word < sizeof(*one) / 8; word++)
+		differ |= left[word] ^ right[word];
+	return !differ;
 }
 
-static __always_inline struct flow *find_flow(struct flow_key *key, u32 active)
+/* Addresses and ports of a socket; 0 when it is TCP over IPv4 or IPv6. Of `key` all but cgroup and port is set. */
+static __always_inline int read_socket(u64 sk, struct endpoints *key)
 {
-	return active ? flows_b.lookup(key) : flows_a.lookup(key);
-}
+	u16 family = READ(u16, sk + OFF_SKC_FAMILY);
 
-/* The flow's entry in the counting pair, made if it is new; NULL when full. */
-static __always_inline struct flow *flow_of(struct flow_key *key, u32 active, u64 now_ns, int *is_new)
-{
-	struct flow *flow = find_flow(key, active);
-	struct flow fresh = {};
-
-	if (flow)
-		return flow;
-	*is_new = 1;
-	fresh.first_ns = now_ns;
-	if (active)
-		flows_b.insert(key, &fresh);
-	else
-		flows_a.insert(key, &fresh);
-	return find_flow(key, active);
-}
-
-static __always_inline int attempt(u64 sk, struct control *control)
-{
-	struct pending waiting = {};
-	struct flow_key *key = &waiting.key;
-	u8 head[SOCK_HEAD];
-	u16 protocol = 0, family;
-	u64 node = 0;
-	struct flow *flow;
-	int is_new = 0;
-
-	bpf_probe_read_kernel(&protocol, SK_PROTOCOL_BYTES, (void *)(sk + OFF_SK_PROTOCOL));
-	if (protocol != PROTOCOL_TCP)
-		return 0;
-	if (bpf_probe_read_kernel(head, SOCK_HEAD, (void *)sk)) {
-		count(COUNT_UNREADABLE);
-		return 0;
-	}
-	family = *(u16 *)(head + OFF_SKC_FAMILY);
-	if (family != FAMILY_INET && family != FAMILY_INET6) {
-		count(COUNT_UNREADABLE);
-		return 0;
-	}
-	copy_address(key->saddr, head, OFF_SKC_RCV_SADDR, OFF_SKC_V6_RCV_SADDR, family);
-	copy_address(key->daddr, head, OFF_SKC_DADDR, OFF_SKC_V6_DADDR, family);
-	key->dport_be = *(u16 *)(head + OFF_SKC_DPORT);
-#ifdef MEMORY_HIERARCHY
-	node = task_kernfs_node();
-	key->cgroup = read_pointer(node + OFF_KERNFS_ID);
-#else
-	key->cgroup = bpf_get_current_cgroup_id();
-#endif
-	waiting.start_ns = bpf_ktime_get_ns();
-	flow = flow_of(key, control->active, waiting.start_ns, &is_new);
-	if (is_new)
-		remember_names(key->cgroup, node ? node : task_kernfs_node());
-	if (flow) {
-		__sync_fetch_and_add(&flow->attempts, 1);
-		flow->last_ns = waiting.start_ns;
+	if (READ(PROTOCOL, sk + OFF_SK_PROTOCOL) != PROTOCOL_TCP)
+		return -1;
+	if (family == FAMILY_INET) {
+		*(u16 *)(key->local + 10) = 0xffff;
+		*(u32 *)(key->local + 12) = READ(u32, sk + OFF_SKC_RCV_SADDR);
+		*(u16 *)(key->remote + 10) = 0xffff;
+		*(u32 *)(key->remote + 12) = READ(u32, sk + OFF_SKC_DADDR);
+	} else if (family == FAMILY_INET6) {
+		bpf_probe_read_kernel(key->local, 16, (void *)(sk + OFF_SKC_V6_RCV_SADDR));
+		bpf_probe_read_kernel(key->remote, 16, (void *)(sk + OFF_SKC_V6_DADDR));
 	} else {
-		count(COUNT_FLOWS_FULL);
-		return 0;
+		count(COUNT_UNREADABLE);
+		return -1;
 	}
-	if (pending.update(&sk, &waiting))
-		count(COUNT_PENDING_FULL);
 	return 0;
 }
 
-static __always_inline void remember_recent(u64 sk, struct flow_key *key)
+/* Called once a flow: the names of its cgroup are kept, the first time that the cgroup is seen. */
+static __always_inline void remember_names(u64 cgroup, u64 kernfs_node)
 {
-	struct recent_key recently = {};
-	u8 there = 1;
+	u32 where = mixed(cgroup ^ SEED) % NAME_BUCKETS, entry;
+	struct owners *bucket = named_cgroups.lookup(&where);
+	struct cgroup_names *room;
 
-	__builtin_memcpy(recently.saddr, key->saddr, 16);
-	__builtin_memcpy(recently.daddr, key->daddr, 16);
-	recently.dport_be = key->dport_be;
-	bpf_probe_read_kernel(&recently.sport, sizeof(recently.sport), (void *)(sk + OFF_SKC_NUM));
-	if (recent.update(&recently, &there))
-		count(COUNT_RECENT_FULL);
+	if (!bucket || !cgroup)
+		return;
+	for (int slot = 0; slot < BUCKET_OWNERS; slot++) {
+		if (bucket->owner[slot] == cgroup)
+			return;
+		if (bucket->owner[slot])
+			continue;
+		if (__sync_val_compare_and_swap(&bucket->owner[slot], 0, cgroup))
+			continue;
+		entry = take_entry(USED_NAMES, CGROUPS);
+		room = cgroups.lookup(&entry);
+		if (!room)
+			break;
+		room->cgroup = cgroup;
+#pragma unroll
+		for (int level = 0; level < NAME_LEVELS; level++) {
+			if (!kernfs_node)
+				continue;
+			bpf_probe_read_kernel_str(room->names + level * NAME_BYTES, NAME_BYTES,
+						  (void *)READ(u64, kernfs_node + OFF_KERNFS_NAME));
+			kernfs_node = READ(u64, kernfs_node + OFF_KERNFS_PARENT);
+		}
+		return;
+	}
+	count(COUNT_NAMES_FULL);
 }
 
-static __always_inline int outcome(u64 sk, int new_state, struct pending *found, struct control *control)
+static __always_inline u64 current_task(void)
 {
-	struct pending waiting = *found;
-	u64 now_ns = bpf_ktime_get_ns();
-	u64 took_ns = now_ns - waiting.start_ns;
+#ifdef PERF_TRACEPOINT
+	return bpf_get_current_task();
+#else
+	return (u64)bpf_get_current_task_btf();
+#endif
+}
+
+#ifdef MEMORY_HIERARCHY
+/* A number that no other cgroup of the memory controller has or will have, and the cgroup's state, for its names. */
+static __always_inline u64 task_cgroup(u64 *state)
+{
+	u64 set = READ(u64, current_task() + OFF_TASK_CGROUPS);
+
+	*state = READ(u64, set + OFF_CSS_SET_MEMORY);
+	return READ(u64, *state + OFF_CSS_SERIAL);
+}
+
+static __always_inline u64 task_kernfs_node(u64 state)
+{
+	return READ(u64, READ(u64, state + OFF_CSS_CGROUP) + OFF_CGROUP_KN);
+}
+#else
+static __always_inline u64 task_cgroup(u64 *state)
+{
+	return bpf_get_current_cgroup_id();
+}
+
+static __always_inline u64 task_kernfs_node(u64 state)
+{
+	u64 set = READ(u64, current_task() + OFF_TASK_CGROUPS);
+
+	return READ(u64, READ(u64, set + OFF_CSS_SET_DFL) + OFF_CGROUP_KN);
+}
+#endif
+
+/* The flow's entry in the counting pair, made if it is new; NULL when full. `place` is its number. */
+static __always_inline struct flow *flow_entry(struct endpoints *key, u32 pair, u64 now_ns, u32 *place, int *is_new)
+{
+	u32 where = pair * FLOW_BUCKETS + hash_of(key) % FLOW_BUCKETS, entry;
+	struct bucket *bucket = flow_buckets.lookup(&where);
+	struct flow *flow;
+
+	if (!bucket)
+		return 0;
+	for (int slot = 0; slot < BUCKET_REFS; slot++) {
+		u64 ref = bucket->refs[slot];
+
+		*place = pair * FLOWS + ref - 1;
+		if (ref) {
+			flow = flows.lookup(place);
+			if (!flow || same(&flow->key, key))
+				return flow;
+			continue;
+		}
+		entry = take_entry(USED_FLOWS + pair, FLOWS);
+		if (entry == FLOWS)
+			return 0;
+		*place = pair * FLOWS + entry;
+		flow = flows.lookup(place);
+		if (!flow)
+			return 0;
+		flow->key = *key;
+		flow->first_ns = now_ns;
+		*is_new = 1;
+		__sync_val_compare_and_swap(&bucket->refs[slot], 0, entry + 1);
+		return flow;
+	}
+	return 0;
+}
+
+/* As flow_entry(), for the accepting end. */
+static __always_inline struct accepted *accepted_entry(struct endpoints *key, u32 pair, u64 now_ns, int *is_new)
+{
+	u32 where = pair * ACCEPTED_BUCKETS + hash_of(key) % ACCEPTED_BUCKETS, entry, place;
+	struct bucket *bucket = accepted_buckets.lookup(&where);
+	struct accepted *found;
+
+	if (!bucket)
+		return 0;
+	for (int slot = 0; slot < BUCKET_REFS; slot++) {
+		u64 ref = bucket->refs[slot];
+
+		place = pair * ACCEPTED + ref - 1;
+		if (ref) {
+			found = accepted.lookup(&place);
+			if (!found || same(&found->key, key))
+				return found;
+			continue;
+		}
+		entry = take_entry(USED_ACCEPTED + pair, ACCEPTED);
+		if (entry == ACCEPTED)
+			return 0;
+		place = pair * ACCEPTED + entry;
+		found = accepted.lookup(&place);
+		if (!found)
+			return 0;
+		found->key = *key;
+		found->first_ns = now_ns;
+		*is_new = 1;
+		__sync_val_compare_and_swap(&bucket->refs[slot], 0, entry + 1);
+		return found;
+	}
+	return 0;
+}
+
+/* Where a socket's attempt is kept, or BUCKET_OWNERS when nowhere in its bucket. */
+static __always_inline u32 pending_slot(struct owners *bucket, u64 socket)
+{
+	u32 slot;
+
+	for (slot = 0; slot < BUCKET_OWNERS; slot++)
+		if (bucket->owner[slot] == socket)
+			break;
+	return slot;
+}
+
+/* Keeps an attempt for its outcome. The socket may be there already: an attempt whose outcome the kernel skipped. */
+static __always_inline void remember_attempt(u64 socket, struct endpoints *key, u64 now_ns, u32 place, u32 generation)
+{
+	u32 where = mixed(socket) % PENDING_BUCKETS, slot, number;
+	struct owners *bucket = pending_sockets.lookup(&where);
+	struct pending *kept;
+
+	if (!bucket)
+		return;
+	slot = pending_slot(bucket, socket);
+	if (slot == BUCKET_OWNERS)
+		for (slot = 0; slot < BUCKET_OWNERS; slot++)
+			if (!bucket->owner[slot] && !__sync_val_compare_and_swap(&bucket->owner[slot], 0, socket))
+				break;
+	number = where * BUCKET_OWNERS + slot;
+	kept = slot < BUCKET_OWNERS ? pending.lookup(&number) : 0;
+	if (!kept) {
+		count(COUNT_PENDING_FULL);
+		return;
+	}
+	kept->key = *key;
+	kept->start_ns = now_ns;
+	kept->entry = place;
+	kept->generation = generation;
+}
+
+static __always_inline int attempt(u64 sk, struct control *now)
+{
+	struct endpoints key = {};
+	u32 generation = now->generation, place = 0;
+	u64 state = 0, now_ns;
 	struct flow *flow;
 	int is_new = 0;
-	u32 error = 0;
 
-	pending.delete(&sk);
-	flow = flow_of(&waiting.key, control->active, now_ns, &is_new);
+	if (read_socket(sk, &key))
+		return 0;
+	key.port_be = READ(u16, sk + OFF_SKC_DPORT);
+	key.cgroup = task_cgroup(&state);
+	now_ns = bpf_ktime_get_ns();
+	flow = flow_entry(&key, generation & 1, now_ns, &place, &is_new);
+	if (!flow) {
+		count(COUNT_FLOWS_FULL);
+		return 0;
+	}
+	if (is_new)
+		remember_names(key.cgroup, task_kernfs_node(state));
+	__sync_fetch_and_add(&flow->attempts, 1);
+	flow->last_ns = now_ns;
+	remember_attempt(NUMBER(sk, now), &key, now_ns, place, generation);
+	return 0;
+}
+
+static __always_inline void remember_recent(u64 sk, struct endpoints *key)
+{
+	u32 entry = take_entry(USED_RECENT, RECENT);
+	struct recent *room = recent.lookup(&entry);
+
+	if (!room) {
+		count(COUNT_RECENT_FULL);
+		return;
+	}
+	__builtin_memcpy(room->local, key->local, 16);
+	__builtin_memcpy(room->remote, key->remote, 16);
+	room->port_be = key->port_be;
+	room->local_port = READ(u16, sk + OFF_SKC_NUM);
+}
+
+static __always_inline int outcome(u64 sk, int new_state, struct pending *kept, struct control *now)
+{
+	u32 generation = now->generation, place = kept->entry;
+	u64 now_ns = bpf_ktime_get_ns(), took_ns = now_ns - kept->start_ns;
+	struct endpoints key;
+	struct flow *flow;
+	int is_new = 0;
+	u32 error;
+
+	if (kept->generation == generation) {
+		flow = flows.lookup(&place);
+	} else {
+		key = kept->key;
+		flow = flow_entry(&key, generation & 1, now_ns, &place, &is_new);
+	}
 	if (!flow) {
 		count(COUNT_OUTCOME_FULL);
 		return 0;
@@ -220,56 +390,37 @@ static __always_inline int outcome(u64 sk, int new_state, struct pending *found,
 		__sync_fetch_and_add(&flow->handshake_sum_ns, took_ns);
 		if (took_ns > flow->handshake_max_ns)
 			flow->handshake_max_ns = took_ns;
-		if (!control->looked)
-			remember_recent(sk, &waiting.key);
+		if (!now->looked)
+			remember_recent(sk, &kept->key);
 	} else {
 		__sync_fetch_and_add(&flow->failed, 1);
-		bpf_probe_read_kernel(&error, sizeof(error), (void *)(sk + OFF_SK_ERR));
+		error = READ(u32, sk + OFF_SK_ERR);
 		if (error)
 			flow->last_errno = error;
 	}
 	return 0;
 }
 
-static __always_inline int accept_end(u64 sk, struct control *control)
+static __always_inline int accept_end(u64 sk, struct control *now)
 {
-	struct accepted_key key = {};
-	struct accepted fresh = {}, *entry;
-	u8 head[SOCK_HEAD];
-	u16 protocol = 0, family;
-	u64 node, now_ns;
+	struct endpoints key = {};
+	struct accepted *entry;
+	u64 cgroup, now_ns;
+	int is_new = 0;
 
-	bpf_probe_read_kernel(&protocol, SK_PROTOCOL_BYTES, (void *)(sk + OFF_SK_PROTOCOL));
-	if (protocol != PROTOCOL_TCP)
+	if (read_socket(sk, &key))
 		return 0;
-	if (bpf_probe_read_kernel(head, SOCK_HEAD, (void *)sk)) {
-		count(COUNT_UNREADABLE);
-		return 0;
-	}
-	family = *(u16 *)(head + OFF_SKC_FAMILY);
-	copy_address(key.local, head, OFF_SKC_RCV_SADDR, OFF_SKC_V6_RCV_SADDR, family);
-	copy_address(key.remote, head, OFF_SKC_DADDR, OFF_SKC_V6_DADDR, family);
-	key.port = *(u16 *)(head + OFF_SKC_NUM);
-	node = read_pointer(read_pointer(sk + OFF_SK_CGROUP) + OFF_CGROUP_KN);
-	key.cgroup = read_pointer(node + OFF_KERNFS_ID);
-#ifdef MEMORY_HIERARCHY
-	key.cgroup |= UNIFIED_HIERARCHY;
-#endif
+	key.port_be = bpf_htons(READ(u16, sk + OFF_SKC_NUM));
+	cgroup = READ(u64, sk + OFF_SK_CGROUP);
+	key.cgroup = READ(u64, cgroup + OFF_CGROUP_SERIAL) | OF_SOCKET;
 	now_ns = bpf_ktime_get_ns();
-	entry = control->active ? accepted_b.lookup(&key) : accepted_a.lookup(&key);
-	if (!entry) {
-		fresh.first_ns = now_ns;
-		if (control->active)
-			accepted_b.insert(&key, &fresh);
-		else
-			accepted_a.insert(&key, &fresh);
-		entry = control->active ? accepted_b.lookup(&key) : accepted_a.lookup(&key);
-		remember_names(key.cgroup, node);
-	}
+	entry = accepted_entry(&key, now->generation & 1, now_ns, &is_new);
 	if (!entry) {
 		count(COUNT_ACCEPTED_FULL);
 		return 0;
 	}
+	if (is_new)
+		remember_names(key.cgroup, READ(u64, cgroup + OFF_CGROUP_KN));
 	__sync_fetch_and_add(&entry->accepted, 1);
 	entry->last_ns = now_ns;
 	return 0;
@@ -277,24 +428,37 @@ static __always_inline int accept_end(u64 sk, struct control *control)
 
 static __always_inline int transition(u64 sk, int old_state, int new_state)
 {
-	struct control *control_now;
-	struct pending *found;
-	int zero = 0;
+	struct control *now;
+	struct owners *bucket;
+	struct pending *kept;
+	u32 zero = 0, where, slot, number;
+	u64 socket;
 
 	if (new_state != STATE_SYN_SENT && old_state != STATE_SYN_SENT && old_state != STATE_SYN_RECV)
 		return 0;
-	control_now = control.lookup(&zero);
-	if (!control_now)
+	now = control.lookup(&zero);
+	if (!now)
 		return 0;
 	if (new_state == STATE_SYN_SENT)
-		return attempt(sk, control_now);
+		return attempt(sk, now);
 	if (new_state != STATE_ESTABLISHED && new_state != STATE_CLOSE)
 		return 0;
-	found = pending.lookup(&sk);
-	if (found)
-		return outcome(sk, new_state, found, control_now);
+	socket = NUMBER(sk, now);
+	where = mixed(socket) % PENDING_BUCKETS;
+	bucket = pending_sockets.lookup(&where);
+	if (!bucket)
+		return 0;
+	slot = pending_slot(bucket, socket);
+	if (slot < BUCKET_OWNERS) {
+		number = where * BUCKET_OWNERS + slot;
+		kept = pending.lookup(&number);
+		if (kept)
+			outcome(sk, new_state, kept, now);
+		__sync_val_compare_and_swap(&bucket->owner[slot], socket, 0);
+		return 0;
+	}
 	if (old_state == STATE_SYN_RECV)
-		return new_state == STATE_ESTABLISHED ? accept_end(sk, control_now) : 0;
+		return new_state == STATE_ESTABLISHED ? accept_end(sk, now) : 0;
 	count(COUNT_OUTCOME_UNMATCHED);
 	return 0;
 }
@@ -305,8 +469,8 @@ TRACEPOINT_PROBE(sock, inet_sock_set_state)
 	return transition((u64)args->skaddr, args->oldstate, args->newstate);
 }
 #else
-int on_state(struct bpf_raw_tracepoint_args *ctx)
+int on_state(u64 *arguments) /* const struct sock *, const int oldstate, const int newstate */
 {
-	return transition(ctx->args[0], ctx->args[1], ctx->args[2]);
+	return transition(arguments[0], arguments[1], arguments[2]);
 }
 #endif

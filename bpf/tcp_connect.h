@@ -9,18 +9,25 @@
 
 #define NAME_LEVELS 8
 #define NAME_BYTES 96
+#define BUCKET_REFS 16
+#define BUCKET_OWNERS 8 /* one cache line */
 
-/* All attempts of one cgroup from one address to one address and port. */
-struct flow_key {
+/*
+ * What a flow's connections share. Of an attempt: the connecting task's cgroup, source and destination address,
+ * destination port. Of an accepted connection: the listener's cgroup, local and remote address, local port.
+ */
+struct endpoints {
 	u64 cgroup;
-	u8 saddr[16];
-	u8 daddr[16];
-	u16 dport_be;
+	u8 local[16];
+	u8 remote[16];
+	u16 port_be;
 	u16 pad0;
 	u32 pad1;
 };
 
+/* All attempts of one cgroup from one address to one address and port. */
 struct flow {
+	struct endpoints key;
 	u64 attempts;
 	u64 established;
 	u64 failed;
@@ -33,47 +40,66 @@ struct flow {
 };
 
 /* All connections that one listener's cgroup accepted at one address and port from one remote address. */
-struct accepted_key {
-	u64 cgroup;
-	u8 local[16];
-	u8 remote[16];
-	u16 port;
-	u16 pad0;
-	u32 pad1;
-};
-
 struct accepted {
+	struct endpoints key;
 	u64 accepted;
 	u64 first_ns;
 	u64 last_ns;
 };
 
+/* Numbers (from 1) of entries whose keys share a hash; 0 ends the list. */
+struct bucket {
+	u64 refs[BUCKET_REFS];
+};
+
+/* Sockets, or cgroups, whose hash is the same; 0 is free. */
+struct owners {
+	u64 owner[BUCKET_OWNERS];
+};
+
 /* An attempt between SYN_SENT and its outcome. */
 struct pending {
-	struct flow_key key;
+	struct endpoints key;
 	u64 start_ns;
+	u32 entry;	/* of its flow, while `generation` is current */
+	u32 generation;
 };
 
 /* A connection that came up while the agent was looking at those already open. */
-struct recent_key {
-	u8 saddr[16];
-	u8 daddr[16];
-	u16 sport;
-	u16 dport_be;
+struct recent {
+	u8 local[16];
+	u8 remote[16];
+	u16 local_port;
+	u16 port_be;
 	u32 pad0;
 };
 
 /* Names of a cgroup and its ancestors, leaf first; an empty name ends the list. */
 struct cgroup_names {
+	u64 cgroup;
 	char names[NAME_LEVELS * NAME_BYTES];
 };
 
 struct control {
-	u32 active; /* which of the two map pairs counts now */
-	u32 looked; /* 0 until the agent has looked at the connections that were already open */
+	u32 generation; /* counts swaps; the lowest bit says which pair of tables counts now */
+	u32 looked;	/* 0 until the agent has looked at the connections that were already open */
 };
 
-/* Indices of the per-CPU counters. */
+/* How many entries of a table have been given out; more than it holds where it was full. A cache line each. */
+struct used {
+	u64 entries;
+	u64 pad[7];
+};
+
+enum {
+	USED_FLOWS,	/* of the first pair; + 1: of the second */
+	USED_ACCEPTED = 2,
+	USED_RECENT = 4,
+	USED_NAMES,
+	USED_TABLES
+};
+
+/* Indices of the counters. */
 enum {
 	COUNT_FLOWS_FULL,	/* attempts not counted: no room for their flow */
 	COUNT_PENDING_FULL,	/* attempts whose outcome will not be known */

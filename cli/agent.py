@@ -11,11 +11,14 @@ from pathlib import Path
 import click
 
 from cli.options import settings_options
+from cli.preflight import preflight
+from cli.support_bundle import support_bundle
 from discovery.errors import UsageError
 from discovery.records import Window, parse_rfc3339
 from discovery.settings import AgentSettings
 
 LOADER_PYTHON = "/usr/bin/python3"
+NODE_AGENT = Path(__file__).resolve().parent.parent / "node_agent"
 
 
 @click.group()
@@ -23,12 +26,16 @@ def agent() -> None:
     """Trace TCP connects on this node."""
 
 
+def loader_command() -> list[str]:
+    """How a loader is started; the descriptor of its socket is to be added."""
+    return [LOADER_PYTHON, "-I", "-B", str(NODE_AGENT / "loader.py")]
+
+
 def become_supervisor(hidden: str, shown: str) -> None:
     """Replace this process by the supervisor, which starts the hidden command with the same words."""
     words = sys.argv[sys.argv.index(shown) + 1 :]
-    folder = Path(__file__).resolve().parent.parent / "node_agent"
-    supervisor = [LOADER_PYTHON, "-I", "-S", str(folder / "supervisor.py")]
-    loader = [LOADER_PYTHON, str(folder / "loader.py")]
+    supervisor = [LOADER_PYTHON, "-I", "-S", str(NODE_AGENT / "supervisor.py")]
+    loader = [LOADER_PYTHON, str(NODE_AGENT / "loader.py")]
     command = [sys.executable, "-c", "from cli.main import main; main()", "agent", hidden, "--supervisor-fd", "{fd}"]
     sys.stdout.flush()
     os.execv(supervisor[0], [*supervisor, *loader, *command, *words])
@@ -48,8 +55,12 @@ def stop_on_signals() -> threading.Event:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: None)  # tokens and certificates are read again whenever they change
     return stop
 
+
+agent.add_command(preflight)
+agent.add_command(support_bundle)
 
 once_window = click.option(
     "--once-window",
@@ -86,10 +97,11 @@ def check(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
 @supervisor_fd
 def observe(settings: AgentSettings, once_window: tuple[str, str] | None, supervisor_fd: int) -> None:
     """What `run` starts below the supervisor."""
+    stop = stop_on_signals()
     from node_agent.service import serve  # noqa: PLC0415 - `run` itself needs none of it
 
     windows = one_window(*once_window) if once_window else None
-    serve(settings, socket.socket(fileno=supervisor_fd), stop_on_signals(), windows)
+    serve(settings, socket.socket(fileno=supervisor_fd), stop, windows)
 
 
 @agent.command()

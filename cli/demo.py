@@ -47,6 +47,17 @@ def why_untraced(log: Path) -> str | None:
     return None
 
 
+def wait_until_traced(log: Path, end_ns: int) -> None:
+    """The agent traces; PreflightError in its own words where it cannot, PodsonarError where the window is over."""
+    while time.time_ns() < end_ns:
+        if reason := why_untraced(log):
+            raise PreflightError(reason)
+        if "event=tracing" in log.read_text(errors="replace"):
+            return
+        time.sleep(0.1)
+    raise PodsonarError("the node agent did not trace before its window was over: this machine is busy; use --seconds")
+
+
 def observe(lab: Lab, folder: Path, seconds: float, say: Console) -> list[dict[str, Any]]:
     """The truth of a window that the real node agent observed and delivered."""
     truths = shop.connect(lab, before_window=True)
@@ -54,11 +65,16 @@ def observe(lab: Lab, folder: Path, seconds: float, say: Console) -> list[dict[s
     end_ns = start_ns + int(seconds * NS_PER_SECOND)
     window = ("--once-window", rfc3339(start_ns), rfc3339(end_ns))
     with program(folder / "agent.log", "agent", "run", "--config", str(folder / "agent.yaml"), *window) as agent:
-        time.sleep(LEAD_SECONDS + min(5.0, seconds / 3))
-        if reason := why_untraced(folder / "agent.log"):
-            raise PreflightError(reason)
+        wait_until_traced(folder / "agent.log", end_ns)
+        time.sleep(max(0.0, (start_ns - time.time_ns()) / NS_PER_SECOND))
         say.print("demo: the pods connect")
         truths += shop.connect(lab, before_window=False)
+        late_seconds = (time.time_ns() - end_ns) / NS_PER_SECOND
+        if late_seconds > 0:
+            raise PodsonarError(
+                f"the pods were done {late_seconds:.1f} s after the window of {seconds:g} s: this machine is busy; "
+                f"use --seconds {seconds + late_seconds + 10:.0f}"
+            )
         try:
             code = agent.wait(seconds + DELIVERY_SECONDS)
         except subprocess.TimeoutExpired:
@@ -148,7 +164,7 @@ def answer(manager: Manager, truths: list[dict[str, Any]], objects: list[dict[st
         edge.update({"accepted": None, "bothEnds": None, **ends.get(place, {})})
     counts = shown["observation"].get("nodes", shown["observation"])
     node = next(iter(counts.values()))
-    document["attempts"]["lost"] = sum(node["lost"].values())
+    document["attempts"] |= {"lost": sum(node["lost"].values()), "lostBy": node["lost"]}
     recall = shown["recall"]["value"]
     return {"tracer": node["tracer"], **document, "recall": recall, "manager": manager_link(manager)}
 
@@ -173,6 +189,8 @@ def show(document: dict[str, Any], say: Console) -> None:
         f"edges {document['foundEdges']}/{document['trueEdges']}, wrong {document['wrongEdges']}, "
         f"connects lost {document['attempts']['lost']}, recall {document['recall']}"
     )
+    if document["attempts"]["lost"]:
+        say.print(f"lost by reason: {document['attempts']['lostBy']}")
     say.print(f"map: {document['manager']['page']}", soft_wrap=True, markup=False)
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "manager": "cli.manager:manager",
     "collector": "cli.collector:collector",
     "replay": "cli.replay:replay",
+    "config": "cli.config:config",
     "version": "cli.main:version",
 }
 

@@ -18,13 +18,14 @@ from collector.telemetry import Metrics
 from collector.watch import KeptDirectory
 from discovery.batch import make_batch
 from discovery.credentials import TokenFile
+from discovery.delivery_metrics import DeliveryMetrics
 from discovery.directory import Directory
 from discovery.push import Pusher
 from discovery.records import NS_PER_SECOND, Window
 from discovery.selection import Selection
 from discovery.settings import CollectorSettings
 from discovery.spool import Limits, Spool
-from discovery.telemetry import DeliveryMetrics, serve_metrics, start_logs
+from discovery.telemetry import serve_metrics, start_logs, tell_build
 from discovery.window import NS_PER_MINUTE, next_window
 
 FLUSH_SECONDS = 5.0
@@ -71,7 +72,8 @@ def collect_windows(
         metrics.next_run.set(window.start_ns / NS_PER_SECOND)
         if stop.wait(max(0.0, (window.start_ns - time.time_ns()) / NS_PER_SECOND)):
             return
-        parts = inventory(api, settings, window, live)
+        with metrics.duration.time():
+            parts = inventory(api, settings, window, live)
         for part in parts:
             identity = f"{part['inventory']['id']}-{part['inventory']['part']}"
             spool.put(make_batch(part, "inventory", window, identity))
@@ -84,13 +86,14 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     start_logs(settings.log.level, settings.log.format)
     next_window(settings.data.cron.expression, settings.data.collection_window_in_min, 0)
     registry = CollectorRegistry()
+    tell_build(registry, "collector")
     metrics, delivery = Metrics(registry), DeliveryMetrics(registry, settings.spool.max_bytes)
     api = ApiServer.connect(kubeconfig)
     limits = Limits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
     spool = Spool(Path(settings.spool.folder), limits, delivery.lost)
     delivery.watch(spool)
     token, directory_token = TokenFile(settings.manager.token_file), TokenFile(settings.directory.token_file)
-    token.read()
+    token.begin()
     directory_token.read()
     pusher = Pusher(settings, spool, token, delivery.told)
     namespace = settings.kubernetes.namespace if settings.kubernetes.namespaced else None
@@ -98,7 +101,7 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     kept = KeptDirectory(api, Directory(Selection.of(settings)), namespace, seconds)
     kept.start()
     server = serve_directory(kept, directory_token.read, settings.directory.listen)
-    serve_metrics(settings.metrics.listen, registry, lambda: None if kept.synced else "directory_not_synced")
+    serve_metrics(settings.metrics.listen, registry, lambda: pusher.unready if kept.synced else "directory_not_synced")
     done = threading.Event()
     push = threading.Thread(target=pusher.run, args=(done,), name="push")
     push.start()

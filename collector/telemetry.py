@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class Metrics:
@@ -12,6 +12,12 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.runs = Counter("podsonar_collector_runs_total", "Inventories by result", ["result"], registry=registry)
         self.lists = Counter("podsonar_collector_list_total", "Lists by result", ["kind", "result"], registry=registry)
+        self.duration = Histogram(
+            "podsonar_collector_run_duration_seconds",
+            "How long inventories took",
+            buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300),
+            registry=registry,
+        )
         self.objects = Gauge("podsonar_collector_objects", "Objects in the last list", ["kind"], registry=registry)
         self.success = Gauge(
             "podsonar_collector_last_success_timestamp_seconds", "Last complete list", ["kind"], registry=registry

@@ -24,6 +24,10 @@ elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  # Of prometheus only promtool is wanted: no server is to run because of a test.
+  if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
+    systemctl disable -q --now prometheus 2>/dev/null || true
+  fi
 else
   echo "setup: not installed, since this is not root on a machine with apt: ${missing[*]}" >&2
   echo "setup: without them there is no tracing (demo and replay use a bundled capture instead)" >&2

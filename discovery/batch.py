@@ -15,18 +15,20 @@ Kind = Literal["connections", "inventory"]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`payload` is gzipped JSON; `id` is the Idempotency-Key."""
+    """`payload` is gzipped JSON; `id` is the Idempotency-Key; `events` is how many connect attempts it tells of."""
 
     id: str
     kind: Kind
     created_ns: int
     payload: bytes
+    events: int = 0
 
 
-def make_batch(body: dict[str, Any], kind: Kind, window: Window, identity: str | None = None) -> Batch:
+def make_batch(body: dict[str, Any], kind: Kind, window: Window, identity: str | None = None, events: int = 0) -> Batch:
     """A batch made now of a body; an old capture may be replayed, so its window's age is not the batch's.
 
     `identity` names it where the same body must keep its id; otherwise the id is random.
     """
     name = identity or uuid.uuid4().hex
-    return Batch(f"{kind[0]}-{window.start_ns // 1_000_000_000}-{name}"[:64], kind, time.time_ns(), pack(body))
+    batch_id = f"{kind[0]}-{window.start_ns // 1_000_000_000}-{name}"[:64]
+    return Batch(batch_id, kind, time.time_ns(), pack(body), events)

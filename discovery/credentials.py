@@ -3,9 +3,14 @@
 import os
 from pathlib import Path
 
-from discovery.errors import TokenError
+import structlog
+
+from discovery.errors import TokenError, TokenInvalidError
 
 SHORTEST, LONGEST = 20, 256
+MOUNTS = Path("/proc/self/mountinfo")
+
+log = structlog.get_logger()
 
 
 class TokenFile:
@@ -20,20 +25,46 @@ class TokenFile:
         """The file's name; never the token."""
         return f"TokenFile({str(self.path)!r})"
 
-    def read(self) -> str:
-        """The token; TokenError where the file is absent, empty or holds something else."""
+    def stamp_now(self) -> tuple[int, int, int]:
+        """What tells a changed file; OSError where there is none."""
+        found = self.path.stat()
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    def changed(self) -> bool:
+        """Whether the file is another one than at the last read; one that is absent has not changed yet."""
         try:
-            found = self.path.stat()
-            stamp = (found.st_mtime_ns, found.st_ino, found.st_size)
+            return self.stamp_now() != self.stamp
+        except OSError:
+            return False
+
+    def read(self) -> str:
+        """The token; TokenError where the file is absent, TokenInvalidError where it holds something else."""
+        try:
+            stamp = self.stamp_now()
             if stamp != self.stamp or self.token is None:
+                self.token, self.stamp = None, stamp
                 self.token = checked(self.path)
-                self.stamp = stamp
         except OSError as error:
             if self.token is None:
                 raise TokenError(
                     f"token file {str(self.path)!r}: {error.strerror}; expected a readable file"
                 ) from error
         return self.token or ""
+
+    def begin(self) -> None:
+        """Tell at start of a token that is not one yet, or never will change; TokenError where the file is absent."""
+        try:
+            self.read()
+        except TokenInvalidError as error:
+            log.warning("token_invalid", error=str(error))
+        if is_mount_point(self.path, MOUNTS.read_text(encoding="utf-8")):
+            log.warning("token_will_not_rotate", file=str(self.path), advice="mount the Secret's folder, not a subPath")
+
+
+def is_mount_point(path: Path, mounts: str) -> bool:
+    """Whether the file itself is mounted, as `subPath` does: then no rotation of the Secret reaches it."""
+    points = {fields[4] for fields in map(str.split, mounts.splitlines()) if len(fields) > 4}
+    return str(path.absolute()).replace(" ", "\\040") in points
 
 
 def checked(path: Path) -> str:
@@ -42,7 +73,7 @@ def checked(path: Path) -> str:
         content = file.read(LONGEST + 3)
     token = content.rstrip(b"\r\n")
     if not SHORTEST <= len(token) <= LONGEST or not all(33 <= byte < 127 for byte in token):
-        raise TokenError(
+        raise TokenInvalidError(
             f"token file {str(path)!r} holds {len(token)} bytes, "
             f"expected {SHORTEST} to {LONGEST} printable ASCII characters"
         )

@@ -6,7 +6,8 @@ PodsonarError                     exit 1: something failed while running
 │   └── InputError                a capture, log or inventory file: path, place, what was expected
 ├── PreflightError                exit 3: the machine lacks what tracing needs
 │   └── TracerError               the eBPF program could not be compiled, loaded or attached
-├── TokenError                    a token file is absent, empty or not a token
+├── TokenError                    a token file is absent or cannot be read
+│   └── TokenInvalidError         it is there, and empty or not a token
 ├── SpoolError                    the spool folder cannot be used
 ├── ApiServerError                the Kubernetes API server cannot be reached or refuses
 ├── DirectoryUnavailableError     the directory cannot be asked now; the window waits in the spool
@@ -51,7 +52,11 @@ class TracerError(PreflightError):
 
 
 class TokenError(PodsonarError):
-    """A token file is absent, empty or holds something else than a token."""
+    """A token file is absent or cannot be read."""
+
+
+class TokenInvalidError(TokenError):
+    """A token file is empty or holds something else than a token."""
 
 
 class SpoolError(PodsonarError):

@@ -2,13 +2,11 @@
 
 import email.utils
 import math
-import ssl
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from urllib.parse import urlsplit
 
 import httpx
 import structlog
@@ -17,16 +15,19 @@ from tenacity.wait import wait_random_exponential
 
 from discovery.batch import Batch
 from discovery.credentials import TokenFile
-from discovery.errors import SettingsError, TokenError
+from discovery.errors import TokenError, TokenInvalidError
+from discovery.manager_client import ManagerClient, failure_reason
 from discovery.settings import AgentConfiguration
 from discovery.spool import Spool
 
-PATH = "/api/v1/collections"
 ANSWER_BYTES = 64 << 10
 LONGEST_RETRY_AFTER_SECONDS = 300.0
 PROBE_SECONDS = (30.0, 900.0)
 IDLE_SECONDS = 1.0
 DISK_SECONDS = 5.0
+TOKEN_SECONDS = 5.0
+NOT_SENT = ("idle", "token")
+HELD_TLS = ("tls_untrusted", "tls_expired", "tls_not_yet_valid", "tls_hostname")
 
 log = structlog.get_logger()
 
@@ -79,55 +80,23 @@ def retry_after_seconds(value: str | None, now_seconds: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one step did: `code` is the status, `error` (no answer) or `idle`; `wait_seconds` until the next step."""
+    """What one step did, and how long until the next.
+
+    `code` is the status; `error` where there was no answer, `token` where nothing was sent for lack of a token (each
+    with its `reason`); or `idle`.
+    """
 
     code: str
     wait_seconds: float
-    batch_id: str | None = None
+    batch: Batch | None = None
+    reason: str | None = None
+    seconds: float = 0.0
+    again: bool = False
 
-
-def checked_url(settings: AgentConfiguration) -> str:
-    """The manager's ingest URL; SettingsError for one that would leak or cannot work."""
-    url = settings.manager.url
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme not in ("http", "https") or not host:
-        raise SettingsError(f"setting manager.url is {url!r}, expected https://host[:port]")
-    if parts.username or parts.password:
-        raise SettingsError(
-            f"setting manager.url names a user (host {host}), expected none: the token file is for that"
-        )
-    local = host in ("localhost", "127.0.0.1", "::1") or host.endswith(".svc") or ".svc." in host
-    if parts.scheme == "http" and not local and not settings.manager.allow_insecure_http:
-        raise SettingsError(
-            f"setting manager.url is {url!r}, expected https (or manager.allowInsecureHttp, if it must be)"
-        )
-    return url.rstrip("/") + PATH
-
-
-def client_of(settings: AgentConfiguration) -> httpx.Client:
-    """An HTTP client that follows no redirect and takes nothing from the environment."""
-    context: ssl.SSLContext | bool = not settings.skip_secure_verify
-    ca_file, mtls = settings.manager.ca_file, settings.mtls
-    try:
-        if ca_file:
-            context = ssl.create_default_context(cafile=ca_file)
-        if mtls.cert_path:
-            context = context if isinstance(context, ssl.SSLContext) else ssl.create_default_context()
-            context.load_cert_chain(mtls.cert_path, mtls.key_path or None)
-    except OSError as error:
-        raise SettingsError(
-            f"setting manager.caFile is {ca_file!r}, mtls.certPath {mtls.cert_path!r}, mtls.keyPath {mtls.key_path!r}: "
-            f"{error.strerror or error}; expected readable PEM files"
-        ) from error
-    return httpx.Client(
-        verify=context,
-        follow_redirects=False,
-        trust_env=False,
-        proxy=settings.proxy.url or settings.proxy.https_proxy or settings.proxy.http_proxy or None,
-        timeout=httpx.Timeout(connect=5, write=30, read=30, pool=5),
-        headers={"User-Agent": "podsonar"},
-    )
+    @property
+    def sent(self) -> bool:
+        """Whether a request was made."""
+        return self.code not in NOT_SENT
 
 
 class Pusher:
@@ -140,12 +109,13 @@ class Pusher:
         token: TokenFile,
         told: Callable[[Outcome], None] = lambda _outcome: None,
     ) -> None:
-        self.url = checked_url(settings)
-        self.client = client_of(settings)
+        self.manager = ManagerClient(settings)
         self.spool = spool
         self.token = token
         self.told = told
         self.failures = 0
+        self.tried: str | None = None
+        self.unready: str | None = None
         self.backoff = wait_random_exponential(multiplier=1, max=60)
 
     def wait_seconds(self, result: Verdict, retry_after: float | None) -> float:
@@ -168,7 +138,7 @@ class Pusher:
             "Content-Encoding": "gzip",
             "Idempotency-Key": batch.id,
         }
-        with self.client.stream("POST", self.url, content=batch.payload, headers=headers) as answer:
+        with self.manager.current().stream("POST", self.manager.url, content=batch.payload, headers=headers) as answer:
             read_bytes = 0
             for chunk in answer.iter_raw(ANSWER_BYTES):
                 read_bytes += len(chunk)
@@ -182,13 +152,26 @@ class Pusher:
         batch = self.spool.oldest()
         if batch is None:
             return self.tell(Outcome("idle", IDLE_SECONDS))
+        began = time.monotonic()
+        again, self.tried = self.tried == batch.id, batch.id
         try:
             status, retry_after = self.send(batch)
-        except (httpx.HTTPError, TokenError, OSError) as error:
-            held = isinstance(error, TokenError) or "CERTIFICATE_VERIFY_FAILED" in str(error)
-            result = Verdict.HOLD if held else Verdict.RETRY
-            log.warning("push_failed", batch=batch.id, error=str(error) or type(error).__name__)
-            return self.tell(Outcome("error", self.wait_seconds(result, None), batch.id))
+        except TokenError as error:
+            self.tried = None
+            self.unready = "token_invalid" if isinstance(error, TokenInvalidError) else "token_absent"
+            log.warning("push_held", reason=self.unready, error=str(error))
+            return self.tell(Outcome("token", TOKEN_SECONDS, batch, self.unready))
+        except (httpx.HTTPError, OSError) as error:
+            reason = failure_reason(error)
+            wait = self.wait_seconds(Verdict.HOLD if reason in HELD_TLS else Verdict.RETRY, None)
+            log.warning("push_failed", batch=batch.id, reason=reason, error=str(error) or type(error).__name__)
+            return self.tell(Outcome("error", wait, batch, reason, time.monotonic() - began, again))
+        self.unready = None
+        wait = self.settle(batch, status, retry_after)
+        return self.tell(Outcome(str(status), wait, batch, None, time.monotonic() - began, again))
+
+    def settle(self, batch: Batch, status: int, retry_after: str | None) -> float:
+        """Act on an answer; how long to wait after it."""
         result = verdict(status)
         if result is Verdict.STORED:
             self.spool.delete(batch.id)
@@ -197,10 +180,9 @@ class Pusher:
             log.error("push_rejected", batch=batch.id, status=status)
         else:
             log.warning("push_refused", batch=batch.id, status=status)
-            wait = self.wait_seconds(result, retry_after_seconds(retry_after, time.time()))
-            return self.tell(Outcome(str(status), wait, batch.id))
+            return self.wait_seconds(result, retry_after_seconds(retry_after, time.time()))
         self.failures = 0
-        return self.tell(Outcome(str(status), 0.0, batch.id))
+        return 0.0
 
     def tell(self, outcome: Outcome) -> Outcome:
         """Pass an outcome on to whoever counts them."""
@@ -214,12 +196,21 @@ class Pusher:
                 wait_seconds = self.step().wait_seconds
             except OSError as error:
                 log.warning("spool_unusable", error=error.strerror)
+                self.tell(Outcome("idle", DISK_SECONDS, reason="spool_unusable"))
                 wait_seconds = DISK_SECONDS
-            stop.wait(wait_seconds)
+            self.pause(wait_seconds, stop)
+
+    def pause(self, seconds: float, stop: threading.Event) -> None:
+        """Wait, but no longer than until `stop` or another token: a refused agent goes on as soon as it has one."""
+        deadline = time.monotonic() + seconds
+        while not stop.is_set() and (left_seconds := deadline - time.monotonic()) > 0:
+            stop.wait(min(left_seconds, TOKEN_SECONDS))
+            if self.token.changed():
+                return
 
     def close(self) -> None:
         """Let go of the connection to the manager."""
-        self.client.close()
+        self.manager.close()
 
     def flush(self, seconds: float) -> bool:
         """Whether everything was stored within the time; what was not stays in the spool."""

@@ -99,7 +99,8 @@ class Capture:
     """What one node saw in one window, before anything was resolved: all that replay needs.
 
     `cgroups` maps a cgroup id to its names, leaf first, up to the pod's. `lost` counts connects per reason that the
-    kernel saw but could not record.
+    kernel saw but could not record. `observed` is the part of the window in which the program was attached (None: not
+    told, or not at all); `gap` says why that is not the whole of it.
     """
 
     window: Window
@@ -111,6 +112,8 @@ class Capture:
     cgroups: dict[int, tuple[str, ...]]
     lost: dict[str, int]
     own_pod_uid: str | None = None
+    observed: Window | None = None
+    gap: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ A YAML file, environment variables and flags fill them (flag > environment > fil
 every one. An unknown key or a bad value is a SettingsError that names key, value and what was expected.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -120,7 +120,9 @@ class Node(Group, frozen=True):
     drain_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0  # the map pairs are swapped this often
     flow_capacity: Annotated[int, Meta(ge=64, le=1 << 20)] = 16384  # entries of each map of flows
     cgroup_capacity: Annotated[int, Meta(ge=64, le=1 << 16)] = 2048
-    method: str = "raw_tracepoint"  # or tracepoint
+    method: Literal["raw_tracepoint", "tracepoint"] = "raw_tracepoint"
+    tracer_retry_seconds: Positive = 600  # how often a tracer is tried for that could not be loaded
+    require_tracer: bool = False  # end with code 3 instead of going on without a tracer
 
 
 class AgentConfiguration(Group, frozen=True):

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
@@ -99,6 +99,11 @@ def explained(cls: type[msgspec.Struct], tree: dict[str, Any], error: msgspec.Va
         near = difflib.get_close_matches(full, known, 1, 0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         return SettingsError(f"setting {full} is not known{hint}")
+    choices = [
+        get_args(kind) for leaf, kind, _default in leaves(cls) if list(leaf) == path and get_origin(kind) is Literal
+    ]
+    if choices:
+        what = f"expected {' or '.join(choices[0])}"
     return SettingsError(f"setting {'.'.join(path)} is {value_at(tree, path)!r}: {what[:1].lower()}{what[1:]}")
 
 

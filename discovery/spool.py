@@ -1,9 +1,11 @@
 """A queue of batches on disk: one file a batch, oldest first, that survives a crash at any instruction.
 
-A file is a JSON header line (`magic`, `version`, `id`, `kind`, `created`, `crc`, `length`) and the gzipped body; its
-name sorts by a sequence number of ours, never by a clock. Written as `*.tmp`, fsynced, renamed, and the folder fsynced.
+A file is a JSON header line (`magic`, `version`, `id`, `kind`, `created`, `events`, `crc`, `length`) and the gzipped
+body; its name sorts by a sequence number of ours, never by a clock. Written as `*.tmp`, fsynced, renamed, and the
+folder fsynced.
 """
 
+import contextlib
 import fcntl
 import os
 import re
@@ -22,7 +24,7 @@ MAGIC, VERSION = "podsonar-batch", 1
 CORRUPT_KEPT, REJECTED_KEPT = 10, 20
 FILE_NAME = re.compile(r"\d{12,}-(.+)\.batch")
 HEADER = {"id": str, "kind": str, "created": int, "crc": int, "length": int}
-Dropped = Callable[[str, str], None]
+Dropped = Callable[[str, str, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +38,26 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What waits now."""
+    """What waits now; `oldest_ns` is when the oldest batch was made, None where none waits."""
 
     batches: int
     bytes: int
+    oldest_ns: int | None = None
+    events: int = 0
 
 
-def ignore(_reason: str, _batch_id: str) -> None:
+def ignore(_reason: str, _batch_id: str, _events: int) -> None:
     """Tell nobody of a dropped batch."""
 
 
 class Spool:
-    """The queue in one folder; owned by one process at a time. `dropped(reason, batch id)` hears of every loss."""
+    """The queue in one folder, owned by one process at a time; `dropped(reason, id, events)` hears of each loss."""
 
     def __init__(self, folder: Path, limits: Limits | None = None, dropped: Dropped = ignore) -> None:
         self.folder = folder
         self.limits = limits or Limits()
         self.dropped = dropped
+        self.headers: dict[str, dict[str, Any]] = {}
         self.lock = owned(folder)
         for leftover in folder.glob("*.tmp"):
             leftover.unlink()
@@ -69,6 +74,14 @@ class Spool:
             path for path in self.folder.glob("*.batch") if FILE_NAME.fullmatch(path.name) and not path.is_symlink()
         )
 
+    def sizes(self) -> dict[Path, int]:
+        """Bytes of every waiting batch's file; one that is sent meanwhile may be there or not."""
+        found = {}
+        for path in self.paths():
+            with contextlib.suppress(FileNotFoundError):
+                found[path] = path.stat().st_size
+        return found
+
     def files_of(self, batch_id: str) -> list[Path]:
         """The waiting file of exactly that batch."""
         return [path for path in self.paths() if path.stem.split("-", 1)[1] == batch_id]
@@ -84,6 +97,7 @@ class Spool:
             "id": batch.id,
             "kind": batch.kind,
             "created": batch.created_ns,
+            "events": batch.events,
             "crc": zlib.crc32(batch.payload),
             "length": len(batch.payload),
         }
@@ -93,17 +107,16 @@ class Spool:
 
     def make_room(self, wanted_bytes: int) -> None:
         """Drop the oldest connections, then the oldest of anything, until a batch of that size fits."""
-        paths = self.paths()
-        total = sum(path.stat().st_size for path in paths)
-        order = sorted(paths, key=lambda path: (not path.name.split("-", 1)[1].startswith("c-"), path.name))
-        count = len(paths)
-        for path in order:
+        sizes = self.sizes()
+        total, count = sum(sizes.values()), len(sizes)
+        for path in sorted(sizes, key=lambda path: (not path.name.split("-", 1)[1].startswith("c-"), path.name)):
             if total + wanted_bytes <= self.limits.max_bytes and count < self.limits.max_files:
                 return
-            total -= path.stat().st_size
+            total -= sizes[path]
             count -= 1
-            self.dropped("full", path.stem.split("-", 1)[1])
-            path.unlink()
+            if path.exists():  # else it was sent meanwhile
+                self.tell("full", path)
+                path.unlink(missing_ok=True)
 
     def oldest(self) -> Batch | None:
         """The batch to send next; unreadable files are set aside."""
@@ -128,8 +141,8 @@ class Spool:
         """Move a file to the folder named by the reason, which keeps the newest few."""
         folder = self.folder / reason
         folder.mkdir(mode=0o700, exist_ok=True)
+        self.tell(reason, path)
         path.replace(folder / path.name)
-        self.dropped(reason, path.stem.split("-", 1)[1])
         for surplus in sorted(folder.iterdir())[:-keep]:
             surplus.unlink()
 
@@ -138,13 +151,22 @@ class Spool:
         for path in self.paths():
             header = header_of(path)
             if header and now_ns - header["created"] > self.limits.max_age_seconds * 1_000_000_000:
+                self.tell("expired", path)
                 path.unlink()
-                self.dropped("expired", header["id"])
+
+    def tell(self, reason: str, path: Path) -> None:
+        """Tell of a batch that will not be delivered."""
+        header = self.headers.get(path.name) or header_of(path) or {}
+        self.dropped(reason, path.stem.split("-", 1)[1], header.get("events", 0))
 
     def stats(self) -> Stats:
         """How much waits."""
-        sizes = [path.stat().st_size for path in self.paths()]
-        return Stats(len(sizes), sum(sizes))
+        sizes = self.sizes()
+        self.headers = {path.name: self.headers.get(path.name) or header_of(path) or {} for path in sizes}
+        headers = list(self.headers.values())
+        made = [header["created"] for header in headers if header]
+        events = sum(header.get("events", 0) for header in headers)
+        return Stats(len(sizes), sum(sizes.values()), min(made, default=None), events)
 
 
 def owned(folder: Path) -> int:
@@ -208,4 +230,4 @@ def read(path: Path) -> Batch | None:
         return None
     if len(payload) != header["length"] or zlib.crc32(payload) != header["crc"]:
         return None
-    return Batch(header["id"], header["kind"], header["created"], payload)
+    return Batch(header["id"], header["kind"], header["created"], payload, header.get("events", 0))

@@ -1,33 +1,64 @@
-"""Logs on stderr and the metrics port, the same for collector and node agent."""
+"""Logs on stderr and the port for metrics and probes, the same for collector and node agent."""
 
 import logging
+import platform
+import re
 import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, generate_latest
+from structlog.typing import EventDict, WrappedLogger
 
 from discovery.errors import SettingsError
-from discovery.push import Outcome
-from discovery.spool import Spool
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-def start_logs(level: str, form: str) -> None:
-    """Log to stderr as text or JSON lines; control characters are escaped by both."""
+# Control characters, and those that turn the direction of a text: on a terminal they could hide or forge lines.
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def escaped(text: str) -> str:
+    """The text with every character that could act on a terminal as its escape sequence."""
+    return UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def escape_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape every text of a log line."""
+    return {name: escaped(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def as_text(logger: WrappedLogger, method: str, event: EventDict) -> str | bytes:
+    """`key=value` text; an event that brings a whole `line` is that line, so that a log can be replayed."""
+    line = event.get("line")
+    if isinstance(line, str):
+        return line
+    return structlog.processors.LogfmtRenderer()(logger, method, event)
+
+
+def log_level(level: str, form: str) -> int:
+    """The number of a level; SettingsError for a level or a format that there is not."""
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise SettingsError(f"setting log.level is {level!r}, expected debug, info, warning or error")
     if form not in ("text", "json"):
         raise SettingsError(f"setting log.format is {form!r}, expected text or json")
-    last = structlog.processors.JSONRenderer() if form == "json" else structlog.processors.LogfmtRenderer()
+    return number
+
+
+def start_logs(level: str, form: str) -> None:
+    """Log to stderr as text or JSON lines; control characters are escaped in both."""
+    number = log_level(level, form)
+    last = structlog.processors.JSONRenderer() if form == "json" else as_text
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            escape_values,
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -35,36 +66,12 @@ def start_logs(level: str, form: str) -> None:
     )
 
 
-class DeliveryMetrics:
-    """What spool and push count, with the names of docs/metrics.md."""
-
-    def __init__(self, registry: CollectorRegistry, capacity_bytes: int) -> None:
-        self.requests = Counter("podsonar_push_requests_total", "Pushes by status code", ["code"], registry=registry)
-        self.success = Gauge(
-            "podsonar_push_last_success_timestamp_seconds", "When a batch was last stored", registry=registry
-        )
-        self.dropped = Counter(
-            "podsonar_spool_dropped_batches_total", "Batches that will not be delivered", ["reason"], registry=registry
-        )
-        self.batches = Gauge("podsonar_spool_batches", "Batches that wait", registry=registry)
-        self.bytes = Gauge("podsonar_spool_bytes", "Bytes that wait", registry=registry)
-        Gauge("podsonar_spool_capacity_bytes", "Bytes that may wait", registry=registry).set(capacity_bytes)
-
-    def told(self, outcome: Outcome) -> None:
-        """Count one step of the pusher."""
-        if outcome.code != "idle":
-            self.requests.labels(outcome.code).inc()
-        if outcome.code == "201":
-            self.success.set_to_current_time()
-
-    def lost(self, reason: str, _batch_id: str) -> None:
-        """Count one batch that will not be delivered."""
-        self.dropped.labels(reason).inc()
-
-    def watch(self, spool: Spool) -> None:
-        """Let the gauges follow the spool."""
-        self.batches.set_function(lambda: spool.stats().batches)
-        self.bytes.set_function(lambda: spool.stats().bytes)
+def tell_build(registry: CollectorRegistry, component: str) -> None:
+    """`podsonar_build_info`: which version of which part runs on what."""
+    names = ["version", "revision", "python_version", "component"]
+    build = Gauge("podsonar_build_info", "1; the labels say what runs", names, registry=registry)
+    release, _, revision = version("podsonar").partition("+")
+    build.labels(release, revision or "release", platform.python_version(), component).set(1)
 
 
 def listen_address(setting: str, listen: str) -> tuple[str, int]:
@@ -98,5 +105,8 @@ def serve_metrics(listen: str, registry: CollectorRegistry, unready: Callable[[]
         def log_message(self, *_: object) -> None:
             """Say nothing: scrapes are no news."""
 
-    server = ThreadingHTTPServer(listen_address("metrics.listen", listen), Handler)
+    try:
+        server = ThreadingHTTPServer(listen_address("metrics.listen", listen), Handler)
+    except OSError as error:
+        raise SettingsError(f"setting metrics.listen is {listen!r}: {error.strerror}; expected a free port") from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

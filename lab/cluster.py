@@ -4,6 +4,7 @@ On the real one the collector is a service account with the ClusterRole that dep
 """
 
 import importlib.util
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -88,8 +89,18 @@ def real(stack: ExitStack, folder: Path, objects: list[Object], say: Callable[[s
     return Cluster("kubernetes", plane.kubeconfig_for(ACCOUNT["namespace"], ACCOUNT["name"]), kept)
 
 
+def with_new_uids(objects: list[Object]) -> list[Object]:
+    """The objects with uids that nothing else on this machine has: another demo may run beside this one."""
+
+    def renamed(item: Object) -> Object:
+        return {**item, "metadata": {**item["metadata"], "uid": str(uuid.uuid4())}}
+
+    return stored(lambda stage: [renamed(item) for item in stage], objects)
+
+
 def recorded(stack: ExitStack, folder: Path, objects: list[Object]) -> Cluster:
     """The same cluster, served over HTTP in the API's shape."""
+    objects = with_new_uids(objects)
     path = folder / "kubeconfig"
     path.write_bytes(orjson.dumps(recorded_api.kubeconfig(stack.enter_context(recorded_api.serving(objects)))))
     return Cluster("recorded", path, objects)

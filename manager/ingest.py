@@ -18,6 +18,7 @@ from manager.authenticate import ingest_principal, ingest_token
 from manager.inflate import BadBodyError, TooLargeError, inflate
 from manager.store import Store
 from manager.store_batches import Receipt, store_batch
+from manager.store_tokens import Principal
 from manager.telemetry import Telemetry
 from manager.wire import ConnectionsBatch, InventoryPart, decode, read_batch
 
@@ -49,15 +50,31 @@ class Ingest:
         try:
             answer = await self.answer(request)
         except HTTPException as error:
-            self.telemetry.requests.labels(str(error.status_code)).inc()
+            self.count(error.status_code)
             raise
-        self.telemetry.requests.labels(str(answer.status_code)).inc()
+        self.count(answer.status_code)
         return answer
+
+    def count(self, status: int) -> None:
+        """Count one answer; a body that was refused for good is a rejected batch."""
+        self.telemetry.requests.labels(str(status)).inc()
+        if status in (400, 413, 415):
+            self.telemetry.batches.labels("rejected").inc()
+
+    async def principal(self, request: Request) -> Principal:
+        """The agent that asks; refusals are counted by their reason."""
+        reason = "no_token"
+        try:
+            token = ingest_token(request)
+            reason = "wrong_token"
+            return await to_thread.run_sync(ingest_principal, self.store, token)
+        except HTTPException as error:
+            self.telemetry.auth_failures.labels("agent_gone" if error.status_code == 404 else reason).inc()
+            raise
 
     async def answer(self, request: Request) -> Response:
         """The stages in order; every refusal is an HTTPException or a 400 with the place of the error."""
-        token = ingest_token(request)
-        principal = await to_thread.run_sync(ingest_principal, self.store, token)
+        principal = await self.principal(request)
         batch_id, gzipped = check_headers(request)
         raw = await read_limited(request, self.limits.compressed_bytes)
         agent_id = principal.agent_id or ""

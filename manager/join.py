@@ -61,9 +61,10 @@ def join_ends(
     accepted: Sequence[tuple[str, Accepted]],
     topology: Topology,
     observing_nodes: Iterable[str],
+    partly_observing: Iterable[str] = (),
 ) -> Join:
     """The join of one window; `accepted` has the name of the observing node beside each record."""
-    observing = set(observing_nodes)
+    observing, partly = set(observing_nodes), set(partly_observing)
     budgets = [Budget(place, max(one.established, one.attempts - one.failed)) for place, one in enumerate(connections)]
     direct, by_listener = index_clients(connections, budgets, topology)
     client_addresses = {one.source_ip for one in connections}
@@ -83,7 +84,7 @@ def join_ends(
         count(join, node, asked - left, asked - left)
         if not left:
             continue
-        reason = not_comparable(one, topology, observing, client_addresses)
+        reason = not_comparable(one, topology, observing, partly, client_addresses)
         if reason == "remote_is_a_node":
             masqueraded.append((node, one, left))
         elif reason:
@@ -143,7 +144,9 @@ def compare_sums(
             add_reason(join, node, "remote_is_a_node", left)
 
 
-def not_comparable(one: Accepted, topology: Topology, observing: set[str], client_addresses: set[str]) -> str | None:
+def not_comparable(
+    one: Accepted, topology: Topology, observing: set[str], partly: set[str], client_addresses: set[str]
+) -> str | None:
     """Why no client-side record can be expected for an accepted one; None where one must be there."""
     remote = one.remote_ip
     if remote.startswith("127.") or remote in {"::1", one.local_ip}:
@@ -153,7 +156,9 @@ def not_comparable(one: Accepted, topology: Topology, observing: set[str], clien
     pods = topology.pods_at.get(remote)
     if pods:
         nodes = {topology.pods[uid]["node"] for uid in pods}
-        return None if nodes & observing else "node_without_agent"
+        if nodes & observing:
+            return None
+        return "node_observed_in_part" if nodes & partly else "node_without_agent"
     if remote in client_addresses:
         return None
     # Pods that selection leaves out are in no inventory, and their connects are filtered at their own node.

@@ -72,6 +72,7 @@ def read_endpoint(store: Store, handler: Handler) -> Callable[[Request], Any]:
 def make_app(store: Store, clock: Callable[[], int] = time.time_ns) -> Starlette:
     """The application over a migrated store."""
     telemetry = Telemetry()
+    telemetry.watch(store, clock)
     ingest = Ingest(store, telemetry, clock)
 
     async def push(request: Request) -> Response:

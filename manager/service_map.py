@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from discovery.records import Window
+from manager.coverage import coverage, watched
 from manager.join import Join, Recall, join_ends, settle
 from manager.topology import Facts, Topology, Workload, build_topology, resolve_port
 from manager.wire import Accepted, Connection, Reference
@@ -218,8 +219,9 @@ def build_map(
     topology = build_topology(facts)
     connections = [msgspec.convert(one, Connection) for view in views for one in view.connections]
     accepted = [(view.node_name, msgspec.convert(one, Accepted)) for view in views for one in view.accepted]
-    observing = {view.node_name for view in views}
-    join = join_ends(connections, accepted, topology, observing)
+    nodes = coverage([(view.node_name, view.counts) for view in views], [str(n["name"]) for n in facts.get("Node", ())])
+    observing = watched(nodes, "whole", "part")
+    join = join_ends(connections, accepted, topology, watched(nodes, "whole"), watched(nodes, "part"))
     edges, touched = build_edges(connections, topology, join, settle(connections, accepted), observing)
     pods_at = all_places(topology)
     places = {one.id: one for one in [*pods_at, *touched]}
@@ -247,4 +249,5 @@ def build_map(
         "edges": edges,
         "recall": recall_wire(join.recall) | {"nodes": {n: recall_wire(r) for n, r in sorted(join.nodes.items())}},
         "observation": dict(observation),
+        "coverage": nodes,
     }

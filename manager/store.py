@@ -5,7 +5,8 @@ fails half way; a write is on disk (synchronous=FULL) when `writing` returns. SQ
 """
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ BUSY_TIMEOUT_MS = 5000
 # SQLite takes at most 32,766 parameters a statement; one statement a row with executemany stays far below.
 
 
+def ignore(_seconds: float) -> None:
+    """Tell nobody how long a transaction took."""
+
+
 class Store:
     """The manager's database; safe to use from several threads."""
 
@@ -33,6 +38,7 @@ class Store:
         except (SQLAlchemyError, ImportError, ValueError) as error:
             raise StoreError(f"database {redacted(url)!r} cannot be opened: {type(error).__name__}") from error
         self.writer = threading.Lock()
+        self.timed: Callable[[float], object] = ignore
 
     def migrate(self) -> None:
         """Bring the schema up to date; nothing happens if it is."""
@@ -47,8 +53,10 @@ class Store:
         """A transaction that is committed when the block ends well, and rolled back otherwise."""
         with self.writer, stored(self.engine), self.engine.connect() as connection:
             options = connection.execution_options(podsonar_writes=True)
+            began = time.monotonic()
             with options.begin():
                 yield options
+            self.timed(time.monotonic() - began)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -4,12 +4,12 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from discovery.errors import UsageError
 from manager import tokens
 from manager.store import Store
-from manager.store_tables import AGENTS, TOKENS
+from manager.store_tables import AGENTS, BATCHES, TOKENS
 
 
 class Principal(NamedTuple):
@@ -91,6 +91,14 @@ def list_agents(store: Store) -> list[Agent]:
     wanted = select(AGENTS).where(AGENTS.c.removed_ns.is_(None)).order_by(AGENTS.c.identity)
     with store.reading() as connection:
         return [Agent(*row) for row in connection.execute(wanted)]
+
+
+def last_pushes(store: Store) -> list[int]:
+    """When each agent that is not removed last pushed; 0 for one that never did."""
+    last = func.coalesce(func.max(BATCHES.c.received_ns), 0)
+    wanted = select(last).select_from(AGENTS.outerjoin(BATCHES, BATCHES.c.agent_id == AGENTS.c.id))
+    with store.reading() as connection:
+        return list(connection.execute(wanted.where(AGENTS.c.removed_ns.is_(None)).group_by(AGENTS.c.id)).scalars())
 
 
 def find_agent(store: Store, identity: str) -> Agent | None:

@@ -1,9 +1,17 @@
 """The manager's metrics; no labels that grow with the cluster."""
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from collections.abc import Callable
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from discovery.records import NS_PER_SECOND
+from discovery.telemetry import tell_build
+from manager.store import Store
 from manager.store_batches import Receipt
+from manager.store_tokens import last_pushes
 from manager.wire import ConnectionsBatch, InventoryPart
+
+STALE_SECONDS = 3 * 3600  # three windows of the default schedule
 
 
 class Telemetry:
@@ -11,11 +19,26 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        tell_build(self.registry, "manager")
         self.requests = Counter(
             "podsonar_manager_ingest_requests_total", "Pushes by status code", ["code"], registry=self.registry
         )
         self.batches = Counter(
-            "podsonar_manager_batches_total", "Batches by kind and result", ["kind", "result"], registry=self.registry
+            "podsonar_manager_ingest_batches_total", "Batches by result", ["result"], registry=self.registry
+        )
+        self.auth_failures = Counter(
+            "podsonar_manager_auth_failures_total", "Pushes refused by reason", ["reason"], registry=self.registry
+        )
+        self.agents = Gauge(
+            "podsonar_manager_agents",
+            "Agents by state; stale: nothing pushed for three hours",
+            ["state"],
+            registry=self.registry,
+        )
+        self.transactions = Histogram(
+            "podsonar_manager_db_transaction_seconds",
+            "Writing transactions, from begin to commit",
+            registry=self.registry,
         )
         self.connections = Counter(
             "podsonar_manager_connections_total", "Connection records stored", registry=self.registry
@@ -23,11 +46,21 @@ class Telemetry:
 
     def count_batch(self, batch: ConnectionsBatch | InventoryPart, receipt: Receipt) -> None:
         """Count one answered batch."""
-        kind = "connections" if isinstance(batch, ConnectionsBatch) else "inventory"
         result = "duplicate" if receipt.duplicate else "stale" if receipt.stale else "stored"
-        self.batches.labels(kind, result).inc()
+        self.batches.labels(result).inc()
         if isinstance(batch, ConnectionsBatch) and receipt.stored:
             self.connections.inc(len(batch.connections))
+
+    def watch(self, store: Store, clock: Callable[[], int]) -> None:
+        """Let gauge and histogram follow the store."""
+        store.timed = self.transactions.observe
+
+        def count(*, stale: bool) -> int:
+            oldest_ns = clock() - STALE_SECONDS * NS_PER_SECOND
+            return sum((last_ns < oldest_ns) == stale for last_ns in last_pushes(store))
+
+        self.agents.labels("active").set_function(lambda: count(stale=False))
+        self.agents.labels("stale").set_function(lambda: count(stale=True))
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes, without `_created` series."""

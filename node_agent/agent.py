@@ -4,6 +4,7 @@ A window ends in one of the two places a crash cannot take it from: a capture th
 in the spool.
 """
 
+import hashlib
 import socket
 import threading
 import time
@@ -14,17 +15,19 @@ from pathlib import Path
 import structlog
 
 from discovery.batch import make_batch
-from discovery.errors import DirectoryUnavailableError, InputError, PodsonarError, TracerError
+from discovery.errors import DirectoryUnavailableError, PodsonarError, TracerError
 from discovery.records import NS_PER_SECOND, Answer, Capture, Query, Window
 from discovery.settings import AgentSettings
 from discovery.spool import Spool
-from node_agent import connections, resolve, telemetry, tracing
-from node_agent.maps import Counts
+from node_agent import connections, resolve, sample_log, telemetry, tracing
+from node_agent.maps import Counts, Tracer
 from node_agent.observe import Node, observe
+from node_agent.tracer_source import LOADER_SECONDS, TracerSource, capacity
 from node_agent.waiting import Waiting
 
-LOADER_SECONDS = 120.0
 RETRY_SECONDS = 5.0
+LATE_NS = NS_PER_SECOND
+STOPPED, LATE = "stopped", "started_late"
 
 log = structlog.get_logger()
 
@@ -34,24 +37,11 @@ class Parts:
     """What the agent works with; everything that touches the world comes in here."""
 
     settings: AgentSettings
-    supervisor: socket.socket
+    tracers: TracerSource
     spool: Spool
     waiting: Waiting
     ask: Callable[[list[Query]], list[Answer]]
     metrics: telemetry.Metrics
-
-
-def capacity(settings: AgentSettings) -> dict[str, int | str]:
-    """Sizes of the kernel side's maps, in entries."""
-    flows = settings.node.flow_capacity
-    return {
-        "flows": flows,
-        "accepted": flows,
-        "pending": flows,
-        "recent": flows,
-        "cgroups": settings.node.cgroup_capacity,
-        "method": settings.node.method,
-    }
 
 
 def node_of(settings: AgentSettings) -> Node:
@@ -59,24 +49,45 @@ def node_of(settings: AgentSettings) -> Node:
     return Node(settings.node.name, Path(settings.node.proc_folder), settings.node.drain_seconds)
 
 
-def nothing_observed(settings: AgentSettings, window: Window) -> Capture:
+def nothing_observed(settings: AgentSettings, window: Window, gap: str) -> Capture:
     """The capture of a window without a tracer: it says `none`, so that the map says "not observed"."""
-    return Capture(window, settings.node.name, "none", "cgroup", [], [], {}, {})
+    return Capture(window, settings.node.name, "none", "cgroup", [], [], {}, {}, gap=gap)
 
 
-def watch(parts: Parts, window: Window, stop: threading.Event) -> Capture:
-    """What this node did in the window; without a tracer an empty capture that says so."""
+def watch(parts: Parts, window: Window, tracer: Tracer | None, stop: threading.Event) -> Capture:
+    """What this node did in the window, and in which part of it that was watched."""
+    late = None if tracer else parts.metrics.reason
+    tracer = tracer or parts.tracers.during(window, stop)
+    if tracer is not None and time.time_ns() >= window.end_ns:
+        tracer.close()
+        return nothing_observed(parts.settings, window, LATE)
+    if tracer is None:
+        reason = parts.metrics.reason
+        return nothing_observed(parts.settings, window, reason if reason not in (None, telemetry.STARTING) else STOPPED)
     try:
-        tracer, loaded = tracing.attach(parts.supervisor, capacity(parts.settings), LOADER_SECONDS)
+        with tracer:
+            return watched(parts, window, tracer, stop, late)
     except TracerError as error:
-        log.warning("tracer_unavailable", reason=error.reason, error=str(error))
-        parts.metrics.tracer_down(error.reason)
-        stop.wait(max(0.0, (window.end_ns - time.time_ns()) / NS_PER_SECOND))
-        return nothing_observed(parts.settings, window)
-    log.info("tracing", window=window.id, tracer=tracer.tracer, seconds=loaded["seconds"], peak=loaded["peakBytes"])
-    parts.metrics.tracer_is_up(tracer.tracer)
-    with tracer:
-        return observe(tracer, window, node_of(parts.settings), stop, parts.metrics.drained)
+        parts.tracers.failed(error)
+        return nothing_observed(parts.settings, window, error.reason)
+
+
+def watched(parts: Parts, window: Window, tracer: Tracer, stop: threading.Event, late: str | None) -> Capture:
+    """What the tracer sees from now to the window's end, or to `stop`; `late` says why it did not begin in time."""
+    tracing.attach_now(tracer)
+    seen_until_ns = began_ns = time.time_ns()
+
+    def drained(counts: Counts) -> None:
+        nonlocal seen_until_ns
+        seen_until_ns = time.time_ns()
+        parts.metrics.drained(counts)
+
+    log.info("tracing", window=window.id, tracer=tracer.tracer)
+    capture = observe(tracer, window, node_of(parts.settings), stop, drained)
+    observed = Window(max(began_ns, window.start_ns), min(seen_until_ns, window.end_ns))
+    gaps = [late or LATE] if began_ns > window.start_ns + LATE_NS else []
+    gaps += [STOPPED] if stop.is_set() else []
+    return replace(capture, observed=observed, gap=", ".join(gaps) or None)
 
 
 def drained_nothing(_counts: Counts) -> None:
@@ -85,21 +96,34 @@ def drained_nothing(_counts: Counts) -> None:
 
 def capture_now(settings: AgentSettings, supervisor: socket.socket, seconds: float, stop: threading.Event) -> Capture:
     """What this node does in the next `seconds`; TracerError where it cannot be traced."""
-    tracer, _loaded = tracing.attach(supervisor, capacity(settings), LOADER_SECONDS)
+    tracer, _loaded = tracing.load(supervisor, capacity(settings), LOADER_SECONDS, stop)
     with tracer:
         start_ns = time.time_ns()
         window = Window(start_ns, start_ns + int(seconds * NS_PER_SECOND))
         capture = observe(tracer, window, node_of(settings), stop, drained_nothing)
-    return replace(capture, window=Window(start_ns, time.time_ns()))
+    taken = Window(start_ns, time.time_ns())
+    return replace(capture, window=taken, observed=taken)
 
 
 def spool_resolved(parts: Parts, path: Path, capture: Capture) -> None:
     """Resolve one waiting capture and put its batch in the spool; the capture goes only after that."""
     outcome = connections.connections(capture, dict_of_answers(parts, capture))
-    parts.spool.put(make_batch(outcome.body, "connections", capture.window))
+    if parts.settings.log.level.lower() == "debug":
+        for decision in outcome.decisions:
+            log.debug("flow", line=sample_log.decision_line(decision))
+    batch = make_batch(
+        outcome.body, "connections", capture.window, identity_of(path), outcome.body["observation"]["delivered"]
+    )
+    if not parts.spool.files_of(batch.id):
+        parts.spool.put(batch)
     path.unlink()
-    parts.metrics.resolved(outcome.body["observation"])
+    parts.metrics.resolved(outcome.body)
     log.info("window_spooled", window=capture.window.id, connections=len(outcome.body["connectionList"]))
+
+
+def identity_of(path: Path) -> str:
+    """The name of a capture's batch: the same after a crash between spooling it and forgetting the capture."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
 def dict_of_answers(parts: Parts, capture: Capture) -> dict[Query, Answer]:
@@ -108,20 +132,16 @@ def dict_of_answers(parts: Parts, capture: Capture) -> dict[Query, Answer]:
     return dict(zip(questions, parts.ask(questions), strict=True))
 
 
-def spoilt(path: Path, error: InputError) -> None:
-    """Tell of a capture file that cannot be read."""
-    log.error("capture_corrupt", file=str(path), error=str(error))
-
-
 def resolve_waiting(parts: Parts) -> bool:
     """Whether nothing waits for the directory any more."""
     try:
-        for path, capture in parts.waiting.captures(spoilt):
+        parts.waiting.write_held()
+        for path, capture in parts.waiting.captures():
             spool_resolved(parts, path, capture)
     except DirectoryUnavailableError as error:
         log.warning("directory_unavailable", error=str(error))
         return False
-    except PodsonarError as error:
+    except (PodsonarError, OSError) as error:
         log.warning("window_not_spooled", error=str(error))
         return False
     return True
@@ -136,14 +156,23 @@ def resolve_until(parts: Parts, stop: threading.Event) -> None:
 
 def observe_windows(parts: Parts, windows: Callable[[int], Window | None], stop: threading.Event) -> None:
     """Observe each window that `windows` names for a time, until there is none or `stop`."""
-    after_ns = time.time_ns()
-    while not stop.is_set():
-        window = windows(after_ns)
-        if window is None:
-            return
+    window = windows(time.time_ns())
+    while window is not None and not stop.is_set():
         log.info("next_window", window=window.id)
-        lead_seconds = (window.start_ns - time.time_ns()) / NS_PER_SECOND
-        if lead_seconds > 0 and stop.wait(lead_seconds):
+        tracer = parts.tracers.before(window, stop)
+        if stop.is_set() and time.time_ns() < window.start_ns:
+            if tracer:
+                tracer.close()
             return
-        parts.waiting.put(watch(parts, window, stop))
-        after_ns = window.end_ns
+        following = windows(window.end_ns)
+        if following and following.start_ns - window.end_ns < parts.tracers.lead_seconds * NS_PER_SECOND:
+            parts.tracers.prepare(following, stop)
+        keep(parts, watch(parts, window, tracer, stop))
+        missed = following is not None and following.end_ns <= time.time_ns()  # the clock was stepped, or we slept
+        window = windows(time.time_ns()) if missed else following
+
+
+def keep(parts: Parts, capture: Capture) -> None:
+    """The capture is on disk, and counted as seen."""
+    parts.metrics.seen(capture)
+    parts.waiting.put(capture)

@@ -4,7 +4,7 @@ import ctypes
 import ctypes.util
 from collections.abc import Iterator
 
-KIND_STRUCT, KIND_UNION, KIND_ENUM = 4, 5, 6
+KIND_STRUCT, KIND_UNION, KIND_ENUM, KIND_TYPEDEF = 4, 5, 6, 8
 
 
 class Kernel:
@@ -58,6 +58,13 @@ class Kernel:
                 return bits // 8, self.libbpf.btf__resolve_size(self.btf, member_type)
         raise LookupError(f"the kernel's BTF has no {structure}.{' or '.join(names)}")
 
+    def tracepoint(self, name: str) -> int:
+        """The type id of a tracepoint's arguments; LookupError where the kernel has no such tracepoint."""
+        type_id: int = self.libbpf.btf__find_by_name_kind(self.btf, f"btf_trace_{name}".encode(), KIND_TYPEDEF)
+        if type_id < 0:
+            raise LookupError(f"the kernel's BTF has no tracepoint {name}")
+        return type_id
+
     def enumerator(self, enum: str, name: str) -> int:
         """The value of an enumerator; LookupError where there is none."""
         type_id = self.libbpf.btf__find_by_name_kind(self.btf, enum.encode(), KIND_ENUM)
@@ -71,11 +78,10 @@ class Kernel:
         raise LookupError(f"the kernel's enum {enum} has no {name}")
 
 
-def definitions() -> dict[str, int]:
+def definitions(kernel: Kernel) -> dict[str, int | str]:
     """Every offset that bpf/tcp_connect.c takes by `-D`, for the running kernel."""
-    kernel = Kernel()
     protocol, protocol_bytes = kernel.member("sock", "sk_protocol")
-    found = {
+    return {
         "OFF_SKC_DADDR": kernel.member("sock_common", "skc_daddr")[0],
         "OFF_SKC_RCV_SADDR": kernel.member("sock_common", "skc_rcv_saddr")[0],
         "OFF_SKC_DPORT": kernel.member("sock_common", "skc_dport")[0],
@@ -84,22 +90,18 @@ def definitions() -> dict[str, int]:
         "OFF_SKC_V6_DADDR": kernel.member("sock_common", "skc_v6_daddr")[0],
         "OFF_SKC_V6_RCV_SADDR": kernel.member("sock_common", "skc_v6_rcv_saddr")[0],
         "OFF_SK_PROTOCOL": protocol,
-        "SK_PROTOCOL_BYTES": min(protocol_bytes, 2),
+        "PROTOCOL": {1: "u8", 2: "u16"}[protocol_bytes],
         "OFF_SK_ERR": kernel.member("sock", "sk_err")[0],
         "OFF_SK_CGROUP": kernel.member("sock", "sk_cgrp_data")[0]
         + kernel.member("sock_cgroup_data", "cgroup", "val")[0],
         "OFF_CGROUP_KN": kernel.member("cgroup", "kn")[0],
         "OFF_KERNFS_NAME": kernel.member("kernfs_node", "name")[0],
         "OFF_KERNFS_PARENT": kernel.member("kernfs_node", "__parent", "parent")[0],
-        "OFF_KERNFS_ID": kernel.member("kernfs_node", "id")[0],
         "OFF_TASK_CGROUPS": kernel.member("task_struct", "cgroups")[0],
         "OFF_CSS_SET_DFL": kernel.member("css_set", "dfl_cgrp")[0],
         "OFF_CSS_SET_MEMORY": kernel.member("css_set", "subsys")[0]
         + 8 * kernel.enumerator("cgroup_subsys_id", "memory_cgrp_id"),
         "OFF_CSS_CGROUP": kernel.member("cgroup_subsys_state", "cgroup")[0],
+        "OFF_CSS_SERIAL": kernel.member("cgroup_subsys_state", "serial_nr")[0],
+        "OFF_CGROUP_SERIAL": kernel.member("cgroup", "self")[0] + kernel.member("cgroup_subsys_state", "serial_nr")[0],
     }
-    head = 96
-    for name, offset in found.items():
-        if name.startswith("OFF_SKC_") and offset + 16 > head:
-            raise LookupError(f"{name} is {offset}, expected below {head - 16}: this kernel's socket head is longer")
-    return found

@@ -17,17 +17,29 @@ FLOW = struct.Struct("<Q16s16sHBxIIQQQQQQQQ")
 ACCEPTED = struct.Struct("<Q16s16sHxxxxxxQQQ")
 
 
+def times(window: Window) -> dict[str, int]:
+    """A window in the header."""
+    return {"startNs": window.start_ns, "endNs": window.end_ns}
+
+
+def window_of(told: dict[str, Any]) -> Window:
+    """The window of the header's times."""
+    return Window(int(told["startNs"]), int(told["endNs"]))
+
+
 def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:
     """The header: everything but the records."""
     return {
         "format": FORMAT,
         "version": VERSION,
-        "window": {"startNs": capture.window.start_ns, "endNs": capture.window.end_ns},
+        "window": times(capture.window),
         "nodeName": capture.node_name,
         "tracer": capture.tracer,
         "identity": capture.identity,
         "ownPodUid": capture.own_pod_uid,
         "lost": dict(sorted(capture.lost.items())),
+        "observed": times(capture.observed) if capture.observed else None,
+        "gap": capture.gap,
         "cgroups": [[cgroup, list(names)] for cgroup, names in sorted(capture.cgroups.items())],
         "pods": pods,
         "flows": len(capture.flows),
@@ -119,7 +131,7 @@ def from_parts(header: dict[str, Any], records: memoryview, name: str) -> Captur
     if len(records) != flow_bytes + accepted_bytes:
         raise damaged(name, f"it holds {len(records)} bytes of records, its header says {flow_bytes + accepted_bytes}")
     return Capture(
-        window=Window(int(header["window"]["startNs"]), int(header["window"]["endNs"])),
+        window=window_of(header["window"]),
         node_name=header["nodeName"],
         tracer=header["tracer"],
         identity=header["identity"],
@@ -128,6 +140,8 @@ def from_parts(header: dict[str, Any], records: memoryview, name: str) -> Captur
         cgroups={cgroup: tuple(names) for cgroup, names in header["cgroups"]},
         lost=header["lost"],
         own_pod_uid=header["ownPodUid"],
+        observed=window_of(header["observed"]) if header.get("observed") else None,
+        gap=header.get("gap"),
     )
 
 

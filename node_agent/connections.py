@@ -232,6 +232,8 @@ def connections(capture: Capture, answers: Mapping[Query, Answer]) -> Outcome:
             "unresolved": unresolved,
             "tracer": capture.tracer,
             "identity": capture.identity,
+            "observed": capture.observed.wire() if capture.observed else None,
+            "gap": capture.gap,
             "accepted": accepted_counts,
         },
         "connectionList": connection_list(decisions),

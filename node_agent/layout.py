@@ -3,21 +3,32 @@
 import functools
 import ipaddress
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 BPF_FOLDER = Path(__file__).resolve().parent.parent / "bpf"
 
 NAME_LEVELS = 8
 NAME_BYTES = 96
+BUCKET_REFS = 16
+BUCKET_OWNERS = 8
 
-FLOW_KEY = struct.Struct("=Q16s16s2sHI")
-FLOW = struct.Struct("=QQQQQQQII")
-ACCEPTED_KEY = struct.Struct("=Q16s16sHHI")
-ACCEPTED = struct.Struct("=QQQ")
-RECENT_KEY = struct.Struct("=16s16sH2sI")
+ENDPOINTS = struct.Struct("=Q16s16s2sHI")
+FLOW = struct.Struct(f"={ENDPOINTS.size}sQQQQQQQII")
+ACCEPTED = struct.Struct(f"={ENDPOINTS.size}sQQQ")
+PENDING = struct.Struct(f"={ENDPOINTS.size}sQII")
+RECENT = struct.Struct("=16s16sH2sI")
+CGROUP_NAMES = struct.Struct(f"=Q{NAME_LEVELS * NAME_BYTES}s")
+BUCKET = struct.Struct(f"={BUCKET_REFS}Q")
+OWNERS = struct.Struct(f"={BUCKET_OWNERS}Q")
 CONTROL = struct.Struct("=II")
+USED = struct.Struct("=Q56x")
 COUNTER = struct.Struct("=Q")
-CGROUP_NAMES_BYTES = NAME_LEVELS * NAME_BYTES
+
+# Rows of `used`: those of the two pairs stand one behind the other.
+USED_FLOWS, USED_ACCEPTED, USED_RECENT, USED_NAMES, USED_TABLES = 0, 2, 4, 5, 6
 
 # Order of the enum in the header. The first four of `LOST` lose an attempt; the others lose what their name says.
 COUNTERS = (
@@ -32,6 +43,44 @@ COUNTERS = (
 )
 
 MAPPED_PREFIX = bytes(10) + b"\xff\xff"
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Entries of each table of the kernel side (multiples of 8), which is all that its memory depends on."""
+
+    flows: int
+    accepted: int
+    pending: int
+    recent: int
+    cgroups: int
+
+    @classmethod
+    def of(cls, wanted: Mapping[str, int | str]) -> Self:
+        """The capacity that holds at least the wanted entries of each table."""
+        return cls(**{name: (int(wanted[name]) + 7) // 8 * 8 for name in cls.__slots__})
+
+    def maps(self) -> dict[str, tuple[int, int]]:
+        """`(entries, bytes of one)` of each map, by its name in bpf/tcp_connect.c."""
+        return {
+            "control": (1, CONTROL.size),
+            "flows": (2 * self.flows, FLOW.size),
+            "flow_buckets": (2 * (self.flows // 4), BUCKET.size),
+            "accepted": (2 * self.accepted, ACCEPTED.size),
+            "accepted_buckets": (2 * (self.accepted // 4), BUCKET.size),
+            "pending_sockets": (self.pending // BUCKET_OWNERS, OWNERS.size),
+            "pending": (self.pending, PENDING.size),
+            "named_cgroups": (self.cgroups // 2, OWNERS.size),
+            "cgroups": (self.cgroups, CGROUP_NAMES.size),
+            "recent": (self.recent, RECENT.size),
+            "used": (USED_TABLES, USED.size),
+            "counters": (len(COUNTERS), COUNTER.size),
+        }
+
+    def kernel_bytes(self) -> int:
+        """The kernel memory of all maps together: arrays, each in whole pages behind a header of its own page."""
+        pages = sum(1 + -(-entries * size // 4096) for entries, size in self.maps().values())
+        return 4096 * pages
 
 
 @functools.lru_cache(maxsize=65536)
@@ -51,7 +100,7 @@ def packed_address(text: str) -> bytes:
 def cgroup_names(value: bytes) -> tuple[str, ...]:
     """Names of a cgroup and its ancestors, leaf first, without the hierarchy's root."""
     names = []
-    for start in range(0, CGROUP_NAMES_BYTES, NAME_BYTES):
+    for start in range(0, NAME_LEVELS * NAME_BYTES, NAME_BYTES):
         name = value[start : start + NAME_BYTES].split(b"\0", 1)[0]
         if not name or name == b"/":
             break

@@ -1,41 +1,28 @@
-"""The kernel side's maps through open descriptors: swap, drain and counters by the bpf system call, no capability.
+"""The kernel side's tables, mapped into this process: swap, drain and counters without one bpf(2) call.
 
-bpf(2), include/uapi/linux/bpf.h: batch operations since 5.6; allowed on open descriptors without CAP_BPF since 5.19.
+Needs no capability: BPF_F_MMAPABLE arrays (5.5) are mapped through descriptors that the loader opened. What the kernel
+says of the program itself is in /proc/self/fdinfo (`recursion_misses`, 5.12).
 """
 
 import ctypes
-import errno
+import mmap
 import os
 import platform
 import struct
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 from discovery.errors import TracerError
 from node_agent import layout
+from node_agent.layout import Capacity
 
-BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}
-LOOKUP, UPDATE, OBJECT_INFO = 1, 2, 15
-LOOKUP_AND_DELETE_BATCH, LOOKUP_BATCH = 25, 24
 MEMBARRIER_SYSCALL = {"x86_64": 324, "aarch64": 283}
 MEMBARRIER_GLOBAL = 1
-BATCH = 4096
-PROGRAM_INFO = struct.Struct("=208xQ8x")  # bpf_prog_info: recursion_misses at 208
-LOST_ATTEMPTS = ("flows_full", "unreadable")
+MAPPED = ("control", "flows", "flow_buckets", "accepted", "accepted_buckets", "cgroups", "recent", "used", "counters")
 
 libc = ctypes.CDLL(None, use_errno=True)
-
-
-def bpf(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
-    """0 or the errno of one bpf system call."""
-    number = BPF_SYSCALL.get(platform.machine())
-    if number is None:
-        raise TracerError(f"machine {platform.machine()}, expected one of {', '.join(BPF_SYSCALL)}", "architecture")
-    if libc.syscall(number, command, attributes, len(attributes)) >= 0:
-        return 0
-    return ctypes.get_errno()
 
 
 def wait_for_programs() -> None:
@@ -43,64 +30,6 @@ def wait_for_programs() -> None:
     if libc.syscall(MEMBARRIER_SYSCALL[platform.machine()], MEMBARRIER_GLOBAL, 0, 0) != 0:
         # nohz_full kernels refuse it; a program runs for microseconds, and is not put to sleep
         time.sleep(0.05)
-
-
-def lookup(map_fd: int, key: bytes, value_bytes: int) -> bytes | None:
-    """The value under a key, or None."""
-    key_buffer = ctypes.create_string_buffer(key, len(key))
-    value = ctypes.create_string_buffer(value_bytes)
-    attributes = struct.pack("=IIQQQ", map_fd, 0, ctypes.addressof(key_buffer), ctypes.addressof(value), 0)
-    failed = bpf(LOOKUP, ctypes.create_string_buffer(attributes, len(attributes)))
-    if failed == errno.ENOENT:
-        return None
-    if failed:
-        raise TracerError(f"map lookup: {os.strerror(failed)}", "map_lookup")
-    return value.raw
-
-
-def update(map_fd: int, key: bytes, value: bytes) -> None:
-    """Store a value; TracerError where the kernel refuses."""
-    key_buffer = ctypes.create_string_buffer(key, len(key))
-    value_buffer = ctypes.create_string_buffer(value, len(value))
-    attributes = struct.pack("=IIQQQ", map_fd, 0, ctypes.addressof(key_buffer), ctypes.addressof(value_buffer), 0)
-    failed = bpf(UPDATE, ctypes.create_string_buffer(attributes, len(attributes)))
-    if failed:
-        raise TracerError(f"map update: {os.strerror(failed)}", "map_update")
-
-
-def batches(map_fd: int, key_bytes: int, value_bytes: int, command: int) -> Iterator[tuple[memoryview, memoryview]]:
-    """Keys and values of a hash map, a batch at a time; with LOOKUP_AND_DELETE_BATCH the map is empty afterwards."""
-    room = BATCH
-    place = ctypes.create_string_buffer(8)
-    first = True
-    while True:
-        keys, values = ctypes.create_string_buffer(room * key_bytes), ctypes.create_string_buffer(room * value_bytes)
-        attributes = ctypes.create_string_buffer(
-            struct.pack(
-                "=QQQQIIQQ",
-                0 if first else ctypes.addressof(place),
-                ctypes.addressof(place),
-                ctypes.addressof(keys),
-                ctypes.addressof(values),
-                room,
-                map_fd,
-                0,
-                0,
-            ),
-            56,
-        )
-        failed = bpf(command, attributes)
-        count = struct.unpack_from("=I", attributes.raw, 32)[0]
-        if failed == errno.ENOSPC and not count:
-            room *= 2  # one hash bucket holds more than the room given
-            continue
-        if failed not in (0, errno.ENOENT, errno.ENOSPC):
-            raise TracerError(f"map batch: {os.strerror(failed)}", "map_drain")
-        if count:
-            yield memoryview(keys)[: count * key_bytes], memoryview(values)[: count * value_bytes]
-        if failed == errno.ENOENT:
-            return
-        first = False
 
 
 @dataclass(slots=True)
@@ -111,8 +40,8 @@ class Counts:
     accepted: dict[bytes, list[int]] = field(default_factory=dict)
     drains: int = 0
 
-    def add_flow(self, key: bytes, value: tuple[int, ...]) -> None:
-        """Add one entry of a drained flow map; the errno of the later drain stands."""
+    def add_flow(self, key: bytes, *value: int) -> None:
+        """Add one entry of a drained table of flows; the errno of the later drain stands."""
         held = self.flows.get(key)
         if held is None:
             self.flows[key] = list(value)
@@ -127,8 +56,8 @@ class Counts:
         held[6] = max(held[6], longest)
         held[7] = error or held[7]
 
-    def add_accepted(self, key: bytes, value: tuple[int, ...]) -> None:
-        """Add one entry of a drained map of accepted flows."""
+    def add_accepted(self, key: bytes, *value: int) -> None:
+        """Add one entry of a drained table of accepted flows."""
         held = self.accepted.get(key)
         if held is None:
             self.accepted[key] = list(value)
@@ -139,14 +68,23 @@ class Counts:
 
 
 class Tracer:
-    """The attached program, held by its descriptors; closing them detaches it and frees its maps."""
+    """The attached program, held by its descriptors; closing them detaches it and frees its tables."""
 
-    def __init__(self, descriptors: dict[str, int], tracer: str, attached_ns: int) -> None:
+    def __init__(self, descriptors: dict[str, int], tracer: str, attached_ns: int, capacity: Capacity) -> None:
         self.descriptors = descriptors
         self.tracer = tracer
         self.attached_ns = attached_ns
-        self.active = 0
+        self.capacity = capacity
+        self.generation = 0
         self.looked = 0
+        self.tables: dict[str, mmap.mmap] = {}
+        sizes = capacity.maps()
+        for name in MAPPED:
+            entries, entry_bytes = sizes[name]
+            try:
+                self.tables[name] = mmap.mmap(descriptors[name], entries * entry_bytes)
+            except OSError as error:
+                raise TracerError(f"map {name} of {entries} x {entry_bytes} bytes: {error}", "map_mmap") from error
 
     def __enter__(self) -> Self:
         return self
@@ -155,74 +93,85 @@ class Tracer:
         self.close()
 
     def close(self) -> None:
-        """Detach and let go of every map."""
+        """Detach and let go of every table."""
+        for table in self.tables.values():
+            table.close()
         for descriptor in self.descriptors.values():
             os.close(descriptor)
-        self.descriptors = {}
+        self.tables, self.descriptors = {}, {}
 
     def detach(self) -> None:
-        """Stop counting; the maps stay readable."""
+        """Stop counting; the tables stay readable."""
         os.close(self.descriptors.pop("link"))
         wait_for_programs()
 
-    def set_control(self, *, active: int, looked: int) -> None:
-        """Choose the counting pair; until `looked`, new connections are remembered one by one."""
-        self.active, self.looked = active, looked
-        update(self.descriptors["control"], struct.pack("=I", 0), layout.CONTROL.pack(active, looked))
+    def set_looked(self) -> None:
+        """Let the kernel side stop remembering new connections one by one."""
+        self.looked = 1
+        self.write_control()
+
+    def write_control(self) -> None:
+        """Tell the kernel side which pair counts now."""
+        layout.CONTROL.pack_into(self.tables["control"], 0, self.generation & 0xFFFFFFFF, self.looked)
+
+    def taken(self, row: int, room: int) -> int:
+        """How many entries of a table are in use."""
+        return min(room, int(layout.USED.unpack_from(self.tables["used"], row * layout.USED.size)[0]))
 
     def drain(self, counts: Counts) -> None:
         """Add all that the counting pair holds to `counts`, while the kernel goes on counting in the other."""
-        suffix = "b" if self.active else "a"
-        self.set_control(active=1 - self.active, looked=self.looked)
+        pair = self.generation & 1
+        self.generation += 1
+        self.write_control()
         wait_for_programs()
-        flows = batches(
-            self.descriptors[f"flows_{suffix}"], layout.FLOW_KEY.size, layout.FLOW.size, LOOKUP_AND_DELETE_BATCH
-        )
-        for keys, values in flows:
-            for number, value in enumerate(layout.FLOW.iter_unpack(values)):
-                counts.add_flow(bytes(keys[number * layout.FLOW_KEY.size : (number + 1) * layout.FLOW_KEY.size]), value)
-        accepted = batches(
-            self.descriptors[f"accepted_{suffix}"],
-            layout.ACCEPTED_KEY.size,
-            layout.ACCEPTED.size,
-            LOOKUP_AND_DELETE_BATCH,
-        )
-        for keys, values in accepted:
-            size = layout.ACCEPTED_KEY.size
-            for number, value in enumerate(layout.ACCEPTED.iter_unpack(values)):
-                counts.add_accepted(bytes(keys[number * size : (number + 1) * size]), value)
+        for value in layout.FLOW.iter_unpack(self.emptied("flows", "flow_buckets", layout.USED_FLOWS, pair)):
+            counts.add_flow(*value)
+        for value in layout.ACCEPTED.iter_unpack(
+            self.emptied("accepted", "accepted_buckets", layout.USED_ACCEPTED, pair)
+        ):
+            counts.add_accepted(*value)
         counts.drains += 1
 
-    def cgroup_names(self, cgroup: int) -> tuple[str, ...]:
-        """Names of a cgroup, leaf first; empty where the kernel side had no room for them."""
-        value = lookup(self.descriptors["cgroups"], struct.pack("=Q", cgroup), layout.CGROUP_NAMES_BYTES)
-        return layout.cgroup_names(value) if value else ()
+    def emptied(self, name: str, buckets: str, row: int, pair: int) -> bytes:
+        """The entries of an idle table, which is empty afterwards."""
+        entries, entry_bytes = self.capacity.maps()[name]
+        room = entries // 2
+        used_bytes = self.taken(row + pair, room) * entry_bytes
+        if not used_bytes:
+            return b""
+        table, start = self.tables[name], pair * room * entry_bytes
+        held = table[start : start + used_bytes]
+        table[start : start + used_bytes] = bytes(used_bytes)
+        half = len(self.tables[buckets]) // 2
+        self.tables[buckets][pair * half : (pair + 1) * half] = bytes(half)
+        layout.USED.pack_into(self.tables["used"], (row + pair) * layout.USED.size, 0)
+        return held
+
+    def cgroup_names(self) -> dict[int, tuple[str, ...]]:
+        """Names of every cgroup that the kernel side had room for, leaf first."""
+        size = layout.CGROUP_NAMES.size
+        used_bytes = self.taken(layout.USED_NAMES, self.capacity.cgroups) * size
+        entries = layout.CGROUP_NAMES.iter_unpack(self.tables["cgroups"][:used_bytes])
+        return {cgroup: layout.cgroup_names(names) for cgroup, names in entries}
 
     def recent(self) -> set[tuple[str, int, str, int]]:
         """`(local address, local port, remote address, remote port)` of connections that came up during the look."""
-        seen = set()
-        for keys, _values in batches(self.descriptors["recent"], layout.RECENT_KEY.size, 1, LOOKUP_BATCH):
-            for local, remote, port, remote_port, _pad in layout.RECENT_KEY.iter_unpack(keys):
-                seen.add(
-                    (layout.address_text(local), port, layout.address_text(remote), int.from_bytes(remote_port, "big"))
-                )
-        return seen
+        used_bytes = self.taken(layout.USED_RECENT, self.capacity.recent) * layout.RECENT.size
+        return {
+            (layout.address_text(local), port, layout.address_text(remote), int.from_bytes(remote_port, "big"))
+            for local, remote, port, remote_port, _pad in layout.RECENT.iter_unpack(self.tables["recent"][:used_bytes])
+        }
 
     def counters(self) -> dict[str, int]:
-        """The kernel side's counters, summed over CPUs, and `program_missed` (runs that the kernel skipped)."""
-        cpus = possible_cpus()
-        totals = {}
-        for index, name in enumerate(layout.COUNTERS):
-            value = lookup(self.descriptors["counters"], struct.pack("=I", index), 8 * cpus) or b""
-            totals[name] = sum(struct.unpack(f"={cpus}Q", value))
-        info = ctypes.create_string_buffer(PROGRAM_INFO.size)
-        attributes = struct.pack("=IIQ", self.descriptors["program"], len(info), ctypes.addressof(info))
-        failed = bpf(OBJECT_INFO, ctypes.create_string_buffer(attributes, len(attributes)))
-        totals["program_missed"] = 0 if failed else PROGRAM_INFO.unpack(info.raw)[0]
-        return totals
+        """The kernel side's counters, and `program_missed` (runs that the kernel skipped)."""
+        values = struct.unpack_from(f"={len(layout.COUNTERS)}Q", self.tables["counters"])
+        return {**dict(zip(layout.COUNTERS, values, strict=True)), "program_missed": self.missed()}
 
-
-def possible_cpus() -> int:
-    """How many per-CPU values the kernel returns (/sys/devices/system/cpu/possible: `0-3` or `0`)."""
-    with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:  # noqa: PTH123
-        return int(file.read().strip().rpartition("-")[2]) + 1
+    def missed(self) -> int:
+        """How many runs of the program the kernel skipped, since one was running on that CPU already."""
+        path = Path(f"/proc/self/fdinfo/{self.descriptors['program']}")
+        for line in path.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "recursion_misses":
+                return int(value)
+        raise TracerError(f"{path} has no recursion_misses, expected Linux 5.12 or newer", "kernel_too_old")

@@ -3,13 +3,13 @@
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from discovery.records import NS_PER_SECOND, Accepted, Capture, Flow, Window
 from node_agent import identity, procfs
-from node_agent.layout import ACCEPTED_KEY, FLOW_KEY, address_text
+from node_agent.layout import ENDPOINTS, address_text
 from node_agent.maps import Counts, Tracer
 
 LOST = ("flows_full", "unreadable", "program_missed")
@@ -33,7 +33,7 @@ def flow_records(counts: Counts, wall_offset_ns: int) -> list[Flow]:
     """The window's flows in wall-clock time, in a fixed order."""
     flows = []
     for key, held in counts.flows.items():
-        cgroup, source, destination, port_be, _pad, _more = FLOW_KEY.unpack(key)
+        cgroup, source, destination, port_be, _pad, _more = ENDPOINTS.unpack(key)
         attempts, established, failed, first, last, total, longest, error, _rest = held
         flows.append(
             Flow(
@@ -59,12 +59,12 @@ def accepted_records(counts: Counts, wall_offset_ns: int) -> list[Accepted]:
     """The window's accepted flows in wall-clock time, in a fixed order."""
     found = []
     for key, (accepted, first, last) in counts.accepted.items():
-        cgroup, local, remote, port, _pad, _more = ACCEPTED_KEY.unpack(key)
+        cgroup, local, remote, port_be, _pad, _more = ENDPOINTS.unpack(key)
         found.append(
             Accepted(
                 cgroup,
                 address_text(local),
-                port,
+                int.from_bytes(port_be, "big"),
                 address_text(remote),
                 accepted,
                 first + wall_offset_ns,
@@ -74,10 +74,10 @@ def accepted_records(counts: Counts, wall_offset_ns: int) -> list[Accepted]:
     return sorted(found, key=lambda entry: entry[:4])
 
 
-def cgroup_table(counts: Counts, names_of: Callable[[int], tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
-    """Names of every cgroup that a flow or an accepted flow belongs to."""
+def cgroup_table(counts: Counts, names: Mapping[int, tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
+    """Names of every cgroup that a flow or an accepted flow belongs to; empty where the kernel had no room for them."""
     ids = {struct.unpack_from("=Q", key)[0] for keys in (counts.flows, counts.accepted) for key in keys}
-    return {cgroup: names_of(cgroup) for cgroup in sorted(ids)}
+    return {cgroup: names.get(cgroup, ()) for cgroup in sorted(ids)}
 
 
 def own_pod(proc_folder: Path) -> str | None:
@@ -95,7 +95,7 @@ def look_at_open(tracer: Tracer, node: Node, at_ns: int) -> list[Flow]:
     try:
         return procfs.look(node.proc_folder, pod_of, tracer.recent, at_ns)
     finally:
-        tracer.set_control(active=tracer.active, looked=1)
+        tracer.set_looked()
 
 
 def observe(
@@ -123,7 +123,7 @@ def observe(
         identity="cgroup",
         flows=opened + flow_records(counts, wall_offset_ns),
         accepted=accepted_records(counts, wall_offset_ns),
-        cgroups=cgroup_table(counts, tracer.cgroup_names),
+        cgroups=cgroup_table(counts, tracer.cgroup_names()),
         lost={name: totals[name] for name in LOST if totals[name]},
         own_pod_uid=own_pod(node.proc_folder),
     )

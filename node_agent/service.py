@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,18 +10,20 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from discovery.credentials import TokenFile
-from discovery.push import Pusher
+from discovery.delivery_metrics import DeliveryMetrics
+from discovery.push import Outcome, Pusher
 from discovery.records import Window
 from discovery.settings import AgentSettings
 from discovery.spool import Limits, Spool
-from discovery.telemetry import DeliveryMetrics, serve_metrics, start_logs
+from discovery.telemetry import serve_metrics, start_logs, tell_build
 from discovery.window import next_window
-from node_agent.agent import RETRY_SECONDS, Parts, observe_windows, resolve_until
+from node_agent.agent import RETRY_SECONDS, Parts, observe_windows, resolve_until, resolve_waiting
 from node_agent.directory_client import DirectoryClient
 from node_agent.telemetry import Metrics
+from node_agent.tracer_source import TracerSource
 from node_agent.waiting import Waiting
 
-FLUSH_SECONDS = 3.0
+FLUSH_SECONDS = 2.5
 ONCE_SECONDS = 120.0
 
 log = structlog.get_logger()
@@ -33,6 +36,32 @@ def cron_windows(settings: AgentSettings) -> Callable[[int], Window | None]:
     return lambda after_ns: next_window(data.cron.expression, data.collection_window_in_min, after_ns)
 
 
+def make_spool(settings: AgentSettings, delivery: DeliveryMetrics, metrics: Metrics) -> Spool:
+    """The spool of the settings; both sets of metrics hear of what it drops."""
+
+    def dropped(reason: str, batch_id: str, events: int) -> None:
+        delivery.lost(reason, batch_id, events)
+        metrics.not_delivered(reason, events)
+
+    limits = Limits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
+    spool = Spool(Path(settings.spool.folder), limits, dropped)
+    delivery.watch(spool)
+    return spool
+
+
+def make_pusher(settings: AgentSettings, spool: Spool, delivery: DeliveryMetrics, metrics: Metrics) -> Pusher:
+    """The pusher of the settings; both sets of metrics hear of what it does."""
+
+    def told(outcome: Outcome) -> None:
+        delivery.told(outcome)
+        if outcome.code == "201" and outcome.batch is not None:
+            metrics.delivered.inc(outcome.batch.events)
+
+    token = TokenFile(settings.manager.token_file)
+    token.begin()
+    return Pusher(settings, spool, token, told)
+
+
 def serve(
     settings: AgentSettings,
     supervisor: socket.socket,
@@ -42,24 +71,24 @@ def serve(
     """Run the node agent; with `windows` given, end when they do and all is delivered."""
     start_logs(settings.log.level, settings.log.format)
     registry = CollectorRegistry()
+    tell_build(registry, "node-agent")
     metrics = Metrics(registry)
     delivery = DeliveryMetrics(registry, settings.spool.max_bytes)
-    limits = Limits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
-    spool = Spool(Path(settings.spool.folder), limits, delivery.lost)
-    delivery.watch(spool)
-    token = TokenFile(settings.manager.token_file)
-    token.read()
-    pusher = Pusher(settings, spool, token, delivery.told)
+    spool = make_spool(settings, delivery, metrics)
+    pusher = make_pusher(settings, spool, delivery, metrics)
     directory = DirectoryClient(
         settings.directory.url, TokenFile(settings.directory.token_file).read, settings.directory.ca_file or None
     )
-    parts = Parts(settings, supervisor, spool, Waiting(Path(settings.spool.folder)), directory.ask, metrics)
-    serve_metrics(settings.metrics.listen, registry, lambda: metrics.reason)
+    waiting = Waiting(Path(settings.spool.folder), metrics.not_delivered)
+    metrics.watch(lambda: waiting.pending() + spool.stats().events)
+    parts = Parts(settings, TracerSource(settings, supervisor, metrics), spool, waiting, directory.ask, metrics)
     schedule = windows or cron_windows(settings)
+    serve_metrics(settings.metrics.listen, registry, lambda: metrics.reason or pusher.unready)
     done = threading.Event()
+    # Daemons: a manager that takes its time to answer must not keep a stopping agent.
     threads = [
-        threading.Thread(target=resolve_until, args=(parts, done), name="resolve"),
-        threading.Thread(target=pusher.run, args=(done,), name="push"),
+        threading.Thread(target=resolve_until, args=(parts, done), name="resolve", daemon=True),
+        threading.Thread(target=pusher.run, args=(done,), name="push", daemon=True),
     ]
     for thread in threads:
         thread.start()
@@ -69,9 +98,27 @@ def serve(
             deliver_all(parts, stop)
     finally:
         done.set()
-        for thread in threads:
-            thread.join(FLUSH_SECONDS)
-        pusher.flush(FLUSH_SECONDS if spool.stats().batches else 0)
+        finish(parts, pusher, threads)
+
+
+def finish(parts: Parts, pusher: Pusher, threads: list[threading.Thread]) -> None:
+    """Send what can be sent within 2.5 s; the rest is on disk already."""
+    deadline = time.monotonic() + FLUSH_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in threads):
+        return
+
+    def last() -> None:
+        if parts.waiting.paths():
+            resolve_waiting(parts)
+        if parts.spool.stats().batches:
+            pusher.flush(max(0.0, deadline - time.monotonic()))
+
+    thread = threading.Thread(target=last, name="last", daemon=True)
+    thread.start()
+    thread.join(max(0.0, deadline - time.monotonic()))
+    log.info("stopped", captures=len(parts.waiting.paths()), batches=parts.spool.stats().batches)
 
 
 def deliver_all(parts: Parts, stop: threading.Event) -> None:

@@ -4,15 +4,21 @@
 
 It has no network and parses nothing: each message on its socket pair carries one descriptor, which becomes the new
 loader's socket. It keeps the capabilities it was started with, for the loaders; the agent loses every one before it
-runs (no_new_privs makes that final, prctl(2)). `{fd}` in the agent's command is replaced by the agent's end.
+runs (no_new_privs makes that final, prctl(2)) and gets a system call filter. `{fd}` in the agent's command is replaced
+by the agent's end.
 """
 
 import array
 import ctypes
 import os
+import select
 import signal
 import socket
 import sys
+
+sys.path.insert(0, __file__.rpartition("/node_agent/")[0])  # it runs as a script, by its whole path
+
+from node_agent import seccomp
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 CAPABILITY_VERSION_3 = 0x20080522
@@ -20,9 +26,19 @@ CAPABILITY_VERSION_3 = 0x20080522
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent() -> None:
-    """Be killed when the supervisor ends, however it ends."""
+def die_with_parent(parent: int) -> None:
+    """Be killed when the supervisor ends, however it ends; it may have ended already."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(127)
+
+
+def refuse_system_calls() -> None:
+    """Install the agent's filter; a kernel built without seccomp lets the agent run without, and that is told."""
+    try:
+        seccomp.install()
+    except (OSError, KeyError) as error:
+        os.write(2, f"podsonar: the agent runs without a seccomp filter: {error}\n".encode())
 
 
 def drop_capabilities() -> None:
@@ -37,14 +53,16 @@ def drop_capabilities() -> None:
 
 def spawn(command: list[str], keep_fd: int, *, bare: bool) -> int:
     """The pid of a new child that inherits one descriptor and dies with this process."""
+    parent = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
-        die_with_parent()
+        die_with_parent(parent)
         if bare:
             drop_capabilities()
+            refuse_system_calls()
         os.set_inheritable(keep_fd, True)
         os.execv(command[0], command)
     except OSError as error:
@@ -62,15 +80,18 @@ def supervise(loader: list[str], agent: list[str]) -> int:
     """Run the agent to its end and return its exit code; start a loader for each descriptor that it sends."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [word.replace("{fd}", str(theirs.fileno())) for word in agent]
+    forwarded = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    signal.pthread_sigmask(signal.SIG_BLOCK, forwarded)  # one that comes now must reach the agent, not end this process
     agent_pid = spawn(command, theirs.fileno(), bare=True)
     theirs.close()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in forwarded:
         signal.signal(number, lambda received, _frame: os.kill(agent_pid, received))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, forwarded)
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    poll = __import__("select").poll()
+    poll = select.poll()
     poll.register(ours, 1)
     poll.register(wake_read, 1)
     ended: int | None = None

@@ -1,23 +1,36 @@
-"""The node agent's metrics and its readiness; names as in docs/metrics.md."""
+"""The node agent's metrics and its readiness; names as in docs/metrics.md.
 
-from collections.abc import Mapping
+Conservation, in attempts: events = delivered + lost + filtered + unresolved (source) + dropped + pending.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from discovery.records import Capture
 from node_agent.maps import Counts
+
+UNCERTAIN = ("Ambiguous", "Unknown")
+STARTING = "starting"
 
 
 class Metrics:
     """Counters and gauges of one node agent, in a registry of its own; `reason` is None while it can trace."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.reason: str | None = None
+        self.reason: str | None = STARTING
         self.tracer_up = Gauge(
-            "podsonar_node_agent_tracer_up", "1 while windows can be traced", ["method"], registry=registry
+            "podsonar_node_agent_tracer_up",
+            "1 while windows can be traced",
+            ["method", "headers_source"],
+            registry=registry,
         )
         self.events = Counter(
-            "podsonar_node_agent_events_total", "Connect attempts that the kernel saw", registry=registry
+            "podsonar_node_agent_events_total",
+            "Connect attempts that the kernel saw; family unknown for those lost in it",
+            ["family"],
+            registry=registry,
         )
         self.lost = Counter(
             "podsonar_node_agent_events_lost_total", "Attempts not recorded in the kernel", ["stage"], registry=registry
@@ -26,33 +39,65 @@ class Metrics:
             "podsonar_node_agent_events_filtered_total", "Attempts left out by a rule", ["reason"], registry=registry
         )
         self.unresolved = Counter(
-            "podsonar_node_agent_unresolved_total", "Attempts without a certain source pod", ["side"], registry=registry
+            "podsonar_node_agent_unresolved_total",
+            "Attempts whose source pod (left out) or destination (delivered so) is not certain",
+            ["side"],
+            registry=registry,
+        )
+        self.delivered = Counter(
+            "podsonar_node_agent_events_delivered_total", "Attempts that the manager stored", registry=registry
+        )
+        self.dropped = Counter(
+            "podsonar_node_agent_events_dropped_total",
+            "Attempts that will not be delivered",
+            ["reason"],
+            registry=registry,
+        )
+        self.pending = Gauge(
+            "podsonar_node_agent_events_pending", "Attempts that wait for directory or manager", registry=registry
         )
         self.connections = Gauge(
             "podsonar_node_agent_connections", "Distinct flows in the current window", registry=registry
         )
+        self.tracer_down(STARTING)
 
-    def tracer_is_up(self, tracer: str) -> None:
-        """Note that a window is being traced."""
+    def tracer_is_up(self, tracer: str, headers_source: str) -> None:
+        """Note that windows can be traced, and how."""
         self.reason = None
         self.tracer_up.clear()
-        self.tracer_up.labels(tracer.removeprefix("bcc:")).set(1)
+        self.tracer_up.labels(tracer.removeprefix("bcc:"), headers_source).set(1)
 
     def tracer_down(self, reason: str) -> None:
         """Note that there is no tracer, and why."""
         self.reason = reason
         self.tracer_up.clear()
-        self.tracer_up.labels("none").set(0)
+        self.tracer_up.labels("none", "none").set(0)
+
+    def watch(self, pending: Callable[[], int]) -> None:
+        """Let the gauge of what waits follow the disk."""
+        self.pending.set_function(pending)
 
     def drained(self, counts: Counts) -> None:
         """Note how many flows the window has by now."""
         self.connections.set(len(counts.flows))
 
-    def resolved(self, observation: Mapping[str, Any]) -> None:
-        """Add one finished window."""
-        self.events.inc(observation["attempts"])
-        for stage, count in observation["lost"].items():
+    def seen(self, capture: Capture) -> None:
+        """Add one observed window, before anything is resolved."""
+        self.connections.set(0)
+        for flow in capture.flows:
+            self.events.labels("ipv6" if ":" in flow.source else "ipv4").inc(flow.attempts)
+        for stage, count in capture.lost.items():
+            self.events.labels("unknown").inc(count)
             self.lost.labels(stage).inc(count)
-        for reason, count in observation["filtered"].items():
+
+    def resolved(self, body: Mapping[str, Any]) -> None:
+        """Add one resolved window."""
+        for reason, count in body["observation"]["filtered"].items():
             self.filtered.labels(reason).inc(count)
-        self.unresolved.labels("source").inc(sum(observation["unresolved"].values()))
+        self.unresolved.labels("source").inc(sum(body["observation"]["unresolved"].values()))
+        uncertain = (one["attempts"] for one in body["connectionList"] if one["destination"]["kind"] in UNCERTAIN)
+        self.unresolved.labels("destination").inc(sum(uncertain))
+
+    def not_delivered(self, reason: str, attempts: int) -> None:
+        """Add attempts that will not be delivered."""
+        self.dropped.labels(reason).inc(attempts)

@@ -1,31 +1,67 @@
-"""Asks the supervisor for a loader and takes the attached program from it."""
+"""Asks the supervisor for a loader, takes the loaded program from it, and attaches it when its window begins.
+
+An open descriptor of a loaded program is enough to attach it: bpf(BPF_RAW_TRACEPOINT_OPEN) asks for no capability
+(kernel/bpf/syscall.c; unprivileged_bpf_disabled guards loading and making maps only, since 5.19).
+"""
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
 from discovery.errors import TracerError
+from node_agent import raw_tracepoint
+from node_agent.layout import Capacity
 from node_agent.maps import Tracer
 
+LOOK_SECONDS = 0.1
+Answer = dict[str, Any]
 
-def attach(
-    supervisor: socket.socket, options: Mapping[str, int | str], timeout_seconds: float
-) -> tuple[Tracer, dict[str, object]]:
-    """The attached program and what the loader said of itself; TracerError with the loader's reason otherwise."""
+
+def ask(channel: socket.socket, timeout_seconds: float, stop: threading.Event) -> tuple[bytes, list[int]]:
+    """The loader's message and its descriptors; TimeoutError when the time is over, or as soon as `stop` is set."""
+    deadline = time.monotonic() + timeout_seconds
+    channel.settimeout(LOOK_SECONDS)
+    while True:
+        try:
+            data, descriptors, _flags, _address = socket.recv_fds(channel, 65536, 32)
+        except TimeoutError:
+            if stop.is_set() or time.monotonic() > deadline:
+                raise
+        else:
+            return data, descriptors
+
+
+def load(
+    supervisor: socket.socket,
+    options: Mapping[str, int | str],
+    timeout_seconds: float,
+    stop: threading.Event | None = None,
+) -> tuple[Tracer, Answer]:
+    """The loaded program and what the loader said of itself; TracerError with the loader's reason otherwise."""
+    stop = stop or threading.Event()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        ours.settimeout(timeout_seconds)
         ours.send(orjson.dumps(options))
         try:
             socket.send_fds(supervisor, [b"load"], [theirs.fileno()])
             theirs.close()
-            data, descriptors, _flags, _address = socket.recv_fds(ours, 65536, 32)
+            data, descriptors = ask(ours, timeout_seconds, stop)
         except TimeoutError as error:
+            if stop.is_set():
+                raise TracerError("the agent stops", "stopped") from error
             raise TracerError(f"the loader did not answer within {timeout_seconds} s", "loader_timeout") from error
         except OSError as error:
             raise TracerError(f"the supervisor cannot be reached: {error}", "supervisor_gone") from error
+    return loaded(data, descriptors)
+
+
+def loaded(data: bytes, descriptors: list[int]) -> tuple[Tracer, Answer]:
+    """The program in a loader's message; TracerError with the loader's reason where there is none."""
     if not data:
         raise TracerError("the loader ended without an answer (killed? its peak is about 250 MiB)", "loader_died")
     answer = orjson.loads(data)
@@ -36,4 +72,23 @@ def attach(
         for descriptor in descriptors:
             os.close(descriptor)
         raise TracerError(f"{len(descriptors)} descriptors from the loader, expected {len(names)}", "loader_answer")
-    return Tracer(dict(zip(names, descriptors, strict=True)), answer["tracer"], answer["attachedNs"]), answer
+    held = dict(zip(names, descriptors, strict=True))
+    return Tracer(held, answer["tracer"], answer["attachedNs"], Capacity.of(answer["capacity"])), answer
+
+
+def attach(
+    supervisor: socket.socket, options: Mapping[str, int | str], timeout_seconds: float
+) -> tuple[Tracer, Answer]:
+    """The program, loaded and attached by the loader, and what that said of itself."""
+    return load(supervisor, options, timeout_seconds)
+
+
+def attach_now(tracer: Tracer) -> None:
+    """The loaded program counts from now on; one that its loader attached does so already."""
+    if "link" in tracer.descriptors:
+        return
+    tracer.attached_ns = time.monotonic_ns()
+    try:
+        tracer.descriptors["link"] = raw_tracepoint.attach(tracer.descriptors["program"])
+    except OSError as error:
+        raise TracerError(f"raw tracepoint inet_sock_set_state: {error.strerror}", "attach_failed") from error

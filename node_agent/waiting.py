@@ -1,29 +1,88 @@
-"""Captures on disk that wait for the directory: removed once their batch is in the spool."""
+"""Captures on disk that wait for the directory: removed once their batch is in the spool.
+
+While the disk takes nothing they are held in memory, up to 32 MiB, and written as soon as it does.
+"""
 
 import os
+import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+import structlog
 
 from discovery.errors import InputError
 from discovery.records import Capture
 from node_agent import capture_file
 
+HELD_BYTES = 32 << 20
+FILE_NAME = re.compile(r"\d+-\d+-(\d+)")
+
+log = structlog.get_logger()
+
+
+class Held(NamedTuple):
+    """A capture that could not be written yet."""
+
+    start_ns: int
+    attempts: int
+    packed: bytes
+
+
+def attempts_of(path: Path) -> int:
+    """How many attempts a capture's file holds, by its name."""
+    match = FILE_NAME.fullmatch(path.stem)
+    return int(match[1]) if match else 0
+
 
 class Waiting:
-    """One file a window in `<spool>/captures`, named by the window's start so that the oldest comes first."""
+    """One file a window in `<spool>/captures`, `<start>-<number>-<attempts>.capture`, so that the oldest comes first.
 
-    def __init__(self, spool_folder: Path) -> None:
+    `dropped(reason, attempts)` hears of every capture that will not be delivered.
+    """
+
+    def __init__(
+        self, spool_folder: Path, dropped: Callable[[str, int], None] = lambda _reason, _attempts: None
+    ) -> None:
         self.folder = spool_folder / "captures"
+        self.dropped = dropped
+        self.held: list[Held] = []
+        self.lock = threading.Lock()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in self.folder.glob("*.tmp"):
             leftover.unlink()
 
-    def put(self, capture: Capture) -> Path:
-        """The file that holds the capture, on disk when this returns."""
-        path = self.folder / f"{capture.window.start_ns:020d}.capture"
+    def put(self, capture: Capture) -> None:
+        """Keep a capture: on disk when this returns, or in memory where the disk takes nothing."""
+        attempts = sum(flow.attempts for flow in capture.flows)
+        held = Held(capture.window.start_ns, attempts, capture_file.encode(capture))
+        with self.lock:
+            self.held.append(held)
+        self.write_held()
+        with self.lock:
+            while sum(len(one.packed) for one in self.held) > HELD_BYTES:
+                self.dropped("io_error", self.held.pop(0).attempts)
+
+    def write_held(self) -> None:
+        """Write what is held in memory, as far as the disk takes it."""
+        with self.lock:
+            while self.held:
+                try:
+                    self.write(self.held[0])
+                except OSError as error:
+                    log.warning("capture_not_written", folder=str(self.folder), error=error.strerror)
+                    return
+                del self.held[0]
+
+    def write(self, held: Held) -> None:
+        """The capture's file is on disk, whole, when this returns; an earlier one of the same window stays."""
+        number = len(list(self.folder.glob(f"{held.start_ns:020d}-*")))
+        path = self.folder / f"{held.start_ns:020d}-{number:03d}-{held.attempts}.capture"
         unfinished = path.with_suffix(".tmp")
-        capture_file.write(unfinished, capture)
-        with unfinished.open("rb") as file:
+        with unfinished.open("wb") as file:
+            file.write(held.packed)
+            file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -31,17 +90,21 @@ class Waiting:
             os.fsync(folder)
         finally:
             os.close(folder)
-        return path
 
     def paths(self) -> list[Path]:
-        """Every waiting capture, oldest first."""
+        """Every waiting capture's file, oldest first."""
         return sorted(self.folder.glob("*.capture"))
 
-    def captures(self, spoilt: Callable[[Path, InputError], None]) -> Iterator[tuple[Path, Capture]]:
+    def pending(self) -> int:
+        """Attempts that wait, on disk and in memory."""
+        return sum(map(attempts_of, self.paths())) + sum(one.attempts for one in list(self.held))
+
+    def captures(self) -> Iterator[tuple[Path, Capture]]:
         """Each readable capture with its file, oldest first; an unreadable one is set aside and told of."""
         for path in self.paths():
             try:
                 yield path, capture_file.read(path)
             except InputError as error:
                 path.replace(path.with_suffix(".corrupt"))
-                spoilt(path, error)
+                log.warning("capture_corrupt", file=str(path), error=str(error))
+                self.dropped("corrupt", attempts_of(path))

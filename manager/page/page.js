@@ -10,6 +10,7 @@ const REASONS = {
   remote_outside_cluster: "from outside the cluster",
   remote_pod_not_observed: "from pods that are not observed",
   node_without_agent: "from nodes without an agent",
+  node_observed_in_part: "from nodes that were watched in part",
   loopback: "within one pod",
 };
 
@@ -181,9 +182,18 @@ function serviceDetail(id) {
   ];
 }
 
+function unwatchedReason(one) {
+  const why = (one.reason || "unknown").replaceAll("_", " ");
+  if (one.observed === "none") return why;
+  return one.start ? `${one.start.slice(11, 19)}–${one.end.slice(11, 19)} UTC only (${why})` : `in part (${why})`;
+}
+
 function overview() {
   const { data } = page;
   const counts = Object.entries(data.observation);
+  const nodes = Object.entries(data.coverage || {});
+  const unwatched = nodes.filter(([, one]) => one.observed !== "whole");
+  const watchedNodes = nodes.length - unwatched.length;
   const total = (name) => counts.reduce((sum, [, one]) => sum + (one[name] || 0), 0);
   const reasons = (name) => {
     const found = new Map();
@@ -196,13 +206,14 @@ function overview() {
     make("h2", "This window"),
     make("p", data.window ? `${data.window.start.slice(0, 19).replace("T", " ")} to ${data.window.end.slice(11, 19)} UTC` : "no window yet"),
     figures([
-      ["Nodes observed", counts.length],
+      ["Nodes observed", unwatched.length ? `${watchedNodes} of ${nodes.length}` : watchedNodes, unwatched.length ? "bad" : ""],
       ["Connect attempts", COUNT.format(total("attempts"))],
       ["Delivered", COUNT.format(total("delivered"))],
       ["Filtered on purpose", COUNT.format(sum("filtered"))],
       ["Unresolved", COUNT.format(sum("unresolved"))],
       ["Lost", COUNT.format(sum("lost")), sum("lost") ? "bad" : ""],
     ]),
+    ...rows("Not observed: there, no line proves nothing", unwatched.map(([name, one]) => [name, unwatchedReason(one)])),
     ...rows("Lost", reasons("lost")),
     ...rows("Filtered", reasons("filtered")),
     ...rows("Unresolved", reasons("unresolved")),

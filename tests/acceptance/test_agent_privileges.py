@@ -1,22 +1,30 @@
-"""The process of the node agent that stays holds no capability while it traces, and stops without losing its window."""
+"""The process of the node agent that stays holds no capability while it traces, whatever the supervisor has."""
 
-import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import orjson
 import pytest
 
-from discovery.records import NS_PER_SECOND, rfc3339
+from tests.acceptance.agent_process import REPOSITORY, agent, with_capabilities
 
 pytestmark = pytest.mark.kernel
 
-TRACING_SECONDS = 20.0
-STOP_SECONDS = 5.0
+TWO = 1 << 39 | 1 << 38
+REFUSED = """
+import ctypes, sys
+sys.path.insert(0, sys.argv[1])
+from node_agent import seccomp
+number = seccomp.SYSCALLS["x86_64"] if sys.argv[2] == "x86_64" else seccomp.SYSCALLS["aarch64"]
+libc = seccomp.libc
+libc.prctl(38, 1, 0, 0, 0)
+seccomp.install()
+room = ctypes.create_string_buffer(128)
+def error(name, first=0):
+    return 0 if libc.syscall(number[name], first, room, 72) >= 0 else ctypes.get_errno()
+print([error(name) for name in seccomp.REFUSED if name not in ("io_uring_enter", "swapoff")])
+print([error("bpf", command) for command in range(36)])
+"""
 
 
 def status(pid: int) -> dict[str, str]:
@@ -25,72 +33,30 @@ def status(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def children(pid: int) -> dict[int, str]:
-    """Each child of a process with its command line."""
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return {int(child): Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ") for child in text.split()}
+def test_agent_that_traces_has_no_capability_and_stops_in_time(tmp_path: Path) -> None:
+    """The container holds two capabilities, the agent in it none and none to gain; SIGTERM keeps its window."""
+    with agent(tmp_path, with_capabilities("bpf", "perfmon")) as running:
+        running.until_said("event=tracing")
+        assert int(status(running.process.pid)["CapEff"], 16) == TWO
+        (pid,) = running.children("observe")
+        found = status(pid)
+        held = {name: int(found[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")}
+        assert held == dict.fromkeys(held, 0)
+        assert found["NoNewPrivs"] == "1"
+        assert found["Seccomp"] == "2"
+        assert running.stop() == 0, running.said
+        assert not Path(f"/proc/{pid}").exists()
+        assert len(running.kept()) == 1, running.said
+        assert "Traceback" not in running.said
 
 
-def until_tracing(process: subprocess.Popen[bytes], log: Path) -> None:
-    """The agent has said that it traces."""
-    deadline = time.monotonic() + TRACING_SECONDS
-    while "event=tracing" not in log.read_text():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
-
-
-@pytest.fixture
-def running(tmp_path: Path, repository: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """`podsonar agent run` in a window that has begun, and its log; nothing answers as directory or manager."""
-    token = tmp_path / "token"
-    token.write_text("a-token-that-nobody-issued-0123")
-    settings = tmp_path / "agent.yaml"
-    settings.write_bytes(
-        orjson.dumps(
-            {
-                "manager": {"url": "http://127.0.0.1:1", "tokenFile": str(token)},
-                "directory": {"url": "http://127.0.0.1:1", "tokenFile": str(token)},
-                "spool": {"folder": str(tmp_path / "spool")},
-                "node": {"name": "node-a", "drainSeconds": 1},
-            }
-        )
+def test_filter_refuses_what_an_agent_never_needs() -> None:
+    """Every listed call is EPERM; of bpf(2) only attaching an open program gets past the filter."""
+    machine = subprocess.run(["uname", "-m"], capture_output=True, text=True, check=True).stdout.strip()
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED, str(REPOSITORY), machine], capture_output=True, text=True, check=True
     )
-    start_ns = time.time_ns()
-    window = ["--once-window", rfc3339(start_ns), rfc3339(start_ns + 600 * NS_PER_SECOND)]
-    command = [sys.executable, "-c", "from cli.main import main; main()", "agent", "run", "--config", str(settings)]
-    log = tmp_path / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, *window], cwd=repository, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        until_tracing(process, log)
-        yield process, log
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(5)
-
-
-def test_agent_that_traces_has_no_capability_and_stops_in_time(
-    running: tuple[subprocess.Popen[bytes], Path], tmp_path: Path
-) -> None:
-    """No capability, none to gain; SIGTERM ends it with 0 within 5 s, with the window's capture or batch on disk."""
-    supervisor, log = running
-    agents = [pid for pid, words in children(supervisor.pid).items() if "agent observe" in words]
-    assert len(agents) == 1, children(supervisor.pid)
-    found = status(agents[0])
-    held = {name: int(found[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")}
-    assert held == dict.fromkeys(held, 0)
-    assert found["NoNewPrivs"] == "1"
-
-    began = time.monotonic()
-    supervisor.terminate()
-    assert supervisor.wait(STOP_SECONDS) == 0, log.read_text()
-    assert time.monotonic() - began < STOP_SECONDS
-    assert not Path(f"/proc/{agents[0]}").exists()
-    spool = tmp_path / "spool"
-    kept = [*spool.glob("captures/*.capture"), *spool.glob("*.batch")]
-    assert len(kept) == 1, log.read_text()
-    assert "Traceback" not in log.read_text()
+    refused, commands = (list(map(int, line.strip("[]").split(", "))) for line in done.stdout.splitlines())
+    assert set(refused) == {1}
+    passed = [command for command, error in enumerate(commands) if error != 1]
+    assert passed == [17]

@@ -54,6 +54,34 @@ CASES = {
     "agent-bad-cron": Case(TRACE, SETTINGS, CRON_NAMED, BAD_CRON, NODE),
     "collector-token-file-absent": Case(COLLECT, RUNTIME, TOKEN_NAMED, NO_TOKEN),
     "agent-token-file-absent": Case(TRACE, RUNTIME, TOKEN_NAMED, NO_TOKEN, NODE),
+    "agent-unknown-method": Case(
+        TRACE,
+        SETTINGS,
+        ["node.method", "'kprobe'", "expected raw_tracepoint or tracepoint"],
+        "node: {method: kprobe}",
+        NODE,
+    ),
+    "agent-metrics-address-of-another-machine": Case(
+        TRACE,
+        SETTINGS,
+        ["metrics.listen", "192.0.2.1:9464", "expected a free port"],
+        RUNNING.replace("listen: ''", "listen: '192.0.2.1:9464'"),
+        NODE,
+    ),
+    "agent-log-level-unknown": Case(
+        TRACE, SETTINGS, ["log.level", "'loud'", "expected debug"], RUNNING + "log: {level: loud}", NODE
+    ),
+    "agent-manager-url-without-tls": Case(
+        TRACE,
+        SETTINGS,
+        ["manager.url", "http://example.org", "expected https"],
+        RUNNING.replace("manager: {", "manager: {url: 'http://example.org', "),
+        NODE,
+    ),
+    "config-check-bad-cron": Case(["config", "check", "agent", "--config", "CONFIG"], SETTINGS, CRON_NAMED, BAD_CRON),
+    "config-check-unknown-setting": Case(
+        ["config", "check", "collector", "--config", "CONFIG"], SETTINGS, UNKNOWN_NAMED, UNKNOWN
+    ),
     "kubeconfig-unreadable": Case(
         ["collector", "once", "--kubeconfig", "FOLDER/broken"], RUNTIME, ["kubeconfig", "FOLDER/broken", "expected"]
     ),

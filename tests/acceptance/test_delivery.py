@@ -45,7 +45,7 @@ class Delivery:
     def pusher(self, url: str) -> Pusher:
         """A pusher of the spool to that manager."""
         made = Pusher(AgentConfiguration(manager=Manager(url=url)), self.spool, TokenFile(str(self.token_file)))
-        self.closing.enter_context(made.client)
+        self.closing.callback(made.close)
         return made
 
     def stored(self, url: str) -> list[str]:

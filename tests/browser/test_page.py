@@ -121,3 +121,18 @@ def test_without_key_asks_and_accepts_one(manager: Running, browser: Browser) ->
     page.wait_for_selector("body[data-ready]", timeout=20 * SECONDS)
     assert page.locator("#edges tbody tr").count() > 0
     page.close()
+
+
+def test_node_without_tracer_is_shown_as_not_observed_with_the_reason(manager: Running, page: Page) -> None:
+    """The panel says how many nodes were watched, and why the third was not."""
+    told = {"attempts": 0, "delivered": 0, "lost": {}, "filtered": {}, "unresolved": {}, "identity": "cgroup"}
+    told |= {"tracer": "none", "observed": None, "gap": "capability_missing"}
+    body = NODE_A | {"nodeName": "node-c", "observation": told, "connectionList": [], "acceptedList": []}
+    assert manager.push(body, "b-node-c").status_code == 201
+    page.goto(f"{manager.url}/#key={manager.key}")
+    page.wait_for_selector("body[data-ready]", timeout=20 * SECONDS)
+    text = page.inner_text("#panel")
+    assert "2 of 3" in text
+    assert "node-c" in text
+    assert "capability missing" in text
+    shoot(page, "not-observed")

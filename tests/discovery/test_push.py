@@ -82,7 +82,7 @@ def test_answer_decides_the_fate_of_the_batch(
     assert shortest <= outcome.wait_seconds <= longest
     assert [asked["Idempotency-Key"] for asked in seen] == [batch.id]
     assert seen[0]["Authorization"] == f"Token {TOKEN}"
-    pusher.client.close()
+    pusher.close()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_manager_refuses_for_long_probe_stays_at_fifteen_minutes(tmp_path: Path)
         pusher.failures = 5000
         assert pusher.step().wait_seconds == 900
     assert spool.stats().batches == 1
-    pusher.client.close()
+    pusher.close()
 
 
 def test_manager_away_keeps_the_batch(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_manager_away_keeps_the_batch(tmp_path: Path) -> None:
     pusher, spool, _batch = waiting(tmp_path, "http://127.0.0.1:1")
     assert pusher.step().code == "error"
     assert spool.stats().batches == 1
-    pusher.client.close()
+    pusher.close()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from node_agent import tracing
 from node_agent.maps import Tracer
@@ -41,3 +44,22 @@ def attached(**options: int | str) -> Iterator[Tracer]:
         ours.close()
         thread.join()
         theirs.close()
+
+
+def load_under(prefix: list[str], **options: int | str) -> dict[str, Any]:
+    """What a real loader, started by the command in front, says; a program that it loads is let go at once."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.send(orjson.dumps({**CAPACITY, **options}))
+        loader = ["/usr/bin/python3", "-I", "-B", str(LOADER), str(theirs.fileno())]
+        done = subprocess.run(
+            [*prefix, *loader], pass_fds=[theirs.fileno()], capture_output=True, text=True, check=False
+        )
+        theirs.close()
+        data, descriptors, _flags, _address = socket.recv_fds(ours, 65536, 32)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    if not data:
+        raise AssertionError(f"the loader ended with {done.returncode} and said {done.stderr}")
+    answer: dict[str, Any] = orjson.loads(data)
+    return answer

@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -19,7 +20,7 @@ def loopback_flows(counts: Counts, ports: range) -> dict[int, list[int]]:
     """Flow values by destination port, of flows to those ports."""
     found = {}
     for key, value in counts.flows.items():
-        port = int.from_bytes(layout.FLOW_KEY.unpack(key)[3], "big")
+        port = int.from_bytes(layout.ENDPOINTS.unpack(key)[3], "big")
         if port in ports:
             found[port] = value
     return found
@@ -33,10 +34,34 @@ def sums(counts: Counts, listener: str) -> tuple[int, int, int]:
     return sum(held[0] for held in flows), sum(held[1] for held in flows), sum(held[0] for held in accepted)
 
 
-def test_storm_of_two_threads_while_maps_swap_counts_every_connect(storm: Path) -> None:
-    """100,003 connects to 101 ports, maps swapped at least 20 times: the sums are exact and nothing is lost."""
-    with attached(method="raw_tracepoint") as tracer:
-        tracer.set_control(active=0, looked=1)
+@pytest.fixture
+def tracefs() -> Iterator[None]:
+    """Tracefs is mounted, which a perf tracepoint needs."""
+    if Path("/sys/kernel/tracing/events").exists():
+        yield
+        return
+    subprocess.run(["mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing"], check=True)
+    yield
+    subprocess.run(["umount", "/sys/kernel/tracing"], check=True)
+
+
+def test_tables_take_the_kernel_memory_that_is_computed_before_loading() -> None:
+    """What the kernel charges for the tables that the agent holds is within 10 % of their computed size."""
+    with attached() as tracer:
+        names = [name for name in tracer.capacity.maps() if name in tracer.descriptors]
+        charged = 0
+        for name in names:
+            for line in Path(f"/proc/self/fdinfo/{tracer.descriptors[name]}").read_text().splitlines():
+                charged += int(line.split()[1]) if line.startswith("memlock:") else 0
+    assert len(names) == len(tracer.capacity.maps())
+    assert 0.9 < charged / tracer.capacity.kernel_bytes() < 1.1
+
+
+@pytest.mark.parametrize("method", ["raw_tracepoint", "tracepoint"])
+def test_storm_of_two_threads_while_tables_swap_counts_every_connect(storm: Path, tracefs: None, method: str) -> None:
+    """100,003 connects to 101 ports, tables swapped at least 20 times: the sums are exact and nothing is lost."""
+    with attached(method=method) as tracer:
+        tracer.set_looked()
         counts = Counts()
         with subprocess.Popen([storm, "100003", "2", "101"], stdout=subprocess.PIPE) as process:
             while process.poll() is None:
@@ -100,8 +125,9 @@ def test_cgroup_names_come_leaf_first() -> None:
             server.accept()[0].close()
         counts = Counts()
         tracer.drain(counts)
-        cgroups = {layout.FLOW_KEY.unpack(key)[0] for key in counts.flows}
-        names = {tracer.cgroup_names(cgroup) for cgroup in cgroups}
+        cgroups = {layout.ENDPOINTS.unpack(key)[0] for key in counts.flows}
+        known = tracer.cgroup_names()
+        names = {known[cgroup] for cgroup in cgroups}
     lines = Path("/proc/self/cgroup").read_text().splitlines()
     own = {tuple(reversed([name for name in line.split(":", 2)[2].split("/") if name])) for line in lines}
     assert names & own

@@ -1,0 +1,71 @@
+"""`podsonar config check`: are these the settings that a program would start with?"""
+
+import click
+import msgspec
+import orjson
+
+from cli.options import settings_options, shown
+from discovery.manager_client import checked_url
+from discovery.settings import AgentSettings, CollectorSettings, ManagerSettings
+from discovery.settings_sources import leaves, value_at
+from discovery.telemetry import escaped, listen_address, log_level
+from discovery.window import next_window
+
+PROGRAMS: dict[str, type[CollectorSettings] | type[AgentSettings] | type[ManagerSettings]] = {
+    "collector": CollectorSettings,
+    "agent": AgentSettings,
+    "manager": ManagerSettings,
+}
+
+
+def check_values(settings: CollectorSettings | AgentSettings | ManagerSettings) -> None:
+    """SettingsError for a value of the right type that the program would refuse as it starts."""
+    log_level(settings.log.level, settings.log.format)
+    if isinstance(settings, ManagerSettings):
+        listen_address("listen", settings.listen)
+        return
+    next_window(settings.data.cron.expression, settings.data.collection_window_in_min, 0)
+    checked_url(settings)
+    if settings.metrics.listen:
+        listen_address("metrics.listen", settings.metrics.listen)
+
+
+def report(settings: msgspec.Struct, *, as_json: bool) -> None:
+    """Print all settings as JSON, or those that are not the defaults as text."""
+    values = msgspec.to_builtins(settings)
+    if as_json:
+        click.echo(orjson.dumps(values, option=orjson.OPT_INDENT_2).decode())
+        return
+    changed = [
+        (".".join(path), value_at(values, list(path)))
+        for path, _kind, default in leaves(type(settings))
+        if value_at(values, list(path)) != default
+    ]
+    for name, value in changed:
+        click.echo(f"{name}: {escaped(shown(value))}")
+    click.echo(f"settings are good; {len(changed)} differ from the defaults", err=True)
+
+
+@click.group()
+def config() -> None:
+    """Look at settings without starting anything."""
+
+
+@config.group()
+def check() -> None:
+    """Exit code 2 and one sentence where a program would not start with these settings."""
+
+
+def add(name: str, cls: type[msgspec.Struct]) -> None:
+    """Add the command for one program."""
+
+    @check.command(name, help=f"Check the settings of the {name}.")
+    @click.option("--json", "as_json", is_flag=True, help="Print every setting as one JSON document.")
+    @settings_options(cls)
+    def command(settings: CollectorSettings | AgentSettings | ManagerSettings, *, as_json: bool) -> None:
+        check_values(settings)
+        report(settings, as_json=as_json)
+
+
+for program, settings_class in PROGRAMS.items():
+    add(program, settings_class)

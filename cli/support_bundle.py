@@ -1,0 +1,93 @@
+"""`podsonar agent support-bundle`: what somebody needs to help with a node, in one file, without a secret in it."""
+
+import io
+import platform
+import re
+import tarfile
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import orjson
+
+from cli.options import settings_options
+from discovery.errors import UsageError
+from discovery.settings import AgentSettings
+from discovery.telemetry import listen_address
+
+REACHED_AT = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on, from here
+USERINFO = re.compile(r"(://)[^/@\s]*@")
+
+
+def without_userinfo(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """The value with user and password taken out of every URL in it."""
+    if isinstance(value, dict):
+        return {name: without_userinfo(below) for name, below in value.items()}
+    if isinstance(value, list):
+        return [without_userinfo(below) for below in value]
+    return USERINFO.sub(r"\1[redacted:userinfo]@", value) if isinstance(value, str) else value
+
+
+def scraped(listen: str) -> str:
+    """The running agent's metrics, or why there are none."""
+    if not listen:
+        return "# metrics.listen is not set\n"
+    host, port = listen_address("metrics.listen", listen)
+    connection = HTTPConnection(REACHED_AT.get(host, host), port, timeout=5)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode("utf-8", "replace")
+    except (OSError, HTTPException) as error:
+        return f"# no answer from metrics.listen {listen}: {type(error).__name__}\n"
+    finally:
+        connection.close()
+
+
+def waiting(folder: Path) -> list[dict[str, Any]]:
+    """Names, sizes and times of what waits in the spool; never its content."""
+    found = []
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        about = path.lstat()
+        found.append({"name": str(path.relative_to(folder)), "bytes": about.st_size, "modified": int(about.st_mtime)})
+    return found
+
+
+def parts(settings: AgentSettings) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each file of the bundle."""
+    from cli.agent import loader_command  # noqa: PLC0415 - it imports this module
+    from node_agent.preflight import judge  # noqa: PLC0415 - other commands need none of it
+    from node_agent.preflight_facts import gather  # noqa: PLC0415
+
+    def packed(value: object) -> bytes:
+        return orjson.dumps(without_userinfo(value), option=orjson.OPT_INDENT_2)
+
+    versions = {
+        "podsonar": version("podsonar"),
+        "python": platform.python_version(),
+        "machine": platform.uname()._asdict(),
+    }
+    yield "version.json", packed(versions)
+    yield "settings.json", packed(msgspec.to_builtins(settings))
+    yield "preflight.json", packed([line._asdict() for line in judge(gather(settings, loader_command()))])
+    yield "spool.json", packed(waiting(Path(settings.spool.folder)))
+    yield "metrics.txt", without_userinfo(scraped(settings.metrics.listen)).encode()
+
+
+@click.command("support-bundle")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@settings_options(AgentSettings)
+def support_bundle(file: Path, settings: AgentSettings) -> None:
+    """Write FILE (.tar.gz): versions, settings, preflight, metrics, what waits; no token, no record of a connection."""
+    try:
+        with tarfile.open(file, "w:gz") as bundle:
+            for name, content in parts(settings):
+                about = tarfile.TarInfo(f"podsonar-support/{name}")
+                about.size = len(content)
+                bundle.addfile(about, io.BytesIO(content))
+    except OSError as error:
+        raise UsageError(f"bundle file {str(file)!r}: {error.strerror}; expected a file to write to") from error
+    click.echo(f"{file}: look through it before you send it", err=True)

@@ -1,0 +1,124 @@
+"""Why the program could not be loaded, in the words of whoever can change it: BCC's own words mislead.
+
+"Need super-user privileges to run" is CAP_PERFMON that lacks, "Failed to compile BPF module" mostly CAP_BPF. Standard
+library only: the loader uses it.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+BITS = {"CAP_BPF": 39, "CAP_PERFMON": 38, "CAP_SYS_ADMIN": 21, "CAP_SYS_RESOURCE": 24}
+SECCOMP_FILTER = 2
+WHOLE_RANGE = ["0", "0", "4294967295"]
+VERIFIER_LINE = re.compile(r"(?:^|\s)\d+: \([0-9a-f]{2}\)")
+PLACE = "securityContext.capabilities.add of the node agent"
+
+
+class Situation(NamedTuple):
+    """What of this process and kernel decides whether a program can be loaded."""
+
+    capabilities: int
+    seccomp: int
+    own_user_namespace: bool
+    lockdown: str
+    kernel: tuple[int, int]
+    tracefs: bool
+
+    def holds(self, name: str) -> bool:
+        """Whether a capability is effective; CAP_SYS_ADMIN stands for the two that were split from it."""
+        bits = {BITS[name]} | ({BITS["CAP_SYS_ADMIN"]} if name in ("CAP_BPF", "CAP_PERFMON") else set())
+        return any(self.capabilities >> bit & 1 for bit in bits)
+
+
+class Diagnosis(NamedTuple):
+    """`reason` is a metric label, `text` a sentence with what to do."""
+
+    reason: str
+    text: str
+
+
+def text_of(path: Path) -> str:
+    """A small file's text, empty where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def kernel_version(release: str) -> tuple[int, int]:
+    """Major and minor of a kernel release such as 6.1.0-56-amd64; (0, 0) where it is none."""
+    match = re.match(r"(\d+)\.(\d+)", release)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def lockdown_mode(text: str) -> str:
+    """The mode in brackets of /sys/kernel/security/lockdown; `none` where there is no such file."""
+    match = re.search(r"\[(\w+)\]", text)
+    return match[1] if match else "none"
+
+
+def tracefs_folder(root: Path) -> Path | None:
+    """Where the tracepoint's format can be read; None where neither tracefs nor debugfs shows it."""
+    for name in ("sys/kernel/tracing", "sys/kernel/debug/tracing"):
+        folder = root / name
+        if text_of(folder / "events/sock/inet_sock_set_state/format"):
+            return folder
+    return None
+
+
+def situation(root: Path = Path("/")) -> Situation:
+    """The situation of this process."""
+    fields = dict(line.split(":", 1) for line in text_of(root / "proc/self/status").splitlines() if ":" in line)
+    return Situation(
+        capabilities=int(fields.get("CapEff", "0").strip(), 16),
+        seccomp=int(fields.get("Seccomp", "0").strip()),
+        own_user_namespace=text_of(root / "proc/self/uid_map").split() not in ([], WHOLE_RANGE),
+        lockdown=lockdown_mode(text_of(root / "sys/kernel/security/lockdown")),
+        kernel=kernel_version(text_of(root / "proc/sys/kernel/osrelease")),
+        tracefs=tracefs_folder(root) is not None,
+    )
+
+
+def needed(kernel: tuple[int, int]) -> tuple[str, ...]:
+    """The capabilities that loading needs on a kernel (BPF memory is charged to the cgroup since 5.11)."""
+    return ("CAP_BPF", "CAP_PERFMON") if kernel >= (5, 11) else ("CAP_BPF", "CAP_PERFMON", "CAP_SYS_RESOURCE")
+
+
+def diagnose(said: str, perf: bool, now: Situation) -> Diagnosis:
+    """The cause of a failed load; `said` is all that the loader heard, `perf`: by a perf tracepoint."""
+    detail = " ".join(said.split())[-300:]
+    missing = [name for name in needed(now.kernel) if not now.holds(name)]
+    denied = "Operation not permitted" in said or "super-user" in said
+    if missing:
+        return Diagnosis("capability_missing", f"missing {' and '.join(missing)}: add it to {PLACE}")
+    if now.own_user_namespace and denied:
+        return Diagnosis(
+            "user_namespace", "BPF is not permitted in a user namespace: set hostUsers to true for the node agent"
+        )
+    if now.lockdown == "confidentiality":
+        return Diagnosis(
+            "lockdown_confidentiality",
+            "the kernel is locked down (confidentiality) and forbids reading its memory: lockdown=integrity allows it",
+        )
+    if perf and not now.tracefs:
+        return Diagnosis(
+            "tracefs_missing",
+            "node.method tracepoint reads its format below /sys/kernel/tracing or /sys/kernel/debug/tracing, and "
+            "neither shows it to this user: mount one of them, or use node.method raw_tracepoint, which needs none",
+        )
+    if denied and now.seccomp == SECCOMP_FILTER:
+        return Diagnosis(
+            "seccomp_denied",
+            "the capabilities are there, but a seccomp filter refuses bpf(2) or perf_event_open(2): an old runtime's "
+            "default profile does; set seccompProfile to Unconfined or to a profile that allows both",
+        )
+    if "Permission denied" in said and not VERIFIER_LINE.search(said):
+        return Diagnosis(
+            "lsm_denied",
+            "the capabilities are there, but a security module refuses (EACCES): see AppArmor's or SELinux's log on "
+            "the node for denied `bpf`; AppArmor profile unconfined, or SELinux type spc_t",
+        )
+    if "Read-only file system" in said or "No space left" in said:
+        return Diagnosis("tmp_unwritable", f"the compiler cannot write to its temporary folder: {detail}")
+    return Diagnosis("load_failed", f"the program was not loaded: {detail}")

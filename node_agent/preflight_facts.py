@@ -1,0 +1,178 @@
+"""Reads what preflight judges: the kernel's files below a root, the settings, and one real load of the program."""
+
+import os
+import platform
+import resource
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from discovery.credentials import MOUNTS, TokenFile, is_mount_point
+from discovery.errors import PodsonarError, SettingsError, TracerError
+from discovery.manager_client import reach
+from discovery.settings import AgentSettings
+from node_agent import diagnosis, headers, tracing
+from node_agent.tracer_source import LOADER_SECONDS, capacity
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was found; texts are empty where a file is absent, `*_error` where all is well."""
+
+    release: str
+    machine: str
+    situation: diagnosis.Situation
+    btf: bool
+    headers: str
+    headers_error: str
+    kheaders: bool
+    debugfs: bool
+    paranoid: str
+    unprivileged_bpf: str
+    kprobes: bool
+    modules: str
+    cgroup: str
+    memory_limit: int | None
+    method: str
+    node_name: str
+    token_error: str
+    token_rotates: bool
+    spool_error: str
+    manager_status: int | None
+    manager_error: str
+    tracer: str
+    tracer_reason: str
+    tracer_error: str
+
+
+def found_headers(root: Path, environment: Mapping[str, str]) -> tuple[str, str]:
+    """Where kernel headers come from, or why there are none."""
+    release = diagnosis.text_of(root / "proc/sys/kernel/osrelease").strip()
+    try:
+        return headers.find(release, platform.machine(), environment, root).source, ""
+    except headers.HeadersError as error:
+        return "", f"{error.reason}: {error}"
+
+
+def has_kprobes(root: Path) -> bool:
+    """Whether the kernel was built with kprobes (its symbol table is readable by all, addresses or not)."""
+    try:
+        with (root / "proc/kallsyms").open(encoding="ascii", errors="replace") as file:
+            return any(line.split()[2] == "register_kprobe" for line in file)
+    except OSError:
+        return False
+
+
+def cgroup_layout(root: Path) -> str:
+    """`v2`, `v1`, or `hybrid` with the hierarchy that carries the memory controller."""
+    mounts = [line.split(" - ", 1)[1].split()[0] for line in mount_lines(root)]
+    memory = next(
+        (line for line in diagnosis.text_of(root / "proc/cgroups").splitlines() if line[:7] == "memory\t"), ""
+    )
+    number = memory.split()[1] if memory else "0"
+    if "cgroup" not in mounts:
+        return "v2"
+    return f"{'hybrid' if 'cgroup2' in mounts else 'v1'}, memory on {'v2' if number == '0' else 'v1'}"
+
+
+def mount_lines(root: Path) -> list[str]:
+    """The lines of the mount table."""
+    return [line for line in diagnosis.text_of(root / "proc/self/mountinfo").splitlines() if " - " in line]
+
+
+def memory_limit(root: Path) -> int | None:
+    """The memory limit of this process's cgroup in bytes; None where there is none."""
+    for name in ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        text = diagnosis.text_of(root / name).strip()
+        if text.isdigit() and int(text) < 1 << 60:
+            return int(text)
+    soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def token_trouble(path: str) -> str:
+    """Why the token file gives no token; empty where it gives one."""
+    try:
+        TokenFile(path).read()
+    except PodsonarError as error:
+        return str(error)
+    return ""
+
+
+def spool_trouble(folder: str) -> str:
+    """Why the spool folder takes no file; empty where it takes one. It is made if it is absent, as at a start."""
+    try:
+        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0" * 4096)
+            file.flush()
+    except OSError as error:
+        return f"{folder}: {error.strerror}"
+    return ""
+
+
+def manager_answer(settings: AgentSettings) -> tuple[int | None, str]:
+    """The manager's status, or why there is none."""
+    try:
+        return reach(settings)
+    except SettingsError as error:
+        return None, f"settings: {error}"
+
+
+def loaded_once(settings: AgentSettings, loader: list[str]) -> tuple[str, str, str]:
+    """`(how it is traced, reason, error)` of one real load and attach, undone at once."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        ours.settimeout(LOADER_SECONDS)
+        ours.send(orjson.dumps({**capacity(settings), "hold": 1}))
+        with theirs, subprocess.Popen([*loader, str(theirs.fileno())], pass_fds=[theirs.fileno()]) as process:
+            theirs.close()
+            try:
+                data, descriptors, _flags, _address = socket.recv_fds(ours, 65536, 32)
+                tracer, told = tracing.loaded(data, descriptors)
+                with tracer:
+                    tracing.attach_now(tracer)
+                    return f"{tracer.tracer} in {told['seconds']} s, {told['peakBytes'] >> 20} MiB", "", ""
+            except TracerError as error:
+                return "", error.reason, str(error)
+            except TimeoutError:
+                process.kill()
+                return "", "loader_timeout", f"the loader did not answer within {LOADER_SECONDS:.0f} s"
+
+
+def gather(settings: AgentSettings, loader: list[str], root: Path = Path("/")) -> Facts:
+    """All facts; the program is loaded once, and the manager asked once."""
+    source, headers_error = found_headers(root, os.environ)
+    status, manager_error = manager_answer(settings)
+    tracer, reason, tracer_error = loaded_once(settings, loader)
+    return Facts(
+        release=diagnosis.text_of(root / "proc/sys/kernel/osrelease").strip(),
+        machine=platform.machine(),
+        situation=diagnosis.situation(root),
+        btf=os.access(root / "sys/kernel/btf/vmlinux", os.R_OK),
+        headers=source,
+        headers_error=headers_error,
+        kheaders=(root / headers.KHEADERS).exists(),
+        debugfs=any(" - debugfs " in line for line in mount_lines(root)),
+        paranoid=diagnosis.text_of(root / "proc/sys/kernel/perf_event_paranoid").strip(),
+        unprivileged_bpf=diagnosis.text_of(root / "proc/sys/kernel/unprivileged_bpf_disabled").strip(),
+        kprobes=has_kprobes(root),
+        modules=diagnosis.text_of(root / "sys/kernel/security/lsm").strip(),
+        cgroup=cgroup_layout(root),
+        memory_limit=memory_limit(root),
+        method=settings.node.method,
+        node_name=settings.node.name,
+        token_error=token_trouble(settings.manager.token_file),
+        token_rotates=not is_mount_point(Path(settings.manager.token_file), diagnosis.text_of(MOUNTS)),
+        spool_error=spool_trouble(settings.spool.folder),
+        manager_status=status,
+        manager_error=manager_error,
+        tracer=tracer,
+        tracer_reason=reason,
+        tracer_error=tracer_error,
+    )

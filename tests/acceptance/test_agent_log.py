@@ -1,0 +1,33 @@
+"""`--log-level debug` writes one line a flow, in the shape of the log that `podsonar replay` reads."""
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from node_agent.sample_log import read_log
+from tests.acceptance.agent_process import agent
+
+pytestmark = pytest.mark.kernel
+
+
+def test_filtered_flow_is_one_line_that_replay_reads(tmp_path: Path) -> None:
+    """11 connects of this process, which is no pod, are one flow and one line; reading the log gives it back."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        agent(tmp_path, seconds=6, words=["--log-level", "debug"]) as running,
+    ):
+        port = server.getsockname()[1]
+        running.until_said("event=tracing")
+        for _ in range(11):
+            with socket.create_connection(("127.0.0.1", port)):
+                server.accept()[0].close()
+        running.until_said("window_spooled")
+        said = running.said
+        assert running.stop() == 0
+    shape = re.compile(rf"skiping connection {{\d+ 127\.0\.0\.1 127\.0\.0\.1 {port}}} as source is not a pod")
+    assert len([line for line in said.splitlines() if shape.fullmatch(line)]) == 1
+    _body, left_out = read_log(said)
+    assert [line.reason for line in left_out if shape.fullmatch(line.text)] == ["source_not_a_pod"]
+    assert "Traceback" not in said

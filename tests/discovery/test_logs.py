@@ -1,0 +1,50 @@
+"""What is logged cannot act on a terminal and cannot forge a line."""
+
+import json
+
+import pytest
+import structlog
+
+from discovery.errors import SettingsError
+from discovery.telemetry import escaped, start_logs
+
+HOSTILE = "\x1b[2Jworm\r\nlevel=info event=forged\u202e\x9b31m\x00"
+
+
+def test_control_and_direction_characters_are_shown_not_obeyed() -> None:
+    """Each becomes its escape sequence; other text stays as it is, umlauts and all."""
+    assert escaped(HOSTILE) == "\\x1b[2Jworm\\r\\nlevel=info event=forged\\u202e\\x9b31m\\x00"
+    assert escaped("größer → 中") == "größer → 中"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_hostile_value_stays_within_its_line(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One event is one line, whatever a value holds, as text and as JSON."""
+    start_logs("info", form)
+    structlog.get_logger().warning("seen", comm=HOSTILE, line_number=7)
+    structlog.get_logger().debug("flow", line="a line of the debug log")
+    said = capsys.readouterr().err
+    structlog.reset_defaults()
+    assert said.count("\n") == 1
+    assert not [letter for letter in said.rstrip("\n") if not letter.isprintable()]
+    if form == "json":
+        assert json.loads(said)["comm"] == escaped(HOSTILE)
+
+
+def test_whole_line_is_written_bare_as_text_and_as_a_field_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """So that a text log can be replayed; hostile characters in it are escaped too."""
+    start_logs("debug", "text")
+    structlog.get_logger().debug("flow", line="skiping \x1b[2J")
+    start_logs("debug", "json")
+    structlog.get_logger().debug("flow", line="skiping \x1b[2J")
+    text, form = capsys.readouterr().err.splitlines()
+    structlog.reset_defaults()
+    assert text == "skiping \\x1b[2J"
+    assert json.loads(form)["line"] == "skiping \\x1b[2J"
+
+
+@pytest.mark.parametrize(("level", "form", "named"), [("loud", "text", "log.level"), ("info", "xml", "log.format")])
+def test_unknown_level_or_format_is_a_settings_error(level: str, form: str, named: str) -> None:
+    """The sentence names the setting."""
+    with pytest.raises(SettingsError, match=named):
+        start_logs(level, form)

@@ -1,0 +1,136 @@
+"""A token file as Kubernetes mounts it: swapped while running, gone for a moment, or spoilt."""
+
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from discovery.batch import Batch
+from discovery.codec import pack
+from discovery.credentials import TokenFile, is_mount_point
+from discovery.push import Outcome, Pusher
+from discovery.settings import AgentConfiguration, Manager
+from discovery.spool import Spool
+
+OLD, NEW = "old-token-old-token-0123", "new-token-new-token-0123"
+MOUNTS = (
+    "36 35 98:0 /mnt1 / rw,noatime master:1 - ext3 /dev/root rw\n"
+    "37 36 0:31 /token /etc/podsonar/token/token rw - tmpfs tmpfs rw\n"
+)
+
+
+def secret(folder: Path, number: int, token: str) -> None:
+    """The folder as the kubelet leaves it: `token` -> `..data/token`, `..data` -> the newest, swapped at once."""
+    data = folder / f"..2026_11_24_{number}"
+    data.mkdir(parents=True)
+    (data / "token").write_text(token)
+    fresh = folder / "..data_tmp"
+    fresh.symlink_to(data.name)
+    fresh.replace(folder / "..data")
+    if not (folder / "token").is_symlink():
+        (folder / "token").symlink_to("..data/token")
+
+
+class Picky(ThreadingHTTPServer):
+    """A manager that takes the new token only; `asked` has each token that came."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[str] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One push."""
+
+    def do_POST(self) -> None:
+        """201 for the new token, 401 for others."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        token = self.headers["Authorization"].removeprefix("Token ")
+        self.server.asked.append(token)  # type: ignore[attr-defined]
+        self.send_response(201 if token == NEW else 401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def picky() -> Picky:
+    """The manager, started; a daemon thread serves it until the tests end."""
+    server = Picky()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    return server
+
+
+def pusher(folder: Path, server: Picky, token: Path) -> tuple[Pusher, list[Outcome]]:
+    """A pusher with one batch, and what it tells."""
+    spool = Spool(folder / "spool")
+    spool.put(Batch("c-1-token", "connections", 1 << 62, pack({})))
+    told: list[Outcome] = []
+    settings = AgentConfiguration(manager=Manager(url=f"http://127.0.0.1:{server.server_port}"))
+    return Pusher(settings, spool, TokenFile(str(token)), told.append), told
+
+
+def test_refused_agent_goes_on_as_soon_as_the_secret_is_swapped(tmp_path: Path, picky: Picky) -> None:
+    """After a 401 the next try would be 30 s away; another token in the file ends that wait."""
+    secret(tmp_path / "mount", 1, OLD)
+    made, told = pusher(tmp_path, picky, tmp_path / "mount/token")
+    stop = threading.Event()
+    thread = threading.Thread(target=made.run, args=(stop,))
+    thread.start()
+    while not told:
+        stop.wait(0.01)
+    secret(tmp_path / "mount", 2, NEW)
+    while told[-1].code != "idle":
+        stop.wait(0.01)
+    stop.set()
+    thread.join()
+    made.close()
+    picky.shutdown()
+    picky.server_close()
+    assert picky.asked == [OLD, NEW]
+    assert told[0].wait_seconds == 30
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\xff" * 20, b"x" * (1 << 20), b"two words are no token of ours"])
+def test_spoilt_token_sends_no_request_and_is_not_ready(tmp_path: Path, picky: Picky, content: bytes) -> None:
+    """Empty, binary, a mebibyte, words: no request, `token_invalid` for readiness, and the right one heals it."""
+    token = tmp_path / "token"
+    token.write_bytes(content)
+    made, told = pusher(tmp_path, picky, token)
+    made.token.begin()
+    made.step()
+    assert (told[0].code, told[0].reason, told[0].sent) == ("token", "token_invalid", False)
+    assert made.unready == "token_invalid"
+    assert picky.asked == []
+    token.unlink()
+    token.write_text(NEW)
+    assert made.step().code == "201"
+    assert made.unready is None
+    made.close()
+    picky.shutdown()
+    picky.server_close()
+
+
+def test_token_absent_in_the_middle_of_a_swap_keeps_the_last(tmp_path: Path, picky: Picky) -> None:
+    """A push while the file is gone uses the token that was last read."""
+    secret(tmp_path / "mount", 1, NEW)
+    made, _told = pusher(tmp_path, picky, tmp_path / "mount/token")
+    made.token.begin()
+    os.unlink(tmp_path / "mount/..data")  # noqa: PTH108
+    assert made.step().code == "201"
+    made.close()
+    picky.shutdown()
+    picky.server_close()
+
+
+@pytest.mark.parametrize(
+    ("path", "mounted"),
+    [("/etc/podsonar/token/token", True), ("/etc/podsonar/token", False), ("/etc/podsonar/other", False)],
+)
+def test_token_mounted_by_subpath_is_told_apart(path: str, mounted: bool) -> None:
+    """A file that is a mount point of its own never changes with its Secret."""
+    assert is_mount_point(Path(path), MOUNTS) is mounted

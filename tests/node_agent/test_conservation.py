@@ -1,0 +1,201 @@
+"""Every attempt that the kernel saw is in one place: delivered, lost, filtered, unresolved, dropped or pending."""
+
+import secrets
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from discovery.delivery_metrics import DeliveryMetrics
+from discovery.errors import DirectoryUnavailableError
+from discovery.push import Pusher
+from discovery.records import Answer, Capture, Query, Window
+from discovery.settings import AgentSettings, Manager, Node, SpoolSettings
+from manager.server import serving
+from manager.store import Store
+from manager.store_tokens import create_token
+from node_agent.agent import Parts, keep, resolve_waiting
+from node_agent.service import make_pusher, make_spool
+from node_agent.telemetry import Metrics
+from node_agent.tracer_source import TracerSource
+from node_agent.waiting import Waiting
+from tests.node_agent import stages
+
+DELIVERED, FILTERED, UNRESOLVED, LOST, AMBIGUOUS = 23, 19, 13, 7, 5
+SEEN = DELIVERED + FILTERED + UNRESOLVED + LOST + AMBIGUOUS
+
+
+def window(minute: int) -> Capture:
+    """One window's capture: prime counts for each fate, one flow of IPv6."""
+    flows = [
+        stages.flow(7, "10.96.0.10", DELIVERED),
+        stages.flow(9, "10.96.0.10", FILTERED, source="fd00::9"),
+        stages.flow(404, "10.96.0.10", UNRESOLVED, source="10.244.9.9"),
+        stages.flow(8, "10.244.0.7", AMBIGUOUS),
+    ]
+    start_ns = stages.START_NS + minute * 60 * stages.SECOND
+    taken = stages.capture(flows, lost={"flows_full": LOST})
+    return Capture(
+        Window(start_ns, start_ns + 60 * stages.SECOND), *(getattr(taken, name) for name in taken.__slots__[1:])
+    )
+
+
+class Lab:
+    """A node agent's parts around a real manager; the directory answers only while `directory_is_there`."""
+
+    def __init__(self, folder: Path, url: str, max_files: int) -> None:
+        self.folder = folder
+        self.directory_is_there = False
+        settings = AgentSettings(
+            manager=Manager(url=url, token_file=str(folder / "token")),
+            spool=SpoolSettings(folder=str(folder / "spool"), max_files=max_files),
+            node=Node(name="node-a"),
+        )
+        self.registry = CollectorRegistry()
+        metrics = Metrics(self.registry)
+        delivery = DeliveryMetrics(self.registry, settings.spool.max_bytes)
+        spool = make_spool(settings, delivery, metrics)
+        self.pusher: Pusher = make_pusher(settings, spool, delivery, metrics)
+        waiting = Waiting(Path(settings.spool.folder), metrics.not_delivered)
+        metrics.watch(lambda: waiting.pending() + spool.stats().events)
+        ours, self.theirs = socket.socketpair()
+        self.ours = ours
+        self.parts = Parts(settings, TracerSource(settings, ours, metrics), spool, waiting, self.ask, metrics)
+
+    def ask(self, queries: list[Query]) -> list[Answer]:
+        """The directory."""
+        if not self.directory_is_there:
+            raise DirectoryUnavailableError("away")
+        return [stages.directory(query) for query in queries]
+
+    def counts(self) -> dict[str, float]:
+        """Attempts by fate, as scraped; `seen` is the sum of the others, or this fails."""
+        text = generate_latest(self.registry).decode()
+        done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        totals: dict[str, float] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                name = sample.name.removeprefix("podsonar_node_agent_").removesuffix("_total")
+                if sample.labels.get("side") == "destination":
+                    name = "unresolved_destination"
+                totals[name] = totals.get(name, 0) + sample.value
+        names = {"delivered": "events_delivered", "lost": "events_lost", "filtered": "events_filtered"}
+        names |= {"unresolved": "unresolved", "dropped": "events_dropped", "pending": "events_pending"}
+        found = {fate: totals.get(name, 0) for fate, name in names.items()}
+        assert totals.get("events", 0) == sum(found.values()), found
+        return {fate: count for fate, count in found.items() if count}
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.pusher.close()
+        self.parts.spool.close()
+        self.ours.close()
+        self.theirs.close()
+
+
+@pytest.fixture
+def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """The parts and a manager that knows their token."""
+    database = f"sqlite:///{tmp_path}/manager.db"
+    store = Store(database)
+    store.migrate()
+    (tmp_path / "token").write_text(create_token(store, "ingest", "lab", 1, secrets.token_bytes).text())
+    store.close()
+    with serving(database) as url:
+        made = Lab(tmp_path, url, getattr(request, "param", 10))
+        yield made
+        made.close()
+
+
+def test_attempts_move_from_pending_to_their_fate(lab: Lab) -> None:
+    """Seen at once; resolved when the directory is there; delivered when the manager has stored them."""
+    keep(lab.parts, window(0))
+    assert not resolve_waiting(lab.parts)
+    assert lab.counts() == {"lost": LOST, "pending": SEEN - LOST}
+    lab.directory_is_there = True
+    assert resolve_waiting(lab.parts)
+    resolved = {"lost": LOST, "filtered": FILTERED, "unresolved": UNRESOLVED}
+    assert lab.counts() == {**resolved, "pending": DELIVERED + AMBIGUOUS}
+    assert lab.pusher.flush(10)
+    assert lab.counts() == {**resolved, "delivered": DELIVERED + AMBIGUOUS}
+
+
+@pytest.mark.parametrize("lab", [1], indirect=True)
+def test_dropped_attempts_are_counted_by_reason(lab: Lab) -> None:
+    """A spool with room for one batch drops the older; a capture that was damaged on disk is dropped whole."""
+    lab.directory_is_there = True
+    for minute in range(2):
+        keep(lab.parts, window(minute))
+    assert resolve_waiting(lab.parts)
+    assert lab.counts()["dropped"] == DELIVERED + AMBIGUOUS
+    keep(lab.parts, window(2))
+    (path,) = lab.parts.waiting.paths()
+    path.write_bytes(path.read_bytes()[:99])
+    assert resolve_waiting(lab.parts)
+    counts = lab.counts()
+    assert counts["dropped"] == DELIVERED + AMBIGUOUS + SEEN - LOST
+    assert counts["pending"] == DELIVERED + AMBIGUOUS
+
+
+def test_disk_that_takes_nothing_holds_captures_in_memory(lab: Lab) -> None:
+    """A folder that is gone loses nothing: the capture is pending in memory and written when the folder is back."""
+    folder = lab.parts.waiting.folder
+    folder.rmdir()
+    keep(lab.parts, window(0))
+    assert lab.counts() == {"lost": LOST, "pending": SEEN - LOST}
+    folder.mkdir()
+    lab.directory_is_there = True
+    assert resolve_waiting(lab.parts)
+    assert lab.pusher.flush(10)
+    assert lab.counts()["delivered"] == DELIVERED + AMBIGUOUS
+
+
+def test_crash_between_batch_and_capture_sends_the_window_once(lab: Lab) -> None:
+    """The capture is still there after its batch was spooled: the same batch id, so the manager stores one."""
+    lab.directory_is_there = True
+    keep(lab.parts, window(0))
+    (path,) = lab.parts.waiting.paths()
+    content = path.read_bytes()
+    assert resolve_waiting(lab.parts)
+    path.write_bytes(content)
+    assert resolve_waiting(lab.parts)
+    assert lab.parts.spool.stats().batches == 1
+    first = lab.parts.spool.oldest()
+    assert lab.pusher.flush(10)
+    path.write_bytes(content)
+    assert resolve_waiting(lab.parts)
+    second = lab.parts.spool.oldest()
+    assert first is not None
+    assert second is not None
+    assert first.id == second.id
+    assert lab.pusher.step().code == "201"
+
+
+def test_two_captures_of_one_window_are_both_kept(lab: Lab) -> None:
+    """An agent that was started again in its window does not replace what it saw before."""
+    keep(lab.parts, window(0))
+    keep(lab.parts, window(0))
+    assert len(lab.parts.waiting.paths()) == 2
+    assert lab.counts() == {"lost": 2 * LOST, "pending": 2 * (SEEN - LOST)}
+
+
+def test_resolving_and_observing_at_once_write_each_capture_once(lab: Lab) -> None:
+    """Two threads that find the disk usable again do not write what is held twice."""
+    folder = lab.parts.waiting.folder
+    folder.rmdir()
+    for minute in range(5):
+        keep(lab.parts, window(minute))
+    folder.mkdir()
+    threads = [threading.Thread(target=lab.parts.waiting.write_held) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(lab.parts.waiting.paths()) == 5
+    assert lab.parts.waiting.held == []

@@ -1,0 +1,74 @@
+"""What preflight makes of machines that we do not have, from values."""
+
+from dataclasses import replace
+
+import pytest
+
+from node_agent.diagnosis import Situation
+from node_agent.preflight import judge
+from node_agent.preflight_facts import Facts
+
+EVERY = (1 << 41) - 1
+SITUATION = Situation(1 << 39 | 1 << 38, 0, own_user_namespace=False, lockdown="none", kernel=(6, 1), tracefs=False)
+FILTERED = SITUATION._replace(seccomp=2)
+GOOD = Facts(
+    release="6.1.0", machine="x86_64", situation=SITUATION, btf=True, headers="image", headers_error="", kheaders=False,
+    debugfs=False, paranoid="2", unprivileged_bpf="2", kprobes=False, modules="lockdown,yama", cgroup="v2",
+    memory_limit=512 << 20, method="raw_tracepoint", node_name="node-a", token_error="", token_rotates=True,
+    spool_error="", manager_status=405, manager_error="", tracer="bcc:raw_tracepoint", tracer_reason="",
+    tracer_error="",
+)  # fmt: skip
+
+
+def on_kernel(major: int, minor: int, capabilities: int = SITUATION.capabilities) -> Facts:
+    """The good machine with another kernel."""
+    situation = SITUATION._replace(kernel=(major, minor), capabilities=capabilities)
+    return replace(GOOD, release=f"{major}.{minor}.0", situation=situation)
+
+
+def test_good_machine_has_only_ok_lines_and_nothing_to_do() -> None:
+    """Twenty-two checks, all well."""
+    lines = judge(GOOD)
+    assert len(lines) == 22
+    assert {(line.state, line.todo) for line in lines} == {("ok", "")}
+
+
+@pytest.mark.parametrize(
+    ("facts", "name", "state", "todo"),
+    [
+        (on_kernel(4, 14, EVERY), "kernel", "fail", "5.12 or newer is needed"),
+        (on_kernel(6, 1, 1 << 39), "capabilities", "fail", "missing CAP_PERFMON:"),
+        (replace(GOOD, machine="riscv64"), "architecture", "fail", "x86_64, aarch64"),
+        (replace(GOOD, situation=SITUATION._replace(lockdown="confidentiality")), "lockdown", "fail", "integrity"),
+        (replace(GOOD, situation=SITUATION._replace(own_user_namespace=True)), "user namespace", "fail", "hostUsers"),
+        (replace(GOOD, btf=False), "BTF", "fail", "CONFIG_DEBUG_INFO_BTF"),
+        (replace(GOOD, headers="", headers_error="headers_missing: no"), "kernel headers", "fail", "headers_missing"),
+        (replace(GOOD, method="tracepoint"), "tracefs", "fail", "raw_tracepoint"),
+        (replace(GOOD, memory_limit=64 << 20), "memory limit", "warn", "250 MiB"),
+        (replace(GOOD, token_rotates=False), "token", "warn", "subPath"),
+        (replace(GOOD, manager_status=None, manager_error="tls_expired"), "manager", "fail", "manager.caFile"),
+        (replace(GOOD, manager_status=None, manager_error="dns"), "manager", "warn", "wait in the spool"),
+        (replace(GOOD, tracer_reason="seccomp_denied", situation=FILTERED), "seccomp", "fail", "Unconfined"),
+        (replace(GOOD, tracer_reason="lsm_denied"), "security modules", "fail", "audit log"),
+        (replace(GOOD, tracer="", tracer_reason="load_failed", tracer_error="why"), "eBPF program", "fail", "why"),
+    ],
+)  # fmt: skip
+def test_fault_is_one_line_with_what_to_do(facts: Facts, name: str, state: str, todo: str) -> None:
+    """Exactly the line of that check changes, and says what to do."""
+    lines = {line.name: line for line in judge(facts)}
+    assert lines[name].state == state
+    assert todo in lines[name].todo
+    assert [line.name for line in lines.values() if line.state != "ok"] == [name]
+
+
+def test_kernel_before_5_11_needs_one_more_capability() -> None:
+    """BPF memory counts against RLIMIT_MEMLOCK there, and raising that needs CAP_SYS_RESOURCE."""
+    lines = {line.name: line for line in judge(on_kernel(5, 10))}
+    assert lines["capabilities"].state == "fail"
+    assert "missing CAP_SYS_RESOURCE:" in lines["capabilities"].todo
+
+
+def test_lockdown_integrity_is_reported_and_well() -> None:
+    """Integrity lets programs read kernel memory."""
+    facts = replace(GOOD, situation=SITUATION._replace(lockdown="integrity"))
+    assert next(line for line in judge(facts) if line.name == "lockdown")[1:] == ("ok", "integrity", "")

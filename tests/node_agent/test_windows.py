@@ -1,0 +1,82 @@
+"""One window after another, with the real program and nothing in between."""
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from discovery.records import NS_PER_SECOND, Capture, Window
+from discovery.settings import AgentSettings, Node
+from discovery.spool import Spool
+from node_agent.agent import Parts, observe_windows
+from node_agent.telemetry import Metrics
+from node_agent.tracer_source import TracerSource
+from node_agent.waiting import Waiting
+from tests.node_agent.kernel_side import start_loaders
+
+pytestmark = pytest.mark.kernel
+
+
+def connect_until(stop: threading.Event, server: socket.socket, ends: dict[int, list[int]]) -> None:
+    """Connect all the time; `ends` has the time before and after each connect, by its number."""
+    number = 0
+    while not stop.is_set():
+        before = time.time_ns()
+        with socket.create_connection(server.getsockname()):
+            server.accept()[0].close()
+        ends[number] = [before, time.time_ns()]
+        number += 1
+        stop.wait(0.005)
+
+
+def captures(folder: Path, settings: AgentSettings, windows: list[Window]) -> list[Capture]:
+    """What an agent observes in these windows."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    loaders = threading.Thread(target=start_loaders, args=(theirs,), daemon=True)
+    loaders.start()
+    metrics = Metrics(CollectorRegistry())
+    waiting = Waiting(folder)
+    spool = Spool(folder / "spool")
+    parts = Parts(settings, TracerSource(settings, ours, metrics), spool, waiting, lambda _queries: [], metrics)
+    left = list(windows)
+    observe_windows(parts, lambda _after_ns: left.pop(0) if left else None, threading.Event())
+    ours.close()
+    loaders.join()
+    theirs.close()
+    spool.close()
+    return [capture for _path, capture in waiting.captures()]
+
+
+def test_windows_back_to_back_are_both_watched_from_their_start(tmp_path: Path) -> None:
+    """The second window's program is loaded during the first; each connect is in the window that watched it, once."""
+    start_ns = time.time_ns() + 12 * NS_PER_SECOND
+    first = Window(start_ns, start_ns + 6 * NS_PER_SECOND)
+    second = Window(first.end_ns, first.end_ns + 3 * NS_PER_SECOND)
+    settings = AgentSettings(node=Node(name="node-a", drain_seconds=0.5))
+    ends: dict[int, list[int]] = {}
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        client = threading.Thread(target=connect_until, args=(stop, server, ends))
+        client.start()
+        taken = captures(tmp_path, settings, [first, second])
+        stop.set()
+        client.join()
+    assert [(one.window, one.gap, one.lost) for one in taken] == [(first, None, {}), (second, None, {})]
+    for capture in taken:
+        assert capture.observed is not None
+        (flow,) = [flow for flow in capture.flows if flow.port == port and flow.attempts]
+        watched = capture.observed
+        inside = [one for one in ends.values() if watched.start_ns <= one[0] and one[1] <= watched.end_ns]
+        touching = [one for one in ends.values() if watched.start_ns <= one[1] and one[0] <= watched.end_ns]
+        assert len(inside) <= flow.attempts <= len(touching) + 1
+
+
+def test_window_that_is_over_is_not_observed(tmp_path: Path) -> None:
+    """After a long sleep a window may be past before it could begin: its record says so, and nothing is counted."""
+    over = Window(time.time_ns() - 9 * NS_PER_SECOND, time.time_ns() - 3 * NS_PER_SECOND)
+    (capture,) = captures(tmp_path, AgentSettings(node=Node(name="node-a")), [over])
+    assert (capture.tracer, capture.gap, capture.flows) == ("none", "started_late", [])
