@@ -31,7 +31,7 @@ for part in "${parts[@]}"; do
       url=$(sed -n "s/^manager: //p" /tmp/said)
       python3 -c "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1] + \"readyz\").read())" "$url"
       kill $! && { wait $! || [ $? = 143 ]; }' ;;
-  node-agent) in_image "$root" --bounding-set=-all,+bpf,+perfmon,+sys_chroot --userspec=0:0 '
+  node-agent) in_image "$root" --bounding-set=-all,+bpf,+perfmon,+sys_chroot '' '
       podsonar agent capture /tmp/node.capture --seconds 1 && tar --version | head -n 1 && xz --version | head -n 1' ;;
   esac
   buildah "${store[@]}" umount "$container" >/dev/null

@@ -12,14 +12,14 @@ for part in collector manager node-agent; do
   rm -f "/opt/$part"/bin/[Aa]ctivate* "/opt/$part"/bin/python "/opt/$part"/bin/python3.*
   site=$(echo "/opt/$part"/lib/python3*/site-packages)
   find "$site" -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
-  rm -rf "$site/sqlalchemy/testing"
+  # Never used: SQLAlchemy's own tests, and the highlighting of source code that comes along with rich.
+  rm -rf "$site/sqlalchemy/testing" "$site/pygments/lexers"
   # Never imported: the asynchronous twin of the Kubernetes client, and its calls by name (the collector's requests are
-  # raw). Models and lexers are loaded one by one, if at all: their bytecode is not
-  # worth its room.
+  # raw). Models are loaded one by one, if at all: their bytecode is not worth its room.
   if [ -d "$site/kubernetes" ]; then
     rm -rf "$site/kubernetes/aio"
     find "$site/kubernetes/client/api" -name '*_api.py' -delete
   fi
-  python3 -m compileall -q -x 'kubernetes/client/models/|pygments/lexers/' --invalidation-mode unchecked-hash \
+  python3 -m compileall -q -x 'kubernetes/client/models/' --invalidation-mode unchecked-hash \
     -s "/opt/$part" -p /opt/podsonar "$site"
 done
