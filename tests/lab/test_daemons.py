@@ -21,7 +21,7 @@ FORKS = ["sh", "-c", "setsid sleep 600 & setsid sleep 600 & wait"]
 def daemons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemons]:
     """Daemons of a cluster that has no more than its cgroups and a folder."""
     monkeypatch.setattr("lab.nodes.layout.HOST", tmp_path)
-    layout = Layout("podsonar-daemons", 215)
+    layout = Layout(f"podsonar-daemons-{os.getpid()}", 215)  # of this run alone
     layout.folder.mkdir()
     make_cgroups(layout)
     found = Daemons(layout)
