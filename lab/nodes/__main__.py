@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from discovery.errors import PodsonarError
@@ -29,10 +30,10 @@ def start_shop(cluster: Cluster) -> tuple[shop.Workload, ...]:
 
 
 def shop_runs(cluster: Cluster, workloads: tuple[shop.Workload, ...]) -> bool:
-    """Whether every lasting pod of the shop runs."""
-    wanted = sum(one.pods for one in workloads if one.kind != "CronJob")
-    pods = cluster.get(f"/api/v1/namespaces/{shop.NAMESPACE}/pods", labelSelector="app!=report")["items"]
-    return len([pod for pod in pods if pod["status"].get("phase") == "Running"]) == wanted
+    """Whether every pod of the shop runs, and a job that makes its connects in the next minute."""
+    pods = cluster.get(f"/api/v1/namespaces/{shop.NAMESPACE}/pods")["items"]
+    running = Counter(pod["metadata"]["labels"]["app"] for pod in pods if pod["status"].get("phase") == "Running")
+    return all(running[one.name] >= one.pods for one in workloads)
 
 
 def next_window(now_ns: int) -> str:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ class Cluster:
         self.kubeconfig = layout.folder / "admin.kubeconfig"
         self.seconds: dict[str, float] = {}
         self.began = time.monotonic()
+        self.opened = ExitStack()
+
+    def close(self) -> None:
+        """The connections to the API server are closed; the cluster runs on."""
+        self.opened.close()
 
     def done(self, step: str) -> None:
         """The step's time is kept and told."""
@@ -56,7 +62,7 @@ class Cluster:
     def speak(self, url: str, pki: Certificates) -> None:
         """Requests go to the API server of that address, with every right."""
         self.url = url
-        self.client = admin_client(url, pki)
+        self.client = self.opened.enter_context(admin_client(url, pki))
         self.objects = Objects(self.client)
 
     def wait(self, what: str, condition: Callable[[], bool], seconds: float = READY_SECONDS) -> None:
@@ -247,7 +253,7 @@ def up(layout: Layout, report: Callable[[str], object] = print) -> Cluster:
         bring_up(cluster, archives)
     except BaseException:
         keep_logs(layout, report)
-        down(layout, cluster.daemons)
+        down(layout, cluster)
         raise
     return cluster
 
@@ -260,12 +266,14 @@ def keep_logs(layout: Layout, report: Callable[[str], object]) -> None:
     report(f"logs are kept in {kept}")
 
 
-def down(layout: Layout, daemons: Daemons | None = None) -> None:
+def down(layout: Layout, cluster: Cluster | None = None) -> None:
     """Nothing of the cluster is left: processes, namespaces with their mounts, links, cgroups, settings, files.
 
-    `daemons`: of who brought it up in this process, so that no zombie stays either.
+    `cluster`: what this process brought up, so that no zombie and no connection of its own stays either.
     """
-    (daemons or Daemons(layout)).kill()
+    if cluster is not None:
+        cluster.close()
+    (cluster.daemons if cluster else Daemons(layout)).kill()
     network.remove(layout)
     cgroups.remove(layout.name)
     kernel.put_back(layout.folder / "sysctls.json")

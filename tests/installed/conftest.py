@@ -14,4 +14,4 @@ def nodes() -> Iterator[Cluster]:
     down(TESTS)  # what a killed run left
     cluster = up(TESTS, lambda _text: None)
     yield cluster
-    down(TESTS, cluster.daemons)
+    down(TESTS, cluster)

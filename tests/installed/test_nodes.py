@@ -137,7 +137,7 @@ def test_one_node_without_masquerade_by_iptables_leaves_nothing() -> None:
         assert machine.state(layout) != before
         cluster.wait("a pod runs", lambda: dns_ready(cluster))
     finally:
-        down(layout, cluster.daemons)
+        down(layout, cluster)
     assert machine.state(layout) == before
     assert not layout.folder.exists()
 
