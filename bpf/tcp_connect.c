@@ -19,6 +19,9 @@
  * capability and no bpf(2). A table is entries given out in order, found by buckets of references. An entry that loses
  * the race for a reference stays unreferenced and is drained all the same: the agent adds up entries of one key.
  *
+ * The window stands in control: the program is attached a little ahead and counts from the window's first nanosecond to
+ * its last, so that of two windows in a row each connection is in exactly one, though two programs are attached then.
+ *
  * Two pairs of tables; the agent adds 1 to control.generation and, after an RCU grace period, drains the idle pair: no
  * increment is lost, since a running program has let go of the idle pair by then.
  */
@@ -326,17 +329,16 @@ static __always_inline void remember_attempt(u64 socket, struct endpoints *key, 
 
 static __always_inline int attempt(u64 sk, struct control *now)
 {
-	struct endpoints key = {};
+	u64 now_ns = bpf_ktime_get_ns(), state = 0;
 	u32 generation = now->generation, place = 0;
-	u64 state = 0, now_ns;
+	struct endpoints key = {};
 	struct flow *flow;
 	int is_new = 0;
 
-	if (read_socket(sk, &key))
+	if (now_ns - now->from_ns >= now->lasting_ns || read_socket(sk, &key))
 		return 0;
 	key.port_be = READ(u16, sk + OFF_SKC_DPORT);
 	key.cgroup = task_cgroup(&state);
-	now_ns = bpf_ktime_get_ns();
 	flow = flow_entry(&key, generation & 1, now_ns, &place, &is_new);
 	if (!flow) {
 		count(COUNT_FLOWS_FULL);
@@ -403,17 +405,16 @@ static __always_inline int outcome(u64 sk, int new_state, struct pending *kept, 
 
 static __always_inline int accept_end(u64 sk, struct control *now)
 {
+	u64 now_ns = bpf_ktime_get_ns(), cgroup;
 	struct endpoints key = {};
 	struct accepted *entry;
-	u64 cgroup, now_ns;
 	int is_new = 0;
 
-	if (read_socket(sk, &key))
+	if (now_ns - now->from_ns >= now->lasting_ns || read_socket(sk, &key))
 		return 0;
 	key.port_be = bpf_htons(READ(u16, sk + OFF_SKC_NUM));
 	cgroup = READ(u64, sk + OFF_SK_CGROUP);
 	key.cgroup = READ(u64, cgroup + OFF_CGROUP_SERIAL) | OF_SOCKET;
-	now_ns = bpf_ktime_get_ns();
 	entry = accepted_entry(&key, now->generation & 1, now_ns, &is_new);
 	if (!entry) {
 		count(COUNT_ACCEPTED_FULL);

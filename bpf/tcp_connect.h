@@ -81,6 +81,8 @@ struct cgroup_names {
 };
 
 struct control {
+	u64 from_ns;	/* attempts and accepted connections count in [from_ns, from_ns + lasting_ns) */
+	u64 lasting_ns;
 	u32 generation; /* counts swaps; the lowest bit says which pair of tables counts now */
 	u32 looked;	/* 0 until the agent has looked at the connections that were already open */
 };

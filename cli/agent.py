@@ -10,9 +10,8 @@ from pathlib import Path
 
 import click
 
+from cli.lazy import LazyGroup
 from cli.options import settings_options
-from cli.preflight import preflight
-from cli.support_bundle import support_bundle
 from discovery.errors import UsageError
 from discovery.records import Window, parse_rfc3339
 from discovery.settings import AgentSettings
@@ -21,7 +20,11 @@ LOADER_PYTHON = "/usr/bin/python3"
 NODE_AGENT = Path(__file__).resolve().parent.parent / "node_agent"
 
 
-@click.group()
+# What the agent that stays does not need is imported by who asks for it: it would cost 10 MiB on every node.
+LATER = {"preflight": "cli.preflight:preflight", "support-bundle": "cli.support_bundle:support_bundle"}
+
+
+@click.group(cls=LazyGroup, later=LATER)
 def agent() -> None:
     """Trace TCP connects on this node."""
 
@@ -59,9 +62,6 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-agent.add_command(preflight)
-agent.add_command(support_bundle)
-
 once_window = click.option(
     "--once-window",
     nargs=2,
@@ -98,6 +98,8 @@ def check(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
 def observe(settings: AgentSettings, once_window: tuple[str, str] | None, supervisor_fd: int) -> None:
     """What `run` starts below the supervisor."""
     stop = stop_on_signals()
+    for name in ("rich", "pygments"):
+        sys.modules[name] = None  # type: ignore[assignment] # httpx and structlog would import 5 MiB to draw tables
     from node_agent.service import serve  # noqa: PLC0415 - `run` itself needs none of it
 
     windows = one_window(*once_window) if once_window else None

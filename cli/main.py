@@ -1,6 +1,5 @@
 """The `podsonar` command: one group, one file a subcommand; a failure is one sentence and an exit code."""
 
-import importlib
 import platform
 import sys
 from importlib.metadata import version as installed_version
@@ -8,6 +7,7 @@ from importlib.metadata import version as installed_version
 import click
 import orjson
 
+from cli.lazy import LazyGroup
 from discovery.errors import PodsonarError
 
 COMMANDS = {
@@ -21,26 +21,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """Imports a subcommand's module only when it is asked for: a node agent never imports the manager."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every subcommand, in the order of the documentation."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now; None where there is none."""
-        place = COMMANDS.get(cmd_name)
-        if place is None:
-            return None
-        module, name = place.split(":")
-        command = getattr(importlib.import_module(module), name)
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{place} is {type(command).__name__}, expected a click command")
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, later=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 def podsonar() -> None:
     """Kubernetes service discovery by observation: what runs in a cluster and who talks to whom."""
 

@@ -3,7 +3,6 @@
 The only module that imports `kubernetes`. Models are not used: a page is bytes that go through orjson once.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -11,17 +10,19 @@ import kubernetes.client
 import kubernetes.config
 import urllib3
 
-from discovery.errors import ApiServerError
+from collector.stream import Stream
+from discovery.errors import ApiServerError, WatchRefusedError
 
 PAGE_TIMEOUT = urllib3.Timeout(connect=5, read=60)
-WATCH_SECONDS = 300
+REFUSAL_BYTES = 4096
 
 
 class ApiServer:
     """One API server with one identity; every request is counted in `requests`."""
 
-    def __init__(self, configuration: kubernetes.client.Configuration) -> None:
+    def __init__(self, configuration: kubernetes.client.Configuration, kubeconfig: Path | None = None) -> None:
         self.configuration = configuration
+        self.kubeconfig = kubeconfig
         self.client = kubernetes.client.ApiClient(configuration)
         self.requests = 0
 
@@ -40,7 +41,7 @@ class ApiServer:
             raise ApiServerError(
                 f"{source}: {said}; expected a readable kubeconfig or a pod's service account"
             ) from error
-        return cls(configuration)
+        return cls(configuration, kubeconfig)
 
     def headers(self) -> dict[str, str]:
         """Authentication as it stands now (a rotated token is read again by the client) and our name."""
@@ -78,19 +79,21 @@ class ApiServer:
         finally:
             response.release_conn()
 
-    def lines(self, path: str, query: dict[str, str | int]) -> Iterator[bytes]:
-        """The lines of a watch, until the server ends it."""
-        timeout = urllib3.Timeout(connect=5, read=WATCH_SECONDS + 30)
-        response = self.open(path, {**query, "watch": "true", "timeoutSeconds": WATCH_SECONDS}, timeout)
-        try:
-            if response.status != 200:
-                raise ApiServerError(f"watch {path} answered {response.status}, expected 200")
-            held = b""
-            while chunk := response.read1():
-                held += chunk
-                *whole, held = held.split(b"\n")
-                yield from whole
-        except urllib3.exceptions.HTTPError as error:
-            raise ApiServerError(f"watch {path} was cut: {error}") from error
-        finally:
-            response.close()
+    def watch(self, path: str, query: dict[str, str | int], seconds: int) -> Stream:
+        """An open watch that the server ends after `seconds`; WatchRefusedError where it does not begin."""
+        timeout = urllib3.Timeout(connect=5, read=seconds + 30)
+        response = self.open(path, {**query, "watch": "true", "timeoutSeconds": seconds}, timeout)
+        if response.status == 200:
+            return Stream(response, path)
+        said = response.read(REFUSAL_BYTES).decode(errors="replace")
+        response.close()
+        raise WatchRefusedError(
+            f"watch {path} answered {response.status}, expected 200: {' '.join(said.split())[:300]}",
+            response.status,
+            response.headers.get("Retry-After"),
+        )
+
+    def renew(self) -> None:
+        """Read configuration and token again: what the server refuses may have been replaced."""
+        fresh = ApiServer.connect(self.kubeconfig)
+        self.configuration, self.client = fresh.configuration, fresh.client

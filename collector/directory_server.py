@@ -1,6 +1,12 @@
-"""`POST /v1/resolve`: node agents ask who owned addresses; token auth, bounded body and count."""
+"""`POST /v1/resolve`: node agents ask who owned addresses; token auth, bounded body, count, time and memory.
 
+An answer about a time is given only when everything is known about that time (`as_of_ns`, `SETTLE_NS`): a question that
+comes earlier waits for news from the API server, and is refused for now (503) where none comes.
+"""
+
+import asyncio
 import hmac
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -8,46 +14,43 @@ from collections.abc import Callable
 import orjson
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from collector.questions import MAX_BODY_BYTES, questions
 from collector.watch import KeptDirectory
 from discovery.errors import InputError, TokenError
-from discovery.records import Query, parse_rfc3339, rfc3339
+from discovery.records import NS_PER_SECOND, Query, rfc3339
 from discovery.telemetry import listen_address
+from discovery.tenures import SETTLE_NS
 
-MAX_BODY_BYTES = 4 << 20
-MAX_QUERIES = 10_000
+BODY_SECONDS = 30.0
+WAIT_SECONDS = 15.0  # for news from the API server
+POLL_SECONDS = 0.1
+MOST_OPEN = 128  # requests; more are told to come again, unread: late answers would find nobody listening
+MOST_WAITING = 64  # requests; each holds its questions in memory meanwhile
+AGAIN_SECONDS = (2, 10)  # when to ask again, by chance between these
+BACKLOG = 8192  # of the listening socket: a DaemonSet asks within seconds
 ANSWER_HEADERS = {"Cache-Control": "no-store"}
 
 
+class RefusalError(Exception):
+    """The request gets this status and sentence."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 def json_response(status: int, body: object) -> Response:
-    """A JSON answer; 401 names the scheme that is expected."""
-    headers = ANSWER_HEADERS if status != 401 else {**ANSWER_HEADERS, "WWW-Authenticate": "Token"}
+    """A JSON answer; 401 names the scheme that is expected, 503 when to ask again."""
+    headers = dict(ANSWER_HEADERS)
+    if status == 401:
+        headers["WWW-Authenticate"] = "Token"
+    if status == 503:
+        headers["Retry-After"] = str(random.randint(*AGAIN_SECONDS))  # noqa: S311 - no secret
     return Response(orjson.dumps(body), status, headers, "application/json")
-
-
-def query_of(body: dict[str, object], place: int) -> Query:
-    """The question at a place of `queries`; InputError names what is wrong with it."""
-    pod_uid, address, port = body.get("podUid"), body.get("address"), body.get("port")
-    if isinstance(pod_uid, str):
-        return Query(pod_uid=pod_uid)
-    if not isinstance(address, str) or not (port is None or isinstance(port, int)):
-        raise InputError(f"queries[{place}]: expected podUid, or address with port, from and to")
-    return Query(address, port, parse_rfc3339(str(body.get("from"))), parse_rfc3339(str(body.get("to"))))
-
-
-def questions(content: bytes) -> list[Query]:
-    """The questions in a request's body."""
-    try:
-        body = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"the body is not JSON: {error}") from error
-    queries = body.get("queries") if isinstance(body, dict) else None
-    if not isinstance(queries, list) or len(queries) > MAX_QUERIES:
-        raise InputError(f"expected a list `queries` of at most {MAX_QUERIES}")
-    return [query_of(query if isinstance(query, dict) else {}, place) for place, query in enumerate(queries)]
 
 
 def authorized(request: Request, token: Callable[[], str]) -> bool:
@@ -63,38 +66,106 @@ def authorized(request: Request, token: Callable[[], str]) -> bool:
     return scheme.lower() == "token" and hmac.compare_digest(secret.strip().encode(), expected.encode())
 
 
-def application(kept: KeptDirectory, token: Callable[[], str]) -> Starlette:
-    """The directory's HTTP application."""
+async def body_of(request: Request) -> bytes:
+    """The request's body; RefusalError where it is too long or too slow."""
+    too_long = RefusalError(413, f"expected a body of at most {MAX_BODY_BYTES} bytes")
+    length = request.headers.get("content-length", "0")
+    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+        raise too_long
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > MAX_BODY_BYTES:
+                    raise too_long
+    except (TimeoutError, ClientDisconnect) as error:
+        raise RefusalError(408, f"expected the body within {BODY_SECONDS:.0f} s") from error
+    return b"".join(chunks)
 
-    async def resolve(request: Request) -> Response:
-        if not authorized(request, token):
-            return json_response(401, {"error": "expected Authorization: Token <agent token>"})
-        content = b""
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > MAX_BODY_BYTES:
-                return json_response(413, {"error": f"expected at most {MAX_BODY_BYTES} bytes"})
-        if not kept.synced:
-            return json_response(503, {"error": "the directory has not listed every kind yet"})
+
+class Resolver:
+    """Answers requests from a kept directory."""
+
+    def __init__(self, kept: KeptDirectory, token: Callable[[], str], wait_seconds: float = WAIT_SECONDS) -> None:
+        self.kept = kept
+        self.token = token
+        self.wait_seconds = wait_seconds
+        self.open = self.waiting = 0
+
+    async def resolve(self, request: Request) -> Response:
+        """`POST /v1/resolve`."""
+        self.open += 1
         try:
-            asked = questions(content)
-            with kept.lock:
-                answers = [kept.directory.answer(query).wire() for query in asked]
-        except (InputError, ValueError) as error:
-            return json_response(400, {"error": str(error)})
-        return json_response(200, {"answers": answers, "asOf": rfc3339(time.time_ns())})
+            response = await self.answered(request)
+        except RefusalError as error:
+            response = json_response(error.status, {"error": str(error)})
+        except InputError as error:
+            response = json_response(400, {"error": str(error)})
+        finally:
+            self.open -= 1
+        self.kept.metrics.requests.labels(str(response.status_code)).inc()
+        return response
+
+    async def answered(self, request: Request) -> Response:
+        """The answers; RefusalError or InputError says why there are none."""
+        if not authorized(request, self.token):
+            raise RefusalError(401, "expected Authorization: Token <agent token>")
+        if self.open > MOST_OPEN:
+            raise RefusalError(503, f"more than {MOST_OPEN} requests at once")
+        content = await body_of(request)
+        if not self.kept.synced:
+            raise RefusalError(503, "the directory has not listed every kind yet")
+        asked, explain = questions(content)
+        del content
+        await self.settled(asked)
+        began = time.perf_counter()
+        as_of_ns = self.kept.as_of_ns
+        answers = [answer.wire() for answer in self.kept.answers(asked)]
+        if explain:
+            for answer, owners in zip(answers, self.kept.explained(asked), strict=True):
+                answer["owners"] = owners
+        response = json_response(200, {"answers": answers, "asOf": rfc3339(as_of_ns)})
+        self.kept.metrics.seconds.observe(time.perf_counter() - began)
+        return response
+
+    async def settled(self, asked: list[Query]) -> None:
+        """Return when everything about the asked times is known; RefusalError 503 where that cannot be had now."""
+        wanted_ns = max((query.to_ns for query in asked if query.address), default=0) + SETTLE_NS
+        if self.kept.as_of_ns >= wanted_ns:
+            return
+        late_seconds = (wanted_ns - time.time_ns()) / NS_PER_SECOND
+        if late_seconds > self.wait_seconds or self.waiting >= MOST_WAITING:
+            raise RefusalError(503, "the asked times are too near: changes of then may still be on their way")
+        self.waiting += 1
+        try:
+            deadline = time.monotonic() + self.wait_seconds
+            while self.kept.as_of_ns < wanted_ns:
+                if time.monotonic() > deadline:
+                    raise RefusalError(503, "the API server has told nothing new since the asked times")
+                if time.time_ns() > wanted_ns:
+                    self.kept.hurry(wanted_ns)
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            self.waiting -= 1
+
+
+def application(kept: KeptDirectory, token: Callable[[], str], wait_seconds: float = WAIT_SECONDS) -> Starlette:
+    """The directory's HTTP application."""
+    resolver = Resolver(kept, token, wait_seconds)
 
     async def ready(_request: Request) -> Response:
-        return json_response(200 if kept.synced else 503, {"synced": kept.synced, "failed": kept.failed})
+        return json_response(200 if kept.synced else 503, {"synced": kept.synced, "failed": kept.failures})
 
-    return Starlette(routes=[Route("/v1/resolve", resolve, methods=["POST"]), Route("/readyz", ready)])
+    return Starlette(routes=[Route("/v1/resolve", resolver.resolve, methods=["POST"]), Route("/readyz", ready)])
 
 
 def serve(kept: KeptDirectory, token: Callable[[], str], listen: str) -> uvicorn.Server:
     """Serve the directory from a thread; the server's `should_exit` ends it."""
     host, port = listen_address("directory.listen", listen)
-    server = uvicorn.Server(
-        uvicorn.Config(application(kept, token), host=host, port=port, log_level="warning", lifespan="off")
-    )
+    app = application(kept, token)
+    config = uvicorn.Config(app, host=host, port=port, log_level="warning", lifespan="off", backlog=BACKLOG)
+    server = uvicorn.Server(config)
     threading.Thread(target=server.run, name="directory", daemon=True).start()
     return server

@@ -14,7 +14,7 @@ from collector.inventory import bodies
 from collector.kinds import Kind
 from collector.listing import Listed, Pages
 from collector.redaction import Redaction
-from collector.telemetry import Metrics
+from collector.telemetry import DirectoryMetrics, Metrics
 from collector.watch import KeptDirectory
 from discovery.batch import make_batch
 from discovery.credentials import TokenFile
@@ -98,7 +98,14 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     pusher = Pusher(settings, spool, token, delivery.told)
     namespace = settings.kubernetes.namespace if settings.kubernetes.namespaced else None
     seconds = settings.data.collection_window_in_min * 60.0
-    kept = KeptDirectory(api, Directory(Selection.of(settings)), namespace, seconds)
+    kept = KeptDirectory(
+        api,
+        Directory(Selection.of(settings)),
+        namespace,
+        seconds,
+        file=Path(settings.spool.folder) / "directory" / "intervals",
+        metrics=DirectoryMetrics(registry),
+    )
     kept.start()
     server = serve_directory(kept, directory_token.read, settings.directory.listen)
     serve_metrics(settings.metrics.listen, registry, lambda: pusher.unready if kept.synced else "directory_not_synced")
@@ -108,7 +115,7 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     try:
         collect_windows(api, settings, spool, metrics, stop, kept, now=now)
     finally:
-        kept.stop.set()
+        kept.close()
         server.should_exit = True
         done.set()
         push.join(FLUSH_SECONDS)

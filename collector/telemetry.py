@@ -1,9 +1,14 @@
 """The collector's metrics; names as in docs/metrics.md."""
 
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections import Counter as Counted
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from discovery.directory import Directory
+from discovery.records import NS_PER_SECOND, Answer
 
 
 class Metrics:
@@ -37,3 +42,80 @@ class Metrics:
             if kind["complete"]:
                 self.objects.labels(name).set(kind["count"])
                 self.success.labels(name).set_to_current_time()
+
+
+class Kept(Protocol):
+    """What the directory's gauges look at: `collector.watch.KeptDirectory`."""
+
+    directory: Directory
+
+    @property
+    def as_of_ns(self) -> int:
+        """The moment until which everything is known."""
+
+
+class DirectoryMetrics:
+    """Counters and gauges of the directory and its server."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        prefix = "podsonar_directory"
+        self.objects = Gauge(f"{prefix}_objects", "Objects known, the lately gone too", ["kind"], registry=registry)
+        self.addresses = Gauge(f"{prefix}_addresses", "Addresses that someone has or had", registry=registry)
+        self.age = Gauge(f"{prefix}_age_seconds", "Since when not everything is known", registry=registry)
+        self.lists = Counter(f"{prefix}_lists_total", "Lists by reason", ["kind", "reason"], registry=registry)
+        self.streamed = Counter(f"{prefix}_watch_lists_total", "Lists by watch list", ["kind"], registry=registry)
+        self.watches = Counter(f"{prefix}_watches_total", "Watches begun", ["kind"], registry=registry)
+        self.cuts = Counter(f"{prefix}_watches_cut_total", "Watches that broke", ["kind"], registry=registry)
+        self.bookmarks = Counter(f"{prefix}_bookmarks_total", "Bookmarks seen", ["kind"], registry=registry)
+        self.answers = Counter(f"{prefix}_answers_total", "Answers by kind", ["kind"], registry=registry)
+        self.unsure = Counter(
+            f"{prefix}_unsure_answers_total", "Ambiguous and unknown answers", ["kind", "reason"], registry=registry
+        )
+        self.requests = Counter(f"{prefix}_requests_total", "Requests by status", ["code"], registry=registry)
+        self.seconds = Histogram(
+            f"{prefix}_answer_seconds",
+            "Time to answer one request, its wait for news left out",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
+            registry=registry,
+        )
+        self.saves = Counter(f"{prefix}_saves_total", "Writes of the intervals file", ["result"], registry=registry)
+        self.restores = Counter(
+            f"{prefix}_restores_total", "Reads of the intervals file", ["result"], registry=registry
+        )
+
+    def follow(self, kept: Kept) -> None:
+        """Let the gauges follow a directory."""
+
+        def addresses() -> int:  # of the directory of then: a restored one takes the first one's place
+            return kept.directory.known_addresses()
+
+        self.addresses.set_function(addresses)
+        self.objects.labels("Pod").set_function(lambda: len(kept.directory.pods))
+        self.objects.labels("Service").set_function(lambda: len(kept.directory.services))
+        self.objects.labels("Node").set_function(lambda: len(kept.directory.nodes))
+        self.age.set_function(lambda: time.time() - kept.as_of_ns / NS_PER_SECOND)
+
+    def counted(self, kind: str, what: str) -> None:
+        """Count a list (`list_<reason>`), a list that came as a watch list, a watch, its breaking, or a bookmark."""
+        named = {"watch": self.watches, "cut": self.cuts, "bookmark": self.bookmarks, "streamed": self.streamed}
+        counter = named.get(what)
+        if counter is not None:
+            counter.labels(kind).inc()
+        else:
+            self.lists.labels(kind, what.removeprefix("list_")).inc()
+
+    def answered(self, answers: Iterable[Answer]) -> None:
+        """Count answers, and why those are not sure that are not."""
+        counts = Counted((answer.kind, answer.reason) for answer in answers)
+        for (kind, reason), count in counts.items():
+            self.answers.labels(kind).inc(count)
+            if kind in ("Ambiguous", "Unknown"):
+                self.unsure.labels(kind, reason).inc(count)
+
+    def saved(self, result: str) -> None:
+        """Count one write of the file."""
+        self.saves.labels(result).inc()
+
+    def restored(self, result: str) -> None:
+        """Count one read of the file."""
+        self.restores.labels(result).inc()

@@ -1,32 +1,32 @@
-"""Keeps the directory: lists once, then watches pods, services, EndpointSlices and nodes; lists again when it must."""
+"""Keeps the directory: a follower a kind tells of every object and change; what was learned outlives a restart."""
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-import orjson
 import structlog
+from prometheus_client import CollectorRegistry
 
+from collector import intervals_file
+from collector.events import Source
+from collector.follower import Follower
 from collector.kinds import WATCHED, Kind
-from collector.listing import Listed, Pages, pages
+from collector.telemetry import DirectoryMetrics
+from discovery import remembered
 from discovery.directory import Directory, Owner
-from discovery.errors import ApiServerError
-from discovery.records import NS_PER_SECOND
+from discovery.pod_table import uid_key
+from discovery.records import NS_PER_SECOND, Answer, Query, rfc3339
+from discovery.tenures import REPORT_NS
+from discovery.tenures import Owner as Key
 
-RETRY_SECONDS = 5.0
 KEEP_AFTER_END_SECONDS = 15 * 60
 EXPIRE_SECONDS = 60.0
-REFUSED = ("forbidden", "unsupported")
+SAVE_PAUSE_SHARE = 50  # a save that takes a second is followed by 50 without one: at most 2 % of a core
+QUIET_NS = 60 * NS_PER_SECOND  # a kind that nothing happens to has no bookmarks either
 
 log = structlog.get_logger()
-
-
-class Source(Pages, Protocol):
-    """Where pages and events come from: `collector.api_server.ApiServer`."""
-
-    def lines(self, path: str, query: dict[str, str | int]) -> Iterator[bytes]:
-        """The lines of a watch, until the server ends it."""
 
 
 class KeptDirectory:
@@ -39,119 +39,156 @@ class KeptDirectory:
         namespace: str | None,
         window_seconds: float,
         expire_seconds: float = EXPIRE_SECONDS,
+        *,
+        file: Path | None = None,
+        metrics: DirectoryMetrics | None = None,
     ) -> None:
-        self.api = api
         self.directory = directory
-        self.namespace = namespace
         self.keep_ns = int((window_seconds + KEEP_AFTER_END_SECONDS) * NS_PER_SECOND)
         self.expire_seconds = expire_seconds
+        self.file = file
+        self.metrics = metrics or DirectoryMetrics(CollectorRegistry())
         self.lock = threading.Lock()
         self.stop = threading.Event()
-        self.known: dict[str, set[str]] = {kind.name: set() for kind in WATCHED}
-        self.listed: set[str] = set()
-        self.failed: dict[str, str] = {}
+        self.followers = {kind.name: Follower(api, kind, namespace, self) for kind in WATCHED}
+        self.seen: dict[str, set[Key]] = {}
+        self.began_ns: dict[str, int] = {}
+        self.through_ns: dict[str, int] = {}  # until then everything about a kind is known
+        self.whole: set[str] = set()
+        self.refusals: set[str] = set()
+        self.failures: dict[str, str] = {}
+        self.metrics.follow(self)
 
     @property
     def synced(self) -> bool:
         """Whether every watched kind was listed, or is refused for good: a server out of reach proves no absence."""
-        refused = {name for name, reason in self.failed.items() if reason.endswith(REFUSED)}
-        return len(self.listed | refused) == len(WATCHED)
+        return len(self.whole | self.refusals) == len(WATCHED)
+
+    @property
+    def as_of_ns(self) -> int:
+        """The moment until which everything is known that the API server knew; 0 before the first lists."""
+        if not self.synced:
+            return 0
+        return min((self.through_ns[kind.name] for kind in WATCHED if kind.name not in self.refusals), default=0)
 
     def start(self) -> None:
-        """Watch each kind from a thread of its own until `stop`, and let go of the past from another."""
-        for kind in WATCHED:
-            threading.Thread(target=self.keep, args=(kind,), name=f"watch-{kind.plural}", daemon=True).start()
-        threading.Thread(target=self.keep_expiring, name="expire", daemon=True).start()
+        """Watch each kind from a thread of its own until `close`, and let go of the past from another."""
+        self.remember()
+        for name, follower in self.followers.items():
+            threading.Thread(target=follower.run, name=f"watch-{name}", daemon=True).start()
+        threading.Thread(target=self.keep_house, name="expire", daemon=True).start()
 
-    def keep_expiring(self) -> None:
-        """Drop the past now and then until `stop`: a watch that never fails never lists again."""
-        while not self.stop.wait(self.expire_seconds):
+    def close(self) -> None:
+        """End every thread and save what is known."""
+        self.stop.set()
+        for follower in self.followers.values():
+            follower.end()
+        self.save()
+
+    def keep_house(self) -> None:
+        """Drop the past and save the rest now and then until `stop`."""
+        pause_seconds = self.expire_seconds
+        while not self.stop.wait(pause_seconds):
             with self.lock:
                 self.directory.expire(time.time_ns() - self.keep_ns)
+            self.hurry(time.time_ns() - QUIET_NS)
+            began = time.monotonic()
+            self.save()
+            pause_seconds = max(self.expire_seconds, SAVE_PAUSE_SHARE * (time.monotonic() - began))
+
+    def save(self) -> None:
+        """Write what is known to the file, if there is one and anything was listed."""
+        if self.file is None or not self.whole:
+            return
+        with self.lock:
+            state = remembered.state_of(self.directory, dict(self.through_ns), time.time_ns())
+        self.metrics.saved(intervals_file.write(self.file, state))
+
+    def remember(self) -> None:
+        """Take in what an earlier process saved, where that can be trusted."""
+        if self.file is None:
+            return
+        found, result = intervals_file.read(self.file, time.time_ns(), self.keep_ns)
+        self.metrics.restored(result)
+        if found is not None:
+            found.directory.selection = self.directory.selection
+            with self.lock:
+                self.directory = found.directory
+            self.through_ns.update(found.through_ns)
+            log.info("directory_remembered", pods=len(self.directory.pods), saved=rfc3339(found.saved_ns))
+
+    def hurry(self, wanted_ns: int) -> None:
+        """Have every watch that has not told everything up to a moment find out soon whether it has."""
+        for name, follower in self.followers.items():
+            if name not in self.refusals and self.through_ns.get(name, 0) < wanted_ns:
+                follower.hurry()
+
+    def answers(self, queries: list[Query]) -> list[Answer]:
+        """One answer a question."""
+        with self.lock:
+            found = [self.directory.answer(query) for query in queries]
+        self.metrics.answered(found)
+        return found
+
+    def explained(self, queries: list[Query]) -> list[list[dict[str, Any]]]:
+        """Everybody who has or had each asked address."""
+        with self.lock:
+            return [self.directory.explain(query.address) if query.address else [] for query in queries]
 
     def learn(self, owners: Mapping[str, Owner]) -> None:
         """Take in the controllers of an inventory; of those known before, only the ones above a known pod stay."""
         with self.lock:
             before = self.directory.owners
             needed: dict[str, Owner] = {}
-            for pod in self.directory.pods.values():
-                uid = pod.owner
-                while uid in before and uid not in needed:
-                    needed[uid] = before[uid]
-                    uid = before[uid].parent
+            for uid in self.directory.pods.controllers():
+                above: str | None = uid
+                while above in before and above not in needed:
+                    needed[above] = before[above]
+                    above = before[above].parent
             self.directory.owners = {**needed, **owners}
 
-    def keep(self, kind: Kind) -> None:
-        """List and watch a kind, again after every failure."""
-        while not self.stop.is_set():
-            try:
-                version = self.list(kind)
-                for event in self.events(kind, version):
-                    self.take(kind, event)
-            except ApiServerError as error:
-                self.failed[kind.name] = str(error)
-                log.warning("watch_failed", kind=kind.name, error=str(error))
-                self.stop.wait(RETRY_SECONDS)
+    def listing(self, kind: Kind) -> None:
+        """A list begins: what it does not name is gone."""
+        self.seen[kind.name], self.began_ns[kind.name] = set(), time.time_ns()
 
-    def list(self, kind: Kind) -> str:
-        """Take in every object of a kind, forget those that are gone, and return the list's resource version."""
-        listed = Listed()
-        seen: set[str] = set()
-        at_ns = time.time_ns()
-        for page in pages(self.api, kind, self.namespace, listed):
-            if not page:  # the list began again: who was in the old snapshot alone is gone
-                seen = set()
-            with self.lock:
-                for obj in page:
-                    seen.add(obj["metadata"]["uid"])
-                    self.known[kind.name].add(obj["metadata"]["uid"])
-                    self.observe(kind, obj, at_ns)
-        if listed.reason:
-            raise ApiServerError(f"list of {kind.plural}: {listed.reason}")
+    def take(self, kind: Kind, obj: dict[str, Any]) -> None:
+        """Take in an object as it is in the list."""
         with self.lock:
-            for uid in self.known[kind.name] - seen:
-                self.directory.forget(kind.name, uid, at_ns)
-            self.directory.expire(at_ns - self.keep_ns)
-        self.known[kind.name] = seen
-        self.listed.add(kind.name)
-        self.failed.pop(kind.name, None)
-        return listed.resource_version
+            self.directory.observe(kind.name, obj, time.time_ns(), self.through_ns.get(kind.name, 0))
+        self.seen[kind.name].add(uid_key(obj["metadata"]["uid"]))
 
-    def observe(self, kind: Kind, obj: dict[str, Any], at_ns: int) -> None:
-        """Tell the directory of an object; EndpointSlices own no address."""
-        if kind.name != "EndpointSlice":
-            self.directory.observe(kind.name, obj, at_ns)
+    def listed(self, kind: Kind) -> None:
+        """Forget what the whole list does not name: when it went, between the last word of it and now, nobody knows."""
+        name, at_ns = kind.name, time.time_ns()
+        known_ns = self.through_ns.get(name, 0)
+        with self.lock:
+            for uid in self.directory.missing(name, self.seen.pop(name)):
+                self.directory.forget(name, uid, at_ns, known_ns)
+            self.directory.blind.append((max(0, known_ns - REPORT_NS), at_ns))
+            self.through_ns[name] = self.began_ns.pop(name)
+        self.whole.add(name)
+        self.refusals.discard(name)
+        self.failures.pop(name, None)
 
-    def events(self, kind: Kind, version: str) -> Iterator[dict[str, Any]]:
-        """Events after a list, through every watch that the server ends; ApiServerError where a new list is needed."""
-        while not self.stop.is_set():
-            query: dict[str, str | int] = {"resourceVersion": version, "allowWatchBookmarks": "true"}
-            for line in self.api.lines(kind.path(self.namespace), query):
-                event = event_of(line, kind)
-                version = event["object"]["metadata"]["resourceVersion"]
-                if event["type"] != "BOOKMARK":
-                    yield event
-
-    def take(self, kind: Kind, event: dict[str, Any]) -> None:
+    def changed(self, kind: Kind, event: dict[str, Any]) -> None:
         """Take in one event of a watch."""
-        obj, at_ns = event["object"], time.time_ns()
-        uid = obj["metadata"]["uid"]
+        obj, at_ns, known_ns = event["object"], time.time_ns(), self.through_ns[kind.name]
         with self.lock:
-            self.observe(kind, obj, at_ns)
+            self.directory.observe(kind.name, obj, at_ns, known_ns)
             if event["type"] == "DELETED":
-                self.directory.forget(kind.name, uid, at_ns)
-                self.known[kind.name].discard(uid)
-            else:
-                self.known[kind.name].add(uid)
+                self.directory.forget(kind.name, obj["metadata"]["uid"], at_ns, known_ns, obj)
 
+    def current(self, kind: Kind, at_ns: int) -> None:
+        """Everything up to that moment has been told."""
+        self.through_ns[kind.name] = max(at_ns, self.through_ns[kind.name])
+        self.failures.pop(kind.name, None)
 
-def event_of(line: bytes, kind: Kind) -> dict[str, Any]:
-    """The event in a line of a watch; ApiServerError where the server ends the watch by it or it holds none."""
-    try:
-        event: dict[str, Any] = orjson.loads(line)
-        if event["type"] == "ERROR":
-            raise ApiServerError(f"watch {kind.plural}: {event['object'].get('message', 'ended')}")
-        _version = event["object"]["metadata"]["resourceVersion"]
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ApiServerError(f"watch {kind.plural}: a line of {len(line)} bytes is no event") from error
-    return event
+    def failed(self, kind: Kind, reason: str, *, refused: bool) -> None:
+        """The kind cannot be followed now; `refused`: we may not, or the server does not have it."""
+        self.failures[kind.name] = reason
+        if refused and kind.name not in self.whole:
+            self.refusals.add(kind.name)
+
+    def counted(self, kind: Kind, what: str) -> None:
+        """Count a list, a watch or a bookmark."""
+        self.metrics.counted(kind.name, what)

@@ -10,6 +10,7 @@ PodsonarError                     exit 1: something failed while running
 │   └── TokenInvalidError         it is there, and empty or not a token
 ├── SpoolError                    the spool folder cannot be used
 ├── ApiServerError                the Kubernetes API server cannot be reached or refuses
+│   └── WatchRefusedError         … a watch, with a status: list again, authenticate again, or wait
 ├── DirectoryUnavailableError     the directory cannot be asked now; the window waits in the spool
 └── StoreError                    the manager's database cannot be used
 
@@ -65,6 +66,15 @@ class SpoolError(PodsonarError):
 
 class ApiServerError(PodsonarError):
     """The Kubernetes API server cannot be reached or refuses."""
+
+
+class WatchRefusedError(ApiServerError):
+    """The API server answers a watch with a status other than 200, at its start or in an ERROR event."""
+
+    def __init__(self, text: str, status: int, retry_after: str | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class DirectoryUnavailableError(PodsonarError):

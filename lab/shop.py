@@ -142,6 +142,16 @@ def pod_object(workload: Workload, number: int) -> Object:
         "hostIP": NODE_ADDRESS,
         "startTime": CREATED,
         "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [
+            {
+                "name": workload.name,
+                "image": container["image"],
+                "imageID": "",
+                "ready": True,
+                "restartCount": 0,
+                "state": {"running": {"startedAt": CREATED}},
+            }
+        ],
     }
     return made(
         "Pod",

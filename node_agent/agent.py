@@ -22,7 +22,7 @@ from discovery.spool import Spool
 from node_agent import connections, resolve, sample_log, telemetry, tracing
 from node_agent.maps import Counts, Tracer
 from node_agent.observe import Node, observe
-from node_agent.tracer_source import LOADER_SECONDS, TracerSource, capacity
+from node_agent.tracer_source import LOADER_SECONDS, TracerSource, capacity, count_in
 from node_agent.waiting import Waiting
 
 RETRY_SECONDS = 5.0
@@ -74,18 +74,11 @@ def watch(parts: Parts, window: Window, tracer: Tracer | None, stop: threading.E
 
 def watched(parts: Parts, window: Window, tracer: Tracer, stop: threading.Event, late: str | None) -> Capture:
     """What the tracer sees from now to the window's end, or to `stop`; `late` says why it did not begin in time."""
-    tracing.attach_now(tracer)
-    seen_until_ns = began_ns = time.time_ns()
-
-    def drained(counts: Counts) -> None:
-        nonlocal seen_until_ns
-        seen_until_ns = time.time_ns()
-        parts.metrics.drained(counts)
-
     log.info("tracing", window=window.id, tracer=tracer.tracer)
-    capture = observe(tracer, window, node_of(parts.settings), stop, drained)
-    observed = Window(max(began_ns, window.start_ns), min(seen_until_ns, window.end_ns))
-    gaps = [late or LATE] if began_ns > window.start_ns + LATE_NS else []
+    offset_ns = time.time_ns() - time.monotonic_ns()
+    capture = observe(tracer, window, node_of(parts.settings), stop, parts.metrics.drained)
+    observed = Window(tracer.from_ns + offset_ns, tracer.until_ns + offset_ns)
+    gaps = [late or LATE] if observed.start_ns > window.start_ns + LATE_NS else []
     gaps += [STOPPED] if stop.is_set() else []
     return replace(capture, observed=observed, gap=", ".join(gaps) or None)
 
@@ -96,10 +89,11 @@ def drained_nothing(_counts: Counts) -> None:
 
 def capture_now(settings: AgentSettings, supervisor: socket.socket, seconds: float, stop: threading.Event) -> Capture:
     """What this node does in the next `seconds`; TracerError where it cannot be traced."""
-    tracer, _loaded = tracing.load(supervisor, capacity(settings), LOADER_SECONDS, stop)
+    tracer, _told = tracing.attach(supervisor, capacity(settings), LOADER_SECONDS, stop)
     with tracer:
         start_ns = time.time_ns()
         window = Window(start_ns, start_ns + int(seconds * NS_PER_SECOND))
+        count_in(tracer, window)
         capture = observe(tracer, window, node_of(settings), stop, drained_nothing)
     taken = Window(start_ns, time.time_ns())
     return replace(capture, window=taken, observed=taken)

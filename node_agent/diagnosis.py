@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-BITS = {"CAP_BPF": 39, "CAP_PERFMON": 38, "CAP_SYS_ADMIN": 21, "CAP_SYS_RESOURCE": 24}
+BITS = {"CAP_BPF": 39, "CAP_PERFMON": 38, "CAP_SYS_ADMIN": 21}
 SECCOMP_FILTER = 2
+OLDEST = (5, 12)  # atomics that return a value; CAP_BPF 5.8, arrays that can be mapped 5.5
 WHOLE_RANGE = ["0", "0", "4294967295"]
 VERIFIER_LINE = re.compile(r"(?:^|\s)\d+: \([0-9a-f]{2}\)")
 PLACE = "securityContext.capabilities.add of the node agent"
@@ -80,15 +81,16 @@ def situation(root: Path = Path("/")) -> Situation:
     )
 
 
-def needed(kernel: tuple[int, int]) -> tuple[str, ...]:
-    """The capabilities that loading needs on a kernel (BPF memory is charged to the cgroup since 5.11)."""
-    return ("CAP_BPF", "CAP_PERFMON") if kernel >= (5, 11) else ("CAP_BPF", "CAP_PERFMON", "CAP_SYS_RESOURCE")
+NEEDED = ("CAP_BPF", "CAP_PERFMON")  # from 5.11 on, where BPF memory counts against the cgroup's limit
 
 
 def diagnose(said: str, perf: bool, now: Situation) -> Diagnosis:
     """The cause of a failed load; `said` is all that the loader heard, `perf`: by a perf tracepoint."""
     detail = " ".join(said.split())[-300:]
-    missing = [name for name in needed(now.kernel) if not now.holds(name)]
+    if (0, 0) < now.kernel < OLDEST:
+        found, wanted = (".".join(map(str, version)) for version in (now.kernel, OLDEST))
+        return Diagnosis("kernel_too_old", f"this kernel is Linux {found}, expected {wanted} or newer")
+    missing = [name for name in NEEDED if not now.holds(name)]
     denied = "Operation not permitted" in said or "super-user" in said
     if missing:
         return Diagnosis("capability_missing", f"missing {' and '.join(missing)}: add it to {PLACE}")

@@ -1,15 +1,19 @@
 """Asks the collector's directory; whatever goes wrong, the questions can be asked again later."""
 
+import random
 import ssl
+import time
 from collections.abc import Callable
 
 import httpx
 import orjson
 
 from discovery.errors import DirectoryUnavailableError, SettingsError, TokenError
-from discovery.records import Answer, Query
+from discovery.records import NS_PER_SECOND, Answer, Query, rfc3339
+from discovery.tenures import SETTLE_NS
 
 QUERIES_A_REQUEST = 5000
+LONGEST_SPREAD_NS = 60 * NS_PER_SECOND
 
 
 class DirectoryClient:
@@ -18,6 +22,7 @@ class DirectoryClient:
     def __init__(self, url: str, token: Callable[[], str], ca_file: str | None) -> None:
         self.url = url.rstrip("/") + "/v1/resolve"
         self.token = token
+        self.share = random.random()  # noqa: S311 - of the spread: the agents of a cluster do not ask in one moment
         try:
             verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
         except OSError as error:
@@ -30,10 +35,20 @@ class DirectoryClient:
 
     def ask(self, queries: list[Query]) -> list[Answer]:
         """One answer a question; DirectoryUnavailableError where they cannot be had now."""
+        due_ns = self.due_ns(queries)
+        if time.time_ns() < due_ns:
+            raise DirectoryUnavailableError(f"the window's questions are asked at {rfc3339(due_ns)}, not before")
         answers: list[Answer] = []
         for start in range(0, len(queries), QUERIES_A_REQUEST):
             answers.extend(self.ask_once(queries[start : start + QUERIES_A_REQUEST]))
         return answers
+
+    def due_ns(self, queries: list[Query]) -> int:
+        """When the answers are settled, and it is this agent's turn: within a tenth of the window, at most a minute."""
+        timed = [query for query in queries if query.address is not None]
+        first_ns = min((query.from_ns for query in timed), default=0)
+        last_ns = max((query.to_ns for query in timed), default=0)
+        return last_ns + SETTLE_NS + int(self.share * min((last_ns - first_ns) // 10, LONGEST_SPREAD_NS))
 
     def ask_once(self, queries: list[Query]) -> list[Answer]:
         """The answers to one request's worth of questions."""

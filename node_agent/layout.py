@@ -23,7 +23,7 @@ RECENT = struct.Struct("=16s16sH2sI")
 CGROUP_NAMES = struct.Struct(f"=Q{NAME_LEVELS * NAME_BYTES}s")
 BUCKET = struct.Struct(f"={BUCKET_REFS}Q")
 OWNERS = struct.Struct(f"={BUCKET_OWNERS}Q")
-CONTROL = struct.Struct("=II")
+CONTROL = struct.Struct("=QQII")
 USED = struct.Struct("=Q56x")
 COUNTER = struct.Struct("=Q")
 

@@ -6,14 +6,13 @@ python3-bpfcc) and otherwise only the standard library.
     python3 -I loader.py SOCKET_FD
 
 Reads one JSON request from the socket (`Options`), answers with one JSON message: `{"names": [...], ...}` with one
-descriptor a name beside it (SCM_RIGHTS), or `{"error": "...", "reason": "..."}`. With the option `hold` the program is
-not attached yet: there is no `link`.
+descriptor a name beside it (SCM_RIGHTS), or `{"error": "...", "reason": "..."}`. The program
+counts nothing until `control` says from when to when.
 """
 
 import json
 import os
 import platform
-import re
 import resource
 import secrets
 import socket
@@ -25,9 +24,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from node_agent import btf, diagnosis, headers, layout, raw_tracepoint
-
-# Linux from which bpf(2) asks for no capability on descriptors that are open already.
-ATTACHED_BARE = (5, 19)
 
 
 class LoadError(Exception):
@@ -99,12 +95,6 @@ def attached(program: object, program_fd: int, tracer: str) -> int:
         raise LoadError("attach_failed", f"raw tracepoint inet_sock_set_state: {error.strerror}") from error
 
 
-def held(options: dict[str, int | str], tracer: str) -> bool:
-    """Whether the agent attaches the program: it was asked for, and the kernel lets a process without capabilities."""
-    release = tuple(int(number) for number in re.findall(r"\d+", platform.release())[:2])
-    return bool(options.get("hold")) and tracer == "bcc:raw_tracepoint" and release >= ATTACHED_BARE
-
-
 def load(options: dict[str, int | str]) -> tuple[dict[str, object], list[int]]:
     """The answer and its descriptors: maps, `program`, `link` in the order of `names`."""
     begun = time.monotonic()
@@ -112,9 +102,7 @@ def load(options: dict[str, int | str]) -> tuple[dict[str, object], list[int]]:
     program, program_fd, tracer = compiled(options, flags)
     capacity = layout.Capacity.of(options)
     maps = {name: program[name].get_fd() for name in capacity.maps()}  # type: ignore[index]
-    descriptors = {**maps, "program": program_fd}
-    if not held(options, tracer):
-        descriptors["link"] = attached(program, program_fd, tracer)
+    descriptors = {**maps, "program": program_fd, "link": attached(program, program_fd, tracer)}
     answer = {
         "names": list(descriptors),
         "tracer": tracer,
@@ -122,7 +110,6 @@ def load(options: dict[str, int | str]) -> tuple[dict[str, object], list[int]]:
         "mapBytes": capacity.kernel_bytes(),
         "headers": source,
         "memoryHierarchy": memory_is_v1(),
-        "attachedNs": time.monotonic_ns(),
         "seconds": round(time.monotonic() - begun, 3),
         "peakBytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }

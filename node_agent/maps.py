@@ -67,16 +67,26 @@ class Counts:
         held[2] = max(held[2], value[2])
 
 
+class Control(ctypes.Structure):
+    """`struct control` in the kernel's memory; a field is one aligned store (`struct.pack_into` clears it first)."""
+
+    _fields_ = (
+        ("from_ns", ctypes.c_uint64),
+        ("lasting_ns", ctypes.c_uint64),
+        ("generation", ctypes.c_uint32),
+        ("looked", ctypes.c_uint32),
+    )
+
+
 class Tracer:
     """The attached program, held by its descriptors; closing them detaches it and frees its tables."""
 
-    def __init__(self, descriptors: dict[str, int], tracer: str, attached_ns: int, capacity: Capacity) -> None:
+    def __init__(self, descriptors: dict[str, int], tracer: str, capacity: Capacity) -> None:
         self.descriptors = descriptors
         self.tracer = tracer
-        self.attached_ns = attached_ns
         self.capacity = capacity
+        self.from_ns = self.until_ns = 0
         self.generation = 0
-        self.looked = 0
         self.tables: dict[str, mmap.mmap] = {}
         sizes = capacity.maps()
         for name in MAPPED:
@@ -85,6 +95,7 @@ class Tracer:
                 self.tables[name] = mmap.mmap(descriptors[name], entries * entry_bytes)
             except OSError as error:
                 raise TracerError(f"map {name} of {entries} x {entry_bytes} bytes: {error}", "map_mmap") from error
+        self.control: Control | None = Control.from_buffer(self.tables["control"])
 
     def __enter__(self) -> Self:
         return self
@@ -94,6 +105,7 @@ class Tracer:
 
     def close(self) -> None:
         """Detach and let go of every table."""
+        self.control = None
         for table in self.tables.values():
             table.close()
         for descriptor in self.descriptors.values():
@@ -105,14 +117,33 @@ class Tracer:
         os.close(self.descriptors.pop("link"))
         wait_for_programs()
 
+    def count_during(self, from_ns: int, until_ns: int) -> None:
+        """Let the kernel side count attempts and accepted connections of `[from_ns, until_ns)`, monotonic time."""
+        self.from_ns, self.until_ns = from_ns, max(from_ns, until_ns)
+        if self.control is not None:
+            self.control.lasting_ns = 0
+            self.control.from_ns = self.from_ns
+            self.control.lasting_ns = self.until_ns - self.from_ns
+
+    def end_now(self) -> None:
+        """Let the kernel side count nothing more, unless its time is over already."""
+        self.until_ns = max(self.from_ns, min(self.until_ns, time.monotonic_ns()))
+        if self.control is not None:
+            self.control.lasting_ns = self.until_ns - self.from_ns
+
     def set_looked(self) -> None:
         """Let the kernel side stop remembering new connections one by one."""
-        self.looked = 1
-        self.write_control()
+        if self.control is not None:
+            self.control.looked = 1
 
-    def write_control(self) -> None:
-        """Tell the kernel side which pair counts now."""
-        layout.CONTROL.pack_into(self.tables["control"], 0, self.generation & 0xFFFFFFFF, self.looked)
+    def swap(self) -> int:
+        """Let the kernel side count in the other pair; the pair that is idle when this returns."""
+        pair = self.generation & 1
+        self.generation += 1
+        if self.control is not None:
+            self.control.generation = self.generation & 0xFFFFFFFF
+        wait_for_programs()
+        return pair
 
     def taken(self, row: int, room: int) -> int:
         """How many entries of a table are in use."""
@@ -120,10 +151,7 @@ class Tracer:
 
     def drain(self, counts: Counts) -> None:
         """Add all that the counting pair holds to `counts`, while the kernel goes on counting in the other."""
-        pair = self.generation & 1
-        self.generation += 1
-        self.write_control()
-        wait_for_programs()
+        pair = self.swap()
         for value in layout.FLOW.iter_unpack(self.emptied("flows", "flow_buckets", layout.USED_FLOWS, pair)):
             counts.add_flow(*value)
         for value in layout.ACCEPTED.iter_unpack(

@@ -101,20 +101,22 @@ def look_at_open(tracer: Tracer, node: Node, at_ns: int) -> list[Flow]:
 def observe(
     tracer: Tracer, window: Window, node: Node, stop: threading.Event, drained: Callable[[Counts], None]
 ) -> Capture:
-    """What the attached program counts until the window's end or `stop`; `drained` is told after each drain."""
+    """What the attached program counts in its time, which `stop` cuts short; `drained` is told after each drain."""
     wall_offset_ns = time.time_ns() - time.monotonic_ns()
-    opened = look_at_open(tracer, node, tracer.attached_ns + wall_offset_ns)
+    opened = look_at_open(tracer, node, tracer.from_ns + wall_offset_ns)
     counts = Counts()
     while not stop.is_set():
-        left_seconds = (window.end_ns - wall_offset_ns - time.monotonic_ns()) / NS_PER_SECOND
+        left_seconds = (tracer.until_ns - time.monotonic_ns()) / NS_PER_SECOND
         if left_seconds <= 0:
             break
         stop.wait(min(left_seconds, node.drain_seconds))
         tracer.drain(counts)
         drained(counts)
+    tracer.end_now()
     tracer.detach()
     tracer.drain(counts)
     tracer.drain(counts)
+    drained(counts)
     totals = tracer.counters()
     return Capture(
         window=window,

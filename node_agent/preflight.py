@@ -6,11 +6,10 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from node_agent.diagnosis import BITS, PLACE, SECCOMP_FILTER, needed
+from node_agent.diagnosis import BITS, NEEDED, OLDEST, PLACE, SECCOMP_FILTER
 from node_agent.preflight_facts import Facts
 from node_agent.raw_tracepoint import BPF_SYSCALL
 
-OLDEST = (5, 12)
 LOADER_PEAK_BYTES = 300 << 20
 TLS = "tls_"
 
@@ -46,7 +45,7 @@ def capabilities(facts: Facts) -> Line:
     now = facts.situation
     held = " ".join(name for name, bit in BITS.items() if now.capabilities >> bit & 1)
     found = f"{now.capabilities:#x} ({held or 'none of ours'})"
-    missing = [name for name in needed(now.kernel) if not now.holds(name)]
+    missing = [name for name in NEEDED if not now.holds(name)]
     if missing:
         return Line("capabilities", "fail", found, f"missing {' and '.join(missing)}: add it to {PLACE}")
     return Line("capabilities", "ok", found)

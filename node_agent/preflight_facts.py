@@ -129,15 +129,14 @@ def loaded_once(settings: AgentSettings, loader: list[str]) -> tuple[str, str, s
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
         ours.settimeout(LOADER_SECONDS)
-        ours.send(orjson.dumps({**capacity(settings), "hold": 1}))
+        ours.send(orjson.dumps(capacity(settings)))
         with theirs, subprocess.Popen([*loader, str(theirs.fileno())], pass_fds=[theirs.fileno()]) as process:
             theirs.close()
             try:
                 data, descriptors, _flags, _address = socket.recv_fds(ours, 65536, 32)
                 tracer, told = tracing.loaded(data, descriptors)
-                with tracer:
-                    tracing.attach_now(tracer)
-                    return f"{tracer.tracer} in {told['seconds']} s, {told['peakBytes'] >> 20} MiB", "", ""
+                tracer.close()
+                return f"{tracer.tracer} in {told['seconds']} s, {told['peakBytes'] >> 20} MiB", "", ""
             except TracerError as error:
                 return "", error.reason, str(error)
             except TimeoutError:

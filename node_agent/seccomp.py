@@ -1,7 +1,7 @@
 """A system call filter for the agent that stays: what it never needs is refused with EPERM, whatever it holds.
 
 seccomp(2), classic BPF over `struct seccomp_data`. Standard library only: the supervisor installs it before the agent
-runs. It needs no_new_privs, which the supervisor has set by then. Of bpf(2) only attaching an open program passes.
+runs. It needs no_new_privs, which the supervisor has set by then.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 LOAD, JUMP_IF_EQUAL, JUMP_IF_AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000
 EPERM = 1
-NUMBER_AT, ARCHITECTURE_AT, FIRST_ARGUMENT_AT = 0, 4, 16
+NUMBER_AT, ARCHITECTURE_AT = 0, 4
 X32_BIT = 0x40000000
 
 # include/uapi/linux/audit.h; numbers of x86_64 (arch/x86/entry/syscalls/syscall_64.tbl) and of the generic table.
@@ -64,9 +64,7 @@ SYSCALLS = {
     "x86_64": {name: number for name, number, _generic in NAMES},
     "aarch64": {name: number for name, _x86, number in NAMES},
 }
-REFUSED = tuple(name for name, _x86, _generic in NAMES if name != "bpf")
-# enum bpf_cmd of include/uapi/linux/bpf.h: BPF_RAW_TRACEPOINT_OPEN attaches a program that is open already.
-BPF_ALLOWED = (17,)
+REFUSED = tuple(name for name, _x86, _generic in NAMES)
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -81,8 +79,8 @@ class Step(NamedTuple):
     label: str = ""
 
 
-def steps(machine: str, error: int, refused: tuple[str, ...], commands: tuple[int, ...]) -> list[Step]:
-    """The filter: another architecture's call is refused, then `refused` ones, then bpf(2) but for `commands`."""
+def steps(machine: str, error: int, refused: tuple[str, ...]) -> list[Step]:
+    """The filter: another architecture's call is refused, then `refused` ones."""
     numbers = SYSCALLS[machine]
     whole = [Step(JUMP_IF_EQUAL, numbers[name], "refuse") for name in refused]
     x32 = [Step(JUMP_IF_AT_LEAST, X32_BIT, "refuse")] if machine == "x86_64" else []
@@ -92,17 +90,14 @@ def steps(machine: str, error: int, refused: tuple[str, ...], commands: tuple[in
         Step(LOAD, NUMBER_AT),
         *x32,
         *whole,
-        Step(JUMP_IF_EQUAL, numbers["bpf"], "", "allow"),
-        Step(LOAD, FIRST_ARGUMENT_AT),
-        *(Step(JUMP_IF_EQUAL, command, "allow") for command in commands),
+        Step(RETURN, ALLOW),
         Step(RETURN, REFUSE | error, label="refuse"),
-        Step(RETURN, ALLOW, label="allow"),
     ]
 
 
-def program(machine: str, error: int, refused: tuple[str, ...], commands: tuple[int, ...]) -> bytes:
+def program(machine: str, error: int, refused: tuple[str, ...]) -> bytes:
     """The filter as an array of `struct sock_filter`."""
-    listed = steps(machine, error, refused, commands)
+    listed = steps(machine, error, refused)
     places = {step.label: place for place, step in enumerate(listed) if step.label}
     packed = []
     for place, step in enumerate(listed):
@@ -111,9 +106,9 @@ def program(machine: str, error: int, refused: tuple[str, ...], commands: tuple[
     return b"".join(packed)
 
 
-def install(error: int = EPERM, refused: tuple[str, ...] = REFUSED, commands: tuple[int, ...] = BPF_ALLOWED) -> None:
+def install(error: int = EPERM, refused: tuple[str, ...] = REFUSED) -> None:
     """The filter holds for this process and all that it starts; OSError where the kernel refuses."""
-    code = program(os.uname().machine, error, refused, commands)
+    code = program(os.uname().machine, error, refused)
     room = ctypes.create_string_buffer(code, len(code))
     filters = struct.pack("=HxxxxxxQ", len(code) // 8, ctypes.addressof(room))
     if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.create_string_buffer(filters, len(filters)), 0, 0):

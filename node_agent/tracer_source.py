@@ -1,8 +1,8 @@
 """Gets the node agent a tracer in time for each window, and keeps the truth about having one between windows.
 
 Loading takes half a second on an idle machine and a minute under a tight CPU limit, so the program is loaded ahead of
-the window, by twice the time that the last load took, and attached when the window begins. Where it cannot be loaded
-the agent goes on without (degraded, not restarted), says why, and tries again.
+the window, by twice the time that the last load took, and told when the window begins and ends. Where it cannot be
+loaded the agent goes on without (degraded, not restarted), says why, and tries again.
 """
 
 import socket
@@ -21,7 +21,6 @@ from node_agent.maps import Tracer
 
 LOADER_SECONDS = 120.0
 FIRST_LEAD_SECONDS = 10.0
-LOADED_ATTACHED = "tracepoint"  # BCC attaches a perf tracepoint as it loads it: that one cannot be loaded ahead
 
 log = structlog.get_logger()
 
@@ -37,6 +36,13 @@ def capacity(settings: AgentSettings) -> dict[str, int | str]:
         "cgroups": settings.node.cgroup_capacity,
         "method": settings.node.method,
     }
+
+
+def count_in(tracer: Tracer, window: Window) -> None:
+    """Let the tracer count in what is left of the window."""
+    now_ns = time.monotonic_ns()
+    offset_ns = time.time_ns() - now_ns
+    tracer.count_during(max(window.start_ns - offset_ns, now_ns), window.end_ns - offset_ns)
 
 
 class TracerSource:
@@ -58,11 +64,10 @@ class TracerSource:
         self.ahead: Future[Tracer | None] | None = None
 
     def take(self, stop: threading.Event) -> Tracer | None:
-        """A loaded program that is not attached yet; None where there is none, which is then known to readiness."""
+        """An attached program that counts nothing yet; None where there is none, which is then known to readiness."""
         began = self.clock()
-        options = {**capacity(self.settings), "hold": 1}
         try:
-            tracer, told = tracing.load(self.supervisor, options, LOADER_SECONDS, stop)
+            tracer, told = tracing.attach(self.supervisor, capacity(self.settings), LOADER_SECONDS, stop)
         except TracerError as error:
             self.failed(error)
             return None
@@ -83,8 +88,6 @@ class TracerSource:
 
     def prepare(self, window: Window, stop: threading.Event) -> None:
         """Load for a window that follows so closely on this one that there is no time to do it in between."""
-        if self.settings.node.method == LOADED_ATTACHED:
-            return
         self.ahead = Future()
         threading.Thread(target=self.load_ahead, args=(self.ahead, window, stop), name="load", daemon=True).start()
 
@@ -92,7 +95,10 @@ class TracerSource:
         """Give the tracer of a window to whoever waits for it; an error too."""
         try:
             stop.wait((window.start_ns - time.time_ns()) / NS_PER_SECOND - self.lead_seconds)
-            ahead.set_result(None if stop.is_set() else self.take(stop))
+            tracer = None if stop.is_set() else self.take(stop)
+            if tracer is not None:
+                count_in(tracer, window)
+            ahead.set_result(tracer)
         except PodsonarError as error:
             ahead.set_exception(error)
 
@@ -104,19 +110,20 @@ class TracerSource:
     def before(self, window: Window, stop: threading.Event) -> Tracer | None:
         """A tracer when the window begins, or None where there is none by then (or `stop` was set)."""
         tracer = self.prepared()
-        lead_seconds = 0.0 if self.settings.node.method == LOADED_ATTACHED else self.lead_seconds
         while tracer is None and not stop.is_set():
             left_seconds = (window.start_ns - time.time_ns()) / NS_PER_SECOND
-            if left_seconds <= lead_seconds:
+            if left_seconds <= self.lead_seconds:
                 break
             until_try = self.next_try - self.clock()
             if self.metrics.reason is not None and until_try <= 0:
                 self.check(stop)
             else:
                 waits = until_try if self.metrics.reason is not None else left_seconds
-                stop.wait(min(left_seconds - lead_seconds, waits))
+                stop.wait(min(left_seconds - self.lead_seconds, waits))
         if tracer is None and not stop.is_set():
             tracer = self.take(stop)
+        if tracer is not None and tracer.from_ns == 0:
+            count_in(tracer, window)
         left_seconds = (window.start_ns - time.time_ns()) / NS_PER_SECOND
         if left_seconds > 0:
             stop.wait(left_seconds)
@@ -140,5 +147,6 @@ class TracerSource:
                 continue
             tracer = self.take(stop)
             if tracer is not None:
+                count_in(tracer, window)
                 return tracer
         return None

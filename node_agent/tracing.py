@@ -1,8 +1,4 @@
-"""Asks the supervisor for a loader, takes the loaded program from it, and attaches it when its window begins.
-
-An open descriptor of a loaded program is enough to attach it: bpf(BPF_RAW_TRACEPOINT_OPEN) asks for no capability
-(kernel/bpf/syscall.c; unprivileged_bpf_disabled guards loading and making maps only, since 5.19).
-"""
+"""Asks the supervisor for a loader and takes the attached program from it; it counts nothing until it is told when."""
 
 import os
 import socket
@@ -14,7 +10,6 @@ from typing import Any
 import orjson
 
 from discovery.errors import TracerError
-from node_agent import raw_tracepoint
 from node_agent.layout import Capacity
 from node_agent.maps import Tracer
 
@@ -36,13 +31,13 @@ def ask(channel: socket.socket, timeout_seconds: float, stop: threading.Event) -
             return data, descriptors
 
 
-def load(
+def attach(
     supervisor: socket.socket,
     options: Mapping[str, int | str],
     timeout_seconds: float,
     stop: threading.Event | None = None,
 ) -> tuple[Tracer, Answer]:
-    """The loaded program and what the loader said of itself; TracerError with the loader's reason otherwise."""
+    """The attached program and what the loader said of itself; TracerError with the loader's reason otherwise."""
     stop = stop or threading.Event()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
@@ -73,22 +68,4 @@ def loaded(data: bytes, descriptors: list[int]) -> tuple[Tracer, Answer]:
             os.close(descriptor)
         raise TracerError(f"{len(descriptors)} descriptors from the loader, expected {len(names)}", "loader_answer")
     held = dict(zip(names, descriptors, strict=True))
-    return Tracer(held, answer["tracer"], answer["attachedNs"], Capacity.of(answer["capacity"])), answer
-
-
-def attach(
-    supervisor: socket.socket, options: Mapping[str, int | str], timeout_seconds: float
-) -> tuple[Tracer, Answer]:
-    """The program, loaded and attached by the loader, and what that said of itself."""
-    return load(supervisor, options, timeout_seconds)
-
-
-def attach_now(tracer: Tracer) -> None:
-    """The loaded program counts from now on; one that its loader attached does so already."""
-    if "link" in tracer.descriptors:
-        return
-    tracer.attached_ns = time.monotonic_ns()
-    try:
-        tracer.descriptors["link"] = raw_tracepoint.attach(tracer.descriptors["program"])
-    except OSError as error:
-        raise TracerError(f"raw tracepoint inet_sock_set_state: {error.strerror}", "attach_failed") from error
+    return Tracer(held, answer["tracer"], Capacity.of(answer["capacity"])), answer

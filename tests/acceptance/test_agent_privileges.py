@@ -23,7 +23,6 @@ room = ctypes.create_string_buffer(128)
 def error(name, first=0):
     return 0 if libc.syscall(number[name], first, room, 72) >= 0 else ctypes.get_errno()
 print([error(name) for name in seccomp.REFUSED if name not in ("io_uring_enter", "swapoff")])
-print([error("bpf", command) for command in range(36)])
 """
 
 
@@ -51,12 +50,9 @@ def test_agent_that_traces_has_no_capability_and_stops_in_time(tmp_path: Path) -
 
 
 def test_filter_refuses_what_an_agent_never_needs() -> None:
-    """Every listed call is EPERM; of bpf(2) only attaching an open program gets past the filter."""
+    """Every listed call is EPERM, bpf(2) too: the agent reads its tables in its own memory."""
     machine = subprocess.run(["uname", "-m"], capture_output=True, text=True, check=True).stdout.strip()
     done = subprocess.run(
         [sys.executable, "-c", REFUSED, str(REPOSITORY), machine], capture_output=True, text=True, check=True
     )
-    refused, commands = (list(map(int, line.strip("[]").split(", "))) for line in done.stdout.splitlines())
-    assert set(refused) == {1}
-    passed = [command for command, error in enumerate(commands) if error != 1]
-    assert passed == [17]
+    assert set(done.stdout.strip().strip("[]").split(", ")) == {"1"}

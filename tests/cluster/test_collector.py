@@ -1,7 +1,6 @@
 """The collector against a real API server, with its own ClusterRole and a token of its own."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,13 @@ from isal import igzip
 
 from collector.api_server import ApiServer
 from collector.service import inventory, window_now
-from collector.watch import KeptDirectory
 from discovery.batch import make_batch
-from discovery.directory import Directory
-from discovery.records import NS_PER_SECOND, Answer, Query
-from discovery.selection import Selection
 from discovery.settings import CollectorSettings, Data
 from discovery.spool import Spool
 from lab.controlplane.server import ControlPlane
 
 CANARY = "canary-3f9a"
 PODS = 1253
-ADDRESS = "10.244.7.44"
 SETTINGS = CollectorSettings(data=Data(enable_orphaned_pod=True, enable_batch_resources=True))
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -82,14 +76,6 @@ def api(plane: ControlPlane) -> ApiServer:
     return ApiServer.connect(plane.kubeconfig_for("default", "collector"))
 
 
-def wait_until(seen: Callable[[], bool]) -> None:
-    """Return once it is so; fail after ten seconds."""
-    deadline = time.monotonic() + 10
-    while not seen():
-        assert time.monotonic() < deadline, "not seen within 10 s"
-        time.sleep(0.02)
-
-
 @pytest.mark.cluster
 def test_collector_with_its_own_rights_lists_everything_and_no_secret(api: ApiServer, tmp_path: Path) -> None:
     """1,253 pods arrive as 1,253 with every kind allowed; their secret is in no body and on no disk."""
@@ -132,43 +118,3 @@ def test_kind_without_rights_is_forbidden_and_all_others_are_delivered(
     assert [name for name, kind in kinds.items() if not kind["complete"]] == []
     assert [one["metadata"]["name"] for part in parts for one in part["jobList"]] == ["import"]
     assert sum(len(part["podList"]) for part in parts) == PODS
-
-
-@pytest.mark.cluster
-def test_address_that_changes_hands_names_the_pod_that_had_it_then(plane: ControlPlane, api: ApiServer) -> None:
-    """The watch tells one pod's time of an address from the next one's, and never names the wrong pod."""
-    kept = KeptDirectory(api, Directory(Selection.of(SETTINGS)), None, 60.0)
-
-    def ask(from_ns: int, to_ns: int) -> Answer:
-        with kept.lock:
-            return kept.directory.answer(Query(ADDRESS, 8080, from_ns, to_ns))
-
-    def now() -> Answer:
-        at_ns = time.time_ns()
-        return ask(at_ns, at_ns)
-
-    kept.start()
-    try:
-        wait_until(lambda: kept.synced)
-        assert now().kind != "Pod"
-        plane.apply([pod("former", ADDRESS)])
-        wait_until(lambda: now().name == "former")
-        during_former = time.time_ns()
-        plane.delete(pod("former"))
-        wait_until(lambda: now().kind == "Unknown")
-        between = time.time_ns()
-        time.sleep(1.1)  # a pod's times are whole seconds: the next one begins in another second than this one ends
-        plane.apply([pod("latter", ADDRESS)])
-        wait_until(lambda: now().name == "latter")
-        during_latter = time.time_ns()
-        plane.delete(pod("latter"))
-        wait_until(lambda: now().kind == "Unknown")
-        assert len(kept.directory.pod_tenures[ADDRESS]) == 2
-        assert ask(during_former, during_former).name == "former"
-        assert ask(between, between).kind == "Unknown"
-        assert ask(during_latter, during_latter).name == "latter"
-        assert ask(during_former, during_latter).kind == "Ambiguous"
-        assert ask(during_former - 3600 * NS_PER_SECOND, during_former - 3600 * NS_PER_SECOND).kind == "Unknown"
-        assert kept.failed == {}
-    finally:
-        kept.stop.set()

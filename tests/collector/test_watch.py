@@ -1,27 +1,36 @@
-"""The kept directory: what it learns of controllers, which lines it believes, and whom it answers."""
+"""The kept directory: what it learns of controllers, how it follows a kind through every way a watch can end."""
 
-import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
-from collector.directory_server import application
+from collector import follower, intervals_file
+from collector.follower import Follower
 from collector.kinds import WATCHED
-from collector.service import inventory
 from collector.watch import KeptDirectory
+from discovery import remembered
 from discovery.directory import Directory
-from discovery.errors import ApiServerError
-from discovery.records import Query, Window
+from discovery.errors import ApiServerError, WatchRefusedError
+from discovery.records import NS_PER_SECOND, Query, rfc3339
 from discovery.selection import Selection
 from discovery.settings import CollectorSettings
+from discovery.tenures import REPORT_NS
+from tests.collector.scripted_api import ScriptedApi, bookmark, event
 
 PODS = next(kind for kind in WATCHED if kind.name == "Pod")
 SETTINGS = CollectorSettings()
+ADDRESS = "10.244.0.9"
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once; how long they wait is no matter of these tests."""
+    monkeypatch.setattr(follower, "FIRST_WAIT_SECONDS", 0.001)
 
 
 def owned(name: str, owner: str | None = None, owner_kind: str = "") -> dict[str, Any]:
@@ -31,25 +40,48 @@ def owned(name: str, owner: str | None = None, owner_kind: str = "") -> dict[str
     return {"metadata": meta}
 
 
-class Cluster:
-    """Serves whole lists by plural, and watches that say the given lines and then end; no versions, no rights."""
-
-    def __init__(self, lists: dict[str, list[dict[str, Any]]], lines: list[bytes] | None = None) -> None:
-        self.lists, self.said = lists, lines or []
-
-    def page(self, path: str, query: dict[str, str | int]) -> tuple[int, str | None, bytes]:
-        """The whole list."""
-        items = self.lists.get(path.rsplit("/", 1)[1], [])
-        return 200, None, orjson.dumps({"metadata": {"resourceVersion": "7"}, "items": items})
-
-    def lines(self, path: str, query: dict[str, str | int]) -> Iterator[bytes]:
-        """The given lines."""
-        yield from self.said
+def pod(name: str, address: str = ADDRESS, started_ns: int = 0) -> dict[str, Any]:
+    """A running pod with a container that has run since a time."""
+    state = {"running": {"startedAt": rfc3339(started_ns)}}
+    status = {"podIP": address, "phase": "Running", "startTime": rfc3339(started_ns)}
+    return {**owned(name), "status": {**status, "containerStatuses": [{"state": state}]}}
 
 
-def kept(cluster: Cluster) -> KeptDirectory:
+def kept(api: ScriptedApi, file: Path | None = None) -> KeptDirectory:
     """A directory of the cluster, not started."""
-    return KeptDirectory(cluster, Directory(Selection.of(SETTINGS)), None, 60.0)
+    return KeptDirectory(api, Directory(Selection.of(SETTINGS)), None, 60.0, file=file)
+
+
+def until(seen: Callable[[], object]) -> None:
+    """Return once it is so; fail after ten seconds."""
+    deadline = time.monotonic() + 10
+    while not seen():
+        assert time.monotonic() < deadline, "not seen within 10 s"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def followed() -> Iterator[Callable[[KeptDirectory], Follower]]:
+    """Starts the follower of pods alone; it ends with the test."""
+    started: list[tuple[Follower, threading.Thread]] = []
+
+    def start(live: KeptDirectory) -> Follower:
+        one = live.followers["Pod"]
+        thread = threading.Thread(target=one.run)
+        started.append((one, thread))
+        thread.start()
+        return one
+
+    yield start
+    for one, thread in started:
+        one.end()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def names(live: KeptDirectory, *at_ns: int) -> list[str | None]:
+    """Who is named for the address at each time."""
+    return [answer.name for answer in live.answers([Query(ADDRESS, 80, when, when) for when in at_ns])]
 
 
 def workload(directory: KeptDirectory, pod_uid: str) -> str | None:
@@ -59,74 +91,270 @@ def workload(directory: KeptDirectory, pod_uid: str) -> str | None:
 
 
 def test_pod_has_its_root_workload_once_an_inventory_was_taken() -> None:
-    """Controllers are not watched: the live directory has them from the inventory, and keeps those of known pods."""
-    lists = {
-        "pods": [owned("web-1-x", "web-1", "ReplicaSet")],
-        "replicasets": [owned("web-1", "web", "Deployment"), owned("old-1", "old", "Deployment")],
-        "deployments": [owned("web"), owned("old")],
-    }
-    cluster = Cluster(lists)
-    live = kept(cluster)
-    live.list(PODS)
+    """Controllers are not watched: the live directory learns them, and keeps those above known pods."""
+    live = kept(ScriptedApi({"pods": [owned("web-1-x", "web-1", "ReplicaSet")]}))
+    live.followers["Pod"].everything()
     assert workload(live, "web-1-x") == "ReplicaSet/web-1"
-    inventory(cluster, SETTINGS, Window(0, 60), live)
+    learned = Directory()
+    for kind, obj in (
+        ("ReplicaSet", owned("web-1", "web", "Deployment")),
+        ("ReplicaSet", owned("old-1", "old", "Deployment")),
+        ("Deployment", owned("web")),
+        ("Deployment", owned("old")),
+    ):
+        learned.observe(kind, obj, 0)
+    live.learn(learned.owners)
     assert workload(live, "web-1-x") == "Deployment/web"
-    inventory(Cluster({}), SETTINGS, Window(60, 120), live)
+    live.learn({})
     assert workload(live, "web-1-x") == "Deployment/web"
     assert set(live.directory.owners) == {"web-1", "web"}
 
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"upstream timed out", b"[]", b'"text"', b'{"type":"ADDED"}', b'{"type":"ADDED","object":{"metadata":{}}}'],
+    [
+        b"",
+        b"upstream timed out",
+        b"[]",
+        b'"text"',
+        b'{"type":"ADDED"}',
+        b'{"type":"ADDED","object":{"metadata":{}}}',
+        b'{"type":"ADDED","object":{"metadata":{"resourceVersion":"9","name":"nameless uid"}}}',
+        orjson.dumps({"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}),
+        orjson.dumps({"type": "ERROR", "object": {"code": 500, "message": "internal error"}}),
+        WatchRefusedError("too old", 410),
+        WatchRefusedError("invalid version", 400),
+    ],
 )
-def test_watch_line_that_is_no_event_asks_for_a_new_list(line: bytes) -> None:
-    """What an intermediary writes into a watch ends it as an error, which lists again; it never ends the thread."""
-    event = orjson.dumps({"type": "ADDED", "object": owned("web-1-x")})
-    events = kept(Cluster({}, [event, line])).events(PODS, "7")
-    assert next(events)["object"]["metadata"]["name"] == "web-1-x"
-    with pytest.raises(ApiServerError, match=f"watch pods: a line of {len(line)} bytes is no event"):
-        next(events)
+def test_watch_that_cannot_go_on_is_followed_by_a_list_that_keeps_the_intervals(
+    line: bytes | Exception, followed: Callable[[KeptDirectory], Follower]
+) -> None:
+    """410, an ERROR or what an intermediary writes: a new list; who is still there has had its address all the time."""
+    now_ns = time.time_ns()
+    stays = pod("stays", started_ns=now_ns - 600 * NS_PER_SECOND)
+    restarted = pod("stays", started_ns=now_ns - NS_PER_SECOND)  # its container began again: no proof of before
+    api = ScriptedApi({"pods": [stays]})
+    live = kept(api)
+    api.script.put(line if isinstance(line, WatchRefusedError) else [event("MODIFIED", stays), line])
+    api.script.put([bookmark("9")])
+    listed = live.listed
+
+    def then_restarted(kind: Any) -> None:
+        listed(kind)
+        api.lists["pods"] = [restarted]
+
+    live.listed = then_restarted  # type: ignore[method-assign]
+    followed(live)
+    until(lambda: live.metrics.lists.labels("Pod", "expired")._value.get() == 1 and len(api.asked) >= 4)
+    assert names(live, now_ns - 300 * NS_PER_SECOND) == ["stays"]
 
 
-def test_watch_that_the_server_ends_says_its_words() -> None:
-    """An ERROR event (an expired version) asks for a new list."""
-    ended = orjson.dumps({"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}})
-    with pytest.raises(ApiServerError, match="too old resource version"):
-        next(kept(Cluster({}, [ended])).events(PODS, "7"))
+def test_broken_watch_goes_on_from_its_last_version_without_a_list(
+    followed: Callable[[KeptDirectory], Follower],
+) -> None:
+    """A cut connection or a busy server costs no list: the next watch begins where this one stopped."""
+    api = ScriptedApi({"pods": []})
+    live = kept(api)
+    api.script.put([event("ADDED", pod("a"), "21"), ApiServerError("cut")])
+    api.script.put(WatchRefusedError("busy", 429, "0"))
+    api.script.put(WatchRefusedError("overloaded", 503))
+    api.script.put([bookmark("25")])
+    followed(live)
+    until(lambda: len(api.asked) == 6)
+    assert [query["resourceVersion"] for query in api.asked] == ["", "7", "21", "21", "21", "25"]
+    assert api.listed == 1
+    assert live.metrics.cuts.labels("Pod")._value.get() == 1
+
+
+def test_refused_token_is_read_again_and_the_watch_goes_on(followed: Callable[[KeptDirectory], Follower]) -> None:
+    """A rotated token that the client has not noticed: 401 renews the identity, then tries again."""
+    api = ScriptedApi({"pods": []})
+    live = kept(api)
+    for _ in range(2):
+        api.script.put(WatchRefusedError("who are you", 401))
+    api.script.put([bookmark("9")])
+    followed(live)
+    until(lambda: "Pod" in live.through_ns and len(api.asked) == 5)
+    assert (api.renewed, api.listed) == (2, 1)
+
+
+def test_kind_that_we_may_not_list_does_not_hold_up_the_others(followed: Callable[[KeptDirectory], Follower]) -> None:
+    """403 is an answer: the directory is ready without that kind, and says why."""
+    api = ScriptedApi()
+    api.list_status = 403
+    live = kept(api)
+    followed(live)
+    until(lambda: live.refusals == {"Pod"})
+    assert live.failures["Pod"] == "list of pods: forbidden"
+    assert not live.synced
+
+
+def test_watch_list_is_taken_where_the_server_has_it(followed: Callable[[KeptDirectory], Follower]) -> None:
+    """Every object in one stream, its end marked by the server; no list is made."""
+    api = ScriptedApi(watch_list=True)
+    live = kept(api)
+    api.script.put([event("ADDED", pod("a")), event("ADDED", pod("b", "10.244.0.10")), bookmark("31", end=True)])
+    followed(live)
+    until(lambda: len(api.asked) == 2)
+    assert (api.listed, len(live.directory.pods), api.asked[1]["resourceVersion"]) == (0, 2, "31")
+    assert live.metrics.streamed.labels("Pod")._value.get() == 1
+
+
+@pytest.mark.parametrize("said", [[bookmark("8")], [event("ADDED", pod("a")), bookmark("8")]])
+def test_server_that_ignores_the_wish_for_a_watch_list_is_listed_by_pages(
+    said: list[bytes], followed: Callable[[KeptDirectory], Follower]
+) -> None:
+    """An old server begins a plain watch: its first bookmark ends nothing, so nothing is taken as gone."""
+    api = ScriptedApi({"pods": [pod("a"), pod("b", "10.244.0.10")]}, watch_list=True)
+    live = kept(api)
+    api.script.put(list(said))
+    followed(live)
+    until(lambda: live.whole == {"Pod"})
+    assert (api.listed, len(live.directory.pods)) == (1, 2)
+
+
+def test_watch_list_that_breaks_proves_no_absence(followed: Callable[[KeptDirectory], Follower]) -> None:
+    """Half of the initial events and then nothing: the other half is not gone."""
+    api = ScriptedApi(watch_list=True)
+    live = kept(api)
+    both = [event("ADDED", pod("a")), event("ADDED", pod("b", "10.244.0.10"))]
+    api.script.put([*both, bookmark("31", end=True)])
+    api.script.put(WatchRefusedError("too old", 410))
+    api.script.put([both[0], ApiServerError("cut")])
+    followed(live)
+    until(lambda: len(api.asked) >= 4)
+    assert live.directory.missing("Pod", set()) == ["a", "b"]
+
+
+def test_pod_gone_while_the_watch_was_down_ends_between_the_last_word_and_the_list() -> None:
+    """Nobody knows when: it is certain up to the last word of it, and possible until the list."""
+    now_ns = time.time_ns()
+    api = ScriptedApi({"pods": [pod("former", started_ns=now_ns - 3600 * NS_PER_SECOND)]})
+    live = kept(api)
+    pods = live.followers["Pod"]
+    pods.everything()
+    last_word_ns = now_ns - 60 * NS_PER_SECOND
+    live.through_ns["Pod"] = last_word_ns
+    api.lists["pods"] = []
+    pods.everything()
+    (tenure,) = live.directory.explain(ADDRESS)
+    assert tenure["sureTo"] == rfc3339(last_word_ns - REPORT_NS)
+    assert tenure["maybeTo"] >= rfc3339(now_ns)
+    assert names(live, now_ns - 600 * NS_PER_SECOND, last_word_ns, now_ns) == ["former", None, None]
+
+
+def test_everything_is_known_up_to_a_bookmark_and_each_event_after_it(
+    followed: Callable[[KeptDirectory], Follower],
+) -> None:
+    """An event before the first bookmark may be an old one that comes late: it proves no moment."""
+    api = ScriptedApi({"pods": []})
+    live = kept(api)
+    times: list[int] = []
+    changed, current = live.changed, live.current
+
+    def seen_changed(kind: Any, one: dict[str, Any]) -> None:
+        changed(kind, one)
+        times.append(live.through_ns["Pod"])
+
+    def seen_current(kind: Any, at_ns: int) -> None:
+        current(kind, at_ns)
+        times.append(live.through_ns["Pod"])
+
+    live.changed, live.current = seen_changed, seen_current  # type: ignore[method-assign]
+    api.script.put([event("ADDED", pod("a")), bookmark("9"), event("MODIFIED", pod("a"), "10")])
+    followed(live)
+    until(lambda: len(times) == 4)
+    listed, marked, before, after = times
+    assert listed < marked == before < after
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_silent_watch_is_asked_how_far_it_has_come(moved: bool, followed: Callable[[KeptDirectory], Follower]) -> None:
+    """A version that nothing has moved proves that all is known; where it moved, a short watch's bookmark does."""
+    api = ScriptedApi({"pods": []})
+    live = kept(api)
+    one = followed(live)
+    until(lambda: one.stream is not None and one.following)
+    api.version = "8" if moved else "7"
+    if moved:
+        api.script.put([bookmark("8")])
+    asked_ns = time.time_ns()
+    until(lambda: (one.hurry(), live.through_ns["Pod"] >= asked_ns)[1])
+    assert live.metrics.bookmarks.labels("Pod")._value.get() == (1 if moved else 0)
 
 
 def test_past_is_dropped_on_a_timer() -> None:
     """A watch that never fails never lists again: what ended long ago goes all the same."""
-    live = KeptDirectory(Cluster({}), Directory(Selection.of(SETTINGS)), None, 60.0, expire_seconds=0.01)
+    live = KeptDirectory(ScriptedApi(), Directory(Selection.of(SETTINGS)), None, 60.0, expire_seconds=0.01)
     live.directory.observe("Pod", owned("web-1-x"), 0)
     live.directory.forget("Pod", "web-1-x", 1)
-    timer = threading.Thread(target=live.keep_expiring)
+    timer = threading.Thread(target=live.keep_house)
     timer.start()
-    deadline = time.monotonic() + 5
-    while live.directory.pods and time.monotonic() < deadline:
-        time.sleep(0.01)
-    live.stop.set()
+    until(lambda: not len(live.directory.pods))
+    live.close()
     timer.join()
-    assert live.directory.pods == {}
 
 
-async def ask(given: str | None) -> httpx.Response:
-    """One question to the directory."""
-    transport = httpx.ASGITransport(application(kept(Cluster({})), lambda: "right"))
-    headers = {"Authorization": given} if given else {}
-    async with httpx.AsyncClient(transport=transport, base_url="http://directory") as client:
-        return await client.post("/v1/resolve", headers=headers, json={"queries": []})
+def test_intervals_outlive_a_restart(tmp_path: Path) -> None:
+    """What ended before the restart is still answered; what ended during it is certain up to the save only."""
+    now_ns = time.time_ns()
+    long_ago = now_ns - 600 * NS_PER_SECOND
+    file = tmp_path / "directory" / "intervals"
+    api = ScriptedApi({"pods": [pod("former", started_ns=long_ago), pod("other", "10.244.0.10", started_ns=long_ago)]})
+    first = kept(api, file)
+    first.followers["Pod"].everything()
+    ended = pod("former", started_ns=long_ago)
+    ended["status"]["containerStatuses"] = [
+        {"state": {"terminated": {"startedAt": rfc3339(long_ago), "finishedAt": rfc3339(now_ns - 30 * NS_PER_SECOND)}}}
+    ]
+    first.changed(PODS, {"type": "DELETED", "object": ended})
+    first.close()
+    api.lists["pods"] = [pod("latter", started_ns=now_ns - NS_PER_SECOND)]
+    second = kept(api, file)
+    second.remember()
+    second.followers["Pod"].everything()
+    assert names(second, now_ns - 300 * NS_PER_SECOND, now_ns - 33 * NS_PER_SECOND) == ["former", "former"]
+    (tenure,) = second.directory.explain("10.244.0.10")
+    assert (tenure["name"], tenure["sureTo"]) == ("other", rfc3339(first.through_ns["Pod"] - REPORT_NS))
+    assert second.metrics.restores.labels("restored")._value.get() == 1
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("given", [None, "Token wrong", "Bearer right"])
-def test_question_without_the_token_is_refused_by_scheme(given: str | None) -> None:
-    """401 names the scheme that the client must use."""
-    answer = asyncio.run(ask(given))
-    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Token")
+@pytest.mark.parametrize("spoil", ["cut", "bit", "empty", "other", "link"])
+def test_file_that_is_not_what_was_written_is_ignored_and_counted(spoil: str, tmp_path: Path) -> None:
+    """Then times before the start are not answered: no interval is better than a wrong one."""
+    file = tmp_path / "intervals"
+    first = kept(ScriptedApi({"pods": [pod("a")]}), file)
+    first.followers["Pod"].everything()
+    first.save()
+    content = file.read_bytes()
+    middle = len(content) // 2
+    if spoil == "link":
+        file.rename(tmp_path / "real")
+        file.symlink_to(tmp_path / "real")
+    else:
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        file.write_bytes({"cut": content[:middle], "empty": b"", "other": b"hello\n" + content, "bit": flipped}[spoil])
+    assert remembered_by(file) == (0, "corrupt")
 
 
-def test_question_with_the_token_before_the_first_list_must_wait() -> None:
-    """A directory that has not listed everything answers nobody, and asks for no token."""
-    answer = asyncio.run(ask("Token right"))
-    assert (answer.status_code, "WWW-Authenticate" in answer.headers) == (503, False)
+@pytest.mark.parametrize(("age_seconds", "result"), [(-3600, "stale"), (3600, "stale"), (600, "restored")])
+def test_file_of_the_future_or_older_than_what_is_kept_is_ignored(
+    age_seconds: int, result: str, tmp_path: Path
+) -> None:
+    """The directory keeps a window's length and 15 minutes; a clock that was wrong then is not believed now."""
+    file = tmp_path / "intervals"
+    directory = Directory()
+    directory.observe("Pod", pod("a"), 1)
+    saved_ns = time.time_ns() - age_seconds * NS_PER_SECOND
+    assert intervals_file.write(file, remembered.state_of(directory, {"Pod": 1}, saved_ns)) == "written"
+    assert remembered_by(file) == (int(result == "restored"), result)
+
+
+def remembered_by(file: Path) -> tuple[int, str]:
+    """How many pods a new process knows from a file, and what it counts."""
+    live = kept(ScriptedApi(), file)
+    live.remember()
+    results = ("absent", "corrupt", "stale", "restored")
+    (counted,) = [one for one in results if live.metrics.restores.labels(one)._value.get() == 1]
+    return len(live.directory.pods), counted

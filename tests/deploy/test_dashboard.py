@@ -1,5 +1,6 @@
 """The dashboard is one JSON document that Grafana takes, and its queries are PromQL."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -52,3 +53,12 @@ def test_queries_are_promql_over_our_metrics_in_the_chosen_namespaces(
     path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     done = subprocess.run(["promtool", "check", "rules", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_metrics_of_dashboard_alerts_and_test_pod_are_documented(chart: Chart, repository: Path) -> None:
+    """A renamed metric cannot stay behind in a query: docs/metrics.md is compared with the code elsewhere."""
+    documented = set(re.findall(r"`(podsonar_[a-z_]+)`", (repository / "docs/metrics.md").read_text()))
+    files = ("dashboards/podsonar.json", "rules/alerts.yaml", "tests/reports.py")
+    used = {name for file in files for name in re.findall(r"podsonar_[a-z_]+", (chart.folder / file).read_text())}
+    assert len(used) > 25
+    assert {name.removesuffix("_bucket") for name in used} - documented == set()

@@ -3,10 +3,9 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from discovery.directory import Directory
+from discovery.errors import InputError
 from discovery.records import NS_PER_SECOND, Query, rfc3339
 from discovery.selection import Selection
 
@@ -78,6 +77,13 @@ def cluster() -> Directory:
         ("10.244.0.5", 8080, 350, 360, "Pod", "second"),
         ("10.244.0.5", 8080, 250, 260, "Unknown", None),
         ("10.244.0.5", 8080, 150, 350, "Ambiguous", None),
+        ("10.244.0.5", 8080, 101, 101, "Ambiguous", None),
+        ("10.244.0.5", 8080, 102, 102, "Pod", "first"),
+        ("10.244.0.5", 8080, 190, 190, "Pod", "first"),
+        ("10.244.0.5", 8080, 191, 191, "Ambiguous", None),
+        ("10.244.0.5", 8080, 202, 202, "Ambiguous", None),
+        ("10.244.0.5", 8080, 203, 203, "Unknown", None),
+        ("10.244.0.5", 8080, 190, 203, "Ambiguous", None),
         ("10.244.0.6", 8080, 120, 130, "Pod", "done"),
         ("10.244.0.6", 8080, 170, 180, "Unknown", None),
         ("10.244.0.77", 8080, 500, 500, "Unknown", None),
@@ -158,22 +164,217 @@ def test_static_pod_is_found_by_its_config_hash() -> None:
     assert directory.answer(Query(pod_uid="nobody")).reason == "pod_unknown"
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 50), st.integers(0, 20)), min_size=1, max_size=6),
-    st.integers(0, 400),
-    st.integers(0, 30),
-)
-def test_address_that_changes_hands_names_the_true_owner_or_nobody(
-    lives: list[tuple[int, int]], start: int, length: int
-) -> None:
-    """A pod is named only if it alone had the address during the whole history of the asked time."""
-    directory, now, truth = Directory(Selection(orphaned=True)), 0, []
-    for number, (life, gap) in enumerate(lives):
-        directory.observe("Pod", pod(f"p{number}", "10.0.0.1", now), at(now))
-        directory.forget("Pod", f"p{number}", at(now + life))
-        truth.append((f"p{number}", now, now + life))
-        now += life + gap
-    owners = {uid for uid, begin, end in truth if begin <= start + length and start < end}
-    answer = directory.answer(Query("10.0.0.1", 80, at(start), at(start + length)))
-    assert answer.kind == ("Pod" if len(owners) == 1 else "Ambiguous" if owners else "Unknown")
-    assert answer.kind != "Pod" or owners == {answer.uid}
+def running(started: int, **last: Any) -> dict[str, Any]:
+    """The status of a pod whose one container has run since a second."""
+    return {"containerStatuses": [{"state": {"running": {"startedAt": rfc3339(at(started))}}, "lastState": last}]}
+
+
+def terminated(started: int, finished: int) -> dict[str, Any]:
+    """The state of a container that ran from one second to another."""
+    return {"terminated": {"startedAt": rfc3339(at(started)), "finishedAt": rfc3339(at(finished))}}
+
+
+def with_status(obj: dict[str, Any], status: dict[str, Any], **meta: Any) -> dict[str, Any]:
+    """The object with more in its status and metadata."""
+    return {**obj, "metadata": {**obj["metadata"], **meta}, "status": {**obj["status"], **status}}
+
+
+def named(directory: Directory, address: str, *seconds: int, port: int | None = 80) -> list[str | None]:
+    """Who is named at each second; None for nobody."""
+    return [directory.answer(Query(address, port, at(second), at(second))).name for second in seconds]
+
+
+def test_running_container_proves_an_address_before_the_pod_was_first_seen() -> None:
+    """A container starts after its sandbox has its address; the start is rounded down to a second."""
+    directory = Directory()
+    directory.observe("Pod", with_status(pod("old", "10.244.0.9", 100), running(110)), at(5000))
+    assert named(directory, "10.244.0.9", 99, 105, 112, 113, 4000) == [None, None, None, "old", "old"]
+
+
+def test_container_end_proves_an_address_until_then() -> None:
+    """Long after deletion was asked for, the pod still has its address: its last container tells until when."""
+    directory = Directory()
+    alive = with_status(pod("slow", "10.244.0.9", 100), running(110))
+    directory.observe("Pod", alive, at(120))
+    deletion = {"deletionTimestamp": rfc3339(at(260)), "deletionGracePeriodSeconds": 60}
+    directory.observe("Pod", with_status(alive, {}, **deletion), at(200))
+    assert named(directory, "10.244.0.9", 190, 191, 240) == ["slow", None, None]
+    last = with_status(alive, {"containerStatuses": [{"state": terminated(110, 250)}]}, **deletion)
+    directory.observe("Pod", last, at(253))
+    directory.forget("Pod", "slow", at(254), last=last)
+    assert named(directory, "10.244.0.9", 191, 248, 249) == ["slow", "slow", None]
+
+
+def test_new_sandbox_of_the_same_pod_has_its_address_from_its_own_containers_start() -> None:
+    """After a node came back a pod has another address; the start time of old is no proof for it."""
+    directory = Directory()
+    directory.observe("Pod", with_status(pod("back", "10.244.0.9", 100), running(110)), at(120))
+    directory.observe(
+        "Pod", with_status(pod("back", "10.244.0.10", 100), running(400, **terminated(110, 300))), at(402)
+    )
+    assert named(directory, "10.244.0.9", 200, 298, 299, 350) == ["back", "back", None, None]
+    assert named(directory, "10.244.0.10", 200, 402, 403) == [None, None, "back"]
+
+
+def test_pod_gone_while_nobody_watched_ends_between_the_last_look_and_the_list() -> None:
+    """Until the last look it was there; from then on nothing is sure, nor is a place where objects may come and go."""
+    directory = Directory()
+    directory.observe("Pod", pod("former", "2001:db8::9", 100), at(100))
+    directory.observe("Pod", pod("stays", "2001:db8::a", 100), at(100))
+    directory.blind.append((at(200), at(300)))
+    directory.observe("Pod", pod("stays", "2001:db8::a", 100), at(300), at(200))
+    assert directory.missing("Pod", {"stays"}) == ["former"]
+    directory.forget("Pod", "former", at(300), at(200))
+    directory.observe("Pod", pod("latter", "2001:db8::9", 290), at(310))
+    assert named(directory, "2001:db8::9", 190, 191, 250, 295, 312) == ["former", None, None, None, "latter"]
+    assert named(directory, "2001:db8::a", 150, 250, 350) == ["stays"] * 3
+    asked = {second: directory.answer(Query("203.0.113.9", 80, at(second), at(second))) for second in (150, 250, 350)}
+    assert [answer.kind for answer in asked.values()] == ["External", "Unknown", "External"]
+    assert asked[250].reason == "not_watched_then"
+
+
+def test_pod_that_shares_its_nodes_address_is_not_named_for_it() -> None:
+    """By host network, or by showing the address of its host: a node's address is never guessed to be a pod's."""
+    directory = cluster()
+    directory.observe("Pod", with_status(pod("odd", NODE, 100), {"hostIP": NODE}), at(100))
+    assert directory.answer(Query(NODE, 8080, at(500), at(500))).kind == "Node"
+    assert directory.answer(Query(pod_uid="host")).host_network
+
+
+def test_dual_stack_pod_has_both_addresses() -> None:
+    """Each family has its tenure; an IPv4-mapped address is the IPv4 address."""
+    directory = Directory()
+    both = with_status(pod("both", "10.244.0.9", 100), {"podIPs": [{"ip": "10.244.0.9"}, {"ip": "fd00:10::9"}]})
+    directory.observe("Pod", both, at(100))
+    for address in ("10.244.0.9", "fd00:10::9", "fd00:10:0:0::9", "::ffff:10.244.0.9"):
+        assert named(directory, address, 500) == ["both"]
+
+
+def test_port_that_moved_between_services_of_one_address_is_each_ones_in_its_time() -> None:
+    """Two services may share an external address; which one serves a port is a matter of time as well."""
+    directory = Directory()
+    old = service("old", [{"port": 80}, {"port": 81}], externalIPs=["203.0.113.1"], clusterIP="10.96.0.1")
+    new = service("new", [{"port": 82}], externalIPs=["203.0.113.1"], clusterIP="10.96.0.2")
+    for one in (old, new):
+        directory.observe("Service", one, at(100))
+    directory.observe("Service", {**old, "spec": {**old["spec"], "ports": [{"port": 81}]}}, at(300))
+    directory.observe("Service", {**new, "spec": {**new["spec"], "ports": [{"port": 82}, {"port": 80}]}}, at(400))
+    assert named(directory, "203.0.113.1", 200, 290, 295, 395, 402) == ["old", "old", None, None, "new"]
+    assert directory.answer(Query("203.0.113.1", 9, at(500), at(500))).reason == "several_services"
+
+
+def test_node_port_is_the_services_on_every_node_address_in_its_time() -> None:
+    """Also on IPv6 and external addresses of every node; a service that lost the port has lost it everywhere."""
+    directory = cluster()
+    addresses = [{"type": "InternalIP", "address": "fd00:1::2"}, {"type": "ExternalIP", "address": "203.0.113.9"}]
+    directory.observe(
+        "Node", {"metadata": {"name": "n2", "uid": "node-2"}, "status": {"addresses": addresses}}, at(100)
+    )
+    for address in (NODE, "fd00:1::2", "203.0.113.9"):
+        assert named(directory, address, 500, port=30080) == ["web"]
+    directory.forget("Service", "web", at(600))
+    assert named(directory, "fd00:1::2", 590, 595, 700, port=30080) == ["web", None, "n2"]
+
+
+def test_service_without_selector_and_slices_of_others_give_no_address_to_anyone() -> None:
+    """An endpoint that names no object is outside the cluster; one that claims a pod's address changes nothing."""
+    directory = cluster()
+    directory.observe("Service", service("database", [{"port": 5432}], clusterIP="10.96.0.9"), at(100))
+    outside = {"addresses": ["10.7.7.7"], "conditions": {"ready": True}}
+    claim = {"addresses": ["10.244.0.5"], "targetRef": {"kind": "Pod", "uid": "host"}}
+    slices = {
+        "metadata": {"name": "database-x", "uid": "slice"},
+        "endpoints": [outside, claim, {"addresses": ["10.244.0.5"]}],
+    }
+    directory.observe("EndpointSlice", slices, at(100))
+    assert named(directory, "10.96.0.9", 500, port=5432) == ["database"]
+    assert named(directory, "10.244.0.5", 500) == ["second"]
+    answer = directory.answer(Query("10.7.7.7", 5432, at(500), at(500)))
+    assert (answer.kind, answer.reason) == ("External", "endpoint_without_target")
+    directory.forget("EndpointSlice", "slice", at(600))
+    assert directory.answer(Query("10.7.7.7", 5432, at(700), at(700))).reason == "cluster_range_unknown"
+
+
+def test_neighbour_of_a_pod_with_a_public_address_is_not_called_external() -> None:
+    """Where pods have public addresses, the one beside may be a pod's that never was reported."""
+    directory = Directory()
+    directory.observe("Pod", pod("public", "2001:db8:1::9", 100), at(100))
+    assert directory.answer(Query("2001:db8:1::abc", 80, at(500), at(500))).reason == "no_owner_at_that_time"
+    assert directory.answer(Query("2001:db8:2::abc", 80, at(500), at(500))).kind == "External"
+
+
+def test_pod_that_flaps_keeps_a_bounded_number_of_tenures() -> None:
+    """A pod that loses and finds its address a thousand times costs no more than sixteen."""
+    directory = Directory()
+    for second in range(100, 2100, 2):
+        directory.observe("Pod", pod("flaps", "10.244.0.9", 100), at(second))
+        directory.observe("Pod", {**pod("flaps", "10.244.0.9", 100), "status": {"phase": "Running"}}, at(second + 1))
+    assert len(directory.explain("10.244.0.9")) == 16
+
+
+def test_what_ended_long_ago_is_let_go_and_what_lives_stays() -> None:
+    """Expiry takes gone objects, lost addresses and their names; never an owner that is still there."""
+    directory = cluster()
+    directory.observe("Pod", pod("moved", "10.244.0.7", 100), at(100))
+    directory.observe("Pod", pod("moved", "10.244.0.8", 100), at(400))
+    directory.forget("Service", "web", at(450))
+    directory.expire(at(500))
+    assert directory.pods.get("first") is None
+    assert directory.answer(Query("10.244.0.5", 80, at(150), at(150))).kind == "Unknown"
+    assert named(directory, "10.244.0.5", 900) == ["second"]
+    assert directory.explain("10.244.0.7") == []
+    assert named(directory, "10.244.0.8", 900) == ["moved"]
+    assert directory.answer(Query("10.96.0.1", 80, at(300), at(300))).kind == "Unknown"
+    assert named(directory, "10.96.0.2", 900, port=443) == ["edge"]
+
+
+def test_names_that_no_pod_carries_any_more_are_let_go() -> None:
+    """Controllers come and go for months: what is kept once for many pods does not grow for ever."""
+    directory = Directory(Selection(orphaned=True))
+    for number in range(5000):
+        owner = {"kind": "Job", "name": f"job-{number}", "uid": f"job-{number}", "controller": True}
+        obj = pod(f"p{number}", "10.244.0.9", number)
+        directory.observe("Pod", {**obj, "metadata": {**obj["metadata"], "ownerReferences": [owner]}}, at(number))
+        directory.forget("Pod", f"p{number}", at(number))
+        directory.expire(at(number - 5))
+    assert len(directory.pods) <= 6
+    assert len(directory.pods.shared.values) < 1200
+    found = directory.pods.get("p4999")
+    assert found is not None
+    assert (found.owner_kind, found.owner_name, found.namespace, found.node) == ("Job", "job-4999", "shop", "n1")
+
+
+def test_explanation_names_every_owner_of_an_address_with_its_times() -> None:
+    """For the question why: who had it, and between which moments that is sure or possible."""
+    found = cluster().explain("10.244.0.5")
+    assert [(one["kind"], one["name"], one["maybeTo"]) for one in found] == [
+        ("Pod", "first", rfc3339(at(200))),
+        ("Pod", "second", None),
+    ]
+    assert found[0]["sureFrom"] == rfc3339(at(100))
+    assert found[0]["sureTo"] == rfc3339(at(192))
+
+
+@pytest.mark.parametrize("address", ["", "10.0.0", "10.0.0.256", "fe80::1%eth0", "web.shop", "10.0.0.1\0", "१.0.0.1"])
+def test_text_that_is_no_address_is_refused(address: str) -> None:
+    """A question with such a text is wrong, not unanswerable."""
+    with pytest.raises(InputError, match="neither IPv4 nor IPv6"):
+        cluster().answer(Query(address, 80, 0, 0))
+
+
+def inventory(number: int, start: int, pods: list[dict[str, Any]]) -> dict[str, Any]:
+    """A complete inventory of one part."""
+    head = {"id": f"i{number}", "part": 1, "parts": 1, "kinds": {"Pod": {"complete": True, "count": len(pods)}}}
+    return {"podList": pods, "window": {"start": rfc3339(at(start)), "end": rfc3339(at(start + 60))}, "inventory": head}
+
+
+def test_two_inventories_tell_who_went_and_who_came_between_them() -> None:
+    """One inventory holds for ever; with a later one an address that changed hands is nobody's for certain between."""
+    first = inventory(1, 1000, [pod("former", "10.244.0.9", 100), pod("stays", "10.244.0.10", 100)])
+    second = inventory(2, 2000, [pod("latter", "10.244.0.9", 1500), pod("stays", "10.244.0.10", 100)])
+    one = Directory.from_inventory([first], Selection())
+    assert named(one, "10.244.0.9", 50, 500, 2500) == [None, "former", "former"]
+    for bodies in ([first, second], [second, first]):
+        both = Directory.from_inventory(bodies, Selection())
+        assert named(both, "10.244.0.9", 500, 990, 1200, 1600, 2100) == ["former", "former", None, None, "latter"]
+        assert named(both, "10.244.0.10", 500, 1500, 2500) == ["stays"] * 3

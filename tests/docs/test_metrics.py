@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from collector.telemetry import DirectoryMetrics
 from collector.telemetry import Metrics as CollectorMetrics
 from discovery.delivery_metrics import DeliveryMetrics
 from discovery.telemetry import tell_build
@@ -31,6 +32,7 @@ def coded() -> dict[str, tuple[str, tuple[str, ...]]]:
     registry = CollectorRegistry()
     tell_build(registry, "test")
     CollectorMetrics(registry)
+    DirectoryMetrics(registry)
     DeliveryMetrics(registry, 1)
     NodeAgentMetrics(registry)
     return dict(metrics(registry)) | dict(metrics(Telemetry().registry))

@@ -39,6 +39,7 @@ def attached(**options: int | str) -> Iterator[Tracer]:
     try:
         tracer, _answer = tracing.attach(ours, {**CAPACITY, **options}, 60)
         with tracer:
+            tracer.count_during(0, 2**62)
             yield tracer
     finally:
         ours.close()

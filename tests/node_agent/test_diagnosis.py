@@ -12,14 +12,14 @@ VERIFIER = "bpf: Failed to load program: Permission denied\n0: (79) r7 = *(u64 *
     ("said", "now", "reason", "named"),
     [
         ("Operation not permitted", GOOD._replace(lockdown="confidentiality"), "lockdown_confidentiality", "integrity"),
-        ("Operation not permitted", GOOD._replace(kernel=(5, 10)), "capability_missing", "CAP_SYS_RESOURCE"),
+        ("Invalid argument", GOOD._replace(kernel=(5, 4)), "kernel_too_old", "is Linux 5.4, expected 5.12 or newer"),
         (VERIFIER, GOOD, "load_failed", "Permission denied"),
         ("Read-only file system", GOOD, "tmp_unwritable", "temporary folder"),
         ("error: unknown type", GOOD, "load_failed", "unknown type"),
     ],
 )
 def test_cause_is_told_from_what_was_said_and_where(said: str, now: Situation, reason: str, named: str) -> None:
-    """A verifier's complaint is no security module, lockdown is no capability, an old kernel needs one more."""
+    """A verifier's complaint is no security module, lockdown is no capability, an old kernel is old."""
     found = diagnose(said, perf=False, now=now)
     assert found.reason == reason
     assert named in found.text

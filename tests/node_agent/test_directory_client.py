@@ -1,6 +1,7 @@
 """node_agent/directory_client.py against a real HTTP server that answers what it is told to."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +11,7 @@ import pytest
 
 from discovery.errors import DirectoryUnavailableError, SettingsError
 from discovery.records import Query
+from discovery.tenures import SECOND, SETTLE_NS
 from node_agent.directory_client import DirectoryClient
 
 
@@ -81,3 +83,27 @@ def test_an_authority_file_that_is_absent_names_the_setting() -> None:
     """It is told at start, before any window."""
     with pytest.raises(SettingsError, match=r"directory\.caFile"):
         DirectoryClient("https://127.0.0.1:1", lambda: "", "/nowhere.pem")
+
+
+def test_a_window_that_is_not_settled_yet_is_not_asked_about() -> None:
+    """The directory could not answer: nobody is asked, and the window waits."""
+    with served(200, None) as (url, sizes):
+        client = DirectoryClient(url, lambda: "t" * 20, None)
+        with pytest.raises(DirectoryUnavailableError, match=r"asked at 20.*, not before"):
+            client.ask([Query("10.0.0.1", 80, 0, time.time_ns())])
+        assert sizes == []
+        assert len(client.ask([Query("10.0.0.1", 80, 0, 1)])) == 1
+        client.client.close()
+
+
+@pytest.mark.parametrize(("window_seconds", "spread_seconds"), [(0, 0), (120, 12), (7200, 60)])
+def test_agents_ask_within_a_tenth_of_the_window_and_at_most_a_minute(window_seconds: int, spread_seconds: int) -> None:
+    """Each has its own share of the spread, so that the agents of a cluster do not come in one moment."""
+    client = DirectoryClient("http://127.0.0.1:1", lambda: "", None)
+    end_ns = window_seconds * SECOND
+    asked = [Query("10.0.0.1", 80, end_ns, end_ns), Query("10.0.0.2", 80, 0, end_ns), Query(pod_uid="u")]
+    dues = []
+    for client.share in (0.0, 0.5, 1.0):
+        dues.append(client.due_ns(asked) - end_ns - SETTLE_NS)
+    client.client.close()
+    assert dues == [0, spread_seconds * SECOND // 2, spread_seconds * SECOND]

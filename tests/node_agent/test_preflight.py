@@ -61,13 +61,6 @@ def test_fault_is_one_line_with_what_to_do(facts: Facts, name: str, state: str, 
     assert [line.name for line in lines.values() if line.state != "ok"] == [name]
 
 
-def test_kernel_before_5_11_needs_one_more_capability() -> None:
-    """BPF memory counts against RLIMIT_MEMLOCK there, and raising that needs CAP_SYS_RESOURCE."""
-    lines = {line.name: line for line in judge(on_kernel(5, 10))}
-    assert lines["capabilities"].state == "fail"
-    assert "missing CAP_SYS_RESOURCE:" in lines["capabilities"].todo
-
-
 def test_lockdown_integrity_is_reported_and_well() -> None:
     """Integrity lets programs read kernel memory."""
     facts = replace(GOOD, situation=SITUATION._replace(lockdown="integrity"))

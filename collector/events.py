@@ -1,0 +1,76 @@
+"""What a follower works with: where watches come from, who is told, and the event in a line."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import orjson
+
+from collector.kinds import Kind
+from collector.listing import Pages
+from discovery.errors import ApiServerError, WatchRefusedError
+
+
+class Lines(Protocol):
+    """An open watch: `collector.stream.Stream`."""
+
+    def lines(self) -> Iterator[bytes]:
+        """Its lines, until it ends."""
+
+    def cut(self) -> None:
+        """End it from another thread."""
+
+
+class Source(Pages, Protocol):
+    """Where pages and watches come from: `collector.api_server.ApiServer`."""
+
+    def watch(self, path: str, query: dict[str, str | int], seconds: int) -> Lines:
+        """An open watch."""
+
+    def renew(self) -> None:
+        """Read configuration and token again."""
+
+
+class Observer(Protocol):
+    """Who is told: `collector.watch.KeptDirectory`."""
+
+    def listing(self, kind: Kind) -> None:
+        """A list begins: what it does not name is gone."""
+
+    def take(self, kind: Kind, obj: dict[str, Any]) -> None:
+        """An object as it is in the list."""
+
+    def listed(self, kind: Kind) -> None:
+        """The list was whole."""
+
+    def changed(self, kind: Kind, event: dict[str, Any]) -> None:
+        """One event of the watch."""
+
+    def current(self, kind: Kind, at_ns: int) -> None:
+        """Everything up to that moment has been told."""
+
+    def failed(self, kind: Kind, reason: str, *, refused: bool) -> None:
+        """The kind cannot be followed now; `refused`: we may not, or the server does not have it."""
+
+    def counted(self, kind: Kind, what: str) -> None:
+        """A list or a watch began, for this reason; or a bookmark came."""
+
+
+class ListAgainError(ApiServerError):
+    """The watch cannot go on from its version."""
+
+
+def event_of(line: bytes, kind: Kind) -> dict[str, Any]:
+    """The event in a line of a watch; ListAgainError where the server ends the watch by it or it holds none."""
+    try:
+        event: dict[str, Any] = orjson.loads(line)
+        if event["type"] == "ERROR":
+            said, code = event["object"].get("message", "ended"), event["object"].get("code")
+            if code in (401, 429):
+                raise WatchRefusedError(f"watch {kind.plural}: {said}", code)
+            raise ListAgainError(f"watch {kind.plural}: {said}")
+        _version = event["object"]["metadata"]["resourceVersion"]
+        if event["type"] != "BOOKMARK":
+            _uid = event["object"]["metadata"]["uid"], event["object"]["metadata"]["name"]
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ListAgainError(f"watch {kind.plural}: a line of {len(line)} bytes is no event") from error
+    return event

@@ -1,0 +1,80 @@
+"""The directory's file: replaced as a whole, bounded, and ignored where it is not what was written.
+
+A line `podsonar-intervals 1`, then the gzipped state; gzip's own checksum covers it.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import structlog
+from isal import igzip
+
+from discovery import remembered
+from discovery.tenures import SKEW_NS
+
+MAGIC = b"podsonar-intervals 1\n"
+MAX_BYTES = 128 << 20  # 100,000 pods are some 8 MB
+
+Written = Literal["written", "too_large", "error"]
+Read = Literal["absent", "restored", "corrupt", "stale"]
+
+log = structlog.get_logger()
+
+
+def write(path: Path, state: remembered.State) -> Written:
+    """Replace the file by a state, or leave it as it is; after a crash it is the old one or the new one."""
+    content = MAGIC + igzip.compress(remembered.encode(state), 1, mtime=0)
+    if len(content) > MAX_BYTES:
+        log.warning("directory_not_saved", reason="too_large", bytes=len(content), expected=MAX_BYTES)
+        return "too_large"
+    unfinished = path.with_suffix(".tmp")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(unfinished, "wb", opener=private) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        log.warning("directory_not_saved", reason=error.strerror, file=str(path))
+        return "error"
+    return "written"
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file that only its owner may read."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def decoded(content: bytes) -> remembered.Remembered:
+    """The directory in a file's bytes; an error where they are not what `write` writes."""
+    if not content.startswith(MAGIC) or len(content) > MAX_BYTES:
+        raise ValueError(f"{len(content)} bytes that begin with {content[:8]!r}")
+    return remembered.decode(igzip.decompress(content[len(MAGIC) :]))  # type: ignore[no-untyped-call]
+
+
+def read(path: Path, now_ns: int, keep_ns: int) -> tuple[remembered.Remembered | None, Read]:
+    """The directory in the file, if it is whole and neither older than what is kept nor of the future."""
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return None, "absent"
+    except OSError as error:
+        log.warning("directory_file_ignored", file=str(path), reason=error.strerror)
+        return None, "corrupt"
+    try:
+        found = decoded(content)
+    except (ValueError, OSError, EOFError) as error:
+        log.warning("directory_file_ignored", file=str(path), reason=str(error)[:200])
+        return None, "corrupt"
+    if not now_ns - keep_ns <= found.saved_ns <= now_ns + SKEW_NS:
+        log.warning("directory_file_ignored", file=str(path), reason="stale", saved_ns=found.saved_ns)
+        return None, "stale"
+    return found, "restored"

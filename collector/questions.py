@@ -1,0 +1,68 @@
+"""The questions in a request's body: bounded, and each wrong one named by its place."""
+
+from typing import Any
+
+import orjson
+
+from discovery.addresses import address_key
+from discovery.errors import InputError
+from discovery.records import Query, parse_rfc3339
+
+MAX_BODY_BYTES = 4 << 20
+MAX_QUERIES = 10_000
+MAX_UID_CHARACTERS = 253
+MAX_PORT = 65535
+
+
+def questions(content: bytes) -> tuple[list[Query], bool]:
+    """The questions, and whether an explanation of each is wanted; InputError says what is wrong.
+
+    The depth of the document is bounded by orjson (1024), which refuses more without recursion of ours.
+    """
+    try:
+        body = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"the body is not JSON: {error}") from error
+    queries = body.get("queries") if isinstance(body, dict) else None
+    if not isinstance(queries, list):
+        raise InputError("expected an object with a list `queries`")
+    if len(queries) > MAX_QUERIES:
+        raise InputError(f"`queries` has {len(queries)} elements, expected at most {MAX_QUERIES}")
+    explain = body.get("explain", False)
+    if not isinstance(explain, bool):
+        raise InputError("`explain` is neither true nor false")
+    return [query_of(query, place) for place, query in enumerate(queries)], explain
+
+
+def query_of(body: Any, place: int) -> Query:  # noqa: ANN401 - any JSON value
+    """The question at a place of `queries`."""
+    if not isinstance(body, dict):
+        raise InputError(f"queries[{place}]: expected an object with podUid, or with address, port, from and to")
+    try:
+        return by_uid(body["podUid"]) if "podUid" in body else by_address(body)
+    except InputError as error:
+        raise InputError(f"queries[{place}]: {error}") from error
+
+
+def by_uid(uid: object) -> Query:
+    """The question who a pod is."""
+    if not isinstance(uid, str) or not 0 < len(uid) <= MAX_UID_CHARACTERS:
+        raise InputError(f"podUid is not a text of 1 to {MAX_UID_CHARACTERS} characters")
+    return Query(pod_uid=uid)
+
+
+def by_address(body: dict[str, Any]) -> Query:
+    """The question who had an address."""
+    address, port = body.get("address"), body.get("port")
+    if not isinstance(address, str):
+        raise InputError("address is not a text, expected podUid, or address with port, from and to")
+    if port is not None and (type(port) is not int or not 0 <= port <= MAX_PORT):
+        raise InputError(f"port is not a whole number of 0 to {MAX_PORT}, or null")
+    begin, end = body.get("from"), body.get("to")
+    if not isinstance(begin, str) or not isinstance(end, str):
+        raise InputError("from and to are not both RFC 3339 times")
+    query = Query(address, port, parse_rfc3339(begin), parse_rfc3339(end))
+    if query.from_ns > query.to_ns:
+        raise InputError(f"from {begin} is after to {end}")
+    address_key(address)
+    return query

@@ -1,0 +1,60 @@
+"""What services, nodes and slices claim (addresses, node ports, ports), and when: thousands, kept as plain values."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+
+from discovery.tenures import REPORT_NS, Tenure
+
+
+@dataclass(slots=True)
+class Claims:
+    """Tenures by what is claimed; `claim` is told of everything that an owner has now."""
+
+    table: dict[Hashable, list[Tenure]] = field(default_factory=dict)
+    held: dict[str, set[Hashable]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def at(self, claimed: Hashable) -> list[Tenure]:
+        """Everybody's tenures of an address or port."""
+        return self.table.get(claimed, [])
+
+    def claim(
+        self, owner: str, sure_from: Mapping[Hashable, int], maybe_from_ns: int, at_ns: int, known_ns: int
+    ) -> None:
+        """Note what an owner has at `at_ns` (with the time since which that is sure), and that it has nothing else.
+
+        `known_ns` is the last moment at which what was noted before was known to be so.
+        """
+        for claimed, since_ns in sure_from.items():
+            tenures = self.table.setdefault(claimed, [])
+            if not any(one.owner == owner and one.open for one in tenures):
+                again = any(one.owner == owner for one in tenures)  # it had lost it: no older proof holds
+                sure_from_ns = at_ns if again else since_ns
+                tenures.append(Tenure(owner, min(maybe_from_ns, sure_from_ns), sure_from_ns))
+                self.held.setdefault(owner, set()).add(claimed)
+        for claimed in self.held.get(owner, set()) - sure_from.keys():
+            self.release(owner, claimed, at_ns, known_ns)
+
+    def release(self, owner: str, claimed: Hashable, at_ns: int, known_ns: int) -> None:
+        """Note that an owner has lost something: the event comes up to `REPORT_NS` after the change."""
+        self.table[claimed] = [
+            one.ended(known_ns - REPORT_NS, at_ns) if one.owner == owner and one.open else one
+            for one in self.table[claimed]
+        ]
+
+    def expire(self, before_ns: int) -> None:
+        """Drop what ended before a time."""
+        for claimed, tenures in list(self.table.items()):
+            kept = [one for one in tenures if one.maybe_to_ns >= before_ns]
+            if len(kept) == len(tenures):
+                continue
+            for gone in {str(one.owner) for one in tenures} - {str(one.owner) for one in kept}:
+                self.held[gone].discard(claimed)
+                if not self.held[gone]:
+                    del self.held[gone]
+            if kept:
+                self.table[claimed] = kept
+            else:
+                del self.table[claimed]

@@ -1,0 +1,218 @@
+"""What was observed of a cluster: pods, services, nodes and slices, and every tenure of an address or port.
+
+`observe` takes an object as it is at a moment, `forget` that it is gone, `expire` lets go of the past.
+"""
+
+from collections.abc import Hashable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from discovery import pod_times
+from discovery.addresses import MAY_BE_CLUSTER, Ranges, address_keys
+from discovery.claims import Claims
+from discovery.errors import InputError
+from discovery.pod_table import Pod, PodTable, uid_key, uid_text
+from discovery.pod_tenures import after_end, after_look
+from discovery.selection import controller
+from discovery.tenures import REPORT_NS, SECOND, Owner
+
+CONFIG_HASH = "kubernetes.io/config.hash"
+NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What is kept of a service."""
+
+    uid: str
+    namespace: str
+    name: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Ledger:
+    """Everything that was observed, in the fewest bytes; times are nanoseconds of the observer's clock."""
+
+    pods: PodTable = field(default_factory=PodTable)
+    static_pods: dict[str, str] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+    nodes: dict[str, str] = field(default_factory=dict)
+    service_addresses: Claims = field(default_factory=Claims)
+    service_ports: Claims = field(default_factory=Claims)  # by (UID of the service, port)
+    node_addresses: Claims = field(default_factory=Claims)
+    node_ports: Claims = field(default_factory=Claims)  # by port: a node port is the service's on every node address
+    outside: Claims = field(default_factory=Claims)  # endpoints that are no pods, by address
+    ranges: Ranges = field(default_factory=Ranges)  # pod ranges of nodes
+    near: Ranges = field(default_factory=Ranges)  # around public addresses that pods or services have had
+    gone: dict[tuple[str, str], int] = field(default_factory=dict)  # (kind, UID) to when
+    released: dict[str, int] = field(default_factory=dict)  # pods that live without an address that they had
+    blind: list[tuple[int, int]] = field(default_factory=list)  # times in which objects may have come and gone unseen
+
+    def claims(self, kind: str) -> tuple[Claims, ...]:
+        """The claims that objects of a kind make."""
+        return {
+            "Service": (self.service_addresses, self.service_ports, self.node_ports),
+            "Node": (self.node_addresses,),
+            "EndpointSlice": (self.outside,),
+        }.get(kind, ())
+
+    def take(
+        self, kind: str, obj: Mapping[str, Any], at_ns: int, known_ns: int | None = None, *, from_start: bool = False
+    ) -> None:
+        """Take in an object as it is at `at_ns`; `known_ns` is the last moment at which what it was before was known.
+
+        With `from_start` it has been so since it began.
+        """
+        known = at_ns if known_ns is None else known_ns
+        self.gone.pop((kind, obj["metadata"]["uid"]), None)
+        if kind == "Pod":
+            self.take_pod(obj, at_ns, known, from_start=from_start)
+        elif kind == "Service":
+            self.take_service(obj, at_ns, known, from_start=from_start)
+        elif kind == "Node":
+            self.take_node(obj, at_ns, known, from_start=from_start)
+        elif kind == "EndpointSlice":
+            self.take_slice(obj, at_ns, known)
+
+    def take_pod(self, obj: Mapping[str, Any], at_ns: int, known_ns: int, *, from_start: bool) -> None:
+        """A pod has the addresses that it shows until it ends, shows others or is deleted."""
+        meta, spec, above = obj["metadata"], obj.get("spec") or {}, controller(obj)
+        uid = meta["uid"]
+        owner = (above["uid"], above.get("kind", ""), above.get("name", "")) if above else (None, None, None)
+        pod = Pod(
+            uid,
+            meta.get("namespace", ""),
+            meta["name"],
+            spec.get("nodeName") or "",
+            bool(spec.get("hostNetwork")),
+            *owner,
+        )
+        config_hash = (meta.get("annotations") or {}).get(CONFIG_HASH)
+        if config_hash:
+            self.static_pods[config_hash] = uid
+        for address in pod_times.addresses(obj):
+            self.note_public(address)
+        held = after_look(obj, self.pods.held(uid_key(uid)), at_ns, known_ns, from_start=from_start)
+        if any(not one.tenure.open for one in held):
+            self.released.setdefault(uid, at_ns)
+        self.pods.put(pod, held)
+
+    def note_public(self, address: int) -> None:
+        """Remember the surroundings of an address that does not look like a cluster's."""
+        if address not in MAY_BE_CLUSTER:
+            self.near.add_neighbourhood(address)
+
+    def take_service(self, obj: Mapping[str, Any], at_ns: int, known_ns: int, *, from_start: bool) -> None:
+        """A service has its cluster, external and load balancer addresses, its ports and its node ports.
+
+        Its first cluster address stays for its life (`spec.clusterIPs`: immutable but for a change from or to
+        ExternalName); everything else may have been changed a moment before it was seen.
+        """
+        meta, spec = obj["metadata"], obj.get("spec") or {}
+        uid = meta["uid"]
+        created = min(pod_times.time_ns(meta.get("creationTimestamp")) or 0, at_ns)
+        new = uid not in self.services
+        earliest = created if new else known_ns - REPORT_NS
+        since = created if from_start else at_ns
+        self.services[uid] = Service(uid, meta.get("namespace", ""), meta["name"])
+        cluster: list[str] = [
+            text for text in spec.get("clusterIPs") or [spec.get("clusterIP")] if text and text != "None"
+        ]
+        ingress = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+        others = [*cluster[1:], *(spec.get("externalIPs") or []), *(entry.get("ip") for entry in ingress)]
+        held: dict[Hashable, int] = dict.fromkeys(address_keys(text for text in others if text), since)
+        for address in address_keys(cluster[:1]):
+            held[address] = min(created + SECOND, at_ns) if new and created else since
+        for address in address_keys(cluster):
+            self.note_public(address)
+        ports = [port for port in spec.get("ports") or [] if port.get("protocol", "TCP") == "TCP"]
+        served: dict[Hashable, int] = {(uid, int(port["port"])): since for port in ports}
+        node_ports: dict[Hashable, int] = {int(port["nodePort"]): since for port in ports if port.get("nodePort")}
+        self.service_addresses.claim(uid, held, earliest, at_ns, known_ns)
+        self.service_ports.claim(uid, served, earliest, at_ns, known_ns)
+        self.node_ports.claim(uid, node_ports, earliest, at_ns, known_ns)
+
+    def take_node(self, obj: Mapping[str, Any], at_ns: int, known_ns: int, *, from_start: bool) -> None:
+        """A node has its addresses; its pod ranges tell cluster addresses from external ones."""
+        meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+        uid = meta["uid"]
+        created = min(pod_times.time_ns(meta.get("creationTimestamp")) or 0, at_ns)
+        earliest = known_ns - REPORT_NS if uid in self.nodes else created
+        self.nodes[uid] = meta["name"]
+        entries = [one for one in status.get("addresses") or [] if one.get("type") in NODE_ADDRESS_TYPES]
+        addresses = address_keys(entry.get("address") for entry in entries)
+        since = created if from_start else at_ns
+        self.node_addresses.claim(uid, dict.fromkeys(addresses, since), earliest, at_ns, known_ns)
+        for cidr in spec.get("podCIDRs") or [spec.get("podCIDR")]:
+            with suppress(InputError):  # absent or no network: then it tells no range
+                self.ranges.add(str(cidr))
+
+    def take_slice(self, obj: Mapping[str, Any], at_ns: int, known_ns: int) -> None:
+        """Endpoints that name no object (of a service without a selector) are outside; all others prove nothing."""
+        meta = obj["metadata"]
+        outside = [one for one in obj.get("endpoints") or [] if not one.get("targetRef")]
+        addresses = address_keys(text for one in outside for text in one.get("addresses") or [])
+        if addresses or meta["uid"] in self.outside.held:
+            self.outside.claim(meta["uid"], dict.fromkeys(addresses, at_ns), at_ns, at_ns, known_ns)
+
+    def forget(
+        self,
+        kind: str,
+        uid: str,
+        at_ns: int,
+        known_ns: int | None = None,
+        last: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note that an object is gone (`last` is its last state, if that is known); its past stays until `expire`."""
+        known = at_ns if known_ns is None else known_ns
+        self.gone[kind, uid] = at_ns
+        for claims in self.claims(kind):
+            claims.claim(uid, {}, at_ns, at_ns, known)
+        pod = self.pods.get(uid) if kind == "Pod" else None
+        if pod is None:
+            return
+        self.pods.put(pod, after_end(self.pods.held(uid_key(uid)), at_ns, known, last))
+
+    def known_addresses(self) -> int:
+        """How many addresses someone has or had."""
+        return len(self.pods.holders) + len(self.service_addresses) + len(self.node_addresses)
+
+    def missing(self, kind: str, seen: set[Owner]) -> list[str]:
+        """The UIDs of objects of a kind that are known to be there and are not among those seen (keys of UIDs)."""
+        if kind == "Pod":
+            there = [key for key in self.pods.records if key not in seen]
+            return [uid for uid in map(uid_text, there) if (kind, uid) not in self.gone]
+        tables: dict[str, Iterable[str]] = {
+            "Service": self.services,
+            "Node": self.nodes,
+            "EndpointSlice": self.outside.held,
+        }
+        known = tables.get(kind, ())
+        return [uid for uid in known if uid_key(uid) not in seen and (kind, uid) not in self.gone]
+
+    def expire(self, before_ns: int) -> None:
+        """Drop what ended before a time."""
+        for claims in (
+            self.service_addresses,
+            self.service_ports,
+            self.node_addresses,
+            self.node_ports,
+            self.outside,
+        ):
+            claims.expire(before_ns)
+        for kind, uid in [gone for gone, at_ns in self.gone.items() if at_ns < before_ns]:
+            del self.gone[kind, uid]
+            self.services.pop(uid, None)
+            self.nodes.pop(uid, None)
+            if kind == "Pod":
+                self.pods.drop(uid_key(uid))
+                self.released.pop(uid, None)
+        for uid in [uid for uid, at_ns in self.released.items() if at_ns < before_ns]:
+            del self.released[uid]
+            pod, held = self.pods.get(uid), self.pods.held(uid_key(uid))
+            if pod:
+                self.pods.put(pod, [one for one in held if one.tenure.maybe_to_ns >= before_ns])
+        self.static_pods = {name: uid for name, uid in self.static_pods.items() if uid_key(uid) in self.pods.records}
+        self.blind = [(0, before_ns), *(one for one in self.blind if one[1] > before_ns)]
+        self.pods.compact()

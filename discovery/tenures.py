@@ -1,0 +1,73 @@
+"""When an owner had an address: the time in which it may have had it, and inside that the time in which it surely had.
+
+No clock in a cluster tells both ends of a tenure. A start time is written when a kubelet takes a pod, before the pod
+has an address; an end is heard of when a watch event arrives, after the address was given back; both in whole seconds
+of different clocks. So each end is two moments, and an answer names an owner only if the whole asked time, widened by
+the clocks' skew, lies inside the sure part, and outside everybody else's possible part.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from discovery.records import NS_PER_SECOND
+
+FOREVER = 2**63 - 1
+SECOND = NS_PER_SECOND
+SKEW_NS = 2 * SECOND  # between any two clocks of a cluster; NTP keeps them in tens of milliseconds
+REPORT_NS = 8 * SECOND  # from a change to its event here: a kubelet tells within 3 s, a watch is cut when silent for 5
+SETTLE_NS = SKEW_NS + REPORT_NS  # what is known as of a moment is the whole truth about moments this much before it
+Owner = int | str
+
+
+class Tenure(NamedTuple):
+    """`owner` may have had the address in `[maybe_from_ns, maybe_to_ns]`, surely in `[sure_from_ns, sure_to_ns]`.
+
+    The sure part is empty where it would end before it begins.
+    """
+
+    owner: Owner
+    maybe_from_ns: int
+    sure_from_ns: int
+    sure_to_ns: int = FOREVER
+    maybe_to_ns: int = FOREVER
+
+    @property
+    def open(self) -> bool:
+        """Whether nothing was heard of an end."""
+        return self.maybe_to_ns == FOREVER
+
+    def possible(self, from_ns: int, to_ns: int) -> bool:
+        """Whether it may have been the owner at any moment of the asked time."""
+        return self.maybe_from_ns <= to_ns + SKEW_NS and from_ns - SKEW_NS <= self.maybe_to_ns
+
+    def certain(self, from_ns: int, to_ns: int) -> bool:
+        """Whether it was the owner during the whole asked time, whatever the clocks' skew."""
+        return self.sure_from_ns + SKEW_NS <= from_ns and (
+            self.sure_to_ns == FOREVER or to_ns + SKEW_NS <= self.sure_to_ns
+        )
+
+    def ended(self, sure_to_ns: int, maybe_to_ns: int) -> "Tenure":
+        """The tenure with its end."""
+        return self._replace(sure_to_ns=sure_to_ns, maybe_to_ns=max(self.maybe_from_ns, maybe_to_ns))
+
+    def surer(self, sure_from_ns: int) -> "Tenure":
+        """The tenure with an earlier proof of its beginning, where it is one."""
+        if sure_from_ns >= self.sure_from_ns:
+            return self
+        return self._replace(sure_from_ns=max(sure_from_ns, self.maybe_from_ns))
+
+
+def possible(tenures: Sequence[Tenure], from_ns: int, to_ns: int) -> list[Tenure]:
+    """The tenures that may touch the asked time."""
+    return [tenure for tenure in tenures if tenure.possible(from_ns, to_ns)] if tenures else []
+
+
+def owners(tenures: Iterable[Tenure]) -> list[Owner]:
+    """The owners of some tenures, each once, in a fixed order."""
+    found = {tenure.owner for tenure in tenures}
+    return sorted(found, key=str) if len(found) > 1 else list(found)
+
+
+def certain(tenures: Sequence[Tenure], from_ns: int, to_ns: int) -> bool:
+    """Whether one of an owner's tenures covers the whole asked time."""
+    return any(tenure.certain(from_ns, to_ns) for tenure in tenures)
