@@ -32,19 +32,27 @@ def make(root: Path, below: str) -> Path:
     return folder
 
 
+def make_everywhere(below: str, *, only: str | None = None) -> list[Path]:
+    """The folder `below` in each hierarchy that takes it; `only` is `v1` or `v2` for a node that has no other."""
+    made = []
+    for root in hierarchies(Path("/proc/self/mounts").read_text()):
+        unified = (root / "cgroup.controllers").exists()
+        if only and unified != (only == "v2"):
+            continue
+        try:
+            made.append(make(root, below))
+        except OSError:  # a hierarchy that is read-only or delegated; the two that identity reads must work
+            if root.name in REQUIRED:
+                raise
+    return made
+
+
 def pod_cgroups(run: str, uid: str, container: str) -> list[Path]:
     """`<run>/kubepods/besteffort/pod<uid>/<container>` in each hierarchy that takes it.
 
     Never directly below `/kubepods`: a kubelet of the machine kills pods there that it does not know.
     """
-    made = []
-    for root in hierarchies(Path("/proc/self/mounts").read_text()):
-        try:
-            made.append(make(root, f"{run}/kubepods/besteffort/pod{uid}/{container}"))
-        except OSError:  # a hierarchy that is read-only or delegated; the two that identity reads must work
-            if root.name in REQUIRED:
-                raise
-    return made
+    return make_everywhere(f"{run}/kubepods/besteffort/pod{uid}/{container}")
 
 
 def remove(run: str) -> None:

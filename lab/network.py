@@ -12,6 +12,8 @@ GATEWAY = ("10.244.7.1", "fd00:244:7::1")
 OUTSIDE_GATEWAY = "198.51.100.1"
 OUTSIDE = "198.51.100.7"
 FOLDER = Path("/run/netns")
+# Links carry IPv6 at once, and not after a second in which their own addresses are looked for.
+NO_DUPLICATES = "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad"
 
 
 class LabError(RuntimeError):
@@ -20,7 +22,7 @@ class LabError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A ClusterIP, its port, and the backends that the node picks in turn."""
+    """A ClusterIP (or a node's address with a node port), and the backends that the node picks in turn."""
 
     address: str
     port: int
@@ -54,26 +56,42 @@ def make_node(name: str) -> None:
     batch(name, "link set lo up")
     settings = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
     writes = "; ".join(f"echo 1 > /proc/sys/{setting}" for setting in settings)
-    inside(name, "sh", "-c", writes)
+    inside(name, "sh", "-c", f"{writes}; {NO_DUPLICATES}")
 
 
-def attach(node: str, name: str, link: str, addresses: tuple[str, ...], gateways: tuple[str, ...]) -> None:
-    """A namespace with the addresses, reached through the node; its default routes lead there."""
+def attach(
+    node: str,
+    name: str,
+    link: str,
+    addresses: tuple[str, ...],
+    gateways: tuple[str, ...],
+    sources: tuple[str, ...] = (),
+) -> None:
+    """A namespace with the addresses, reached through the node; its default routes lead there.
+
+    `sources` are the node's own addresses, that its programs speak to the namespace with; without them a gateway's.
+    """
     run("ip", "netns", "add", name)
-    batch(node, f"link add {link} netns {node} type veth peer name eth0 netns {name}", f"link set {link} up")
-    batch(name, "link set lo up", "link set eth0 up")
-    for address, gateway in zip(addresses, gateways, strict=True):
-        six = ":" in address
-        family, bits, flags = ("-6", 128, " nodad") if six else ("-4", 32, "")
-        inside(node, "ip", "addr", "add", f"{gateway}/{bits}", "dev", link, *flags.split())
-        inside(name, "ip", "addr", "add", f"{address}/{bits}", "dev", "eth0", *flags.split())
-        inside(name, "ip", family, "route", "add", f"{gateway}/{bits}", "dev", "eth0")
-        inside(name, "ip", family, "route", "add", "default", "via", gateway)
-        inside(node, "ip", family, "route", "add", f"{address}/{bits}", "dev", link)
+    inside(name, "sh", "-c", NO_DUPLICATES)
+    pair = f"link add {link} netns {node} type veth peer name eth0 netns {name}"
+    at_node = [pair, f"link set {link} up"]
+    at_pod = ["link set lo up", "link set eth0 up"]
+    routes = []
+    for number, (address, gateway) in enumerate(zip(addresses, gateways, strict=True)):
+        bits, flags = (128, " nodad") if ":" in address else (32, "")
+        at_node.append(f"addr add {gateway}/{bits} dev {link}{flags}")
+        at_pod.append(f"addr add {address}/{bits} dev eth0{flags}")
+        at_pod.append(f"route add {gateway}/{bits} dev eth0")
+        at_pod.append(f"route add default via {gateway}")
+        source = f" src {sources[number]}" if sources else ""
+        routes.append(f"route add {address}/{bits} dev {link}{source}")
+    batch(node, *at_node)
+    batch(name, *at_pod)
+    batch(node, *routes)
 
 
 def rules(translations: list[Translation]) -> str:
-    """The nftables script that sends each ClusterIP to its backends, round robin."""
+    """The nftables script that sends each ClusterIP to its backends, round robin, for pods and for the node itself."""
     lines = []
     for one in translations:
         six = ":" in one.address
@@ -81,14 +99,15 @@ def rules(translations: list[Translation]) -> str:
         if len(one.backends) == 1:
             target = family.format(one.backends[0], one.target_port)
         else:
-            choices = ", ".join(f"{number} : {backend}" for number, backend in enumerate(one.backends))
-            target = f"numgen inc mod {len(one.backends)} map {{ {choices} }}"
-            if one.port != one.target_port:
-                raise LabError(f"{one.address}:{one.port}: several backends need the same target port")
+            pairs = (f"{number} : {backend} . {one.target_port}" for number, backend in enumerate(one.backends))
+            target = f"numgen inc mod {len(one.backends)} map {{ {', '.join(pairs)} }}"
         lines.append(f"    {word} daddr {one.address} tcp dport {one.port} dnat {word} to {target}")
     body = "\n".join(lines)
-    chain = "  chain services {\n    type nat hook prerouting priority -100;"
-    return f"table inet podsonar {{\n{chain}\n{body}\n  }}\n}}\n"
+    chains = "".join(
+        f"  chain {name} {{\n    type nat hook {hook} priority -100;\n{body}\n  }}\n"
+        for name, hook in (("services", "prerouting"), ("own", "output"))
+    )
+    return f"table inet podsonar {{\n{chains}}}\n"
 
 
 def translate(node: str, translations: list[Translation]) -> None:

@@ -1,7 +1,9 @@
 """What runs in a pod of the lab: listens, and connects as told, one JSON command a line. Standard library only.
 
-First line: {"cgroups": [...], "netns": path, "listen": [ports]}. Then {"address", "port", "count", "mode"} with mode
-`close`, `hold` (kept open) or `fork` (each connect from a process of its own that ends at once).
+First line: {"cgroups": [...], "netns": path, "listen": [ports, or {"port", "kind"}]}. Then {"address", "port", "count",
+"mode"} with a mode of ways.py, among them `close`, `hold` (kept open) and `fork` (each connect from a process of its
+own that ends at once); or {"run": [...]}, a command to run in the pod; or {"deafen": 3}: it listens no more
+after so many.
 """
 
 import contextlib
@@ -10,14 +12,22 @@ import json
 import os
 import signal
 import socket
+import struct
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import ways  # type: ignore[import-not-found]  # beside this file, which runs without the package
 
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
-HELD: list[socket.socket] = []
+LISTENERS: list[socket.socket] = []
+TAKEN: list[str] = []
 
 
 def enter(start: dict[str, Any]) -> None:
@@ -32,9 +42,25 @@ def enter(start: dict[str, Any]) -> None:
             raise OSError(ctypes.get_errno(), "setns")
 
 
-def serve(port: int) -> None:
-    """Connections to the port are accepted for as long as the pod lives, in both families."""
+def listener_of(port: int, kind: str) -> socket.socket:
+    """A listening socket of a kind: plain (both families), `fastopen`, `mptcp` (IPv4), `reset`."""
+    if kind == "mptcp":
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, ways.MPTCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("", port))
+        listener.listen(512)
+        return listener
     listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=512)
+    if kind == "fastopen":
+        Path("/proc/sys/net/ipv4/tcp_fastopen").write_text("3")
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 64)
+    return listener
+
+
+def serve(port: int, kind: str = "plain") -> None:
+    """Connections to the port are accepted for as long as the pod lives; `reset` ones are reset at once."""
+    listener = listener_of(port, kind)
+    LISTENERS.append(listener)
 
     def answer(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
@@ -43,61 +69,50 @@ def serve(port: int) -> None:
 
     def accept() -> None:
         while True:
-            connection, _ = listener.accept()
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # deafened
+                return
+            TAKEN.append(kind)
+            if kind == "reset":
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
+                connection.close()
+                continue
             threading.Thread(target=answer, args=(connection,), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
 
 
-def attempt(address: str, port: int, hold: bool) -> bool:
-    """Whether one connect was established."""
-    client = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    client.settimeout(5)
-    try:
-        client.connect((address, port))
-    except OSError:
-        client.close()
-        return False
-    if hold:
-        HELD.append(client)
-    else:
-        client.close()
-    return True
-
-
-def short_lived(address: str, port: int) -> tuple[bool, float]:
-    """One connect from a process of its own: whether it was established, and how long the process lived."""
-    started = time.monotonic()
-    child = os.fork()
-    if not child:
-        os._exit(0 if attempt(address, port, False) else 1)
-    _, status = os.waitpid(child, 0)
-    return status == 0, time.monotonic() - started
-
-
-def carry_out(told: dict[str, Any]) -> dict[str, Any]:
-    """What came of exactly `count` connects."""
-    established, longest = 0, 0.0
-    for _ in range(told["count"]):
-        if told["mode"] == "fork":
-            good, seconds = short_lived(told["address"], told["port"])
-            longest = max(longest, seconds)
-        else:
-            good = attempt(told["address"], told["port"], told["mode"] == "hold")
-        established += good
-    return {"established": established, "failed": told["count"] - established, "longest_seconds": longest}
+def obey(told: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one command."""
+    if "run" in told:
+        done = subprocess.run(told["run"], capture_output=True, text=True, check=False)
+        return {"code": done.returncode, "output": done.stdout + done.stderr}
+    if "deafen" in told:
+        while len(TAKEN) < told["deafen"]:
+            time.sleep(0.01)
+        while LISTENERS:
+            listener = LISTENERS.pop()
+            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept()
+            listener.close()
+        return {}
+    answer: dict[str, Any] = ways.carry_out(told)
+    return answer
 
 
 def main() -> None:
     """Obey stdin until it ends."""
     start = json.loads(sys.stdin.readline())
     enter(start)
-    for port in start["listen"]:
-        serve(port)
+    for one in start["listen"]:
+        if isinstance(one, int):
+            serve(one)
+        else:
+            serve(one["port"], one["kind"])
     sys.stdout.write("{}\n")
     sys.stdout.flush()
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(carry_out(json.loads(line))) + "\n")
+        sys.stdout.write(json.dumps(obey(json.loads(line))) + "\n")
         sys.stdout.flush()
 
 

@@ -21,8 +21,9 @@ PREFIX = "podsonar"
 class PodProcess:
     """The process of one pod; `connect` has made exactly that many attempts when it returns."""
 
-    def __init__(self, name: str, namespace: str, folders: Iterable[Path], listen: tuple[int, ...]) -> None:
+    def __init__(self, name: str, namespace: str, folders: Iterable[Path], listen: tuple[object, ...]) -> None:
         self.name = name
+        self.namespace = namespace
         self.process = subprocess.Popen(
             ("/usr/bin/python3", "-I", "-S", str(PROGRAM)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -41,9 +42,9 @@ class PodProcess:
         answer: dict[str, Any] = orjson.loads(line)
         return answer
 
-    def connect(self, address: str, port: int, count: int, mode: str = "close") -> dict[str, Any]:
-        """`established`, `failed`, `longest_seconds` of exactly `count` connects."""
-        return self.tell({"address": address, "port": port, "count": count, "mode": mode})
+    def connect(self, address: str, port: int, count: int, mode: str = "close", **more: object) -> dict[str, Any]:
+        """`established`, `failed`, `longest_seconds`, `errnos` of exactly `count` connects in a mode of lab/ways.py."""
+        return self.tell({"address": address, "port": port, "count": count, "mode": mode, **more})
 
     def stop(self) -> None:
         """The process is gone and its pipes are closed."""

@@ -52,7 +52,12 @@ def facts_of(kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
     elif kind == "Service":
         found["selector"] = dict(mapping(spec.get("selector")))
         found["ports"] = [
-            {"port": port.get("port"), "target": port.get("targetPort", port.get("port")), "name": port.get("name")}
+            {
+                "port": port.get("port"),
+                "target": port.get("targetPort", port.get("port")),
+                "name": port.get("name"),
+                "nodePort": port.get("nodePort"),
+            }
             for port in items(spec.get("ports"))
         ]
     elif kind == "Node":

@@ -41,11 +41,16 @@ class Recall:
 
 @dataclass(slots=True)
 class Join:
-    """`backends[i]` counts per accepting pod what connection i explains; recall per accepting node and over all."""
+    """`backends[i]` counts per accepting pod what connection i explains; recall per accepting node and over all.
+
+    `in_sums` are the connections that explain something of which only the sum is known: which of them reached which pod
+    is not told by anything.
+    """
 
     backends: dict[int, Counter[str]]
     recall: Recall
     nodes: dict[str, Recall]
+    in_sums: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -91,7 +96,7 @@ def join_ends(
             add_reason(join, node, reason, left)
         else:
             count(join, node, left, 0)
-    compare_sums(masqueraded, by_listener, join)
+    compare_sums(masqueraded, by_listener, connections, topology, join)
     return join
 
 
@@ -130,18 +135,56 @@ def take(budgets: Iterable[Budget], pod_uid: str, asked: int, join: Join) -> int
 
 
 def compare_sums(
-    masqueraded: Sequence[tuple[str, Accepted, int]], by_listener: dict[tuple[str, str, int], list[Budget]], join: Join
+    masqueraded: Sequence[tuple[str, Accepted, int]],
+    by_listener: dict[tuple[str, str, int], list[Budget]],
+    connections: Sequence[Connection],
+    topology: Topology,
+    join: Join,
 ) -> None:
-    """Explain what came from node addresses by what clients of the same listener still have left, in sums."""
-    clients: dict[tuple[str, int], list[Budget]] = defaultdict(list)
+    """Explain what came from node addresses by what clients behind that node still have left, in sums.
+
+    A pod is named for a connection only where nothing else is possible: it was the only one that can have come that
+    way. The kubelet's probes and other programs of the node come from there, too: their client side is filtered.
+    """
+    clients: dict[tuple[str, int], dict[int, Budget]] = defaultdict(dict)
     for (_, pod_uid, port), budgets in by_listener.items():
-        clients[pod_uid, port].extend(budgets)
+        clients[pod_uid, port].update({budget.index: budget for budget in budgets})
+    rows = []
     for node, one, asked in masqueraded:
-        left = take(clients.get((one.pod.uid, int(one.local_port)), ()), one.pod.uid, asked, join)
+        hidden_by = topology.node_at[one.remote_ip]
+        candidates = [
+            budget
+            for index, budget in clients.get((one.pod.uid, int(one.local_port)), {}).items()
+            if budget.left and hidden_by in nodes_passed(connections[index], topology)
+        ]
+        rows.append((node, one, asked, candidates))
+    rows.sort(key=lambda row: len(row[3]) != 1)  # what is certain first, before budgets are spent
+    for node, one, asked, candidates in rows:
+        if len(candidates) == 1:
+            left = take(candidates, one.pod.uid, asked, join)
+        else:
+            left = take_in_sum(candidates, asked, join)
         count(join, node, asked - left, asked - left)
         if left:
-            # The kubelet's probes and other programs of the node: their client side is filtered, not lost.
             add_reason(join, node, "remote_is_a_node", left)
+
+
+def nodes_passed(one: Connection, topology: Topology) -> set[str]:
+    """The nodes whose address a connection may have got: its pod's own, and the one whose node port it dialled."""
+    pod = topology.pods.get(one.kubernetes.source_pod.uid)
+    own = {str(pod["node"])} if pod else set(topology.node_at.values())
+    dialled = topology.node_at.get(one.destination_ip)
+    return own | {dialled} if dialled else own
+
+
+def take_in_sum(budgets: Sequence[Budget], asked: int, join: Join) -> int:
+    """What is left of `asked` after all budgets together gave what they could; no pod is named for any."""
+    for budget in budgets:
+        given = min(budget.left, asked)
+        budget.left -= given
+        asked -= given
+        join.in_sums.add(budget.index)
+    return asked
 
 
 def not_comparable(

@@ -120,6 +120,7 @@ def new_edge(source: Place, destination: Place, port: str, protocol: str) -> dic
         "openedBefore": False,
         "accepted": None,
         "bothEnds": None,
+        "inSums": False,
         "sourcePods": set(),
         "backends": Counter(),
         "reasons": set(),
@@ -146,6 +147,7 @@ def build_edges(
                 edge["openedBefore"] |= one.opened_before
                 edge["sourcePods"].add(pod_name(pod, topology))
                 edge["backends"].update(join.backends.get(index, {}))
+                edge["inSums"] |= index in join.in_sums
                 if destination.kind == "Unresolved" and one.destination and one.destination.reason:
                     edge["reasons"].add(one.destination.reason)
                 if can_be_accepted(one, topology, observing):
@@ -160,6 +162,8 @@ def finish_edge(edge: dict[str, Any], topology: Topology) -> None:
     backends: Counter[str] = edge["backends"]
     if backends:
         edge["accepted"] = backends.total()
+    elif edge["inSums"]:
+        edge["accepted"] = None
     edge["bothEnds"] = None if edge["accepted"] is None else edge["accepted"] > 0
     edge["sourcePods"] = sorted(edge["sourcePods"])
     edge["reasons"] = sorted(edge["reasons"])

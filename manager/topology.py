@@ -39,10 +39,10 @@ class Topology:
         return any(parsed.version == network.version and parsed in network for network in self.pod_networks)
 
     def targets(self, service_uid: str, port: int) -> Iterable[tuple[str, int]]:
-        """(pod UID, port) of each backend of a service's port; a named port is looked up in each pod."""
+        """(pod UID, port) of each backend of a service's port or node port; a named port is looked up in each pod."""
         service = self.services.get(service_uid)
         for one in service["ports"] if service else ():
-            if one["port"] != port:
+            if port not in {one["port"], one.get("nodePort")}:
                 continue
             for pod_uid in self.pods_behind.get(service_uid, ()):
                 target = resolve_port(one["target"], self.pods[pod_uid])

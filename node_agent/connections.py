@@ -6,14 +6,14 @@ Conservation: attempts = delivered + lost + filtered + unresolved, where each at
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from discovery.records import NS_PER_SECOND, Accepted, Answer, Capture, Flow, Query, rfc3339
-from node_agent import filters, resolve
+from discovery.records import NS_PER_SECOND, Answer, Capture, Flow, Query
+from node_agent import accepted, filters, resolve
+from node_agent.resolve import UNKNOWN, by_address
+from node_agent.wire import reference, wire_time
 
-UNKNOWN = Answer("Unknown", reason="not_asked")
 UNRESOLVED = frozenset({"source_unknown", "source_pod_unknown"})
 
 
@@ -35,23 +35,6 @@ class Outcome:
     decisions: list[Decision]
 
 
-@lru_cache(maxsize=4096)
-def second_text(second: int) -> str:
-    """The wire form of a second, up to the point: a window has few of them and many flows in each."""
-    return rfc3339(second * NS_PER_SECOND)[:20]
-
-
-def wire_time(at_ns: int) -> str:
-    """The same text as `rfc3339`."""
-    second, rest_ns = divmod(at_ns, NS_PER_SECOND)
-    return f"{second_text(second)}{rest_ns // 1000:06d}Z"
-
-
-def reference(answer: Answer) -> dict[str, Any]:
-    """An object reference in the shape of v1.ObjectReference."""
-    return {"kind": answer.kind, "uid": answer.uid, "namespace": answer.namespace, "name": answer.name}
-
-
 def merged(first: Flow, other: Flow) -> Flow:
     """Two flows of one pod (its containers have cgroups of their own) as one."""
     latest = other if other.last_ns > first.last_ns else first
@@ -65,15 +48,6 @@ def merged(first: Flow, other: Flow) -> Flow:
         handshake_sum_ns=first.handshake_sum_ns + other.handshake_sum_ns,
         handshake_max_ns=max(first.handshake_max_ns, other.handshake_max_ns),
         last_errno=latest.last_errno or first.last_errno or other.last_errno,
-    )
-
-
-def merged_accepted(first: Accepted, other: Accepted) -> Accepted:
-    """Two accepted flows of one pod as one."""
-    return first._replace(
-        accepted=first.accepted + other.accepted,
-        first_ns=min(first.first_ns, other.first_ns),
-        last_ns=max(first.last_ns, other.last_ns),
     )
 
 
@@ -105,28 +79,12 @@ def connection(flow: Flow, source: Answer, destination: Answer) -> dict[str, Any
     }
 
 
-def accepted_flow(entry: Accepted, pod: Answer) -> dict[str, Any]:
-    """One element of `acceptedList`."""
-    return {
-        "pod": reference(pod),
-        "localIP": entry.local,
-        "localPort": str(entry.port),
-        "remoteIP": entry.remote,
-        "accepted": entry.accepted,
-        "firstSeen": wire_time(entry.first_ns),
-        "lastSeen": wire_time(entry.last_ns),
-    }
-
-
 def source_of(capture: Capture, flow: Flow, pods: Mapping[int, str | None], answers: Mapping[Query, Answer]) -> Answer:
     """The pod that made a flow, by its cgroup, else by its address where that belonged to exactly one pod then."""
     uid = flow.pod_uid or pods.get(flow.cgroup)
     if uid:
         return answers.get(Query(pod_uid=uid), UNKNOWN)
-    if not resolve.nameless(capture, flow):
-        return UNKNOWN
-    answer = answers.get(resolve.source_query(flow), UNKNOWN)
-    return answer if answer.kind == "Pod" and not answer.host_network else UNKNOWN
+    return by_address(answers, resolve.source_query(flow)) if resolve.unplaced(capture, flow) else UNKNOWN
 
 
 def decided(capture: Capture, answers: Mapping[Query, Answer]) -> list[Decision]:
@@ -145,7 +103,9 @@ def decided(capture: Capture, answers: Mapping[Query, Answer]) -> list[Decision]
 
 def reason_of(capture: Capture, flow: Flow, uid: str | None, source: Answer) -> str | None:
     """Why a flow is left out, or None: one of the filters' reasons, `source_unknown` or `source_pod_unknown`."""
-    if uid is None and resolve.nameless(capture, flow):
+    if flow.opened_before and source.host_network:
+        return "shared_namespace"  # any process of the node's may have opened it
+    if uid is None and source.uid is None and resolve.nameless(capture, flow):
         return "loopback" if filters.is_loopback(flow.destination) else "source_unknown"
     reason = filters.source_reason(flow, uid, source, capture.node_name, capture.own_pod_uid)
     if reason is None and (source.kind != "Pod" or source.uid is None):
@@ -166,6 +126,20 @@ def by_reason(decisions: list[Decision]) -> tuple[dict[str, int], dict[str, int]
     )
 
 
+def opened_before(capture: Capture, decisions: list[Decision]) -> dict[str, Any]:
+    """How many connections older than the window are delivered, and why the others are not."""
+    left_out = Counter(capture.opened_left_out)
+    delivered = 0
+    for decision in decisions:
+        if not decision.flow.opened_before:
+            continue
+        if decision.reason:
+            left_out[decision.reason] += decision.flow.established
+        else:
+            delivered += decision.flow.established
+    return {"delivered": delivered, "leftOut": dict(sorted(left_out.items()))}
+
+
 def connection_list(decisions: list[Decision]) -> list[dict[str, Any]]:
     """`connectionList`: one element for each pod, addresses and port, in that order."""
     kept: dict[tuple[str, str, str, int, bool], Decision] = {}
@@ -180,44 +154,11 @@ def connection_list(decisions: list[Decision]) -> list[dict[str, Any]]:
     ]
 
 
-def accepting_end(capture: Capture, answers: Mapping[Query, Answer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """`acceptedList`, one element for each pod, address, port and remote, and its counts."""
-    pods = resolve.pods_of_cgroups(capture)
-    kept: dict[tuple[str, str, int, str], tuple[Accepted, Answer]] = {}
-    filtered: Counter[str] = Counter()
-    unresolved: Counter[str] = Counter()
-    for entry in capture.accepted:
-        uid = pods.get(entry.cgroup)
-        pod = answers.get(Query(pod_uid=uid), UNKNOWN) if uid else UNKNOWN
-        if filters.is_loopback(entry.remote):
-            filtered["loopback"] += entry.accepted
-        elif uid is None:
-            counter, reason = (
-                (unresolved, "cgroup_unknown") if resolve.nameless(capture, entry) else (filtered, "not_a_pod")
-            )
-            counter[reason] += entry.accepted
-        elif pod.kind != "Pod" or pod.uid is None:
-            unresolved["pod_unknown"] += entry.accepted
-        elif pod.node_name and pod.node_name != capture.node_name:
-            filtered["other_node"] += entry.accepted
-        else:
-            where = (pod.uid, entry.local, entry.port, entry.remote)
-            held = kept.get(where)
-            kept[where] = (merged_accepted(held[0], entry) if held else entry, pod)
-    found = [accepted_flow(entry, pod) for _where, (entry, pod) in sorted(kept.items(), key=itemgetter(0))]
-    return found, {
-        "seen": sum(entry.accepted for entry in capture.accepted),
-        "delivered": sum(entry.accepted for entry, _pod in kept.values()),
-        "filtered": dict(sorted(filtered.items())),
-        "unresolved": dict(sorted(unresolved.items())),
-    }
-
-
 def connections(capture: Capture, answers: Mapping[Query, Answer]) -> Outcome:
     """The body for a capture and the directory's answers; equal input gives equal bytes."""
     decisions = decided(capture, answers)
     filtered, unresolved = by_reason(decisions)
-    accepted, accepted_counts = accepting_end(capture, answers)
+    taken, taken_counts = accepted.accepted_list(capture, answers)
     delivered = [decision.flow for decision in decisions if decision.reason is None]
     body = {
         "nodeName": capture.node_name,
@@ -234,9 +175,11 @@ def connections(capture: Capture, answers: Mapping[Query, Answer]) -> Outcome:
             "identity": capture.identity,
             "observed": capture.observed.wire() if capture.observed else None,
             "gap": capture.gap,
-            "accepted": accepted_counts,
+            "missedRuns": capture.missed_runs,
+            "openedBefore": opened_before(capture, decisions),
+            "accepted": taken_counts,
         },
         "connectionList": connection_list(decisions),
-        "acceptedList": accepted,
+        "acceptedList": taken,
     }
     return Outcome(body, decisions)

@@ -176,11 +176,11 @@ class Tracer:
         return held
 
     def cgroup_names(self) -> dict[int, tuple[str, ...]]:
-        """Names of every cgroup that the kernel side had room for, leaf first."""
+        """Names of every cgroup that the kernel side had room for, leaf first, `/` for a hierarchy's root."""
         size = layout.CGROUP_NAMES.size
         used_bytes = self.taken(layout.USED_NAMES, self.capacity.cgroups) * size
         entries = layout.CGROUP_NAMES.iter_unpack(self.tables["cgroups"][:used_bytes])
-        return {cgroup: layout.cgroup_names(names) for cgroup, names in entries}
+        return {cgroup: layout.cgroup_names(names) or ("/",) for cgroup, names in entries}
 
     def recent(self) -> set[tuple[str, int, str, int]]:
         """`(local address, local port, remote address, remote port)` of connections that came up during the look."""

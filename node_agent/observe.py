@@ -12,7 +12,9 @@ from node_agent import identity, procfs
 from node_agent.layout import ENDPOINTS, address_text
 from node_agent.maps import Counts, Tracer
 
-LOST = ("flows_full", "unreadable", "program_missed")
+LOST = ("flows_full", "unreadable")
+MISSED = "program_missed"
+ACCEPTED_LOST = ("accepted_full",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def own_pod(proc_folder: Path) -> str | None:
     return next((pod for pod in found if pod), None)
 
 
-def look_at_open(tracer: Tracer, node: Node, at_ns: int) -> list[Flow]:
+def look_at_open(tracer: Tracer, node: Node, at_ns: int) -> procfs.Opened:
     """Flows open before the window; the kernel side stops remembering single connections afterwards."""
     try:
         return procfs.look(node.proc_folder, pod_of, tracer.recent, at_ns)
@@ -99,10 +101,18 @@ def look_at_open(tracer: Tracer, node: Node, at_ns: int) -> list[Flow]:
 
 
 def observe(
-    tracer: Tracer, window: Window, node: Node, stop: threading.Event, drained: Callable[[Counts], None]
+    tracer: Tracer,
+    window: Window,
+    node: Node,
+    stop: threading.Event,
+    drained: Callable[[Counts], None],
+    wall_clock_ns: Callable[[], int] = time.time_ns,
 ) -> Capture:
-    """What the attached program counts in its time, which `stop` cuts short; `drained` is told after each drain."""
-    wall_offset_ns = time.time_ns() - time.monotonic_ns()
+    """What the attached program counts in its time, which `stop` cuts short; `drained` is told after each drain.
+
+    The wall clock is asked once: should it step, the window still lasts as long as it should, and its times stay in it.
+    """
+    wall_offset_ns = wall_clock_ns() - time.monotonic_ns()
     opened = look_at_open(tracer, node, tracer.from_ns + wall_offset_ns)
     counts = Counts()
     while not stop.is_set():
@@ -118,14 +128,19 @@ def observe(
     tracer.drain(counts)
     drained(counts)
     totals = tracer.counters()
+    # A perf tracepoint's runs are skipped on a CPU that is at work on a map, too, so that they may be attempts.
+    names = (*LOST, MISSED) if tracer.tracer == "bcc:tracepoint" else LOST
     return Capture(
         window=window,
         node_name=node.name,
         tracer=tracer.tracer,
         identity="cgroup",
-        flows=opened + flow_records(counts, wall_offset_ns),
+        flows=opened.flows + flow_records(counts, wall_offset_ns),
         accepted=accepted_records(counts, wall_offset_ns),
         cgroups=cgroup_table(counts, tracer.cgroup_names()),
-        lost={name: totals[name] for name in LOST if totals[name]},
+        lost={name: totals[name] for name in names if totals[name]},
         own_pod_uid=own_pod(node.proc_folder),
+        opened_left_out=opened.left_out,
+        missed_runs=0 if MISSED in names else totals[MISSED],
+        accepted_lost={name: totals[name] for name in ACCEPTED_LOST if totals[name]},
     )

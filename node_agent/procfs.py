@@ -1,7 +1,7 @@
 """Connections that were open before the window, read once from `/proc/<pid>/net/tcp` and `tcp6` of one process a pod.
 
-proc_net_tcp(5). World-readable: needs no capability. The client side of a connection is the one whose local port nobody
-listens on in that network namespace.
+proc_net_tcp(5). World-readable: needs no capability. Which side of a connection a socket is tell listeners, else ports:
+see `side_of`.
 """
 
 import ipaddress
@@ -11,11 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from discovery.records import Flow
 
 ESTABLISHED, LISTEN = "01", "0A"
+EPHEMERAL = range(32768, 61000)  # Linux's default
+
+Side = Literal["client", "server", "unknown"]
 
 
 class Socket(NamedTuple):
@@ -27,6 +30,13 @@ class Socket(NamedTuple):
     remote_port: int
     state: str
     inode: int
+
+
+class Opened(NamedTuple):
+    """Flows that were open before the window, and how many connections were left out, by reason."""
+
+    flows: list[Flow]
+    left_out: dict[str, int]
 
 
 def table_address(text: str) -> tuple[str, int]:
@@ -105,29 +115,72 @@ def strangers(
     return found
 
 
+def ephemeral_ports(folder: Path) -> range:
+    """The ports that the kernel gives to clients (ip_sysctl: ip_local_port_range)."""
+    try:
+        first, last = map(int, (folder / "sys/net/ipv4/ip_local_port_range").read_text().split())
+    except (OSError, ValueError):
+        return EPHEMERAL
+    return range(first, last + 1)
+
+
+def side_of(row: Socket, listening: set[int], servers: set[tuple[str, int]], ephemeral: range) -> Side:
+    """Which side of its connection an established socket is.
+
+    A listener on its port makes it the server's, a listener at its far end the client's. Where neither is to be seen
+    (a far end on another node, a server that stopped listening) the ports tell, if just one of them is a client's.
+    """
+    if row.port in listening:
+        return "server"
+    if (row.remote, row.remote_port) in servers:
+        return "client"
+    own, far = row.port in ephemeral, row.remote_port in ephemeral
+    if own == far:
+        return "unknown"
+    return "client" if own else "server"
+
+
 def open_connections(
-    tables: dict[str, list[Socket]], node_table: list[Socket], recent: set[tuple[str, int, str, int]], at_ns: int
-) -> list[Flow]:
-    """Flows open before the window, from each pod's socket table; `recent` ones were seen being made and are left out.
+    tables: dict[str, list[Socket]],
+    node_table: list[Socket],
+    recent: set[tuple[str, int, str, int]],
+    at_ns: int,
+    ephemeral: range = EPHEMERAL,
+) -> Opened:
+    """Flows open before the window, from each pod's socket table; `recent` ones were seen being made and are no part.
 
     A socket that more than one table shows belongs to a shared network namespace, such as the node's: whose it is
-    cannot be told, so it is left out.
+    cannot be told. Such sockets are left out and counted, and so are those whose direction cannot be told.
     """
     seen_in = Counter(row.inode for table in tables.values() for row in table)
     on_node = {row.inode for row in node_table}
+    listeners = {pod: {row.port for row in table if row.state == LISTEN} for pod, table in tables.items()}
+    servers = {
+        (row.local, row.port)
+        for pod, table in tables.items()
+        for row in table
+        if row.state == ESTABLISHED and row.port in listeners[pod]
+    }
     flows: Counter[tuple[str, str, str, int]] = Counter()
+    left_out: dict[int, str] = {}
     for pod, table in tables.items():
-        listening = {row.port for row in table if row.state == LISTEN}
         for row in table:
-            shared = row.inode in on_node or seen_in[row.inode] > 1
-            if row.state != ESTABLISHED or row.port in listening or shared:
+            if row.state != ESTABLISHED or (row.local, row.port, row.remote, row.remote_port) in recent:
                 continue
-            if (row.local, row.port, row.remote, row.remote_port) not in recent:
+            side = side_of(row, listeners[pod], servers, ephemeral)
+            if side == "server":
+                continue
+            if row.inode in on_node or seen_in[row.inode] > 1:
+                left_out[row.inode] = "shared_namespace"
+            elif side == "unknown":
+                left_out[row.inode] = "direction_unknown"
+            else:
                 flows[pod, row.local, row.remote, row.remote_port] += 1
-    return [
+    found = [
         Flow(0, local, remote, port, 0, count, 0, 0, at_ns, at_ns, 0, 0, 0, opened_before=True, pod_uid=pod)
         for (pod, local, remote, port), count in sorted(flows.items())
     ]
+    return Opened(found, dict(sorted(Counter(left_out.values()).items())))
 
 
 def look(
@@ -135,11 +188,11 @@ def look(
     pod_of: Callable[[tuple[str, ...]], str | None],
     recent: Callable[[], set[tuple[str, int, str, int]]],
     at_ns: int,
-) -> list[Flow]:
+) -> Opened:
     """Read the open connections of every pod on the node now."""
     pods = one_process_a_pod(folder, pod_of)
     namespaces = {network_namespace(folder, pid) for pid in pods.values()} - {0}
     others = {1, *strangers(folder, pod_of, namespaces).values()}
     tables = {pod: socket_table(folder, pid) for pod, pid in pods.items()}
     node_table = [row for pid in others for row in socket_table(folder, pid)]
-    return open_connections(tables, node_table, recent(), at_ns)
+    return open_connections(tables, node_table, recent(), at_ns, ephemeral_ports(folder))

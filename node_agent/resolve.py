@@ -1,7 +1,14 @@
 """The questions that a capture raises, and the source of each flow."""
 
-from discovery.records import Accepted, Capture, Flow, Query
+from collections.abc import Mapping
+
+from discovery.records import Accepted, Answer, Capture, Flow, Query
 from node_agent import filters, identity
+from node_agent.layout import NAME_LEVELS
+
+ROOT = ("/",)
+UNKNOWN = Answer("Unknown", reason="not_asked")
+UNIFIED_HIERARCHY = 1 << 63  # ids of the v2 hierarchy on a node with v1 ones (bpf/tcp_connect.c)
 
 
 def pods_of_cgroups(capture: Capture) -> dict[int, str | None]:
@@ -10,20 +17,45 @@ def pods_of_cgroups(capture: Capture) -> dict[int, str | None]:
 
 
 def source_query(flow: Flow) -> Query:
-    """The question for a flow whose cgroup has no names: whose address was it then?"""
+    """The question for a flow whose cgroup tells of no pod: whose address was it then?"""
     return Query(address=flow.source, from_ns=flow.first_ns, to_ns=flow.last_ns)
 
 
+def listener_query(entry: Accepted) -> Query:
+    """The question for an accepted flow whose cgroup tells of no pod: whose address was it then?"""
+    return Query(address=entry.local, from_ns=entry.first_ns, to_ns=entry.last_ns)
+
+
 def nameless(capture: Capture, record: Flow | Accepted) -> bool:
-    """Whether the kernel side had no room for the names of the record's cgroup."""
-    return not capture.cgroups.get(record.cgroup) and not (isinstance(record, Flow) and record.pod_uid)
+    """Whether nothing certain is known of the record's cgroup: its names found no room, or end below the pod's."""
+    if isinstance(record, Flow) and record.pod_uid:
+        return False
+    names = capture.cgroups.get(record.cgroup)
+    return not names or (len(names) == NAME_LEVELS and identity.pod_uid(names) is None)
+
+
+def unplaced(capture: Capture, record: Flow | Accepted) -> bool:
+    """Whether the record's cgroup leaves open which pod it was: nothing is known of it, or it is its hierarchy's root.
+
+    Kernel threads work in the root for a pod's sockets (MPTCP makes its further subflows so), and on a node whose pods
+    have no cgroup v2 every listening socket belongs there. Then the address decides, if it was exactly one pod's.
+    """
+    return nameless(capture, record) or capture.cgroups.get(record.cgroup) == ROOT
+
+
+def certainly_no_pod(capture: Capture, entry: Accepted, pods: dict[int, str | None]) -> bool:
+    """Whether a listener in the root is outside every pod: not where the v2 hierarchy knows of no pods at all."""
+    if nameless(capture, entry):
+        return False
+    unified = [pod for cgroup, pod in pods.items() if cgroup & UNIFIED_HIERARCHY]
+    return not entry.cgroup & UNIFIED_HIERARCHY or any(unified)
 
 
 def destinations(capture: Capture, pods: dict[int, str | None]) -> dict[tuple[str, int], Query]:
     """One question for each destination of flows that may have come from a pod, over the time that it was used."""
     spans: dict[tuple[str, int], tuple[int, int]] = {}
     for flow in capture.flows:
-        from_pod = flow.pod_uid or pods.get(flow.cgroup) or nameless(capture, flow)
+        from_pod = flow.pod_uid or pods.get(flow.cgroup) or unplaced(capture, flow)
         if not from_pod or filters.is_loopback(flow.destination):
             continue
         where = flow.destination, flow.port
@@ -40,5 +72,13 @@ def questions(capture: Capture) -> list[Query]:
     uids = {flow.pod_uid or pods.get(flow.cgroup) for flow in capture.flows}
     uids |= {pods.get(entry.cgroup) for entry in capture.accepted}
     asked = [Query(pod_uid=uid) for uid in sorted(uid for uid in uids if uid)]
-    sources = {source_query(flow): None for flow in capture.flows if nameless(capture, flow)}
-    return [*asked, *sources, *destinations(capture, pods).values()]
+    by_address = {source_query(flow): None for flow in capture.flows if unplaced(capture, flow)}
+    by_address |= {listener_query(entry): None for entry in capture.accepted if unplaced(capture, entry)}
+    wanted = {**by_address, **dict.fromkeys(destinations(capture, pods).values())}
+    return [*asked, *wanted]
+
+
+def by_address(answers: Mapping[Query, Answer], query: Query) -> Answer:
+    """The one pod that had the address then; never a pod on the host's network, which shares it."""
+    answer = answers.get(query, UNKNOWN)
+    return answer if answer.kind == "Pod" and not answer.host_network else UNKNOWN

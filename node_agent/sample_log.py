@@ -129,7 +129,7 @@ def body_of(node: str, found: list[dict[str, Any]], skipped: Counter[str]) -> di
             "unresolved": {reason: count for reason, count in sorted(skipped.items()) if reason in UNRESOLVED},
             "tracer": "log",
             "identity": "log",
-            "accepted": {"seen": 0, "delivered": 0, "filtered": {}, "unresolved": {}},
+            "accepted": {"seen": 0, "delivered": 0, "lost": {}, "filtered": {}, "unresolved": {}},
         },
         "connectionList": found,
         "acceptedList": [],

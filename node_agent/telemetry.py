@@ -33,7 +33,10 @@ class Metrics:
             registry=registry,
         )
         self.lost = Counter(
-            "podsonar_node_agent_events_lost_total", "Attempts not recorded in the kernel", ["stage"], registry=registry
+            "podsonar_node_agent_events_lost_total",
+            "What the kernel side could not record",
+            ["stage"],
+            registry=registry,
         )
         self.filtered = Counter(
             "podsonar_node_agent_events_filtered_total", "Attempts left out by a rule", ["reason"], registry=registry
@@ -86,8 +89,10 @@ class Metrics:
         self.connections.set(0)
         for flow in capture.flows:
             self.events.labels("ipv6" if ":" in flow.source else "ipv4").inc(flow.attempts)
-        for stage, count in capture.lost.items():
-            self.events.labels("unknown").inc(count)
+        if capture.lost:
+            self.events.labels("unknown").inc(sum(capture.lost.values()))
+        missed = {"program_missed": capture.missed_runs} if capture.missed_runs else {}
+        for stage, count in {**capture.lost, **capture.accepted_lost, **missed}.items():
             self.lost.labels(stage).inc(count)
 
     def resolved(self, body: Mapping[str, Any]) -> None:

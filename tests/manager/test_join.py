@@ -1,5 +1,6 @@
 """manager/join.py: both ends compared, as (client records, accepted records) -> recall."""
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -89,6 +90,32 @@ def test_accepted_is_explained_counted_or_named(
     seen = sum(one["accepted"] for one in accepted)
     assert join.recall.accepted + join.recall.not_comparable.total() == seen
     assert sum(counts.total() for counts in join.backends.values()) == join.recall.explained
+
+
+BY_LOAD = connection("load-1", "10.1.2.40", "10.96.0.11", 7000, service="cart", n=9)
+BY_CART = connection("cart-1", "10.1.1.20", "10.96.0.11", 7000, service="cart", n=9)
+
+
+@pytest.mark.parametrize(
+    ("clients", "remote", "explained", "backends", "in_sums"),
+    [
+        pytest.param([BY_SERVICE], "192.0.2.1", 17, {"uid-cart-1": 13, "uid-cart-2": 4}, set(), id="one client"),
+        pytest.param([BY_SERVICE, BY_CART], "192.0.2.1", 17, {}, {0, 1}, id="two clients, named for neither"),
+        pytest.param([BY_SERVICE, BY_LOAD], "192.0.2.2", 9, {"uid-cart-1": 9}, set(), id="only of that node"),
+        pytest.param([BY_LOAD], "192.0.2.1", 0, {}, set(), id="none of that node"),
+    ],
+)
+def test_masqueraded_is_compared_in_sums_of_the_node_that_hid_the_client(
+    clients: list[Any], remote: str, explained: int, backends: dict[str, int], in_sums: set[int]
+) -> None:
+    """A pod behind a node's address is named for a client only where no other client can have been meant."""
+    taken_there = [taken("cart-1", "10.1.1.20", 8080, remote, 13), taken("cart-2", "10.1.2.20", 8080, remote, 4)]
+    ends = [("node-a", msgspec.convert(one, Accepted)) for one in taken_there]
+    join = join_ends([msgspec.convert(one, Connection) for one in clients], ends, TOPOLOGY, {"node-a", "node-b"})
+    assert join.recall.explained == explained
+    assert sum(join.backends.values(), Counter()) == Counter(backends)
+    assert join.in_sums == in_sums
+    assert join.recall.accepted + join.recall.not_comparable.total() == 17
 
 
 AMBIGUOUS = connection("frontend-1", "10.1.1.10", "10.1.2.20", 8080, kind="Ambiguous", n=4)

@@ -71,6 +71,15 @@ def test_destination_is_never_guessed(record: dict[str, Any], destination: str) 
     assert destination in {one["id"] for one in found["services"]}
 
 
+def test_node_whose_tracer_is_none_did_not_observe() -> None:
+    """Its pods' connections are not missed, and its accepting ends are neither confirmed nor denied."""
+    blind = {**NODE_B, "observation": {"attempts": 0, "tracer": "none"}, "connectionList": [], "acceptedList": []}
+    found = build_map(WINDOW, FACTS, [view(NODE_A), view(blind)])
+    assert found["recall"]["notComparable"] == {"node_without_agent": 11}
+    to_db = next(edge for edge in found["edges"] if edge["destination"] == "service/shop/db")
+    assert (to_db["accepted"], to_db["bothEnds"]) == (None, None)
+
+
 def test_namespace_keeps_edges_that_touch_it() -> None:
     """A namespace's map has its services, and the far ends of their edges."""
     found = build_map(WINDOW, FACTS, [view(NODE_A), view(NODE_B)], namespace="elsewhere")

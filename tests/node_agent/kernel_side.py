@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,23 +19,40 @@ CAPACITY = {"flows": 16384, "accepted": 16384, "pending": 16384, "cgroups": 2048
 LOADER = Path(tracing.__file__).parent / "loader.py"
 
 
-def start_loaders(ours: socket.socket) -> None:
+# A node without cgroup v1, for the loader's eyes: /proc/cgroups with every controller on hierarchy 0.
+UNIFIED = ("unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount --bind "$0" /proc/cgroups; exec "$@"')
+
+
+def start_loaders(ours: socket.socket, before: tuple[str, ...]) -> None:
     """Start a loader for each descriptor that arrives, as the supervisor does; ends with the socket."""
     while True:
         data, descriptors, _flags, _address = socket.recv_fds(ours, 64, 1)
         if not data:
             return
         subprocess.run(
-            ["/usr/bin/python3", "-I", "-B", str(LOADER), str(descriptors[0])], pass_fds=descriptors, check=True
+            [*before, "/usr/bin/python3", "-I", "-B", str(LOADER), str(descriptors[0])],
+            pass_fds=descriptors,
+            check=True,
         )
         os.close(descriptors[0])
 
 
 @contextmanager
 def attached(**options: int | str) -> Iterator[Tracer]:
-    """The real program, attached until the end of the block."""
+    """The real program, attached until the end of the block; with `unified` as on a node without cgroup v1."""
+    with tempfile.NamedTemporaryFile("w", suffix=".cgroups") as controllers:
+        controllers.write("#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t0\t1\t1\n")
+        controllers.flush()
+        before = (*UNIFIED, controllers.name) if options.pop("unified", 0) else ()
+        with attached_by(before, options) as tracer:
+            yield tracer
+
+
+@contextmanager
+def attached_by(before: tuple[str, ...], options: dict[str, int | str]) -> Iterator[Tracer]:
+    """The real program, its loader started by the command `before`."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    thread = threading.Thread(target=start_loaders, args=(theirs,), daemon=True)
+    thread = threading.Thread(target=start_loaders, args=(theirs, before), daemon=True)
     thread.start()
     try:
         tracer, _answer = tracing.attach(ours, {**CAPACITY, **options}, 60)

@@ -1,15 +1,18 @@
 """node_agent/connections.py: every attempt is delivered or counted in exactly one reason; no edge is guessed."""
 
+from dataclasses import replace
 from random import Random
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery.records import Accepted, Flow, rfc3339
-from node_agent.connections import Outcome, connections, wire_time
+from node_agent.connections import Outcome, connections
 from node_agent.sample_log import decision_line, read_log
-from tests.node_agent.stages import START_NS, answers, capture, flow
+from node_agent.wire import wire_time
+from tests.node_agent.stages import CGROUPS, START_NS, WEB, answers, capture, flow
 
 STRANGER = ("c0ffee", "pod77777777-0b0f-4b0e-9d0a-1f1e2d3c4b5a")
 FLOWS = [
@@ -93,9 +96,52 @@ def test_accepted_flows_name_the_backend_or_a_reason() -> None:
     assert body["observation"]["accepted"] == {
         "seen": 30,
         "delivered": 20,
+        "lost": {},
         "filtered": {"loopback": 2, "not_a_pod": 5},
         "unresolved": {"cgroup_unknown": 3},
     }
+
+
+ROOT, UNIFIED = 11, 1 << 63
+
+
+@pytest.mark.parametrize(
+    ("cgroups", "entry", "delivered", "filtered", "unresolved"),
+    [
+        pytest.param({}, (ROOT, "10.244.0.6"), 3, {}, {}, id="the root, at a pod's address"),
+        pytest.param({}, (ROOT, "192.168.0.1"), 0, {"not_a_pod": 3}, {}, id="the root, at a node's address"),
+        pytest.param(
+            {}, (ROOT | UNIFIED, "192.168.0.1"), 0, {}, {"cgroup_unknown": 3}, id="the root of a v2 without pods"
+        ),
+        pytest.param(
+            {7 | UNIFIED: ("0123abcd", f"pod{WEB}")},
+            (ROOT | UNIFIED, "192.168.0.1"),
+            0,
+            {"not_a_pod": 3},
+            {},
+            id="the root of a v2 with pods",
+        ),
+        pytest.param({}, (404, "10.244.0.6"), 3, {}, {}, id="no names, at a pod's address"),
+        pytest.param({}, (404, "192.168.0.1"), 0, {}, {"cgroup_unknown": 3}, id="no names, at a node's address"),
+        pytest.param(
+            {12: tuple("87654321")}, (12, "192.168.0.1"), 0, {}, {"cgroup_unknown": 3}, id="names that end too early"
+        ),
+    ],
+)
+def test_listener_whose_cgroup_tells_of_no_pod_goes_by_its_address(
+    cgroups: dict[int, tuple[str, ...]],
+    entry: tuple[int, str],
+    delivered: int,
+    filtered: dict[str, int],
+    unresolved: dict[str, int],
+) -> None:
+    """The one pod that had the address took it; else it was no pod where that is certain, and unknown where not."""
+    cgroup, local = entry
+    named = {**CGROUPS, ROOT: ("/",), ROOT | UNIFIED: ("/",), **cgroups}
+    accepted = [Accepted(cgroup, local, 80, "10.244.0.5", 3, START_NS, START_NS)]
+    taken = replace(capture([], accepted), cgroups=named)
+    found = connections(taken, answers(taken)).body["observation"]["accepted"]
+    assert (found["delivered"], found["filtered"], found["unresolved"]) == (delivered, filtered, unresolved)
 
 
 def test_decisions_as_log_lines_read_back_with_their_reasons() -> None:

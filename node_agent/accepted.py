@@ -1,0 +1,81 @@
+"""The accepting end of one window: which pod took each accepted flow, and a count for each one left out.
+
+Conservation: seen = delivered + lost + filtered + unresolved, where each accepted connection is in exactly one of them.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from operator import itemgetter
+from typing import Any
+
+from discovery.records import Accepted, Answer, Capture, Query
+from node_agent import filters, resolve
+from node_agent.resolve import UNKNOWN, by_address
+from node_agent.wire import reference, wire_time
+
+
+def merged_accepted(first: Accepted, other: Accepted) -> Accepted:
+    """Two accepted flows of one pod as one."""
+    return first._replace(
+        accepted=first.accepted + other.accepted,
+        first_ns=min(first.first_ns, other.first_ns),
+        last_ns=max(first.last_ns, other.last_ns),
+    )
+
+
+def accepted_flow(entry: Accepted, pod: Answer) -> dict[str, Any]:
+    """One element of `acceptedList`."""
+    return {
+        "pod": reference(pod),
+        "localIP": entry.local,
+        "localPort": str(entry.port),
+        "remoteIP": entry.remote,
+        "accepted": entry.accepted,
+        "firstSeen": wire_time(entry.first_ns),
+        "lastSeen": wire_time(entry.last_ns),
+    }
+
+
+def taker_of(
+    capture: Capture, entry: Accepted, pods: dict[int, str | None], answers: Mapping[Query, Answer]
+) -> Answer | None:
+    """The pod that took an accepted flow, by its listener's cgroup, else by its address; None where it was no pod."""
+    uid = pods.get(entry.cgroup)
+    if uid:
+        return answers.get(Query(pod_uid=uid), UNKNOWN)
+    if not resolve.unplaced(capture, entry):
+        return None
+    pod = by_address(answers, resolve.listener_query(entry))
+    return None if pod is UNKNOWN and resolve.certainly_no_pod(capture, entry, pods) else pod
+
+
+def accepted_list(capture: Capture, answers: Mapping[Query, Answer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """`acceptedList`, one element for each pod, address, port and remote, and its counts."""
+    pods = resolve.pods_of_cgroups(capture)
+    kept: dict[tuple[str, str, int, str], tuple[Accepted, Answer]] = {}
+    filtered: Counter[str] = Counter()
+    unresolved: Counter[str] = Counter()
+    for entry in capture.accepted:
+        pod = taker_of(capture, entry, pods, answers)
+        if filters.is_loopback(entry.remote):
+            filtered["loopback"] += entry.accepted
+        elif pod is None:
+            filtered["not_a_pod"] += entry.accepted
+        elif pod.kind != "Pod" or pod.uid is None:
+            unresolved["pod_unknown" if pods.get(entry.cgroup) else "cgroup_unknown"] += entry.accepted
+        elif pod.node_name and pod.node_name != capture.node_name:
+            filtered["other_node"] += entry.accepted
+        elif pod.excluded:
+            filtered[pod.excluded] += entry.accepted
+        else:
+            where = (pod.uid, entry.local, entry.port, entry.remote)
+            held = kept.get(where)
+            kept[where] = (merged_accepted(held[0], entry) if held else entry, pod)
+    found = [accepted_flow(entry, pod) for _where, (entry, pod) in sorted(kept.items(), key=itemgetter(0))]
+    return found, {
+        "seen": sum(entry.accepted for entry in capture.accepted) + sum(capture.accepted_lost.values()),
+        "delivered": sum(entry.accepted for entry, _pod in kept.values()),
+        "lost": dict(sorted(capture.accepted_lost.items())),
+        "filtered": dict(sorted(filtered.items())),
+        "unresolved": dict(sorted(unresolved.items())),
+    }

@@ -1,0 +1,134 @@
+"""Time: addresses that change hands, connections older than the window or longer than it, a clock that jumps."""
+
+from lab.two_nodes import BLACKHOLE, CLOSED_FIRST
+from tests.scenarios.table import Do, Edge, Pod, Scenario, Service, Taken, connect
+
+WEB, SHOP = Pod("web"), Pod("shop", (8080,))
+ORDERS = Service("shop", "shop", 80, 8080)
+
+SCENARIOS = (
+    Scenario(
+        "address-changes-hands-at-server",
+        "an address of two pods within one flow is Ambiguous; the accepting end still knows who took what",
+        pods=(WEB, SHOP, Pod("heir", (8080,), late=True, heir="shop")),
+        steps=(
+            connect("web", "pod shop", 8080, 5),
+            Do("delete", "shop"),
+            Do("start", "heir"),
+            connect("web", "pod shop", 8080, 7),
+        ),
+        edges=(Edge("web", "pod shop", 8080, "Ambiguous", 12, reason="2 owners had the address in that time"),),
+        taken=(
+            Taken("shop", "pod shop", 8080, "pod web", 5),
+            Taken("heir", "pod shop", 8080, "pod web", 7),
+        ),
+    ),
+    Scenario(
+        "address-changes-hands-at-client",
+        "two pods that had the same address one after the other are two sources, by their cgroups",
+        pods=(WEB, SHOP, Pod("heir", late=True, heir="web")),
+        steps=(
+            connect("web", "pod shop", 8080, 5),
+            Do("delete", "web"),
+            Do("start", "heir"),
+            connect("heir", "pod shop", 8080, 7),
+        ),
+        edges=(
+            Edge("web", "pod shop", 8080, "Pod shop", 5),
+            Edge("heir", "pod shop", 8080, "Pod shop", 7),
+        ),
+        taken=(Taken("shop", "pod shop", 8080, "pod web", 12),),
+    ),
+    Scenario(
+        "open-before",
+        "connections older than the window are the client's, once; the server's side of them is no source",
+        pods=(WEB, SHOP),
+        services=(ORDERS,),
+        before=(connect("web", "service shop", 80, 3, "hold"),),
+        steps=(connect("web", "service shop", 80, 5),),
+        edges=(
+            Edge("web", "service shop", 80, "Service shop", 0, opened_before=3),
+            Edge("web", "service shop", 80, "Service shop", 5),
+        ),
+        taken=(Taken("shop", "pod shop", 8080, "pod web", 5),),
+    ),
+    Scenario(
+        "open-before-ipv6",
+        "the same over IPv6",
+        pods=(WEB, SHOP),
+        before=(connect("web", "pod6 shop", 8080, 5, "hold"),),
+        edges=(Edge("web", "pod6 shop", 8080, "Pod shop", 0, opened_before=5),),
+    ),
+    Scenario(
+        "open-before-listener-gone",
+        "a server that stopped listening is not taken for the client of its old connections",
+        pods=(WEB, Pod("shop", ({"port": 8080, "kind": "deaf"},))),
+        before=(connect("web", "pod shop", 8080, 3, "hold"), Do("deafen", "shop", ("3",))),
+        edges=(Edge("web", "pod shop", 8080, "Pod shop", 0, opened_before=3),),
+    ),
+    Scenario(
+        "open-before-hostnetwork",
+        "what was open on a node's own network before the window cannot be told apart: no record",
+        pods=(Pod("proxy", host_network=True), SHOP),
+        before=(connect("proxy", "pod shop", 8080, 3, "hold"),),
+    ),
+    Scenario(
+        "held-in-the-window",
+        "a connection made in the window and kept open is not also one from before",
+        pods=(WEB, SHOP),
+        steps=(connect("web", "pod shop", 8080, 7, "hold"),),
+        edges=(Edge("web", "pod shop", 8080, "Pod shop", 7),),
+        taken=(Taken("shop", "pod shop", 8080, "pod web", 7),),
+    ),
+    Scenario(
+        "straddles-two-windows",
+        "made in one window and still open in the next: an attempt there, open before here",
+        pods=(WEB, SHOP),
+        steps=(connect("web", "pod shop", 8080, 5, "hold"),),
+        second=(connect("web", "pod shop", 8080, 7),),
+        edges=(
+            Edge("web", "pod shop", 8080, "Pod shop", 5),
+            Edge("web", "pod shop", 8080, "Pod shop", 0, opened_before=5, window=1),
+            Edge("web", "pod shop", 8080, "Pod shop", 7, window=1),
+        ),
+        taken=(
+            Taken("shop", "pod shop", 8080, "pod web", 5),
+            Taken("shop", "pod shop", 8080, "pod web", 7, window=1),
+        ),
+        window="two",
+    ),
+    Scenario(
+        "attempt-straddles-two-windows",
+        "begun in one window and given up in the next: unfinished there, and no attempt here",
+        pods=(WEB,),
+        steps=(connect("web", BLACKHOLE, 443, 3, "pending", established=0),),
+        second=(connect("web", BLACKHOLE, 443, 0, "release"),),
+        edges=(Edge("web", BLACKHOLE, 443, "External", 3, unfinished=3),),
+        window="two",
+    ),
+    Scenario(
+        "clock-stepped",
+        "the wall clock jumps by an hour in the window: it ends when it should, and its times stay in it",
+        pods=(WEB, SHOP),
+        steps=(
+            connect("web", "pod shop", 8080, 5),
+            Do("clock", "3600"),
+            Do("wait", "1.2"),
+            connect("web", "pod shop", 8080, 7),
+            Do("clock", "-7200"),
+            Do("wait", "1.2"),
+            connect("web", "pod shop", 8080, 11),
+        ),
+        edges=(Edge("web", "pod shop", 8080, "Pod shop", 23),),
+        taken=(Taken("shop", "pod shop", 8080, "pod web", 23),),
+        window="clock",
+    ),
+    Scenario(
+        "map-full",
+        "10,007 destinations and room for 4,096: the rest is lost, by reason, exactly",
+        pods=(WEB,),
+        steps=(connect("web", CLOSED_FIRST, 443, 10_007, "spread", established=0),),
+        spread=CLOSED_FIRST,
+        window="small",
+    ),
+)

@@ -1,0 +1,66 @@
+"""Kubernetes objects of a scenario, as the API server would list them."""
+
+from typing import Any
+
+from lab.two_nodes import NODES, Node
+from tests.scenarios.table import Pod, Service
+
+CREATED = "2026-01-05T08:00:00Z"
+Object = dict[str, Any]
+
+
+def node(one: Node) -> Object:
+    """The Node."""
+    return {
+        "kind": "Node",
+        "metadata": {"name": one.name, "uid": f"uid-{one.name}", "creationTimestamp": CREATED},
+        "spec": {"podCIDR": one.ranges[0], "podCIDRs": list(one.ranges)},
+        "status": {"addresses": [{"type": "InternalIP", "address": address} for address in one.addresses]},
+    }
+
+
+def pod(one: Pod, namespace: str, uid: str, addresses: tuple[str, ...], begun: str, config_hash: str | None) -> Object:
+    """The running pod."""
+    metadata: Object = {
+        "name": one.name,
+        "namespace": namespace,
+        "uid": uid,
+        "creationTimestamp": begun,
+        "labels": {"app": one.app or one.name},
+    }
+    if one.owner:
+        owner = {"kind": one.owner, "name": f"{one.name}-owner", "uid": f"{uid}-owner", "controller": True}
+        metadata["ownerReferences"] = [owner]
+    if config_hash:
+        metadata["annotations"] = {"kubernetes.io/config.hash": config_hash}
+    return {
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {"nodeName": NODES[one.node].name, "hostNetwork": one.host_network, "containers": [{"name": "main"}]},
+        "status": {
+            "phase": "Running",
+            "startTime": begun,
+            "podIP": addresses[0],
+            "podIPs": [{"ip": address} for address in addresses],
+            "hostIP": NODES[one.node].addresses[0],
+        },
+    }
+
+
+def service(one: Service, namespace: str, uid: str, addresses: list[str]) -> Object:
+    """The Service."""
+    port: Object = {"protocol": "TCP", "port": one.port, "targetPort": one.target}
+    if one.node_port:
+        port["nodePort"] = one.node_port
+    ips = addresses or ["None"]
+    return {
+        "kind": "Service",
+        "metadata": {"name": one.name, "namespace": namespace, "uid": uid, "creationTimestamp": CREATED},
+        "spec": {
+            "type": "NodePort" if one.node_port else "ClusterIP",
+            "clusterIP": ips[0],
+            "clusterIPs": ips,
+            "selector": {"app": one.app},
+            "ports": [port],
+        },
+    }

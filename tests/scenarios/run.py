@@ -1,0 +1,161 @@
+"""Runs scenarios on the real kernel: one window for all that share it, observed by two agents, one a node."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from discovery.directory import Directory
+from discovery.records import NS_PER_SECOND, Capture, Window
+from lab.network import LabError
+from lab.two_nodes import NODES, Nodes
+from node_agent import capture_file
+from node_agent.maps import Counts, Tracer
+from node_agent.observe import Node, observe
+from tests.node_agent.kernel_side import attached
+from tests.scenarios import objects
+from tests.scenarios.table import Scenario
+from tests.scenarios.world import OUTSIDE_PORT, Cast, Clock
+
+PARALLEL = 6
+LONGEST_NS = 600 * NS_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the scenarios of one window need of their agents: map sizes, seconds between drains."""
+
+    capacity: dict[str, int | str] = field(default_factory=dict)
+    drain_seconds: float = 0.5
+
+
+CONDITIONS = {
+    "shared": Conditions(),
+    "two": Conditions(),
+    "clock": Conditions(),
+    "v2": Conditions({"unified": 1}),
+    "small": Conditions({"flows": 4096}, drain_seconds=600),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What came of one scenario: its cast and, for each window, the capture of every node's agent.
+
+    `opens` is how many connects the whole machine made meanwhile, by the kernel's own count.
+    """
+
+    cast: Cast
+    captures: list[dict[str, Capture]]
+    seconds: float
+    opens: int
+
+
+def active_opens() -> dict[int, int]:
+    """Connects made so far (RFC 4022 tcpActiveOpens), by network namespace."""
+    found: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # a process that has ended meanwhile
+            namespace = (folder / "ns/net").stat().st_ino
+            rows = [line.split() for line in (folder / "net/snmp").read_text().splitlines() if line.startswith("Tcp:")]
+            found[namespace] = int(dict(zip(*rows, strict=True))["ActiveOpens"])
+    return found
+
+
+def drained(_counts: Counts) -> None:
+    """What these agents tell of a drain: nothing."""
+
+
+class Agent:
+    """One node's agent in one window: the real stages from the attached program to the capture."""
+
+    def __init__(self, letter: str, tracer: Tracer, conditions: Conditions, clock: Clock) -> None:
+        self.node = Node(NODES[letter].name, Path("/proc"), conditions.drain_seconds)
+        self.tracer = tracer
+        self.stop = threading.Event()
+        self.capture: Capture | None = None
+        self.clock = clock
+        self.start_ns = clock.now_ns()
+        self.started_ns = time.monotonic_ns()
+        tracer.count_during(self.started_ns, self.started_ns + LONGEST_NS)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self) -> None:
+        """Observe until told to stop."""
+        window = Window(self.start_ns, self.start_ns + LONGEST_NS)
+        self.capture = observe(self.tracer, window, self.node, self.stop, drained, self.clock.now_ns)
+
+    def halt(self) -> None:
+        """The window has ended."""
+        self.stop.set()
+        self.thread.join()
+
+    def ended(self) -> Capture:
+        """The capture of the window, which ends now."""
+        self.halt()
+        if self.capture is None:
+            raise RuntimeError(f"the agent of {self.node.name} ended without a capture")
+        took_ns = time.monotonic_ns() - self.started_ns
+        capture = replace(self.capture, window=Window(self.start_ns, self.start_ns + took_ns))
+        return capture_file.decode(capture_file.encode(capture), self.node.name)  # as it waits for the directory
+
+
+@contextmanager
+def agents(conditions: Conditions, clock: Clock) -> Iterator[dict[str, Agent]]:
+    """An agent for each node; all have attached when the block begins."""
+    with ExitStack() as stack:
+        with ThreadPoolExecutor() as pool:
+            entered = {letter: attached(**conditions.capacity) for letter in NODES}
+            tracers = dict(zip(entered, pool.map(lambda one: one.__enter__(), entered.values()), strict=True))
+        for one in entered.values():
+            stack.push(one.__exit__)
+        running = {letter: Agent(letter, tracer, conditions, clock) for letter, tracer in tracers.items()}
+        for agent in running.values():
+            stack.callback(agent.halt)
+        yield running
+
+
+def play(casts: Sequence[Cast], part: str, window: int) -> dict[str, float]:
+    """Every cast has carried out that part of its scenario; the seconds that each took."""
+
+    def one(cast: Cast) -> float:
+        begun = time.monotonic()
+        try:
+            cast.play(getattr(cast.scenario, part), window)
+        except LabError as error:
+            cast.complaints.append(str(error))
+        return time.monotonic() - begun
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        return dict(zip((cast.scenario.name for cast in casts), pool.map(one, casts), strict=True))
+
+
+def run(scenarios: Sequence[Scenario], conditions: Conditions) -> list[Observed]:
+    """All scenarios in one lab and one window (two, where one of them has a second part)."""
+    directory = Directory()
+    for node in NODES.values():
+        directory.observe("Node", objects.node(node), time.time_ns())
+    clock = Clock()
+    with Nodes() as lab:
+        lab.outside((OUTSIDE_PORT,))
+        casts = [Cast(lab, directory, clock, scenario, group) for group, scenario in enumerate(scenarios, start=1)]
+        begun = time.monotonic()
+        for cast in casts:
+            cast.prepare()
+        prepared = (time.monotonic() - begun) / len(casts)
+        play(casts, "before", -1)
+        captures, seconds = [], dict.fromkeys((one.name for one in scenarios), prepared)
+        for number, part in enumerate(("steps", "second")):
+            if part == "second" and not any(one.second for one in scenarios):
+                break
+            before = active_opens()
+            with agents(conditions, clock) as running:
+                for name, took in play(casts, part, number).items():
+                    seconds[name] += took
+                captures.append({letter: agent.ended() for letter, agent in running.items()})
+            opens = sum(max(0, count - before.get(place, 0)) for place, count in active_opens().items())
+    return [Observed(cast, captures, seconds[cast.scenario.name], opens) for cast in casts]

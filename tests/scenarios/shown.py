@@ -1,0 +1,74 @@
+"""Compares the manager's map of a scenario's first window with its table."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from discovery.records import Window
+from discovery.selection import controller
+from lab.two_nodes import NODES
+from manager.facts import facts_of
+from manager.service_map import NodeView, build_map
+from manager.wire import ConnectionsBatch, read_batch
+from tests.scenarios import objects
+from tests.scenarios.records import Body
+from tests.scenarios.table import Scenario
+from tests.scenarios.world import Cast
+
+
+def view_of(body: Body) -> NodeView:
+    """A body as the manager reads and keeps it."""
+    batch = read_batch(body)
+    if not isinstance(batch, ConnectionsBatch):
+        raise TypeError(f"a batch of {batch}, expected connections")
+    return NodeView(batch.node_name, batch.observation, batch.connections, batch.accepted)
+
+
+def is_listed(scenario: Scenario, item: Body) -> bool:
+    """Whether the collector's inventory has the object under the scenario's selection."""
+    if item["kind"] != "Pod":
+        return True
+    owner = controller(item)
+    return scenario.selection.pod(item["metadata"]["namespace"], owner["kind"] if owner else None) is None
+
+
+def judge_map(cast: Cast, bodies: Mapping[str, Body], window: Window) -> Iterator[str]:
+    """Differences between the table and the manager's map of the first window."""
+    scenario = cast.scenario
+    items = [*map(objects.node, NODES.values()), *cast.objects]
+    facts: dict[str, list[Any]] = {}
+    for item in filter(lambda one: is_listed(scenario, one), items):
+        facts.setdefault(item["kind"], []).append(facts_of(item["kind"], item))
+    shown = build_map(window, facts, [view_of(body) for body in bodies.values()])
+    yield from judge_recall(scenario, bodies, shown["recall"])
+    yield from judge_edges(scenario, shown["edges"])
+
+
+def judge_recall(scenario: Scenario, bodies: Mapping[str, Body], recall: Body) -> Iterator[str]:
+    """Differences in recall, over all and by node."""
+    total = sum(len_of["accepted"] for body in bodies.values() for len_of in body["acceptedList"])
+    comparable = total - sum(scenario.uncompared.values())
+    wanted = (comparable, comparable - scenario.unexplained, dict(scenario.uncompared))
+    if (recall["accepted"], recall["explained"], recall["notComparable"]) != wanted:
+        yield f"map: recall {recall}, expected (accepted, explained, not comparable) {wanted}"
+    for body in bodies.values():
+        told = recall["nodes"].get(body["nodeName"], {"accepted": 0, "notComparable": {}})
+        taken = sum(one["accepted"] for one in body["acceptedList"])
+        if told["accepted"] + sum(told["notComparable"].values()) != taken:
+            yield f"map: recall of {body['nodeName']} {told}, expected {taken} accepted in all"
+
+
+def judge_edges(scenario: Scenario, edges: list[Body]) -> Iterator[str]:
+    """Differences in what the map says of the edges to services."""
+    for service, pods in scenario.backends.items():
+        target = f"service/{scenario.name}/{service}"
+        counts: Counter[str] = Counter()
+        for edge in edges:
+            if edge["destination"] == target:
+                counts.update({one["pod"].partition("/")[2]: one["accepted"] for one in edge["backends"]})
+        if counts != Counter(pods):
+            yield f"map: backends of {service} {dict(counts)}, expected {dict(pods)}"
+    for service, told in scenario.both_ends.items():
+        says = {one["bothEnds"] for one in edges if one["destination"] == f"service/{scenario.name}/{service}"}
+        if says != {told}:
+            yield f"map: both ends of {service} {says}, expected {told}"

@@ -1,0 +1,163 @@
+"""The vocabulary of the tables: who there is, what they do, and exactly what must be recorded of it.
+
+Addresses are written as `pod web`, `pod6 web`, `service shop`, `service6 shop`, `node a`, `node6 a`, `outside`, or as
+they are. Counts are primes. A scenario's namespace has its name; pods have an IPv4 and an IPv6 address each.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from discovery.selection import Selection
+from lab.two_nodes import CGROUPFS
+
+Listen = int | Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod of the scenario; steps name its containers `pod` (the first) and `pod/container`."""
+
+    name: str
+    listen: tuple[Listen, ...] = ()
+    node: str = "a"
+    app: str = ""
+    owner: str | None = "ReplicaSet"
+    namespace: str = ""
+    host_network: bool = False
+    containers: tuple[str, ...] = ()
+    cgroup: str = CGROUPFS
+    only: str | None = None  # the one kind of cgroup hierarchy that its node has: v1 or v2
+    static: bool = False  # its cgroup carries a config hash, not the API's uid
+    late: bool = False  # it is started by a step
+    heir: str = ""  # it gets the addresses of that pod
+    known: bool = True  # the API server tells of it
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of the node itself, in no pod's cgroup."""
+
+    name: str
+    node: str = "a"
+    listen: tuple[Listen, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A Service of the pods with the label `app`; without a family (4, 6 or 46) it is headless."""
+
+    name: str
+    app: str
+    port: int
+    target: int
+    family: str = "4"
+    node_port: int | None = None
+    proxy: str = "nftables"
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Exactly `count` connects in a way of lab/ways.py; `attempts` of them the kernel must have seen."""
+
+    who: str
+    to: str
+    port: int
+    count: int
+    way: str = "close"
+    established: int | None = None  # None: all
+    attempts: int | None = None  # None: as `count`
+    more: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """`start` or `delete` a pod, `run` a command in one, `deafen` one (it listens no more once it took so many), `wait`
+    or move the agents' `clock` by so many seconds.
+    """
+
+    what: str
+    who: str
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Masquerade:
+    """The node puts its own address in place of the pods of `source` on the way to `destination`."""
+
+    node: str
+    source: str
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One element of `connectionList`: from a pod, to `owner` (`Service shop`, `Pod web`, `Node node-a`, or a kind)."""
+
+    source: str
+    to: str
+    port: int
+    owner: str
+    attempts: int
+    established: int | None = None  # None: all
+    failed: int = 0
+    errno: int | None = None
+    unfinished: int = 0
+    opened_before: int = 0  # so many were established before the window; attempts is 0
+    reason: str | None = None
+    by: str = ""  # source address, where it is not the pod's own
+    window: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One element of `acceptedList`."""
+
+    pod: str
+    at: str
+    port: int
+    remote: str
+    count: int
+    window: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Attempts (or accepted connections) left out for a reason; with a node, other agents say other_node instead."""
+
+    reason: str
+    count: int
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One row: what is there, what happens, what must be recorded and shown; nothing else may be."""
+
+    name: str
+    says: str
+    pods: tuple[Pod, ...] = ()
+    processes: tuple[Process, ...] = ()
+    services: tuple[Service, ...] = ()
+    masquerade: tuple[Masquerade, ...] = ()
+    before: tuple[Connect | Do, ...] = ()
+    steps: tuple[Connect | Do, ...] = ()
+    second: tuple[Connect | Do, ...] = ()  # in a second window, right after the first
+    edges: tuple[Edge, ...] = ()
+    taken: tuple[Taken, ...] = ()
+    left: tuple[Left, ...] = ()
+    taken_left: tuple[Left, ...] = ()
+    backends: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # service: pod: accepted, on the map
+    unexplained: int = 0  # accepted, comparable, and explained by no client
+    uncompared: Mapping[str, int] = field(default_factory=dict)
+    both_ends: Mapping[str, bool | None] = field(default_factory=dict)  # service: what the map says of its edges
+    spread: str = ""  # one attempt each from that address on, more than the map holds
+    untraced: tuple[str, ...] = ()  # nodes whose tracer is none
+    agentless: tuple[str, ...] = ()  # nodes without an agent
+    selection: Selection = field(default_factory=Selection)
+    window: str = "shared"  # scenarios of one name share a window: see run.py
+
+
+def connect(who: str, to: str, port: int, count: int, way: str = "close", **more: object) -> Connect:
+    """A Connect whose further arguments go to the way, but for `established` and `attempts`."""
+    own = {name: more.pop(name) for name in ("established", "attempts") if name in more}
+    return Connect(who, to, port, count, way, more=more, **own)  # type: ignore[arg-type]

@@ -1,0 +1,171 @@
+"""Makes what a scenario declares: processes and networks in the lab, objects in the directory; takes its steps."""
+
+import time
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from discovery.directory import Directory
+from discovery.records import NS_PER_SECOND, rfc3339
+from lab import cgroups
+from lab.network import OUTSIDE, Translation
+from lab.two_nodes import NODES, Nodes, Placement
+from tests.scenarios import objects
+from tests.scenarios.table import Connect, Do, Pod, Scenario, Service
+
+OUTSIDE_PORT = 4431
+
+
+class Clock:
+    """The wall clock that the agents of a window go by; a step moves it and not the machine's."""
+
+    def __init__(self) -> None:
+        self.ahead_ns = 0
+
+    def step(self, seconds: float) -> None:
+        """Move by so many seconds."""
+        self.ahead_ns += int(seconds * NS_PER_SECOND)
+
+    def now_ns(self) -> int:
+        """The time."""
+        return time.time_ns() + self.ahead_ns
+
+
+class Cast:
+    """The running parts of one scenario: names to uids, addresses, processes and objects."""
+
+    def __init__(self, lab: Nodes, directory: Directory, clock: Clock, scenario: Scenario, group: int) -> None:
+        self.lab, self.directory, self.clock, self.scenario, self.group = lab, directory, clock, scenario, group
+        self.salt = uuid.uuid4()
+        self.pods = {pod.name: pod for pod in scenario.pods}
+        self.addresses = {pod.name: self.addresses_of(pod, place) for place, pod in enumerate(scenario.pods, start=2)}
+        self.services = {one.name: self.cluster_ips(one, place) for place, one in enumerate(scenario.services, start=2)}
+        self.objects: list[dict[str, Any]] = []
+        self.complaints: list[str] = []
+        self.made: dict[int, int] = {}
+
+    def uid(self, kind: str, name: str) -> str:
+        """The uid of an object, another one in every run."""
+        return str(uuid.uuid5(self.salt, f"{kind}/{name}"))
+
+    def cgroup_uid(self, pod: Pod) -> str:
+        """What the pod's cgroup is named after: the API's uid, or a static pod's config hash."""
+        return uuid.uuid5(self.salt, pod.name + "/hash").hex if pod.static else self.uid("Pod", pod.name)
+
+    def addresses_of(self, pod: Pod, place: int) -> tuple[str, str]:
+        """The pod's addresses: its node's where it is on the host's network."""
+        if pod.host_network:
+            return NODES[pod.node].addresses
+        if pod.heir:
+            place = 2 + [one.name for one in self.scenario.pods].index(pod.heir)
+        return NODES[pod.node].pod_addresses(self.group, place)
+
+    def cluster_ips(self, service: Service, place: int) -> dict[str, str]:
+        """The service's addresses by family."""
+        both = {"4": f"10.97.{self.group}.{place}", "6": f"fd00:97::{self.group:x}:{place:x}"}
+        return {family: both[family] for family in service.family}
+
+    def where(self, text: str) -> str:
+        """The address that a table's text names; a text that names none is the address."""
+        kind, _, name = text.partition(" ")
+        if kind == "outside":
+            return OUTSIDE
+        six = kind.endswith("6")
+        if kind in {"pod", "pod6"}:
+            return self.addresses[name][six]
+        if kind in {"service", "service6"}:
+            return self.services[name]["6" if six else "4"]
+        return NODES[name].addresses[six] if kind in {"node", "node6"} else text
+
+    def key(self, who: str) -> str:
+        """The name of a process in the lab."""
+        return f"s{self.group}-{who}"
+
+    def tell_directory(self, kind: str, item: dict[str, Any]) -> None:
+        """The directory and the inventory have the object."""
+        self.objects.append(item)
+        self.directory.observe(kind, item, time.time_ns())
+
+    def prepare(self) -> None:
+        """All that does not start late is there."""
+        for pod in self.scenario.pods:
+            if not pod.late:
+                self.start(pod)
+        for process in self.scenario.processes:
+            key = self.key(process.name)
+            cgroup = f"system.slice/{key}.service"
+            self.lab.process(key, self.lab.namespace(process.node), cgroup, tuple(process.listen))
+        for service in self.scenario.services:
+            ips = self.services[service.name]
+            item = objects.service(service, self.scenario.name, self.uid("Service", service.name), list(ips.values()))
+            self.tell_directory("Service", item)
+        for proxy in ("nftables", "iptables"):
+            found = [one for service in self.scenario.services for one in self.translations(service, proxy)]
+            if found:
+                getattr(self.lab, proxy)(found)
+        for rule in self.scenario.masquerade:
+            self.lab.masquerade(rule.node, self.where(rule.source), self.where(rule.destination))
+
+    def start(self, pod: Pod) -> None:
+        """The pod's containers run, and the directory knows it."""
+        placed = Placement(pod.node, () if pod.host_network else self.addresses[pod.name], pod.cgroup, pod.only)
+        for who in (pod.name, *(f"{pod.name}/{container}" for container in pod.containers)):
+            listen = tuple(pod.listen) if who == pod.name else ()
+            self.lab.place(self.key(who), self.cgroup_uid(pod), placed, listen)
+        if pod.known:
+            hashed = self.cgroup_uid(pod) if pod.static else None
+            begun = rfc3339(time.time_ns())[:19] + "Z"
+            namespace = pod.namespace or self.scenario.name
+            item = objects.pod(pod, namespace, self.uid("Pod", pod.name), self.addresses[pod.name], begun, hashed)
+            self.tell_directory("Pod", item)
+
+    def translations(self, service: Service, proxy: str) -> Iterable[Translation]:
+        """What the nodes do for a service."""
+        if service.proxy != proxy:
+            return
+        backends = [pod for pod in self.scenario.pods if (pod.app or pod.name) == service.app and not pod.late]
+        for family, address in self.services[service.name].items():
+            targets = tuple(self.addresses[pod.name][family == "6"] for pod in backends)
+            yield Translation(address, service.port, targets, service.target)
+            if service.node_port:
+                for node in NODES.values():
+                    yield Translation(node.addresses[family == "6"], service.node_port, targets, service.target)
+
+    def play(self, steps: Iterable[Connect | Do], window: int) -> None:
+        """The steps have been carried out; what the programs saw otherwise than declared is a complaint."""
+        for step in steps:
+            if isinstance(step, Do):
+                self.do(step)
+                continue
+            more = dict(step.more)
+            if step.way == "container":
+                pod = self.pods[step.who]
+                below = pod.cgroup.format(uid=self.cgroup_uid(pod), container=uuid.uuid4().hex * 2)
+                folders = cgroups.make_everywhere(f"{self.lab.run}/{below}", only=pod.only)
+                more["folders"] = [str(folder) for folder in folders]
+            process = self.lab.pods["(outside)" if step.who == "(outside)" else self.key(step.who)]
+            answer = process.connect(self.where(step.to), step.port, step.count, step.way, **more)
+            expected = step.count if step.established is None else step.established
+            if answer["established"] != expected:
+                self.complaints.append(f"{step}: its program says {answer}, expected {expected} established")
+            attempts = step.count if step.attempts is None else step.attempts
+            self.made[window] = self.made.get(window, 0) + attempts
+
+    def do(self, step: Do) -> None:
+        """One thing that is not a connect."""
+        if step.what == "start":
+            self.start(self.pods[step.who])
+        elif step.what == "delete":
+            self.lab.delete(self.key(step.who))
+            self.directory.forget("Pod", self.uid("Pod", step.who), time.time_ns())
+        elif step.what == "wait":
+            time.sleep(float(step.who))
+        elif step.what == "clock":
+            self.clock.step(float(step.who))
+        elif step.what == "deafen":
+            self.lab.pods[self.key(step.who)].tell({"deafen": int(step.command[0])})
+        else:
+            command = [self.where(word) if word.startswith("pod ") else word for word in step.command]
+            answer = self.lab.pods[self.key(step.who)].tell({"run": command})
+            if answer["code"]:
+                self.complaints.append(f"{step}: ended with {answer}")
