@@ -24,7 +24,7 @@ def body_of(cast: Cast, capture: Capture) -> Body:
     """The connections body of a capture, with the directory under the scenario's selection asked as over the wire."""
     cast.directory.selection = cast.scenario.selection
     asked = resolve.questions(capture)
-    received = questions(orjson.dumps({"queries": [query.wire() for query in asked]}))
+    received, _explain = questions(orjson.dumps({"queries": [query.wire() for query in asked]}))
     told = [orjson.loads(orjson.dumps(cast.directory.answer(query).wire())) for query in received]
     answers = dict(zip(asked, map(Answer.from_wire, told), strict=True))
     body: Body = orjson.loads(orjson.dumps(connections.connections(capture, answers).body))
