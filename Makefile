@@ -1,5 +1,5 @@
 # Each target works on a fresh Debian 12/13 machine as root; it installs what it needs and says what.
-.PHONY: setup demo test lint lock images manifests
+.PHONY: setup demo test lint lock images manifests cluster cluster-down
 ARGS ?=
 
 setup:
@@ -18,6 +18,13 @@ images:
 
 manifests:
 	deploy/manifests/render.sh $$(.venv/bin/python -c "from lab.controlplane.binaries import find_or_build; print(find_or_build(['helm'], lambda _: None)['helm'])") > deploy/manifests/podsonar.yaml
+
+cluster:
+	@deploy/setup.sh cluster >&2
+	@.venv/bin/python -m lab.nodes up
+
+cluster-down:
+	@.venv/bin/python -m lab.nodes down
 
 lint:
 	@deploy/setup.sh run

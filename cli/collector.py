@@ -2,13 +2,18 @@
 
 import signal
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import click
-import orjson
 
 from cli.options import settings_options
+from discovery.codec import inflated
+from discovery.errors import InputError
 from discovery.settings import CollectorSettings
 from discovery.telemetry import start_logs
 
@@ -39,6 +44,16 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, now: bool) -> None
     service.run(settings, kubeconfig, stop, now=now)
 
 
+@contextmanager
+def writing(output: str) -> Iterator[BinaryIO]:
+    """The file of that name, or stdout for `-`."""
+    if output == "-":
+        yield sys.stdout.buffer
+    else:
+        with Path(output).open("wb") as file:
+            yield file
+
+
 @collector.command()
 @settings_options(CollectorSettings)
 @kubeconfig_option
@@ -47,12 +62,16 @@ def once(settings: CollectorSettings, kubeconfig: Path | None, output: str) -> N
     """List once and print exactly what would be pushed."""
     from collector import service  # noqa: PLC0415
     from collector.api_server import ApiServer  # noqa: PLC0415
+    from collector.memory import return_large_blocks  # noqa: PLC0415
 
     start_logs(settings.log.level, settings.log.format)
+    return_large_blocks()
     api = ApiServer.connect(kubeconfig)
-    parts = service.inventory(api, settings, service.window_now(settings))
-    content = b"".join(orjson.dumps(part) + b"\n" for part in parts)
-    if output == "-":
-        sys.stdout.buffer.write(content)
-    else:
-        Path(output).write_bytes(content)
+    selection = service.checked_selection(api, settings)
+    inventory = service.inventory_of(api, settings, service.window_now(settings), selection)
+    try:
+        with tempfile.TemporaryDirectory(prefix="podsonar-") as folder, writing(output) as file:
+            for payload in inventory.bodies(Path(folder)):
+                file.write(inflated(payload) + b"\n")
+    except OSError as error:
+        raise InputError(f"output file {output!r}: {error.strerror}; expected a file to write to") from error

@@ -3,45 +3,90 @@
 The only module that imports `kubernetes`. Models are not used: a page is bytes that go through orjson once.
 """
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
 import kubernetes.client
 import kubernetes.config
+import structlog
 import urllib3
 
 from collector.stream import Stream
+from collector.unpaged import LARGE_BODY_BYTES, LargeAnswerError
 from discovery.errors import ApiServerError, WatchRefusedError
 
 PAGE_TIMEOUT = urllib3.Timeout(connect=5, read=60)
+PAGE_SECONDS = 120.0  # a whole answer: a server that sends a byte now and then holds no list for ever
+PIECE_BYTES = 1 << 20
 REFUSAL_BYTES = 4096
+Query = dict[str, str | int]
+
+log = structlog.get_logger()
+
+
+def configuration_of(kubeconfig: Path | None) -> kubernetes.client.Configuration:
+    """How to reach the API server of a kubeconfig, else that of this pod; ApiServerError where neither can be read."""
+    # Never through a proxy of the environment: it is for pushes, and would see the token.
+    configuration = kubernetes.client.Configuration(proxy="", no_proxy="*")
+    try:
+        if kubeconfig is None:
+            kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            kubernetes.config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except Exception as error:  # the client raises its own, YAML's and the operating system's errors alike
+        source = f"kubeconfig {str(kubeconfig)!r}" if kubeconfig else "the service account of this pod"
+        said = " ".join(str(error).split())[:200]
+        raise ApiServerError(f"{source}: {said}; expected a readable kubeconfig or a pod's service account") from error
+    return configuration
+
+
+def cut_short(response: urllib3.BaseHTTPResponse) -> None:
+    """Have whoever reads an answer find its end now: an error, for the answer is not whole."""
+    with suppress(ValueError, RuntimeError, OSError):  # it came to its end meanwhile
+        response.shutdown()
 
 
 class ApiServer:
     """One API server with one identity; every request is counted in `requests`."""
 
-    def __init__(self, configuration: kubernetes.client.Configuration, kubeconfig: Path | None = None) -> None:
-        self.configuration = configuration
-        self.kubeconfig = kubeconfig
-        self.client = kubernetes.client.ApiClient(configuration)
+    def __init__(self, load: Callable[[], kubernetes.client.Configuration]) -> None:
+        self.load = load
+        self.configuration = load()
+        self.client = kubernetes.client.ApiClient(self.configuration)
         self.requests = 0
+        self.refused = False
+        self.answering: set[urllib3.BaseHTTPResponse] = set()
+        self.ended = False
+        self.page_seconds = PAGE_SECONDS
 
     @classmethod
     def connect(cls, kubeconfig: Path | None) -> "ApiServer":
         """The API server of a kubeconfig, else the one this pod runs in; ApiServerError where neither can be read."""
-        configuration = kubernetes.client.Configuration()
+
+        def load() -> kubernetes.client.Configuration:
+            return configuration_of(kubeconfig)
+
+        return cls(load)
+
+    def renew(self) -> None:
+        """Read configuration and credentials again; those at hand stay where that fails."""
         try:
-            if kubeconfig is None:
-                kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-            else:
-                kubernetes.config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
-        except Exception as error:  # the client raises its own, YAML's and the operating system's errors alike
-            source = f"kubeconfig {str(kubeconfig)!r}" if kubeconfig else "the service account of this pod"
-            said = " ".join(str(error).split())[:200]
-            raise ApiServerError(
-                f"{source}: {said}; expected a readable kubeconfig or a pod's service account"
-            ) from error
-        return cls(configuration, kubeconfig)
+            configuration = self.load()
+        except ApiServerError as error:
+            log.warning("credentials_not_read", error=str(error))
+            return
+        former, self.configuration = self.client, configuration
+        self.client = kubernetes.client.ApiClient(configuration)
+        former.rest_client.pool_manager.clear()
+
+    def end(self) -> None:
+        """Ask nothing more, and have answers that are being read end now: ApiServerError in whoever reads them."""
+        self.ended = True
+        for response in list(self.answering):
+            cut_short(response)
 
     def headers(self) -> dict[str, str]:
         """Authentication as it stands now (a rotated token is read again by the client) and our name."""
@@ -52,12 +97,19 @@ class ApiServer:
                 found[setting["key"]] = setting["value"]
         return found
 
-    def open(self, path: str, query: dict[str, str | int], timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
-        """The answer to one GET, its body unread; ApiServerError where there is none."""
+    def open(self, path: str, query: Query, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
+        """The answer to one GET, its body unread; ApiServerError where there is none.
+
+        After a 401 the credentials are read again for the next request: the kubelet may have rotated them meanwhile.
+        """
+        if self.ended:
+            raise ApiServerError(f"API server {self.configuration.host} is not asked any more: the program ends")
+        if self.refused:
+            self.renew()
         self.requests += 1
         url = f"{self.configuration.host}{path}?{urlencode(query)}"
         try:
-            return self.client.rest_client.pool_manager.request(
+            response: urllib3.BaseHTTPResponse = self.client.rest_client.pool_manager.request(
                 "GET",
                 url,
                 headers=self.headers(),
@@ -68,18 +120,48 @@ class ApiServer:
             )
         except urllib3.exceptions.HTTPError as error:
             raise ApiServerError(f"API server {self.configuration.host}: {error}") from error
+        self.refused = response.status == 401
+        return response
 
-    def page(self, path: str, query: dict[str, str | int]) -> tuple[int, str | None, bytes]:
-        """Status, Retry-After and body of one GET."""
-        response = self.open(path, query, PAGE_TIMEOUT)
+    def pieces(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        """The body as it comes; ApiServerError where it is cut or takes longer than a page may."""
+        # Whole pieces cost a third less CPU than what each record brings, but wait for the slowest server.
+        limit = threading.Timer(self.page_seconds, cut_short, (response,))
+        limit.daemon = True
+        limit.start()
+        self.answering.add(response)
+        if self.ended:  # since the request was made
+            cut_short(response)
         try:
-            return response.status, response.headers.get("Retry-After"), response.read()
+            while piece := response.read(PIECE_BYTES):
+                yield piece
+            response.release_conn()
         except urllib3.exceptions.HTTPError as error:
             raise ApiServerError(f"API server {self.configuration.host}: answer cut short: {error}") from error
         finally:
-            response.release_conn()
+            limit.cancel()
+            self.answering.discard(response)
+            if not response.closed:
+                response.close()
 
-    def watch(self, path: str, query: dict[str, str | int], seconds: int) -> Stream:
+    def page(self, path: str, query: Query) -> tuple[int, str | None, bytes]:
+        """Status, Retry-After and body of one GET; LargeAnswerError beyond what a page may hold."""
+        response = self.open(path, query, PAGE_TIMEOUT)
+        held, size = [], 0
+        for piece in self.pieces(response):
+            held.append(piece)
+            size += len(piece)
+            if size > LARGE_BODY_BYTES:
+                response.close()
+                raise LargeAnswerError
+        return response.status, response.headers.get("Retry-After"), b"".join(held)
+
+    def stream(self, path: str, query: Query) -> tuple[int, str | None, Iterator[bytes]]:
+        """Status, Retry-After and the pieces of one GET's body."""
+        response = self.open(path, query, PAGE_TIMEOUT)
+        return response.status, response.headers.get("Retry-After"), self.pieces(response)
+
+    def watch(self, path: str, query: Query, seconds: int) -> Stream:
         """An open watch that the server ends after `seconds`; WatchRefusedError where it does not begin."""
         timeout = urllib3.Timeout(connect=5, read=seconds + 30)
         response = self.open(path, {**query, "watch": "true", "timeoutSeconds": seconds}, timeout)
@@ -92,8 +174,3 @@ class ApiServer:
             response.status,
             response.headers.get("Retry-After"),
         )
-
-    def renew(self) -> None:
-        """Read configuration and token again: what the server refuses may have been replaced."""
-        fresh = ApiServer.connect(self.kubeconfig)
-        self.configuration, self.client = fresh.configuration, fresh.client

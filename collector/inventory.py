@@ -1,122 +1,149 @@
-"""One window's inventory: list, select, redact, and the bodies to push."""
+"""One window's inventory: each kind listed, selected, redacted and packed, a page at a time."""
 
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from collector.kinds import KINDS, Kind
 from collector.listing import Listed, Pages, pages
+from collector.owners import Owners
+from collector.parts import Parts
 from collector.redaction import Redaction
-from discovery.directory import Directory
+from collector.run import Run
 from discovery.records import NS_PER_SECOND, Window
-from discovery.selection import Selection, controller
+from discovery.selection import Selection
 from discovery.settings import CollectorSettings
 
-OBJECTS_A_PART = 2000
+CHUNK_OBJECTS = 100
+CHUNK_BYTES = 3 << 20  # of JSON: packed it fits a part, however badly it packs
+ADDRESS_KINDS = ("Namespace", "Node", "Service", "Pod")  # kinds that own nothing
 Told = Callable[[Kind, Listed], None]
 
 
-def empty_body(settings: CollectorSettings, window: Window) -> dict[str, Any]:
-    """A body with every list, all empty."""
-    return {
-        "namespace": settings.kubernetes.namespace if settings.kubernetes.namespaced else "",
-        "observedNamespaces": settings.data.observed_namespaces,
-        **{kind.key: [] for kind in KINDS},
-        "window": window.wire(),
-    }
+def listed_namespaces(settings: CollectorSettings) -> list[str | None]:
+    """Which namespaces are listed one by one; None is all of them at once."""
+    if not settings.kubernetes.namespaced:
+        return [None]
+    return list(dict.fromkeys(settings.data.observed_namespaces or [settings.kubernetes.namespace]))
 
 
-def kept(kind: Kind, obj: dict[str, Any], selection: Selection, directory: Directory) -> bool:
-    """Whether the settings select an object."""
-    if kind.name == "Node":
-        return True
-    meta = obj["metadata"]
-    if kind.name == "Namespace":
-        return selection.namespace(meta["name"]) is None
-    if kind.name != "Pod":
-        return selection.namespace(meta["namespace"]) is None
-    pod = directory.pods.get(meta["uid"])
-    above = controller(obj)
-    root = directory.root(pod) if pod else None
-    return selection.pod(meta["namespace"], root.kind if root else above["kind"] if above else None) is None
+def skipped(settings: CollectorSettings, kind: Kind) -> str | None:
+    """Why the settings leave a kind out, or None."""
+    if kind.batch and not settings.data.enable_batch_resources:
+        return "disabled"
+    if settings.kubernetes.namespaced and not kind.namespaced:
+        return "namespaced"
+    return None
 
 
-def wanted(settings: CollectorSettings) -> Iterator[tuple[Kind, str | None]]:
-    """Each kind that the settings list, and the reason where it is skipped."""
-    for kind in KINDS:
-        if kind.batch and not settings.data.enable_batch_resources:
-            yield kind, "disabled"
-        elif settings.kubernetes.namespaced and not kind.namespaced:
-            yield kind, "namespaced"
-        else:
-            yield kind, None
+@dataclass(slots=True)
+class Inventory:
+    """What one window's run lists and learns; `selection` narrows once the namespaces are known."""
 
+    source: Pages
+    settings: CollectorSettings
+    window: Window
+    selection: Selection
+    owners: Owners = field(default_factory=Owners)
+    redaction: Redaction = field(default_factory=Redaction)
+    run: Run = field(default_factory=Run)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    told: Told = lambda _kind, _listed: None
+    namespaces_known: bool = True
+    kinds: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-def taken(
-    listed_pages: Iterable[list[dict[str, Any]]],
-    kind: Kind,
-    window: Window,
-    selection: Selection,
-    directory: Directory,
-    redaction: Redaction,
-) -> list[dict[str, Any]]:
-    """A kind's selected objects, redacted: those of the last snapshot alone, and counted as redacted once."""
-    chosen: list[dict[str, Any]] = []
-    counts_before = redaction.counts.copy()
-    for page in listed_pages:
-        if not page:  # the list began again: objects of the old snapshot may be gone, or would come twice
-            chosen.clear()
-            redaction.counts = counts_before.copy()
-        for obj in page:
-            directory.observe(kind.name, obj, window.start_ns)
-            if kept(kind, obj, selection, directory):
-                chosen.append(redaction.mapping(obj))
-    return chosen
+    def bodies(self, folder: Path) -> Iterator[bytes]:
+        """The gzipped bodies of one inventory, made once every kind was listed; StoppedError leaves none.
 
+        Each says how many they are and which kinds are complete. Pods come last: their owners are known by then.
+        """
+        common = {
+            "namespace": self.settings.kubernetes.namespace if self.settings.kubernetes.namespaced else "",
+            "observedNamespaces": self.settings.data.observed_namespaces,
+        }
+        with closing(Parts(folder, common, [kind.key for kind in KINDS])) as parts:
+            for kind in KINDS:
+                self.kinds[kind.name] = self.outcome(kind, parts)
+            head = {
+                "id": self.id,
+                "sequence": self.window.start_ns // NS_PER_SECOND,
+                "kinds": self.kinds,
+                "redacted": dict(sorted(self.redaction.counts.items())),
+            }
+            yield from parts.finished(self.window.wire(), head)
 
-def bodies(
-    source: Pages,
-    settings: CollectorSettings,
-    window: Window,
-    selection: Selection,
-    directory: Directory,
-    redaction: Redaction,
-    told: Told = lambda _kind, _listed: None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> list[dict[str, Any]]:
-    """The parts of one inventory; each says how many they are and which kinds are complete.
+    def outcome(self, kind: Kind, parts: Parts) -> dict[str, Any]:
+        """A kind listed into the parts: whether it is complete, how many objects were taken, and what is wrong."""
+        reason = skipped(self.settings, kind)
+        if kind.namespaced and not self.namespaces_known:
+            reason = "namespaces unknown"  # which ones the selector means
+        if reason:
+            return {"complete": False, "reason": reason}
+        count, names = 0, set[str]()
+        for namespace in listed_namespaces(self.settings):
+            listed = Listed()
+            selector = self.settings.data.namespace_selector if kind.name == "Namespace" else ""
+            found = pages(self.source, kind, namespace, listed, run=self.run, selector=selector)
+            try:
+                count += self.take(kind, found, parts, names)
+            finally:
+                self.told(kind, listed)
+            if listed.reason and reason is None:
+                several = len(listed_namespaces(self.settings)) > 1
+                reason = f"{listed.reason} in {namespace}" if several else listed.reason
+        if kind.name == "Namespace" and self.settings.data.namespace_selector:
+            self.selection = self.selection.among(names)
+            self.namespaces_known = reason is None
+        return {"complete": reason is None, "count": count, **({"reason": reason} if reason else {})}
 
-    The directory learns owners on the way, so that a pod's root workload is known when pods are listed (they are last).
-    """
-    inventory_id = uuid.uuid4().hex
-    namespace = settings.kubernetes.namespace if settings.kubernetes.namespaced else None
-    kinds: dict[str, dict[str, Any]] = {}
-    body, held = empty_body(settings, window), 0
-    parts = [body]
-    for kind, skipped in wanted(settings):
-        if skipped:
-            kinds[kind.name] = {"complete": False, "reason": skipped}
-            continue
-        listed = Listed()
-        chosen = taken(pages(source, kind, namespace, listed, sleep), kind, window, selection, directory, redaction)
-        for obj in chosen:
-            if held == OBJECTS_A_PART:
-                body, held = empty_body(settings, window), 0
-                parts.append(body)
-            body[kind.key].append(obj)
-            held += 1
-        told(kind, listed)
-        kinds[kind.name] = {"complete": listed.reason is None, "count": len(chosen)}
-        if listed.reason:
-            kinds[kind.name]["reason"] = listed.reason
-    head = {
-        "id": inventory_id,
-        "sequence": window.start_ns // NS_PER_SECOND,
-        "parts": len(parts),
-        "kinds": kinds,
-        "redacted": dict(sorted(redaction.counts.items())),
-    }
-    for number, one in enumerate(parts, start=1):
-        one["inventory"] = {**head, "part": number}
-    return parts
+    def take(self, kind: Kind, found: Iterable[list[dict[str, Any]]], parts: Parts, names: set[str]) -> int:
+        """How many objects of the last snapshot were taken; what an expired one gave is void."""
+        begin, counts, count = parts.mark(), self.redaction.counts.copy(), 0
+        for page in found:
+            if not page:
+                parts.go_back(begin)
+                self.redaction.counts = counts.copy()
+                names.clear()
+                count = 0
+                continue
+            if kind.name == "Namespace":
+                names.update(obj["metadata"]["name"] for obj in page)
+            elif kind.name not in ADDRESS_KINDS:
+                for obj in page:
+                    self.owners.learn(kind.name, obj)
+            chosen = [obj for obj in page if self.selects(kind, obj)]
+            count += len(chosen)
+            page.clear()
+            chosen.reverse()
+            while chosen:  # objects are let go of as soon as they are packed
+                group = [chosen.pop() for _ in range(min(CHUNK_OBJECTS, len(chosen)))]
+                for chunk, size in self.chunks(group):
+                    parts.add(kind.key, chunk, size)
+        return count
+
+    def selects(self, kind: Kind, obj: dict[str, Any]) -> bool:
+        """Whether the settings select an object."""
+        meta = obj["metadata"]
+        if kind.name == "Node":
+            return True
+        if kind.name == "Namespace":
+            return self.selection.namespace(meta["name"]) is None
+        if kind.name != "Pod":
+            return self.selection.namespace(meta["namespace"]) is None
+        root = self.owners.root(obj)
+        return self.selection.pod(meta["namespace"], root.kind if root else None) is None
+
+    def chunks(self, objects: list[dict[str, Any]]) -> Iterator[tuple[bytes, int]]:
+        """The objects' JSON, redacted, in pieces that fit a part, with how many each holds."""
+        content = self.redaction.json(objects)
+        if len(content) <= CHUNK_BYTES or len(objects) == 1:
+            yield content, len(objects)
+            return
+        middle = len(objects) // 2
+        counts = self.redaction.counts.copy()
+        for half in (objects[:middle], objects[middle:]):  # redacted before: what is marked is not marked again
+            yield from self.chunks(half)
+        self.redaction.counts = counts

@@ -1,34 +1,54 @@
-"""One paged list of a kind: every object, or the reason why the list is incomplete; never a silent gap."""
+"""One paged list of a kind: every object of one snapshot, or the reason why it is incomplete; never a silent gap.
 
+The continue token stands in a page's first bytes, before the objects: the next page is fetched by a thread while the
+caller works on this one. One request is in flight at a time, and no more than two pages are held.
+"""
+
+import re
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
 
 from collector.kinds import API_VERSIONS, Kind
+from collector.memory import paused_collector
+from collector.run import IncompleteError, Run
+from collector.unpaged import LARGE_BODY_BYTES, LargeAnswerError, MalformedAnswerError, groups
 from discovery.errors import ApiServerError
+from discovery.push import retry_after_seconds
 
-PAGE_OBJECTS = 500
+PAGE_OBJECTS, LATER_PAGE_OBJECTS = 500, 1000
 RESTARTS = 2
 TRIES = 5
 LONGEST_WAIT_SECONDS = 60.0
+LONGEST_REFUSAL_SECONDS = 15.0
+TOKEN_WITHIN_BYTES = 16 << 10
+ITEMS = re.compile(rb'"items"\s*:')
+CONTINUE = re.compile(rb'"continue"\s*:\s*("(?:[^"\\]|\\.)*")')
+
+Query = dict[str, str | int]
 
 
 class Pages(Protocol):
     """Where pages come from: `collector.api_server.ApiServer`."""
 
-    def page(self, path: str, query: dict[str, str | int]) -> tuple[int, str | None, bytes]:
-        """Status, Retry-After and body of one GET."""
+    def page(self, path: str, query: Query) -> tuple[int, str | None, bytes]:
+        """Status, Retry-After and body of one GET; LargeAnswerError beyond what a page may hold."""
+
+
+class Streams(Pages, Protocol):
+    """A source that also hands over a body piece by piece."""
+
+    def stream(self, path: str, query: Query) -> tuple[int, str | None, Iterator[bytes]]:
+        """Status, Retry-After and the pieces of one GET's body."""
 
 
 class RestartError(Exception):
-    """The list's snapshot is gone (410): begin again."""
-
-
-class IncompleteError(Exception):
-    """The list cannot be had; the text is the reason in the inventory."""
+    """The list's snapshot is gone (410, or another resource version): begin again."""
 
 
 @dataclass(slots=True)
@@ -42,71 +62,211 @@ class Listed:
 
 
 def wait_seconds(retry_after: str | None, attempt: int) -> float:
-    """How long to wait before asking again, by the server's wish or doubling."""
-    if retry_after and retry_after.isdigit():
-        return min(float(retry_after), LONGEST_WAIT_SECONDS)
-    return min(0.5 * 2.0**attempt, LONGEST_WAIT_SECONDS)
+    """How long to wait before asking again, by the server's wish or doubling; at most a minute."""
+    wish = retry_after_seconds(retry_after, time.time())
+    return min(0.5 * 2.0**attempt if wish is None else wish, LONGEST_WAIT_SECONDS)
 
 
-def one_page(source: Pages, path: str, query: dict[str, str | int], sleep: Callable[[float], None]) -> dict[str, Any]:
-    """One page's document; waits and asks again where the server is busy."""
-    reason = ""
-    for attempt in range(TRIES):
-        try:
-            status, retry_after, body = source.page(path, query)
-        except ApiServerError as error:
-            reason, retry_after = f"unreachable: {error}", None
-        else:
-            if status == 200:
-                try:
-                    document: dict[str, Any] = orjson.loads(body)
-                except orjson.JSONDecodeError:
-                    reason = "truncated answer"
-                else:
-                    return document
-            elif status == 410:
-                raise RestartError
-            elif status in (401, 403, 404):
-                raise IncompleteError({401: "unauthorized", 403: "forbidden", 404: "unsupported"}[status])
+def refused(status: int) -> str | None:
+    """Why an answer will not be another one if it is asked for again; None where it may be."""
+    if status == 410:
+        raise RestartError
+    return {400: "bad request", 403: "forbidden", 404: "unsupported"}.get(status)
+
+
+def next_token(body: bytes) -> str | None:
+    """The continue token in front of a page's objects (empty: the last page); None where it does not stand there."""
+    items = ITEMS.search(body, 0, TOKEN_WITHIN_BYTES)
+    if items is None:
+        return None
+    found = CONTINUE.search(body, 0, items.start())
+    return orjson.loads(found[1]) if found else ""
+
+
+def document_of(body: bytes, kind: Kind) -> dict[str, Any]:
+    """The list in a body; MalformedAnswerError where it is cut short or no list of that kind."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedAnswerError("truncated answer") from error
+    if not isinstance(document, dict) or document.get("kind", f"{kind.name}List") != f"{kind.name}List":
+        raise MalformedAnswerError("answer is no list")
+    if "items" not in document or not isinstance(document.get("metadata"), dict):
+        raise MalformedAnswerError("answer is no list")
+    return document
+
+
+class PagedList:
+    """One list of a kind in one snapshot; `fetch` may run in another thread."""
+
+    def __init__(self, source: Pages, kind: Kind, path: str, query: Query, run: Run) -> None:
+        self.source, self.kind, self.path, self.query, self.run = source, kind, path, query, run
+
+    def fetch(self, token: str, tries: int = TRIES) -> bytes:
+        """The body of one page; waits and asks again where the server is busy or refuses us for now."""
+        query = {**self.query, "continue": token} if token else self.query
+        reason, attempt, refusals = "", 0, 0
+        while attempt < tries:
+            self.run.check()
+            retry_after = None
+            try:
+                status, retry_after, body = self.source.page(self.path, query)
+            except ApiServerError as error:
+                reason = f"unreachable: {error}"
             else:
-                reason = f"status {status}"
-        if attempt + 1 < TRIES:
-            sleep(wait_seconds(retry_after, attempt))
-    raise IncompleteError(reason)
+                if status == 200:
+                    return body
+                final = refused(status)
+                if final:
+                    raise IncompleteError(final)
+                reason = "unauthorized" if status == 401 else f"status {status}"
+            seconds = wait_seconds(retry_after, attempt)
+            if reason == "unauthorized":  # a token that is being rotated: the budget is that of the whole window
+                if self.run.unauthorized_seconds <= 0:
+                    break
+                seconds = min(wait_seconds(None, refusals), LONGEST_REFUSAL_SECONDS)
+                refusals += 1
+                self.run.unauthorized_seconds -= seconds
+            else:
+                attempt += 1
+            if attempt < tries:
+                self.run.wait(seconds)
+        raise IncompleteError(reason)
+
+    def fetch_ahead(self, token: str) -> Future[bytes]:
+        """The body of one page, on its way; the program's end does not wait for it."""
+        coming: Future[bytes] = Future()
+
+        def fetch() -> None:
+            try:
+                coming.set_result(self.fetch(token))
+            except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+                coming.set_exception(error)
+
+        threading.Thread(target=fetch, name="page", daemon=True).start()
+        return coming
+
+    def parsed(self, body: bytes, token: str) -> dict[str, Any]:
+        """The document of a page; a malformed one is asked for again."""
+        for attempt in range(TRIES):
+            try:
+                return document_of(body, self.kind)
+            except MalformedAnswerError as error:
+                if attempt + 1 == TRIES:
+                    raise IncompleteError(str(error)) from error
+                self.run.wait(wait_seconds(None, attempt))
+                body = self.fetch(token)
+        raise IncompleteError("truncated answer")
+
+    def pages(self, listed: Listed) -> Iterator[list[dict[str, Any]]]:
+        """The objects, a page at a time, the next one on its way; every page is of the same resource version."""
+        token = ""
+        seen = {token}
+        body = self.fetch(token)
+        while True:
+            self.run.check()
+            coming: Future[bytes] | None = None
+            following = next_token(body)
+            if following and following not in seen:
+                coming = self.fetch_ahead(following)
+            with paused_collector():
+                document = self.parsed(body, token)
+                body = b""
+                metadata = document["metadata"]
+                version = metadata.get("resourceVersion", "")
+                if token and version != listed.resource_version:
+                    raise RestartError
+                listed.resource_version = version
+                items = document["items"] or []
+                listed.count += len(items)
+                listed.pages += 1
+                if items:
+                    yield items
+                del document, items
+            token = metadata.get("continue") or ""
+            if not token:
+                return
+            if token in seen:
+                raise IncompleteError("list does not advance")
+            seen.add(token)
+            body = coming.result() if coming and token == following else self.fetch(token)
+
+    def whole(self, listed: Listed) -> Iterator[list[dict[str, Any]]]:
+        """The objects of a list in one answer, in groups, never held whole."""
+        stream = getattr(self.source, "stream", None)
+        if stream is None:
+            raise IncompleteError("expired")
+        query = {key: value for key, value in self.query.items() if key != "limit"}
+        try:
+            status, _, pieces = stream(self.path, query)
+            reason = refused(status) or (None if status == 200 else f"status {status}")
+            if reason:
+                raise IncompleteError(reason)
+            for metadata, items in groups(pieces, PAGE_OBJECTS):
+                self.run.check()
+                if metadata.get("continue"):
+                    raise IncompleteError("list does not end")
+                listed.resource_version = metadata.get("resourceVersion", "")
+                listed.count += len(items)
+                listed.pages += 1
+                if items:
+                    with paused_collector():
+                        yield items
+        except ApiServerError as error:
+            raise IncompleteError(f"unreachable: {error}") from error
+        except MalformedAnswerError as error:
+            raise IncompleteError(str(error)) from error
+
+
+def named(items: list[dict[str, Any]], kind: Kind) -> list[dict[str, Any]]:
+    """The objects with their kind and version, which a list leaves out."""
+    for item in items:
+        item["kind"], item["apiVersion"] = kind.name, API_VERSIONS.get(kind.name, "v1")
+    return items
+
+
+def attempts() -> Iterator[tuple[bool, int]]:
+    """How a list is tried: pages of 500, twice more with larger ones where its snapshot expires, then in one piece."""
+    yield True, PAGE_OBJECTS
+    for _ in range(RESTARTS):
+        yield True, LATER_PAGE_OBJECTS
+    yield False, 0
 
 
 def pages(
-    source: Pages, kind: Kind, namespace: str | None, listed: Listed, sleep: Callable[[float], None] = time.sleep
+    source: Pages,
+    kind: Kind,
+    namespace: str | None,
+    listed: Listed,
+    sleep: Callable[[float], object] = time.sleep,
+    *,
+    run: Run | None = None,
+    selector: str = "",
 ) -> Iterator[list[dict[str, Any]]]:
     """The objects of a kind, a page at a time; `listed` says afterwards how it ended.
 
-    A page that begins a new snapshot (after 410) is preceded by an empty one: what came before is void. No other page
-    is empty, though a server may answer one in the middle of a list.
+    A page that begins a new snapshot is preceded by an empty one: what came before is void. No other page is empty,
+    though a server may answer one in the middle of a list. StoppedError where the run is asked to stop.
     """
-    for _restart in range(RESTARTS + 1):
-        token = ""
-        listed.count = 0
+    run = run or Run(sleep)
+    paged_at_all = True
+    for paged, limit in attempts():
+        if paged and not paged_at_all:
+            continue
+        query: Query = {"limit": limit} | ({"labelSelector": selector} if selector else {})
+        one = PagedList(source, kind, kind.path(namespace), query, run)
+        listed.count, listed.reason = 0, None
         try:
-            while True:
-                query: dict[str, str | int] = {"limit": PAGE_OBJECTS}
-                if token:
-                    query["continue"] = token
-                document = one_page(source, kind.path(namespace), query, sleep)
-                items = document.get("items") or []
-                for item in items:
-                    item["kind"], item["apiVersion"] = kind.name, API_VERSIONS.get(kind.name, "v1")
-                listed.count += len(items)
-                listed.pages += 1
-                listed.resource_version = document["metadata"].get("resourceVersion", "")
-                if items:
-                    yield items
-                token = document["metadata"].get("continue") or ""
-                if not token:
-                    listed.reason = None
-                    return
+            for items in one.pages(listed) if paged else one.whole(listed):
+                yield named(items, kind)
         except RestartError:
             listed.reason = "expired"
-            yield []
+        except LargeAnswerError:  # a server that ignores `limit`
+            listed.reason, paged_at_all = f"page larger than {LARGE_BODY_BYTES} bytes", False
         except IncompleteError as error:
             listed.reason = str(error)
             return
+        else:
+            return
+        listed.count = 0
+        yield []

@@ -2,24 +2,27 @@
 
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from collector.api_server import ApiServer
 from collector.directory_server import serve as serve_directory
-from collector.inventory import bodies
-from collector.kinds import Kind
-from collector.listing import Listed, Pages
-from collector.redaction import Redaction
+from collector.inventory import Inventory
+from collector.kinds import KINDS, Kind
+from collector.listing import Listed, Pages, pages
+from collector.memory import return_large_blocks
+from collector.run import Run, StoppedError
 from collector.telemetry import DirectoryMetrics, Metrics
 from collector.watch import KeptDirectory
-from discovery.batch import make_batch
+from collector.windows import Windows
+from discovery.batch import packed_batch
 from discovery.credentials import TokenFile
 from discovery.delivery_metrics import DeliveryMetrics
 from discovery.directory import Directory
+from discovery.errors import SettingsError, SpoolError
 from discovery.push import Pusher
 from discovery.records import NS_PER_SECOND, Window
 from discovery.selection import Selection
@@ -33,20 +36,15 @@ FLUSH_SECONDS = 5.0
 log = structlog.get_logger()
 
 
-def inventory(
-    api: Pages, settings: CollectorSettings, window: Window, live: KeptDirectory | None = None
-) -> list[dict[str, Any]]:
-    """One window's inventory bodies, redacted; the live directory learns the controllers, which it does not watch."""
+def inventory_of(
+    api: Pages, settings: CollectorSettings, window: Window, selection: Selection, run: Run | None = None
+) -> Inventory:
+    """One window's inventory, not listed yet."""
 
     def told(kind: Kind, listed: Listed) -> None:
         log.info("listed", kind=kind.name, objects=listed.count, pages=listed.pages, incomplete=listed.reason)
 
-    selection = Selection.of(settings)
-    directory = Directory(selection)
-    parts = bodies(api, settings, window, selection, directory, Redaction(), told)
-    if live is not None:
-        live.learn(directory.owners)
-    return parts
+    return Inventory(api, settings, window, selection, run=run or Run(), told=told)
 
 
 def window_now(settings: CollectorSettings) -> Window:
@@ -55,8 +53,20 @@ def window_now(settings: CollectorSettings) -> Window:
     return Window(start_ns, start_ns + settings.data.collection_window_in_min * NS_PER_MINUTE)
 
 
+def collect(inventory: Inventory, spool: Spool, live: KeptDirectory) -> None:
+    """List one window into the spool; the live directory learns the controllers, which it does not watch.
+
+    No part is in the spool before the last kind was listed, so that an end half way leaves none.
+    """
+    for part, payload in enumerate(inventory.bodies(spool.folder), start=1):
+        spool.put(packed_batch(payload, "inventory", inventory.window, f"{inventory.id}-{part}"))
+    live.learn(inventory.owners.by_uid)
+    with live.lock:
+        live.directory.selection = inventory.selection
+
+
 def collect_windows(
-    api: Pages,
+    api: ApiServer,
     settings: CollectorSettings,
     spool: Spool,
     metrics: Metrics,
@@ -66,24 +76,65 @@ def collect_windows(
     now: bool,
 ) -> None:
     """List each window (and one now, if asked) into the spool until `stop`."""
-    cron, minutes = settings.data.cron.expression, settings.data.collection_window_in_min
-    window = window_now(settings) if now else next_window(cron, minutes, time.time_ns())
-    while not stop.is_set():
-        metrics.next_run.set(window.start_ns / NS_PER_SECOND)
-        if stop.wait(max(0.0, (window.start_ns - time.time_ns()) / NS_PER_SECOND)):
+    windows = Windows(settings, metrics, stop)
+    window = window_now(settings) if now else windows.next()
+    while window:
+        inventory = inventory_of(api, settings, window, Selection.of(settings), windows.run(window))
+        requests = api.requests
+        try:
+            with metrics.duration.time():
+                collect(inventory, spool, live)
+        except StoppedError:
+            log.info("stopped", window=window.id)
             return
-        with metrics.duration.time():
-            parts = inventory(api, settings, window, live)
-        for part in parts:
-            identity = f"{part['inventory']['id']}-{part['inventory']['part']}"
-            spool.put(make_batch(part, "inventory", window, identity))
-        metrics.listed(parts[-1]["inventory"]["kinds"])
-        window = next_window(cron, minutes, max(time.time_ns(), window.start_ns + 1))
+        except (SpoolError, OSError) as error:
+            log.warning("inventory_not_kept", window=window.id, error=str(error))
+        metrics.listed(inventory.kinds)
+        metrics.inventory(inventory.redaction.counts, api.requests - requests)
+        windows.done()
+        window = windows.next()
+
+
+def checked_selection(api: ApiServer, settings: CollectorSettings) -> Selection:
+    """The selection before the first window; SettingsError where the settings ask for what cannot be listed.
+
+    The API server itself says whether it takes the namespace selector, and which namespaces that means now.
+    """
+    selection, selector = Selection.of(settings), settings.data.namespace_selector
+    namespaced = settings.kubernetes.namespaced
+    if namespaced and not (settings.kubernetes.namespace or settings.data.observed_namespaces):
+        raise SettingsError(
+            "setting kubernetes.namespaced is true without a namespace, expected kubernetes.namespace or "
+            "data.observedNamespaces beside it"
+        )
+    if not selector:
+        return selection
+    if namespaced:
+        raise SettingsError(
+            f"setting data.namespaceSelector is {selector!r} with kubernetes.namespaced, expected "
+            "data.observedNamespaces: a Role cannot list namespaces"
+        )
+    listed = Listed()
+    found = [obj for page in pages(api, KINDS[0], None, listed, selector=selector) for obj in page]
+    if listed.reason == "bad request":
+        raise SettingsError(
+            f"setting data.namespaceSelector is {selector!r}, which the API server does not take; "
+            "expected a label selector such as 'team in (shop, bank), !legacy'"
+        )
+    return selection.among(() if listed.reason else [obj["metadata"]["name"] for obj in found])
+
+
+def end_with(servers: Iterable[ApiServer], stop: threading.Event) -> None:
+    """Wait until the program is asked to end, and then cut short what is being read."""
+    stop.wait()
+    for api in servers:
+        api.end()
 
 
 def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Event, *, now: bool) -> None:
     """Run the collector until `stop`; `now` lists once before the first tick."""
     start_logs(settings.log.level, settings.log.format)
+    return_large_blocks()
     next_window(settings.data.cron.expression, settings.data.collection_window_in_min, 0)
     registry = CollectorRegistry()
     tell_build(registry, "collector")
@@ -96,11 +147,13 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     token.begin()
     directory_token.read()
     pusher = Pusher(settings, spool, token, delivery.told)
+    selection = checked_selection(api, settings)
+    lister = ApiServer.connect(kubeconfig)  # its own connections and count of requests, apart from the watches
     namespace = settings.kubernetes.namespace if settings.kubernetes.namespaced else None
     seconds = settings.data.collection_window_in_min * 60.0
     kept = KeptDirectory(
         api,
-        Directory(Selection.of(settings)),
+        Directory(selection),
         namespace,
         seconds,
         file=Path(settings.spool.folder) / "directory" / "intervals",
@@ -109,11 +162,12 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     kept.start()
     server = serve_directory(kept, directory_token.read, settings.directory.listen)
     serve_metrics(settings.metrics.listen, registry, lambda: pusher.unready if kept.synced else "directory_not_synced")
+    threading.Thread(target=end_with, args=((api, lister), stop), name="end", daemon=True).start()
     done = threading.Event()
     push = threading.Thread(target=pusher.run, args=(done,), name="push")
     push.start()
     try:
-        collect_windows(api, settings, spool, metrics, stop, kept, now=now)
+        collect_windows(lister, settings, spool, metrics, stop, kept, now=now)
     finally:
         kept.close()
         server.should_exit = True

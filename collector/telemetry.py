@@ -27,9 +27,24 @@ class Metrics:
         self.success = Gauge(
             "podsonar_collector_last_success_timestamp_seconds", "Last complete list", ["kind"], registry=registry
         )
+        self.skipped = Counter(
+            "podsonar_collector_windows_skipped_total", "Windows that were not listed", ["reason"], registry=registry
+        )
+        self.redacted = Counter(
+            "podsonar_collector_redacted_total", "Values that were redacted, by rule", ["rule"], registry=registry
+        )
+        self.requests = Counter(
+            "podsonar_collector_api_requests_total", "Requests made to the API server for lists", registry=registry
+        )
         self.next_run = Gauge(
             "podsonar_collector_next_run_timestamp_seconds", "Start of the next window", registry=registry
         )
+
+    def inventory(self, redacted: Mapping[str, int], requests: int) -> None:
+        """Count what one inventory took out and what it asked of the API server."""
+        for rule, count in redacted.items():
+            self.redacted.labels(rule).inc(count)
+        self.requests.inc(requests)
 
     def listed(self, kinds: Mapping[str, Mapping[str, Any]]) -> None:
         """Count one inventory."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what Podsonar needs on this machine and says what it did: Debian packages by apt when root, and a virtual
 # environment in .venv from the lock files. Without root or apt it names the packages and goes on without them.
-#   deploy/setup.sh [run|test]     run: demo and agents; test: that and what the test suites need
+#   deploy/setup.sh [run|cluster|test]     run: demo and agents; cluster: that and what real nodes need; test: all of it
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for_what=${1:-run}
@@ -9,7 +9,9 @@ arch=$(dpkg --print-architecture 2>/dev/null || echo amd64)
 headers=linux-headers-$arch
 if grep -qs '^ID=ubuntu' /etc/os-release; then headers=linux-headers-generic; fi
 packages=(python3 python3-venv python3-bpfcc "$headers" iproute2 nftables)
-if [ "$for_what" = test ]; then packages+=(chromium gcc libc6-dev libcap2-bin git iptables prometheus); fi
+# runc, since Debian 12's crun refuses nodes with both cgroup versions; iptables for masquerade and host ports of pods.
+if [ "$for_what" != run ]; then packages+=(containerd runc containernetworking-plugins iptables buildah mmdebstrap); fi
+if [ "$for_what" = test ]; then packages+=(chromium gcc libc6-dev libcap2-bin git prometheus); fi
 
 missing=()
 for package in "${packages[@]}"; do

@@ -24,11 +24,15 @@ class Batch:
     events: int = 0
 
 
+def packed_batch(payload: bytes, kind: Kind, window: Window, identity: str, events: int = 0) -> Batch:
+    """A batch made now of a gzipped body, named by its window and identity."""
+    batch_id = f"{kind[0]}-{window.start_ns // 1_000_000_000}-{identity}"[:64]
+    return Batch(batch_id, kind, time.time_ns(), payload, events)
+
+
 def make_batch(body: dict[str, Any], kind: Kind, window: Window, identity: str | None = None, events: int = 0) -> Batch:
     """A batch made now of a body; an old capture may be replayed, so its window's age is not the batch's.
 
     `identity` names it where the same body must keep its id; otherwise the id is random.
     """
-    name = identity or uuid.uuid4().hex
-    batch_id = f"{kind[0]}-{window.start_ns // 1_000_000_000}-{name}"[:64]
-    return Batch(batch_id, kind, time.time_ns(), pack(body), events)
+    return packed_batch(pack(body), kind, window, identity or uuid.uuid4().hex, events)

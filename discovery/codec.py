@@ -17,6 +17,12 @@ def pack(body: Any) -> bytes:  # noqa: ANN401
     return packed
 
 
+def inflated(payload: bytes) -> bytes:
+    """The plain bytes of a gzipped body, of one member or several."""
+    plain: bytes = igzip.decompress(payload)  # type: ignore[no-untyped-call]
+    return plain
+
+
 def unpack(payload: bytes) -> Any:  # noqa: ANN401
     """The value of gzipped JSON."""
-    return orjson.loads(igzip.decompress(payload))  # type: ignore[no-untyped-call]
+    return orjson.loads(inflated(payload))

@@ -1,7 +1,7 @@
 """Which pods and objects the settings select: one rule for the inventory and for the sources of connections."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from discovery.records import Exclusion
@@ -32,6 +32,10 @@ class Selection:
             selected,
         )
 
+    def among(self, names: Iterable[str]) -> "Selection":
+        """The same selection, of these namespaces alone: those that the namespace selector matches."""
+        return replace(self, selected=frozenset(names))
+
     def namespace(self, name: str) -> Exclusion | None:
         """Why a namespace is left out, or None."""
         if name in self.blacklisted:
@@ -56,5 +60,8 @@ class Selection:
 
 def controller(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The owner reference that controls an object, or None."""
-    references = obj.get("metadata", {}).get("ownerReferences") or []
-    return next((reference for reference in references if reference.get("controller")), None)
+    for reference in obj.get("metadata", {}).get("ownerReferences") or ():
+        if reference.get("controller"):
+            found: Mapping[str, Any] = reference
+            return found
+    return None

@@ -1,6 +1,7 @@
 """Windows of a cron schedule, in UTC: daylight saving does not exist here."""
 
 from datetime import UTC, datetime
+from itertools import islice, takewhile
 
 from cronsim import CronSim, CronSimError
 
@@ -8,6 +9,7 @@ from discovery.errors import SettingsError
 from discovery.records import NS_PER_SECOND, Window
 
 NS_PER_MINUTE = 60 * NS_PER_SECOND
+MOST_TICKS = 1000
 
 
 def schedule(expression: str, after: datetime) -> CronSim:
@@ -21,9 +23,38 @@ def schedule(expression: str, after: datetime) -> CronSim:
         ) from error
 
 
+def window_at(tick: datetime, minutes: int) -> Window:
+    """The window that begins with a tick."""
+    start_ns = int(tick.timestamp()) * NS_PER_SECOND
+    return Window(start_ns, start_ns + minutes * NS_PER_MINUTE)
+
+
 def next_window(expression: str, minutes: int, after_ns: int) -> Window:
     """The first window that starts at or after a time."""
     after = datetime.fromtimestamp((after_ns - 1) // NS_PER_SECOND, UTC)
-    tick = next(schedule(expression, after))
-    start_ns = int(tick.timestamp()) * NS_PER_SECOND
-    return Window(start_ns, start_ns + minutes * NS_PER_MINUTE)
+    return window_at(next(schedule(expression, after)), minutes)
+
+
+def ticks(expression: str, after_ns: int, until_ns: int) -> int:
+    """How many ticks there are in `(after, until]`, counted up to a thousand."""
+    after, until = (datetime.fromtimestamp(at_ns // NS_PER_SECOND, UTC) for at_ns in (after_ns, until_ns))
+    found = takewhile(lambda tick: tick <= until, schedule(expression, after))
+    return sum(1 for _ in islice(found, MOST_TICKS))
+
+
+def due_window(expression: str, minutes: int, after_ns: int, now_ns: int) -> tuple[Window | None, int]:
+    """The latest window that began in `(after, now]`, and how many before it are passed over.
+
+    Where the clock stood still or jumped ahead, one window is caught up with and no more; where it jumped back, a
+    window that was taken does not come again.
+    """
+    count = ticks(expression, after_ns, now_ns)
+    if not count:
+        return None, 0
+    now = datetime.fromtimestamp(now_ns // NS_PER_SECOND + 1, UTC)
+    return window_at(next(CronSim(expression, now, reverse=True)), minutes), count - 1
+
+
+def period_seconds(expression: str, window: Window) -> float:
+    """The time from a window's start to the next tick."""
+    return (next_window(expression, 1, window.start_ns + 1).start_ns - window.start_ns) / NS_PER_SECOND

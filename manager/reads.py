@@ -13,7 +13,7 @@ from manager.authenticate import agent_in_path
 from manager.service_map import NodeView, build_map
 from manager.shapes import agent_wire, connection_wire, discovered_wire, edge_wire, object_wire, page_wire
 from manager.store import Store
-from manager.store_reads import list_objects, list_windows, read_facts, read_observations
+from manager.store_reads import list_objects, list_windows, newest_inventory, read_facts, read_observations
 from manager.store_tokens import Agent, list_agents
 
 # Path -> Kubernetes kind.
@@ -89,7 +89,8 @@ class Reads:
         agent = agent_in_path(self.store, request)
         total, _ = list_objects(self.store, agent.id, "Service", limit=0)
         return agent_wire(agent.id, agent.identity, agent.created_ns, total) | {
-            "correlationID": listed(request, [])["correlationID"]
+            "correlationID": listed(request, [])["correlationID"],
+            "inventory": newest_inventory(self.store, agent.id),
         }
 
     def objects(self, request: Request) -> dict[str, Any]:

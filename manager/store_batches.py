@@ -4,16 +4,19 @@ A kind that was listed whole replaces what was known of it; one that was not onl
 newest applied one is kept out and called stale.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, delete, insert, select, update
 
-from discovery.records import Window
+from discovery.records import NS_PER_SECOND, Window
 from manager.facts import created_ns, facts_of
 from manager.store import Store, packed, upsert
 from manager.store_tables import AGENTS, BATCHES, INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
 from manager.wire import ConnectionsBatch, InventoryPart
+
+PARTS_KEPT_NS = 3600 * NS_PER_SECOND
 
 
 class Receipt(NamedTuple):
@@ -78,42 +81,53 @@ def store_part(connection: Connection, agent_id: str, part: InventoryPart, now_n
     current = connection.execute(newest).first()
     if current is not None and (part.window.start_ns, part.sequence) < tuple(current):
         return True
+    expire_parts(connection, agent_id, now_ns)
     this = (INVENTORY_PARTS.c.agent_id == agent_id) & (INVENTORY_PARTS.c.inventory_id == part.id)
     body = orjson.dumps({"objects": part.objects, "complete": part.complete})
     row = {"agent_id": agent_id, "inventory_id": part.id, "part": part.part, "body": body, "received_ns": now_ns}
     upsert(connection, INVENTORY_PARTS, [row])
     there = set(connection.execute(select(INVENTORY_PARTS.c.part).where(this)).scalars())
-    if not there >= set(range(1, part.parts + 1)):
-        return False
-    bodies = connection.execute(select(INVENTORY_PARTS.c.body).where(this).order_by(INVENTORY_PARTS.c.part)).scalars()
-    apply_inventory(connection, agent_id, part, [orjson.loads(one) for one in bodies], now_ns)
-    connection.execute(delete(INVENTORY_PARTS).where(this))
-    row = {"agent_id": agent_id, "inventory_id": part.id, "start_ns": part.window.start_ns}
-    upsert(connection, INVENTORIES, [row | {"sequence": part.sequence, "complete": True}])
+    complete = there >= set(range(1, part.parts + 1))
+    if complete:
+        # One part at a time: an inventory of 50,000 pods is never in memory as a whole.
+        bodies = (
+            orjson.loads(connection.execute(select(INVENTORY_PARTS.c.body).where(this & of_number)).scalar_one())
+            for of_number in (INVENTORY_PARTS.c.part == number for number in sorted(there))
+        )
+        apply_inventory(connection, agent_id, part, bodies, now_ns)
+        connection.execute(delete(INVENTORY_PARTS).where(this))
+    inventory = {"agent_id": agent_id, "inventory_id": part.id, "start_ns": part.window.start_ns}
+    upsert(connection, INVENTORIES, [inventory | {"sequence": part.sequence, "complete": complete}])
     return False
 
 
+def expire_parts(connection: Connection, agent_id: str, now_ns: int) -> None:
+    """Parts whose inventory did not become complete in an hour are gone; the inventory stays known as incomplete."""
+    old = (INVENTORY_PARTS.c.agent_id == agent_id) & (INVENTORY_PARTS.c.received_ns < now_ns - PARTS_KEPT_NS)
+    connection.execute(delete(INVENTORY_PARTS).where(old))
+
+
 def apply_inventory(
-    connection: Connection, agent_id: str, last: InventoryPart, parts: list[dict[str, Any]], now_ns: int
+    connection: Connection, agent_id: str, last: InventoryPart, parts: Iterable[dict[str, Any]], now_ns: int
 ) -> None:
     """Objects of all parts are current; those of complete kinds that are no longer listed are removed."""
     remember_window(connection, agent_id, last.window)
-    listed: dict[str, dict[str, dict[str, Any]]] = {}
+    listed: dict[str, set[str]] = {}
     complete: dict[str, bool] = {}
     for part in parts:
         for kind, objects in part["objects"].items():
-            listed.setdefault(kind, {}).update({item["metadata"]["uid"]: item for item in objects})
+            by_uid = {item["metadata"]["uid"]: item for item in objects}
+            listed.setdefault(kind, set()).update(by_uid)
+            rows = [object_row(agent_id, kind, item, last.window.start_ns, now_ns) for item in by_uid.values()]
+            upsert(connection, OBJECTS, rows, keep=("first_ns",))
         for kind, whole in part["complete"].items():
             complete[kind] = complete.get(kind, True) and whole
-    for kind, by_uid in listed.items():
-        rows = [object_row(agent_id, kind, item, last.window.start_ns, now_ns) for item in by_uid.values()]
-        upsert(connection, OBJECTS, rows, keep=("first_ns",))
     for kind in (kind for kind, whole in complete.items() if whole):
         this = (OBJECTS.c.agent_id == agent_id) & (OBJECTS.c.kind == kind) & OBJECTS.c.removed_ns.is_(None)
         if last.namespace:
             this &= OBJECTS.c.namespace == last.namespace
         known = set(connection.execute(select(OBJECTS.c.uid).where(this)).scalars())
-        gone = known - listed.get(kind, {}).keys()
+        gone = known - listed.get(kind, set())
         for uid in gone:
             # `removed_ns` is the start of the window that no longer held it: maps of earlier windows still do.
             values = {"removed_ns": last.window.start_ns}

@@ -7,7 +7,7 @@ from sqlalchemy import Select, func, or_, select
 
 from discovery.records import Window
 from manager.store import Store, unpacked
-from manager.store_tables import OBJECTS, OBSERVATIONS, WINDOWS
+from manager.store_tables import INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
 
 
 class Observation(NamedTuple):
@@ -32,6 +32,25 @@ def list_windows(store: Store, agent_id: str) -> list[Window]:
     with store.reading() as connection:
         rows = connection.execute(every.where(WINDOWS.c.window_id.in_(observed))).all()
         return [Window(*row) for row in rows or connection.execute(every).all()]
+
+
+def newest_inventory(store: Store, agent_id: str) -> dict[str, Any] | None:
+    """The newest inventory that was begun: its window, whether it is whole, and how many parts wait for others."""
+    wanted = (
+        select(INVENTORIES)
+        .where(INVENTORIES.c.agent_id == agent_id)
+        .order_by(INVENTORIES.c.start_ns.desc(), INVENTORIES.c.sequence.desc())
+    )
+    with store.reading() as connection:
+        row = connection.execute(wanted).mappings().first()
+        if row is None:
+            return None
+        waiting = select(func.count()).where(
+            INVENTORY_PARTS.c.agent_id == agent_id, INVENTORY_PARTS.c.inventory_id == row["inventory_id"]
+        )
+        parts = connection.execute(waiting).scalar_one()
+    state = "complete" if row["complete"] else "incomplete"
+    return {"window": Window(row["start_ns"], row["start_ns"]).id, "state": state, "waitingParts": parts}
 
 
 def read_observations(store: Store, agent_id: str, window_id: str) -> list[Observation]:

@@ -8,7 +8,8 @@ import ipaddress
 import os
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -68,22 +69,49 @@ def socket_table(folder: Path, pid: int) -> list[Socket]:
     return found
 
 
+def processes(folder: Path) -> Iterator[tuple[int, list[tuple[str, ...]]]]:
+    """Each process with the names of its cgroups, leaf first, in each hierarchy."""
+    for entry in os.scandir(folder):
+        if entry.name.isdigit():
+            with suppress(OSError):  # it has ended
+                lines = Path(entry.path, "cgroup").read_text().splitlines()
+                paths = [line.split(":", 2)[2].split("/") for line in lines]
+                yield int(entry.name), [tuple(name for name in reversed(path) if name) for path in paths]
+
+
 def one_process_a_pod(folder: Path, pod_of: Callable[[tuple[str, ...]], str | None]) -> dict[str, int]:
     """A process id for each pod on the node, by the cgroup names of `/proc/<pid>/cgroup` (leaf first)."""
     found: dict[str, int] = {}
-    for entry in os.scandir(folder):
-        if not entry.name.isdigit():
-            continue
-        try:
-            text = Path(entry.path, "cgroup").read_text()
-        except OSError:
-            continue
-        for line in text.splitlines():
-            names = tuple(name for name in reversed(line.split(":", 2)[2].split("/")) if name)
-            pod = pod_of(names)
-            if pod is not None:
-                found.setdefault(pod, int(entry.name))
-                break
+    for pid, hierarchies in processes(folder):
+        pod = next(filter(None, map(pod_of, hierarchies)), None)
+        if pod is not None:
+            found.setdefault(pod, pid)
+    return found
+
+
+def network_namespace(folder: Path, pid: int) -> int:
+    """A number for the network namespace of a process, 0 when it is gone.
+
+    The inode of its socket table: procfs makes that file once a namespace, and unlike `ns/net` anyone may look at it.
+    """
+    try:
+        return (folder / str(pid) / "net" / "tcp").stat().st_ino
+    except OSError:
+        return 0
+
+
+def strangers(
+    folder: Path, pod_of: Callable[[tuple[str, ...]], str | None], namespaces: Collection[int]
+) -> dict[int, int]:
+    """A process that is in no pod for each of those network namespaces that has one: the node's own, most of all.
+
+    Not process 1 alone: what `/proc` shows may be of a machine that holds several nodes.
+    """
+    found: dict[int, int] = {}
+    for pid, names in processes(folder):
+        namespace = network_namespace(folder, pid)
+        if namespace in namespaces and namespace not in found and not any(map(pod_of, names)):
+            found[namespace] = pid
     return found
 
 
@@ -162,6 +190,9 @@ def look(
     at_ns: int,
 ) -> Opened:
     """Read the open connections of every pod on the node now."""
-    tables = {pod: socket_table(folder, pid) for pod, pid in one_process_a_pod(folder, pod_of).items()}
-    node_table = socket_table(folder, 1)
+    pods = one_process_a_pod(folder, pod_of)
+    namespaces = {network_namespace(folder, pid) for pid in pods.values()} - {0}
+    others = {1, *strangers(folder, pod_of, namespaces).values()}
+    tables = {pod: socket_table(folder, pid) for pod, pid in pods.items()}
+    node_table = [row for pid in others for row in socket_table(folder, pid)]
     return open_connections(tables, node_table, recent(), at_ns, ephemeral_ports(folder))

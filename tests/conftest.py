@@ -8,6 +8,8 @@ import pytest
 
 from discovery.errors import ApiServerError
 from lab.controlplane import binaries
+from lab.nodes.images import cluster_images
+from lab.nodes.install import podsonar_images
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -45,16 +47,28 @@ MISSING: dict[str, Callable[[], str | None]] = {
 }
 
 
+def build_ahead(fixtures: set[str], say: Callable[[str], object]) -> None:
+    """The programs that cluster tests with these fixtures run are there, and the images of their pods."""
+    for version in binaries.VERSIONS:
+        binaries.find_or_build(("kube-apiserver", "etcd"), say, version=version)
+    if "nodes" in fixtures:
+        binaries.find_or_build((*binaries.EVERY_PROGRAM, *binaries.NODE_PROGRAMS), say)
+        cluster_images(say)
+    if "installed" in fixtures:
+        podsonar_images(say)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build what the chosen cluster tests run, once a machine: here no test's time limit runs."""
-    if session.config.option.collectonly or not any(item.get_closest_marker("cluster") for item in session.items):
+    chosen = [item for item in session.items if item.get_closest_marker("cluster")]
+    if session.config.option.collectonly or not chosen:
         return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     try:
-        for version in binaries.VERSIONS:
-            binaries.find_or_build(
-                ("kube-apiserver", "etcd"), reporter.write_line if reporter else print, version=version
-            )
+        build_ahead(
+            {name for item in chosen for name in getattr(item, "fixturenames", ())},
+            reporter.write_line if reporter else print,
+        )
     except ApiServerError as error:
         NOT_BUILT.append(str(error))
 

@@ -22,7 +22,7 @@ from lab.controlplane.toolchain import find_go
 __all__ = ["EVERY_PROGRAM", "NEWEST", "NODE_PROGRAMS", "OLDEST", "VERSIONS", "find", "find_or_build"]
 
 EVERY_PROGRAM = ("kube-apiserver", "etcd", "kubectl")
-NODE_PROGRAMS = ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "helm")
+NODE_PROGRAMS = ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 
 
 def find(

@@ -113,7 +113,10 @@ class Authority:
         organization: str | None = None,
         alternatives: Iterable[x509.GeneralName] = (),
     ) -> Pair:
-        """A signed pair in `<name>.crt` and `<name>.key`; Kubernetes reads the organization as the user's group."""
+        """A signed pair in `<name>.crt` and `<name>.key` (colons as `_`).
+
+        Kubernetes reads the organization as the user's group.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
         if organization is not None:
@@ -127,24 +130,35 @@ class Authority:
         names = list(alternatives)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        certificate = self.folder / f"{name}.crt"
+        file = name.replace(":", "_")
+        certificate = self.folder / f"{file}.crt"
         certificate.write_bytes(builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-        return Pair(certificate, write_secret(self.folder / f"{name}.key", key_pem(key)))
+        return Pair(certificate, write_secret(self.folder / f"{file}.key", key_pem(key)))
+
+    def client(self, user: str, group: str | None = None) -> Pair:
+        """The pair of a client: Kubernetes takes the names as user and group."""
+        return self.pair(user, ExtendedKeyUsageOID.CLIENT_AUTH, group)
 
 
-def make_certificates(folder: Path, service_cidr: str, now: dt.datetime) -> Certificates:
-    """Fresh certificates in the folder; the serving one covers loopback and the first service addresses."""
+def make_certificates(
+    folder: Path, service_cidr: str, now: dt.datetime, addresses: Iterable[str] = ()
+) -> tuple[Certificates, Authority]:
+    """Fresh certificates in the folder, and who signs more of them.
+
+    The serving one covers loopback, the first service addresses and the addresses given.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     authority = Authority(folder, now)
-    addresses = ["127.0.0.1", "::1", *first_addresses(service_cidr)]
+    covered = ["127.0.0.1", "::1", *first_addresses(service_cidr), *addresses]
     names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
-    alternatives: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(text)) for text in addresses]
+    alternatives: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(text)) for text in covered]
     alternatives += [x509.DNSName(text) for text in names]
-    return Certificates(
+    certificates = Certificates(
         authority=authority.file,
         serving=authority.pair("kube-apiserver", ExtendedKeyUsageOID.SERVER_AUTH, alternatives=alternatives),
-        admin=authority.pair("podsonar-lab-admin", ExtendedKeyUsageOID.CLIENT_AUTH, "system:masters"),
+        admin=authority.client("podsonar-lab-admin", "system:masters"),
         service_account_key=write_secret(
             folder / "service-account.key", key_pem(ec.generate_private_key(ec.SECP256R1()))
         ),
     )
+    return certificates, authority

@@ -49,12 +49,14 @@ def kubernetes(folder: str, oldest_go: tuple[int, int], version: str) -> Module:
 
 
 ETCD = Program(Module("etcd", (1, 24)), "go.etcd.io/etcd/server/v3")
-HELM_COMMAND = Program(
-    Module("helm", (1, 26), f"helm.sh/helm/v4/internal/version.version={HELM}"), "helm.sh/helm/v4/cmd/helm", 2
-)
+ADDONS = Module("addons", (1, 26), f"helm.sh/helm/v4/internal/version.version={HELM}")
 OLDEST_MODULE = kubernetes(".", (1, 24), OLDEST)
 NEWEST_MODULE = kubernetes("newest", (1, 26), NEWEST)
-SHARED = {"etcd": ETCD, "helm": HELM_COMMAND}
+SHARED = {
+    "etcd": ETCD,
+    "helm": Program(ADDONS, "helm.sh/helm/v4/cmd/helm", 2),
+    "coredns": Program(ADDONS, "./coredns"),
+}
 PROGRAMS: dict[str, dict[str, Program]] = {
     OLDEST: {
         **SHARED,
@@ -70,7 +72,7 @@ PROGRAMS: dict[str, dict[str, Program]] = {
 
 
 def program(name: str, version: str) -> Program:
-    """The program of a Kubernetes version (etcd and helm are the same for all)."""
+    """The program of a Kubernetes version (etcd, helm and coredns are the same for all)."""
     if version not in PROGRAMS:
         raise ApiServerError(f"Kubernetes version {version!r} is not known, expected one of {', '.join(VERSIONS)}")
     if name not in PROGRAMS[version]:

@@ -20,7 +20,7 @@ import orjson
 
 from discovery.errors import ApiServerError
 from lab.controlplane.binaries import OLDEST, find_or_build
-from lab.controlplane.certificates import Certificates, make_certificates, write_secret
+from lab.controlplane.certificates import Certificates, Pair, make_certificates, write_secret
 from lab.controlplane.objects import Object, Objects
 
 SERVICE_CIDR = "10.96.0.0/16,fd00:96::/112"
@@ -29,9 +29,9 @@ STOP_SECONDS = 5.0
 TOKEN_SECONDS = 86_400
 
 
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that were free together a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
+    """Ports of the address that were free together a moment ago."""
+    sockets = [socket.create_server((address, 0)) for _ in range(count)]
     ports: list[int] = [listener.getsockname()[1] for listener in sockets]
     for listener in sockets:
         listener.close()
@@ -66,13 +66,12 @@ def etcd_arguments(data: Path, client: str, peer: str) -> list[str]:
     ]
 
 
-def apiserver_arguments(pki: Certificates, etcd: str, port: int, service_cidr: str) -> list[str]:
-    """kube-apiserver with real authentication and RBAC; service account admission would wait for a controller."""
+def apiserver_arguments(pki: Certificates, etcd: str, port: int, service_cidr: str, address: str) -> list[str]:
+    """kube-apiserver with real authentication and RBAC, on one address of the machine."""
     return [
         f"--etcd-servers={etcd}",
-        "--bind-address=127.0.0.1",
-        "--advertise-address=127.0.0.1",
-        "--endpoint-reconciler-type=none",
+        f"--bind-address={address}",
+        f"--advertise-address={address}",
         f"--secure-port={port}",
         f"--client-ca-file={pki.authority}",
         f"--tls-cert-file={pki.serving.certificate}",
@@ -82,9 +81,27 @@ def apiserver_arguments(pki: Certificates, etcd: str, port: int, service_cidr: s
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-cluster-ip-range={service_cidr}",
         "--authorization-mode=Node,RBAC",
-        "--disable-admission-plugins=ServiceAccount",
         "--allow-privileged=true",
     ]
+
+
+# Without controllers nothing makes service accounts, which that admission would wait for, nor reads the endpoints.
+ALONE = ["--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount"]
+
+
+def pair_user(pair: Pair) -> dict[str, str]:
+    """The user of a kubeconfig who has that certificate."""
+    return {
+        "client-certificate-data": base64.b64encode(pair.certificate.read_bytes()).decode(),
+        "client-key-data": base64.b64encode(pair.key.read_bytes()).decode(),
+    }
+
+
+def admin_client(url: str, pki: Certificates) -> httpx.Client:
+    """An HTTPS client with every right; straight to the server: a proxy of the environment is not for it."""
+    context = ssl.create_default_context(cafile=str(pki.authority))
+    context.load_cert_chain(pki.admin.certificate, pki.admin.key)
+    return httpx.Client(base_url=url, verify=context, timeout=30.0, trust_env=False)
 
 
 class ControlPlane:
@@ -121,27 +138,21 @@ class ControlPlane:
         self.programs = find_or_build(("kube-apiserver", "etcd"), self.report, version=self.version)
         self.folder.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        pki = make_certificates(self.folder / "pki", self.service_cidr, dt.datetime.now(dt.UTC))
+        pki, _authority = make_certificates(self.folder / "pki", self.service_cidr, dt.datetime.now(dt.UTC))
         client_port, peer_port, secure_port = free_ports(3)
         etcd = f"http://127.0.0.1:{client_port}"
         self.url = f"https://127.0.0.1:{secure_port}"
-        context = ssl.create_default_context(cafile=str(self.ca_file))
-        context.load_cert_chain(pki.admin.certificate, pki.admin.key)
-        # Straight to loopback: a proxy of the environment is not for this server.
-        self.client = httpx.Client(base_url=self.url, verify=context, timeout=30.0, trust_env=False)
+        self.client = admin_client(self.url, pki)
         self.objects = Objects(self.client)
         try:
             self.start("etcd", etcd_arguments(self.folder / "etcd", etcd, f"http://127.0.0.1:{peer_port}"))
-            self.start("kube-apiserver", apiserver_arguments(pki, etcd, secure_port, self.service_cidr))
+            arguments = apiserver_arguments(pki, etcd, secure_port, self.service_cidr, "127.0.0.1")
+            self.start("kube-apiserver", [*arguments, *ALONE])
             self.wait_ready(time.monotonic() + READY_SECONDS)
         except BaseException:
             self.stop()
             raise
-        user = {
-            "client-certificate-data": base64.b64encode(pki.admin.certificate.read_bytes()).decode(),
-            "client-key-data": base64.b64encode(pki.admin.key.read_bytes()).decode(),
-        }
-        write_secret(self.admin_kubeconfig, kubeconfig(self.url, self.ca_file, user))
+        write_secret(self.admin_kubeconfig, kubeconfig(self.url, self.ca_file, pair_user(pki.admin)))
         self.ready_seconds = time.monotonic() - began
         return self
 

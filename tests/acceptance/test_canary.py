@@ -8,11 +8,9 @@ import httpx
 import orjson
 from isal import igzip
 
-from collector.inventory import bodies
-from collector.redaction import Redaction
-from discovery.batch import make_batch
+from collector.inventory import Inventory
+from discovery.batch import packed_batch
 from discovery.credentials import TokenFile
-from discovery.directory import Directory
 from discovery.push import Pusher
 from discovery.records import Window
 from discovery.selection import Selection
@@ -59,10 +57,9 @@ def test_canary_is_in_no_spool_file_store_or_answer(tmp_path: Path) -> None:
         settings = CollectorSettings(
             data=Data(enable_orphaned_pod=True), manager=Manager(url=url, token_file=str(tmp_path / "token"))
         )
-        selection = Selection.of(settings)
-        parts = bodies(OnePod(), settings, WINDOW, selection, Directory(selection), Redaction())
-        for part in parts:
-            spool.put(make_batch(part, "inventory", WINDOW))
+        inventory = Inventory(OnePod(), settings, WINDOW, Selection.of(settings))
+        for number, payload in enumerate(inventory.bodies(spool.folder)):
+            spool.put(packed_batch(payload, "inventory", WINDOW, str(number)))
         spooled = b"".join(igzip.decompress(path.read_bytes().split(b"\n", 1)[1]) for path in spool.paths())
         pusher = Pusher(settings, spool, TokenFile(settings.manager.token_file))
         assert pusher.flush(10)

@@ -10,8 +10,10 @@ import yaml
 from isal import igzip
 
 from collector.api_server import ApiServer
-from collector.service import inventory, window_now
-from discovery.batch import make_batch
+from collector.service import inventory_of, window_now
+from discovery.batch import packed_batch
+from discovery.codec import unpack
+from discovery.selection import Selection
 from discovery.settings import CollectorSettings, Data
 from discovery.spool import Spool
 from lab.controlplane.server import ControlPlane
@@ -80,15 +82,19 @@ def api(plane: ControlPlane) -> ApiServer:
 def test_collector_with_its_own_rights_lists_everything_and_no_secret(api: ApiServer, tmp_path: Path) -> None:
     """1,253 pods arrive as 1,253 with every kind allowed; their secret is in no body and on no disk."""
     window = window_now(SETTINGS)
-    parts = inventory(api, SETTINGS, window)
+    inventory = inventory_of(api, SETTINGS, window, Selection.of(SETTINGS))
+    payloads = list(inventory.bodies(tmp_path))
+    parts = [unpack(payload) for payload in payloads]
     kinds = parts[-1]["inventory"]["kinds"]
     assert sum(len(part["podList"]) for part in parts) == PODS
     assert [name for name, kind in kinds.items() if not kind["complete"]] == []
     assert CANARY.encode() not in orjson.dumps(parts)
-    assert parts[-1]["inventory"]["redacted"] == {"env": PODS, "last_applied": PODS}
+    redacted = parts[-1]["inventory"]["redacted"]
+    assert {rule: redacted[rule] for rule in ("env", "last_applied")} == {"env": PODS, "last_applied": PODS}
+    assert redacted["managed_fields"] > PODS
     spool = Spool(tmp_path)
-    for number, part in enumerate(parts):
-        spool.put(make_batch(part, "inventory", window, f"part-{number}"))
+    for number, payload in enumerate(payloads):
+        spool.put(packed_batch(payload, "inventory", window, f"part-{number}"))
     files = spool.paths()
     spool.close()
     written = [igzip.decompress(path.read_bytes().split(b"\n", 1)[1]) for path in files]  # type: ignore[no-untyped-call]
@@ -100,7 +106,7 @@ def test_collector_with_its_own_rights_lists_everything_and_no_secret(api: ApiSe
 
 @pytest.mark.cluster
 def test_kind_without_rights_is_forbidden_and_all_others_are_delivered(
-    plane: ControlPlane, rules: list[dict[str, Any]]
+    plane: ControlPlane, rules: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     """A role that lacks one kind costs that kind alone, and the inventory says so."""
     fewer = [{**rule, "resources": [one for one in rule["resources"] if one != "cronjobs"]} for rule in rules]
@@ -112,7 +118,9 @@ def test_kind_without_rights_is_forbidden_and_all_others_are_delivered(
         "spec": job_spec,
     }
     plane.apply([*may("no-cronjobs", fewer), job])
-    parts = inventory(ApiServer.connect(plane.kubeconfig_for("default", "no-cronjobs")), SETTINGS, window_now(SETTINGS))
+    api = ApiServer.connect(plane.kubeconfig_for("default", "no-cronjobs"))
+    inventory = inventory_of(api, SETTINGS, window_now(SETTINGS), Selection.of(SETTINGS))
+    parts = [unpack(payload) for payload in inventory.bodies(tmp_path)]
     kinds = parts[0]["inventory"]["kinds"]
     assert kinds.pop("CronJob") == {"complete": False, "count": 0, "reason": "forbidden"}
     assert [name for name, kind in kinds.items() if not kind["complete"]] == []

@@ -1,16 +1,18 @@
-"""An inventory is one snapshot of each kind: what an expired snapshot gave is void."""
+"""An inventory is one snapshot of each kind, in parts that count together only; an expired one is void."""
 
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from collector.inventory import OBJECTS_A_PART, bodies
-from collector.redaction import Redaction
-from discovery.directory import Directory
+from collector.inventory import Inventory
+from collector.parts import PART_BYTES, PART_OBJECTS
+from collector.run import Run, StoppedError
+from discovery.codec import unpack
 from discovery.records import Window
 from discovery.selection import Selection
-from discovery.settings import CollectorSettings, Data
+from discovery.settings import CollectorSettings, Data, Kubernetes
 
 PODS = 1253
 SETTINGS = CollectorSettings(data=Data(enable_orphaned_pod=True))
@@ -37,46 +39,225 @@ class ExpiringPages:
             return 200, None, orjson.dumps({"metadata": {"resourceVersion": "7"}, "items": []})
         place, limit = str(query.get("continue", "0")), int(query["limit"])
         self.snapshot += place == "0"
-        if place == "1000" and self.expires:
+        begin, empty = int(place.removesuffix("-empty")), place == "500-empty"
+        if begin >= 1000 and self.expires:
             self.expires -= 1
             return 410, None, b"{}"
-        begin, empty = int(place.removesuffix("-empty")), place == "500-empty"
         end = begin if empty else min(begin + limit, self.count)
-        after = "500-empty" if end == limit and not empty else str(end) if end < self.count else ""
+        after = "500-empty" if end == 500 and not empty else str(end) if end < self.count else ""
         items = [self.pod(number) for number in range(begin, end)]
-        return 200, None, orjson.dumps({"metadata": {"resourceVersion": "7", "continue": after}, "items": items})
+        metadata = {"resourceVersion": f"of-{self.snapshot}", "continue": after}
+        return 200, None, orjson.dumps({"metadata": metadata, "items": items})
 
 
-def listed(expires: int, count: int = PODS) -> list[dict[str, Any]]:
+def inventory_from(source: Any, settings: CollectorSettings = SETTINGS, run: Run | None = None) -> Inventory:
+    """An inventory of a source, not listed yet, that waits for nothing."""
+    return Inventory(source, settings, Window(0, 60), Selection.of(settings), run=run or Run(lambda _seconds: None))
+
+
+def listed(folder: Path, expires: int, count: int = PODS) -> list[dict[str, Any]]:
     """The inventory from a source whose page 3 expires that often."""
-    selection = Selection.of(SETTINGS)
-    source = ExpiringPages(expires, count)
-    return bodies(
-        source, SETTINGS, Window(0, 60), selection, Directory(selection), Redaction(), sleep=lambda _seconds: None
-    )
+    return [unpack(payload) for payload in inventory_from(ExpiringPages(expires, count)).bodies(folder)]
 
 
 @pytest.mark.parametrize("expires", [0, 1, 2])
-def test_list_that_expired_and_began_again_holds_one_snapshot(expires: int) -> None:
+def test_list_that_expired_and_began_again_holds_one_snapshot(tmp_path: Path, expires: int) -> None:
     """Each pod is there once, from the last snapshot, and so is each count."""
-    parts = listed(expires)
+    parts = listed(tmp_path, expires)
     names = [pod["metadata"]["name"] for part in parts for pod in part["podList"]]
     assert names == [f"of-snapshot-{expires + 1}", *(f"p{number}" for number in range(1, PODS))]
     assert parts[0]["inventory"]["kinds"]["Pod"] == {"complete": True, "count": PODS}
     assert parts[0]["inventory"]["redacted"] == {"env": PODS}
 
 
-def test_list_that_expires_always_is_incomplete_and_empty() -> None:
+def test_list_that_expires_always_is_incomplete_and_empty(tmp_path: Path) -> None:
     """Pieces of expired snapshots are not delivered; the inventory says why the kind is missing."""
-    (part,) = listed(99)
+    (part,) = listed(tmp_path, 99)
     assert part["podList"] == []
     assert part["inventory"]["kinds"]["Pod"] == {"complete": False, "count": 0, "reason": "expired"}
     assert part["inventory"]["kinds"]["Namespace"]["complete"]
     assert part["inventory"]["redacted"] == {}
 
 
-def test_inventory_of_many_objects_is_cut_into_numbered_parts() -> None:
-    """No part holds more than its share, none is empty, and each says how many there are."""
-    parts = listed(1, 2 * OBJECTS_A_PART)
-    assert [len(part["podList"]) for part in parts] == [OBJECTS_A_PART, OBJECTS_A_PART]
+def test_inventory_of_many_objects_is_cut_into_numbered_parts(tmp_path: Path) -> None:
+    """No part holds more than its share, none is empty, each has every list and says how many there are."""
+    parts = listed(tmp_path, 1, 2 * PART_OBJECTS)
+    assert [len(part["podList"]) for part in parts] == [PART_OBJECTS, PART_OBJECTS]
     assert [(part["inventory"]["part"], part["inventory"]["parts"]) for part in parts] == [(1, 2), (2, 2)]
+    assert (
+        parts[0].keys() == parts[1].keys() >= {"nodeList", "cronJobList", "namespace", "observedNamespaces", "window"}
+    )
+
+
+def test_part_is_small_however_badly_its_objects_pack(tmp_path: Path) -> None:
+    """Objects of noise fill parts of at most 4 MiB, and every one of them arrives."""
+    from hashlib import shake_256
+
+    class Noise(ExpiringPages):
+        def pod(self, number: int) -> dict[str, Any]:
+            return {**super().pod(number), "noise": shake_256(str(number).encode()).hexdigest(20_000)}
+
+    payloads = list(inventory_from(Noise(0, 600)).bodies(tmp_path))
+    assert len(payloads) > 2
+    assert max(map(len, payloads)) <= PART_BYTES
+    assert sum(len(unpack(payload)["podList"]) for payload in payloads) == 600
+
+
+@pytest.mark.parametrize("after_requests", [1, 5, 12])
+def test_stop_in_the_middle_leaves_no_part_and_no_file(tmp_path: Path, after_requests: int) -> None:
+    """SIGTERM while a window is listed: nothing to send, nothing on disk."""
+    source = ExpiringPages(0, 5000)
+    asked: list[str] = []
+
+    class Counted:
+        def page(self, path: str, query: dict[str, str | int]) -> tuple[int, str | None, bytes]:
+            asked.append(path)
+            return source.page(path, query)
+
+    run = Run(lambda _seconds: None, stopped=lambda: len(asked) >= after_requests)
+    with pytest.raises(StoppedError):
+        list(inventory_from(Counted(), run=run).bodies(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_limit_makes_what_is_left_incomplete(tmp_path: Path) -> None:
+    """A window's lists end with its time; kinds that were not reached say so."""
+    moments = iter(range(1000))
+    run = Run(lambda _seconds: None, clock=lambda: next(moments), deadline=20)
+    (part,) = (unpack(payload) for payload in inventory_from(ExpiringPages(0, PODS), run=run).bodies(tmp_path))
+    kinds = part["inventory"]["kinds"]
+    assert kinds["Namespace"]["complete"]
+    assert (kinds["Pod"]["complete"], kinds["Pod"]["reason"]) == (False, "run limit")
+
+
+class Cluster:
+    """Serves whole lists by path, and counts what was asked; paths that it does not know are refused."""
+
+    def __init__(self, lists: dict[str, list[dict[str, Any]]]) -> None:
+        self.lists = lists
+        self.asked: list[tuple[str, dict[str, str | int]]] = []
+
+    def page(self, path: str, query: dict[str, str | int]) -> tuple[int, str | None, bytes]:
+        """The whole list at a path, or 403."""
+        self.asked.append((path, query))
+        if path not in self.lists:
+            return 403, None, b"{}"
+        return 200, None, orjson.dumps({"metadata": {"resourceVersion": "7"}, "items": self.lists[path]})
+
+
+def owned(name: str, kind: str = "", owner: str = "", namespace: str = "shop") -> dict[str, Any]:
+    """An object under a controller; its uid is its name."""
+    references = [{"kind": kind, "name": owner, "uid": owner, "controller": True}] if owner else []
+    return {"metadata": {"name": name, "uid": name, "namespace": namespace, "ownerReferences": references}}
+
+
+def names(parts: list[dict[str, Any]], key: str = "podList") -> list[str]:
+    """Names of the objects of a list."""
+    return [one["metadata"]["name"] for part in parts for one in part[key]]
+
+
+def test_pods_are_selected_by_their_root_workload(tmp_path: Path) -> None:
+    """A pod below a custom resource is no orphan, though that is not listed; one of a job goes with the jobs."""
+    source = Cluster(
+        {
+            "/api/v1/pods": [
+                owned("of-deployment", "ReplicaSet", "web-1"),
+                owned("of-rollout", "ReplicaSet", "canary-1"),
+                owned("of-custom", "Kafka", "broker"),
+                owned("of-cron", "Job", "nightly-1"),
+                owned("alone"),
+            ],
+            "/apis/apps/v1/replicasets": [
+                owned("web-1", "Deployment", "web"),
+                owned("canary-1", "Rollout", "canary"),
+            ],
+            "/apis/apps/v1/deployments": [owned("web")],
+            "/apis/batch/v1/jobs": [owned("nightly-1", "CronJob", "nightly")],
+            "/apis/batch/v1/cronjobs": [owned("nightly")],
+        }
+    )
+    first = inventory_from(source, CollectorSettings())
+    assert names([unpack(one) for one in first.bodies(tmp_path)]) == ["of-deployment", "of-rollout", "of-custom"]
+    roots = {pod["metadata"]["name"]: first.owners.root(pod) for pod in source.lists["/api/v1/pods"]}
+    assert {name: (root.kind, root.name) for name, root in roots.items() if root} == {
+        "of-deployment": ("Deployment", "web"),
+        "of-rollout": ("Rollout", "canary"),
+        "of-custom": ("Kafka", "broker"),
+        "of-cron": ("Job", "nightly-1"),
+    }
+    everything = CollectorSettings(data=Data(enable_orphaned_pod=True, enable_batch_resources=True))
+    second = inventory_from(source, everything)
+    assert len(names([unpack(one) for one in second.bodies(tmp_path)])) == 5
+    root = second.owners.root(source.lists["/api/v1/pods"][3])
+    assert root is not None
+    assert (root.kind, root.name) == ("CronJob", "nightly")
+
+
+def test_owner_cycle_ends() -> None:
+    """Two controllers that name each other do not hang the collector."""
+    from collector.owners import Owners
+
+    owners = Owners()
+    owners.learn("A", owned("a", "B", "b"))
+    owners.learn("B", owned("b", "A", "a"))
+    root = owners.root(owned("pod", "A", "a"))
+    assert root is not None
+    assert root.uid in {"a", "b"}
+
+
+def namespaced(*namespaces: str) -> CollectorSettings:
+    """Settings of Roles alone."""
+    return CollectorSettings(
+        kubernetes=Kubernetes(namespaced=True, namespace="" if len(namespaces) > 1 else namespaces[0]),
+        data=Data(enable_orphaned_pod=True, observed_namespaces=list(namespaces) if len(namespaces) > 1 else []),
+    )
+
+
+def lists_in(*namespaces: str) -> dict[str, list[dict[str, Any]]]:
+    """Every namespaced kind, with one pod a namespace."""
+    from collector.kinds import KINDS
+
+    found: dict[str, list[dict[str, Any]]] = {}
+    for namespace in namespaces:
+        found |= {kind.path(namespace): [] for kind in KINDS if kind.namespaced}
+        found[f"/api/v1/namespaces/{namespace}/pods"] = [owned(f"pod-of-{namespace}", namespace=namespace)]
+    return found
+
+
+@pytest.mark.parametrize("namespaces", [("shop",), ("shop", "bank")])
+def test_namespaced_mode_asks_inside_its_namespaces_only(tmp_path: Path, namespaces: tuple[str, ...]) -> None:
+    """With Roles alone nothing outside is asked for; nodes and namespaces are named as skipped."""
+    source = Cluster(lists_in(*namespaces))
+    parts = [unpack(one) for one in inventory_from(source, namespaced(*namespaces)).bodies(tmp_path)]
+    assert names(parts) == [f"pod-of-{namespace}" for namespace in namespaces]
+    assert all("/namespaces/" in path for path, _ in source.asked)
+    kinds = parts[0]["inventory"]["kinds"]
+    assert kinds["Node"] == kinds["Namespace"] == {"complete": False, "reason": "namespaced"}
+    assert kinds["Pod"] == {"complete": True, "count": len(namespaces)}
+
+
+def test_kind_refused_in_one_of_several_namespaces_is_incomplete(tmp_path: Path) -> None:
+    """The kind says where it was refused; what the other namespace gave is delivered."""
+    source = Cluster(lists_in("shop"))
+    parts = [unpack(one) for one in inventory_from(source, namespaced("shop", "bank")).bodies(tmp_path)]
+    assert names(parts) == ["pod-of-shop"]
+    kind = parts[0]["inventory"]["kinds"]["Pod"]
+    assert kind == {"complete": False, "count": 1, "reason": "forbidden in bank"}
+
+
+def test_namespace_selector_is_the_servers_own_and_unknown_namespaces_take_nothing(tmp_path: Path) -> None:
+    """Objects of the namespaces that the server gave are taken; without an answer none is, and all say so."""
+    settings = CollectorSettings(data=Data(enable_orphaned_pod=True, namespace_selector="team in (shop), !old"))
+    pods = [owned("in", namespace="shop"), owned("out", namespace="bank")]
+    source = Cluster({"/api/v1/namespaces": [owned("shop")], "/api/v1/pods": pods, "/api/v1/nodes": []})
+    inventory = inventory_from(source, settings)
+    assert names([unpack(one) for one in inventory.bodies(tmp_path)]) == ["in"]
+    assert inventory.selection.selected == {"shop"}
+    asked = {path: query.get("labelSelector") for path, query in source.asked}
+    assert asked["/api/v1/namespaces"] == "team in (shop), !old"
+    assert asked["/api/v1/pods"] is None
+    del source.lists["/api/v1/namespaces"]
+    blind = inventory_from(source, settings)
+    assert names([unpack(one) for one in blind.bodies(tmp_path)]) == []
+    assert blind.kinds["Pod"] == {"complete": False, "reason": "namespaces unknown"}
+    assert blind.kinds["Node"]["complete"]

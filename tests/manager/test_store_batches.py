@@ -1,11 +1,19 @@
 """manager/store_batches.py: what inventories do to what is known, and that a restart changes nothing."""
 
+import secrets
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from discovery.records import NS_PER_SECOND
 from manager.server import serving
+from manager.store import Store
+from manager.store_batches import store_batch
+from manager.store_reads import list_objects, newest_inventory
+from manager.store_tokens import create_token, find_agent
+from manager.wire import read_batch
 from tests.manager.conftest import Running
 from tests.manager.shop import LISTS, NODE_A, NODE_B, WINDOW_ID, inventory, pod
 
@@ -51,6 +59,46 @@ def test_inventories_in_order_leave_the_pods(
     assert names(running) == pods
 
 
+def test_inventory_without_its_last_part_deletes_nothing_and_is_shown_as_incomplete(running: Running) -> None:
+    """Part 2 before part 1: nothing changes, and the state says so, until part 1 makes it whole."""
+    assert running.push(inventory(), "b-0").status_code == 201
+    assert running.get("/agents/lab")["inventory"] == {"window": WINDOW_ID, "state": "complete", "waitingParts": 0}
+    second = later(complete=True, part=2, parts=2)
+    assert running.push(second, "b-1").json() == {"batch_id": "b-1", "stored": True, "duplicate": False, "stale": False}
+    assert names(running) == ALL
+    found = running.get("/agents/lab")["inventory"]
+    assert found == {"window": "2026-11-24T10:20:00Z", "state": "incomplete", "waitingParts": 1}
+    empty = {**later(complete=True, part=1, parts=2), "podList": []}
+    assert running.push(empty, "b-2").json()["stored"] is True
+    assert names(running) == ["db-1"]
+    assert running.get("/agents/lab")["inventory"]["state"] == "complete"
+
+
+def test_parts_that_wait_for_an_hour_are_dropped(tmp_path: Path) -> None:
+    """A missing part that comes after an hour finds nothing to complete: no pod is deleted by half an inventory."""
+    store = Store(f"sqlite:///{tmp_path}/manager.db")
+    store.migrate()
+    create_token(store, "ingest", "lab", 1, secrets.token_bytes)
+    agent = find_agent(store, "lab")
+    assert agent is not None
+
+    def put(body: dict[str, Any], batch_id: str, minutes: int) -> int:
+        batch = read_batch(body)
+        store_batch(store, agent.id, batch_id, batch, minutes * 60 * NS_PER_SECOND)
+        return list_objects(store, agent.id, "Pod", limit=0)[0]
+
+    assert put(inventory(), "b-0", 0) == len(ALL)
+    assert put(later(complete=True, part=1, parts=2), "b-1", 1) == len(ALL)
+    assert put({**later(complete=True, part=2, parts=2), "podList": []}, "b-2", 62) == len(ALL)
+    assert newest_inventory(store, agent.id) == {
+        "window": "2026-11-24T10:20:00Z",
+        "state": "incomplete",
+        "waitingParts": 1,
+    }
+    assert put(later(complete=True, part=1, parts=2), "b-3", 63) == 1
+    store.close()
+
+
 def test_earlier_window_keeps_what_was_there(running: Running) -> None:
     """A map of an earlier window still has the pods that a later inventory no longer holds."""
     for place, body in enumerate((inventory(), NODE_A, NODE_B, later(complete=True))):
@@ -73,11 +121,6 @@ def test_restart_loses_nothing(running: Running) -> None:
 
 def test_two_clusters_with_same_uids_stay_apart(running: Running) -> None:
     """An agent's batch changes its own cluster only, even with the UIDs and batch ids of another."""
-    import secrets
-
-    from manager.store import Store
-    from manager.store_tokens import create_token
-
     store = Store(running.database)
     other = create_token(store, "ingest", "other", 2, secrets.token_bytes).text()
     store.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 from discovery.directory import Directory
 from discovery.records import NS_PER_SECOND, Capture, Window
 from lab.network import LabError
-from lab.nodes import NODES, Nodes
+from lab.two_nodes import NODES, Nodes
 from node_agent import capture_file
 from node_agent.maps import Counts, Tracer
 from node_agent.observe import Node, observe

@@ -6,7 +6,7 @@ from typing import Any
 
 from discovery.records import Window
 from discovery.selection import controller
-from lab.nodes import NODES
+from lab.two_nodes import NODES
 from manager.facts import facts_of
 from manager.service_map import NodeView, build_map
 from manager.wire import ConnectionsBatch, read_batch

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from discovery.selection import Selection
-from lab.nodes import CGROUPFS
+from lab.two_nodes import CGROUPFS
 
 Listen = int | Mapping[str, object]
 

@@ -9,7 +9,7 @@ from discovery.directory import Directory
 from discovery.records import NS_PER_SECOND, rfc3339
 from lab import cgroups
 from lab.network import OUTSIDE, Translation
-from lab.nodes import NODES, Nodes, Placement
+from lab.two_nodes import NODES, Nodes, Placement
 from tests.scenarios import objects
 from tests.scenarios.table import Connect, Do, Pod, Scenario, Service
 

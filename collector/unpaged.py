@@ -1,0 +1,95 @@
+"""A list that comes in one answer of any size: its objects in groups, without holding it whole.
+
+Where a server ignores `limit`, or where pages expire before they are read. An object ends where the text from its
+beginning is JSON: no shorter piece of an object is.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+LARGE_BODY_BYTES = 32 << 20  # 1,000 objects of 32 KiB: more is no page
+LARGEST_OBJECT_BYTES = 8 << 20
+HEAD_BYTES = 64 << 10
+ITEMS = re.compile(rb'"items"\s*:\s*\[\s*')
+BETWEEN = re.compile(rb"\}\s*(?:,\s*(?=\{)|\](?=\s*\}\s*\Z))")
+Group = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+class LargeAnswerError(Exception):
+    """A page is larger than any page of the asked number of objects should be."""
+
+
+class MalformedAnswerError(Exception):
+    """An answer with status 200 is cut short, or is no list."""
+
+
+class Splitter:
+    """Takes the pieces of a list's body and gives its objects."""
+
+    def __init__(self) -> None:
+        self.held = b""
+        self.searched = 0
+        self.metadata: dict[str, Any] | None = None
+        self.ended = False
+
+    def head(self) -> None:
+        """Take the list's own metadata off the front, once it is there."""
+        begin = ITEMS.search(self.held, 0, HEAD_BYTES)
+        if begin is None:
+            if len(self.held) > HEAD_BYTES:
+                raise MalformedAnswerError("answer is no list")
+            return
+        try:
+            document = orjson.loads(self.held[: begin.start()].rstrip().rstrip(b",") + b"}")
+        except orjson.JSONDecodeError as error:
+            raise MalformedAnswerError("answer is no list") from error
+        self.metadata = document.get("metadata") or {}
+        self.held = self.held[begin.end() :]
+
+    def objects(self, piece: bytes) -> list[dict[str, Any]]:
+        """The objects that are whole with this piece."""
+        self.held += piece
+        if self.metadata is None:
+            self.head()
+            if self.metadata is None:
+                return []
+        found: list[dict[str, Any]] = []
+        begin = 0
+        while not self.ended:
+            end = BETWEEN.search(self.held, self.searched)
+            if end is None:
+                break
+            try:
+                found.append(orjson.loads(self.held[begin : end.start() + 1]))
+            except orjson.JSONDecodeError:
+                self.searched = end.start() + 1
+                continue
+            self.ended = end[0].endswith(b"]")
+            begin = self.searched = end.end()
+        self.held = self.held[begin:]
+        self.searched -= begin
+        if len(self.held) > LARGEST_OBJECT_BYTES:
+            raise MalformedAnswerError("an object of the list does not end")
+        return found
+
+    def close(self) -> None:
+        """MalformedAnswerError where the body did not end as a list does."""
+        empty = self.metadata is not None and re.fullmatch(rb"\s*\]\s*\}\s*", self.held)
+        if not self.ended and not empty:
+            raise MalformedAnswerError("truncated answer")
+
+
+def groups(pieces: Iterator[bytes], size: int) -> Iterator[Group]:
+    """The list's metadata and up to `size` objects at a time; one group without objects where there are none."""
+    splitter = Splitter()
+    waiting: list[dict[str, Any]] = []
+    for piece in pieces:
+        waiting += splitter.objects(piece)
+        while len(waiting) >= size:
+            yield splitter.metadata or {}, waiting[:size]
+            del waiting[:size]
+    splitter.close()
+    yield splitter.metadata or {}, waiting

@@ -1,0 +1,281 @@
+"""The cluster: brought up by one command, found by others, taken away without a trace."""
+
+import datetime as dt
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from discovery.errors import ApiServerError
+from lab import cgroups
+from lab.controlplane.binaries import EVERY_PROGRAM, NODE_PROGRAMS, find_or_build
+from lab.controlplane.certificates import Authority, Certificates, Pair, make_certificates, write_secret
+from lab.controlplane.objects import Object, Objects
+from lab.controlplane.server import admin_client, apiserver_arguments, etcd_arguments, free_ports, kubeconfig, pair_user
+from lab.nodes import addons, images, kernel, network, settings
+from lab.nodes.daemons import Daemons, make_cgroups
+from lab.nodes.layout import OUTSIDE_PORT, Layout, Node
+
+READY_SECONDS = 120.0
+DEBIAN = ("containerd", "ctr", "runc", "buildah", "ip", "nft", "iptables", "nsenter", "unshare")
+
+
+def missing_programs() -> list[str]:
+    """What of Debian's packages is not on this machine (`deploy/setup.sh cluster` installs it)."""
+    absent = [name for name in DEBIAN if shutil.which(name) is None]
+    return absent if Path(settings.PLUGINS, "bridge").exists() else [*absent, f"{settings.PLUGINS}/bridge"]
+
+
+class Cluster:
+    """A running cluster, and the programs to speak with it."""
+
+    def __init__(self, layout: Layout, report: Callable[[str], object]) -> None:
+        self.layout = layout
+        self.report = report
+        self.daemons = Daemons(layout)
+        self.programs = find_or_build((*EVERY_PROGRAM, *NODE_PROGRAMS), report)
+        self.folder = layout.folder / "controlplane"
+        self.kubeconfig = layout.folder / "admin.kubeconfig"
+        self.seconds: dict[str, float] = {}
+        self.began = time.monotonic()
+        self.opened = ExitStack()
+
+    def close(self) -> None:
+        """The connections to the API server are closed; the cluster runs on."""
+        self.opened.close()
+
+    def done(self, step: str) -> None:
+        """The step's time is kept and told."""
+        now = time.monotonic()
+        self.seconds[step] = now - self.began
+        self.began = now
+        self.report(f"{step}: {self.seconds[step]:.1f} s")
+
+    def speak(self, url: str, pki: Certificates) -> None:
+        """Requests go to the API server of that address, with every right."""
+        self.url = url
+        self.client = self.opened.enter_context(admin_client(url, pki))
+        self.objects = Objects(self.client)
+
+    def wait(self, what: str, condition: Callable[[], bool], seconds: float = READY_SECONDS) -> None:
+        """Return when the condition holds; ApiServerError tells what did not happen."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self.daemons.check()
+            try:
+                if condition():
+                    return
+            except httpx.TransportError:
+                pass  # not listening yet; the deadline and the daemons' own end bound the wait
+            if time.monotonic() > deadline:
+                raise ApiServerError(
+                    f"{what}: not so, expected it within {seconds:.0f} s; logs are in {self.daemons.log('')}"
+                )
+            time.sleep(0.1)
+
+    def get(self, path: str, **query: str) -> dict[str, Any]:
+        """The object or list at the path."""
+        return self.objects.request("GET", path, params=query)
+
+    def apply(self, bodies: Iterable[Object]) -> list[Object]:
+        """The objects as stored."""
+        return self.objects.apply(bodies)
+
+    def kubectl(self, *arguments: str) -> str:
+        """What kubectl prints, as administrator."""
+        cache = f"--cache-dir={self.layout.folder / 'kubectl'}"  # by default it would be left in the home folder
+        return images.checked([str(self.programs["kubectl"]), f"--kubeconfig={self.kubeconfig}", cache, *arguments])
+
+    def holders(self) -> list[int]:
+        """The processes that are the nodes' namespaces."""
+        pids = [self.daemons.pid(node.name) for node in self.layout.nodes]
+        return [pid for pid in pids if pid is not None]
+
+    def load(self, archives: Iterable[Path]) -> None:
+        """Every node has the images of the archives."""
+        images.load(archives, self.holders())
+
+
+def start_control_plane(cluster: Cluster) -> Authority:
+    """Etcd and the API server answer; the authority signs the nodes' certificates."""
+    layout, daemons = cluster.layout, cluster.daemons
+    now = dt.datetime.now(dt.UTC)
+    pki, authority = make_certificates(cluster.folder, layout.service_range, now, [layout.address])
+    client_port, peer_port = free_ports(2)
+    (secure_port,) = free_ports(1, layout.address)
+    etcd = f"http://127.0.0.1:{client_port}"
+    data = etcd_arguments(cluster.folder / "etcd", etcd, f"http://127.0.0.1:{peer_port}")
+    daemons.start("etcd", [str(cluster.programs["etcd"]), *data])
+    arguments = [
+        *apiserver_arguments(pki, etcd, secure_port, layout.service_range, layout.address),
+        "--enable-admission-plugins=NodeRestriction",
+        f"--kubelet-client-certificate={pki.admin.certificate}",
+        f"--kubelet-client-key={pki.admin.key}",
+        "--kubelet-preferred-address-types=InternalIP",
+    ]
+    daemons.start("kube-apiserver", [str(cluster.programs["kube-apiserver"]), *arguments])
+    cluster.speak(f"https://{layout.address}:{secure_port}", pki)
+    write_secret(cluster.kubeconfig, kubeconfig(cluster.url, pki.authority, pair_user(pki.admin)))
+    return authority
+
+
+def start_controllers(cluster: Cluster) -> None:
+    """Controllers and scheduler run, as administrator."""
+    manager_port, scheduler_port = free_ports(2)
+    shared = [f"--kubeconfig={cluster.kubeconfig}", "--leader-elect=false", "--bind-address=127.0.0.1"]
+    controllers = [
+        *shared,
+        f"--secure-port={manager_port}",
+        f"--service-account-private-key-file={cluster.folder / 'service-account.key'}",
+        f"--root-ca-file={cluster.folder / 'ca.crt'}",
+        "--allocate-node-cidrs=false",
+        f"--cluster-cidr={cluster.layout.pod_range}",
+    ]
+    cluster.daemons.start("kube-controller-manager", [str(cluster.programs["kube-controller-manager"]), *controllers])
+    scheduler = [*shared, f"--secure-port={scheduler_port}"]
+    cluster.daemons.start("kube-scheduler", [str(cluster.programs["kube-scheduler"]), *scheduler])
+
+
+def write_network(layout: Layout, node: Node) -> None:
+    """New pods of the node get their network by the layout; those that run keep theirs."""
+    folder = node.settings / "cni"
+    folder.mkdir(exist_ok=True)
+    made = folder / "pods.new"
+    made.write_bytes(orjson.dumps(settings.network(layout, node)))
+    made.replace(folder / "10-pods.conflist")
+
+
+def configure(layout: Layout, node: Node) -> None:
+    """The node's settings folder has what containerd and its network plugins read."""
+    write_network(layout, node)
+    lower = settings.may_lower_oom_score(Path("/proc/self/status").read_text())
+    (node.settings / "containerd.toml").write_text(settings.containerd(lower_oom_score=lower))
+    (node.settings / "resolv.conf").write_text("options ndots:5\n")  # no name service beyond the cluster's
+
+
+def user_file(cluster: Cluster, path: Path, pair: Pair) -> None:
+    """A kubeconfig of that user."""
+    write_secret(path, kubeconfig(cluster.url, cluster.folder / "ca.crt", pair_user(pair)))
+
+
+def start_runtime(cluster: Cluster, node: Node) -> None:
+    """The node's containerd answers."""
+    configure(cluster.layout, node)
+    pid = cluster.daemons.pid(node.name)
+    command = ["containerd", "--config", "/run/node/containerd.toml", "--log-level", "warn"]
+    cluster.daemons.start(f"containerd-{node.letter}", command, inside=pid)
+    enter = ["nsenter", "--target", str(pid), "--mount", "--net", "--"]
+
+    def answers() -> bool:
+        version = subprocess.run([*enter, "ctr", "version"], capture_output=True, check=False)
+        return version.returncode == 0
+
+    cluster.wait(f"containerd of {node.name} answers", answers)
+
+
+def start_node(cluster: Cluster, authority: Authority, node: Node) -> None:
+    """Kubelet and kube-proxy of the node run, each as its own user."""
+    layout = cluster.layout
+    shutil.copy(cluster.folder / "ca.crt", node.settings / "ca.crt")
+    kubelet = authority.client(f"system:node:{node.name}", "system:nodes")
+    user_file(cluster, node.settings / "kubelet.kubeconfig", kubelet)
+    user_file(cluster, node.settings / "kube-proxy.kubeconfig", authority.client("system:kube-proxy"))
+    (node.settings / "kubelet.json").write_bytes(orjson.dumps(settings.kubelet(layout, node)))
+    (node.settings / "kube-proxy.json").write_bytes(orjson.dumps(settings.kube_proxy(layout, node)))
+    pid = cluster.daemons.pid(node.name)
+    arguments = [
+        "--config=/run/node/kubelet.json",
+        "--kubeconfig=/run/node/kubelet.kubeconfig",
+        f"--hostname-override={node.name}",
+        f"--node-ip={node.address}",
+        "--root-dir=/var/lib/kubelet",
+        "--cert-dir=/var/lib/kubelet/pki",
+    ]
+    cluster.daemons.start(f"kubelet-{node.letter}", [str(cluster.programs["kubelet"]), *arguments], inside=pid)
+    proxy = [str(cluster.programs["kube-proxy"]), "--config=/run/node/kube-proxy.json"]
+    cluster.daemons.start(f"kube-proxy-{node.letter}", proxy, inside=pid)
+
+
+def ready_nodes(cluster: Cluster) -> int:
+    """How many nodes are Ready."""
+    conditions = [one["status"].get("conditions", []) for one in cluster.get("/api/v1/nodes")["items"]]
+    return sum(any(c["type"] == "Ready" and c["status"] == "True" for c in every) for every in conditions)
+
+
+def bring_up(cluster: Cluster, archives: Iterable[Path]) -> None:
+    """All of it runs and every node is Ready."""
+    layout = cluster.layout
+    make_cgroups(layout)
+    pids = {node.name: network.hold(cluster.daemons, node) for node in layout.nodes}
+    network.connect(layout, pids)
+    outside = [sys.executable, "-m", "http.server", str(OUTSIDE_PORT), "--bind", layout.outside]
+    cluster.daemons.start("outside", outside)
+    cluster.done("nodes' namespaces and links")
+    authority = start_control_plane(cluster)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda node: start_runtime(cluster, node), layout.nodes))
+        loading = pool.submit(cluster.load, list(archives))
+        cluster.wait("the API server is ready", lambda: cluster.client.get("/readyz").is_success)
+        cluster.done("API server and containerd")
+        cluster.apply(addons.node_objects(layout))
+        start_controllers(cluster)
+        for node in layout.nodes:
+            start_node(cluster, authority, node)
+        loading.result()
+    cluster.apply(addons.dns_objects(layout))
+    cluster.wait("every node is Ready", lambda: ready_nodes(cluster) == layout.size)
+    cluster.done("nodes Ready")
+
+
+def up(layout: Layout, report: Callable[[str], object] = print) -> Cluster:
+    """A fresh cluster; ApiServerError when one of that name is there. What fails half-way is taken away again."""
+    absent = missing_programs()
+    if absent:
+        raise ApiServerError(f"{', '.join(absent)} not found, expected what `deploy/setup.sh cluster` installs")
+    if layout.folder.exists():
+        raise ApiServerError(
+            f"{layout.folder} exists, expected no cluster of that name (`make cluster-down` removes it)"
+        )
+    cluster = Cluster(layout, report)
+    archives = images.cluster_images(report)
+    cluster.done("programs and images found or built")
+    layout.folder.mkdir(mode=0o711)
+    kernel.keep(layout.folder / "sysctls.json")
+    try:
+        bring_up(cluster, archives)
+    except BaseException:
+        keep_logs(layout, report)
+        down(layout, cluster)
+        raise
+    return cluster
+
+
+def keep_logs(layout: Layout, report: Callable[[str], object]) -> None:
+    """The daemons' logs outlive a cluster that did not come up."""
+    kept = Path("/tmp") / f"{layout.name}-logs"  # noqa: S108 - for a human to read and remove
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(layout.folder / "log", kept)
+    report(f"logs are kept in {kept}")
+
+
+def down(layout: Layout, cluster: Cluster | None = None) -> None:
+    """Nothing of the cluster is left: processes, namespaces with their mounts, links, cgroups, settings, files.
+
+    `cluster`: what this process brought up, so that no zombie and no connection of its own stays either.
+    """
+    if cluster is not None:
+        cluster.close()
+    (cluster.daemons if cluster else Daemons(layout)).kill()
+    network.remove(layout)
+    cgroups.remove(layout.name)
+    kernel.put_back(layout.folder / "sysctls.json")
+    if layout.folder.exists():
+        shutil.rmtree(layout.folder)

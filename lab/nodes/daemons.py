@@ -1,0 +1,177 @@
+"""Processes that outlive the command that started them, each found again: by cgroup, and by a line in a state file.
+
+All of a cluster's processes are in one tree of cgroups: daemons in `<name>/daemons` (what they fork stays there),
+containers below `<name>/node-a` and `<name>/node-b`. So whatever happens to the state file, teardown finds them all.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import orjson
+
+from discovery.errors import ApiServerError
+from lab import cgroups
+from lab.nodes.layout import Layout
+
+MOUNTS = Path("/proc/self/mounts")
+# The shell joins the cgroup before it becomes the program: nothing of the program ever runs outside.
+JOIN = 'echo $$ > "$0/cgroup.procs" && cd / && exec "$@"'
+APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+KILL_SECONDS = 20.0
+
+
+def tracking(hierarchies: Iterable[Path]) -> Path:
+    """The hierarchy whose groups keep processes together: the unified one, else any."""
+    every = list(hierarchies)
+    unified = [path for path in every if (path / "cgroup.subtree_control").exists()]
+    return (unified or every)[0]
+
+
+def enable_controllers(top: Path, below: str) -> None:
+    """On cgroup v2, every controller of the root is there for the groups down to `below`."""
+    if not (top / "cgroup.subtree_control").exists():
+        return
+    folder = top
+    for part in ("", *below.split("/")):
+        folder /= part
+        for controller in (folder / "cgroup.controllers").read_text().split():
+            with suppress(
+                OSError
+            ):  # a controller that a threaded or busy parent keeps is the kubelet's to complain about
+                (folder / "cgroup.subtree_control").write_text(f"+{controller}")
+
+
+def make_cgroups(layout: Layout) -> None:
+    """The cluster's groups exist in every hierarchy."""
+    for top in cgroups.hierarchies(MOUNTS.read_text()):
+        cgroups.make(top, layout.daemons)
+        for node in layout.nodes:
+            cgroups.make(top, node.cgroup)
+            enable_controllers(top, node.cgroup)
+
+
+def started(pid: int) -> str:
+    """When the process began, in the kernel's own unit; empty when it is gone. A pid used again differs."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def inherited() -> list[int]:
+    """Open files that a child would get from us: a lock among them would be held as long as the cluster is up."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers, not files
+        with suppress(OSError):  # the listing's own descriptor is gone
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
+
+
+class Daemons:
+    """Starts and knows the daemons of one cluster."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.state = layout.folder / "processes.json"
+        self.group = tracking(cgroups.hierarchies(MOUNTS.read_text())) / layout.daemons
+        self.lock = threading.Lock()
+        self.children: dict[str, int] = {}
+
+    def log(self, name: str) -> Path:
+        """Where the daemon's output goes."""
+        return self.layout.folder / "log" / f"{name}.log"
+
+    def start(self, name: str, command: list[str], inside: int | None = None) -> int:
+        """The process id of the program, which runs in its own session; `inside`: the namespaces of that process."""
+        enter = ["nsenter", "--target", str(inside), "--mount", "--net", "--"] if inside else []
+        self.log(name).parent.mkdir(parents=True, exist_ok=True)
+        # Not subprocess: its objects complain when a process outlives them, which is the point here.
+        pid = os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", JOIN, str(self.group), *enter, *command],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(self.log(name)), APPEND, 0o644),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in inherited()),
+            ],
+            setsid=True,
+        )
+        self.children[name] = pid
+        self.record(name, pid)
+        return pid
+
+    def recorded(self) -> dict[str, dict[str, str | int]]:
+        """Name → process id and start, of all that were ever started."""
+        found: dict[str, dict[str, str | int]] = orjson.loads(self.state.read_bytes()) if self.state.exists() else {}
+        return found
+
+    def record(self, name: str, pid: int) -> None:
+        """The state file knows the process."""
+        entry: dict[str, str | int] = {"pid": pid, "started": started(pid)}
+        with self.lock:
+            made = self.state.with_suffix(".new")
+            made.write_bytes(orjson.dumps({**self.recorded(), name: entry}, option=orjson.OPT_INDENT_2))
+            made.replace(self.state)
+
+    def pid(self, name: str) -> int | None:
+        """The process id of a daemon that was started by any command, or None when it does not run."""
+        entry = self.recorded().get(name)
+        if entry is None or not entry["started"] or started(int(entry["pid"])) != entry["started"]:
+            return None
+        return int(entry["pid"])
+
+    def check(self) -> None:
+        """Every daemon started by this object still runs; ApiServerError names one that ended, with its last line."""
+        for name, pid in self.children.items():
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                del self.children[name]
+                lines = self.log(name).read_text(errors="replace").splitlines()[-1:]
+                code = os.waitstatus_to_exitcode(status)
+                raise ApiServerError(f"{name} ended with code {code}, expected it to stay: {''.join(lines)}")
+
+    def kill(self) -> None:
+        """No process of the cluster is left: the recorded ones, and all in its cgroups with what they forked."""
+        for name in self.recorded():
+            pid = self.pid(name)
+            if pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, 9)
+        kill_group(self.layout.name)
+        while self.children:
+            os.waitpid(self.children.popitem()[1], 0)
+
+
+def processes(group: str) -> set[int]:
+    """The processes of a group and all groups below it, in any hierarchy."""
+    found: set[int] = set()
+    for top in cgroups.hierarchies(MOUNTS.read_text()):
+        for path in (top / group).rglob("cgroup.procs"):
+            with suppress(OSError):
+                found.update(int(pid) for pid in path.read_text().split())
+    return found
+
+
+def populated(group: str) -> bool:
+    """Whether a process of the group still ends: its last threads, after `cgroup.procs` no longer names it."""
+    tops = [top / group / "cgroup.events" for top in cgroups.hierarchies(MOUNTS.read_text())]
+    return any("populated 1" in path.read_text() for path in tops if path.exists())
+
+
+def kill_group(group: str) -> None:
+    """No process is left in the group: killed until none appears; ApiServerError names those that stay."""
+    deadline = time.monotonic() + KILL_SECONDS
+    while (left := processes(group)) or populated(group):
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        if time.monotonic() > deadline:
+            raise ApiServerError(f"processes {sorted(left)} of {group} are still there, expected none after SIGKILL")
+        time.sleep(0.05)

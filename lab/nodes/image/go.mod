@@ -1,0 +1,3 @@
+module podsonar.invalid/lab/image
+
+go 1.24.0

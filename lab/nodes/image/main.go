@@ -1,0 +1,195 @@
+// Command pod is the program of every pod of a test cluster: the sandbox's pause, a server, or a client that makes an
+// exact number of connects in every minute.
+//
+//	pause
+//	serve PORT...
+//	call ADDRESS COUNT [ADDRESS COUNT ...]   each minute, COUNT connects to ADDRESS between second 8 and second 52
+//	once ADDRESS COUNT                       COUNT connects in the next minute that begins, then the end (a Job)
+//	dial ADDRESS COUNT                       COUNT connects now; also prints which client address the server saw
+//
+// A client prints one JSON line a minute: what it really made, the truth that a map is compared with.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	quiet   = 8 * time.Second // after a window's start and before its end: no connect near a border
+	patient = 5 * time.Second
+)
+
+type made struct {
+	Minute      string `json:"minute"`
+	Address     string `json:"address"`
+	Attempts    int    `json:"attempts"`
+	Established int    `json:"established"`
+	Failed      int    `json:"failed"`
+	// Seen counts connects by the client's address at the server; of dial only.
+	Seen map[string]int `json:"seen,omitempty"`
+}
+
+func pause() {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	child := make(chan os.Signal, 1)
+	signal.Notify(child, syscall.SIGCHLD)
+	for {
+		select {
+		case <-stop:
+			return
+		case <-child:
+			for {
+				if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {
+					break
+				}
+			}
+		}
+	}
+}
+
+func serve(port string) {
+	listener, err := net.Listen("tcp", ":"+port)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for {
+		connection, err := listener.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		go func() {
+			defer connection.Close()
+			buffer := make([]byte, 1)
+			connection.SetDeadline(time.Now().Add(patient))
+			if n, _ := connection.Read(buffer); n == 1 {
+				host, _, _ := net.SplitHostPort(connection.RemoteAddr().String())
+				connection.Write([]byte(host))
+			}
+		}()
+	}
+}
+
+// connect makes one attempt; where it completes, the server answers a byte with the address that it sees.
+func connect(address string) (seen string, established bool) {
+	connection, err := net.DialTimeout("tcp4", address, patient)
+	if err != nil {
+		return "", false
+	}
+	defer connection.Close()
+	connection.SetDeadline(time.Now().Add(patient))
+	connection.Write([]byte("x"))
+	connection.(*net.TCPConn).CloseWrite() // a server of another kind, which waits for more, ends too
+	answer, _ := io.ReadAll(connection)
+	return string(answer), true
+}
+
+// resolved has the address's host as a number, so that every dial is exactly one TCP connect attempt.
+func resolved(address string) string {
+	for {
+		answer, err := net.ResolveTCPAddr("tcp4", address)
+		if err == nil {
+			return answer.String()
+		}
+		log.Print(err)
+		time.Sleep(time.Second)
+	}
+}
+
+func call(address string, count int, minute time.Time, printed *sync.Mutex) {
+	target := resolved(address)
+	step := (time.Minute - 2*quiet) / time.Duration(count)
+	result := made{Minute: minute.UTC().Format(time.RFC3339), Address: address}
+	for number := range count {
+		time.Sleep(time.Until(minute.Add(quiet + time.Duration(number)*step)))
+		result.Attempts++
+		if _, established := connect(target); established {
+			result.Established++
+		} else {
+			result.Failed++
+		}
+	}
+	line, _ := json.Marshal(result)
+	printed.Lock()
+	fmt.Println(string(line))
+	printed.Unlock()
+}
+
+func callAll(arguments []string, minute time.Time) {
+	var printed sync.Mutex
+	var every sync.WaitGroup
+	for place := 0; place+1 < len(arguments); place += 2 {
+		count := number(arguments[place+1])
+		every.Add(1)
+		go func() {
+			defer every.Done()
+			call(arguments[place], count, minute, &printed)
+		}()
+	}
+	every.Wait()
+}
+
+func dial(address string, count int) {
+	result := made{Address: address, Seen: map[string]int{}}
+	target := resolved(address)
+	for range count {
+		result.Attempts++
+		if seen, established := connect(target); established {
+			result.Established++
+			result.Seen[seen]++
+		} else {
+			result.Failed++
+		}
+	}
+	line, _ := json.Marshal(result)
+	fmt.Println(string(line))
+}
+
+func number(text string) int {
+	count, err := strconv.Atoi(text)
+	if err != nil || count < 1 {
+		log.Fatalf("count %q, expected a number from 1 on", text)
+	}
+	return count
+}
+
+func next() time.Time {
+	return time.Now().Truncate(time.Minute).Add(time.Minute)
+}
+
+func main() {
+	if len(os.Args) < 2 || os.Args[1] == "pause" {
+		pause()
+		return
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	go func() { <-stop; os.Exit(0) }()
+	switch os.Args[1] {
+	case "serve":
+		for _, port := range os.Args[2:] {
+			go serve(port)
+		}
+		select {}
+	case "call":
+		for {
+			callAll(os.Args[2:], next())
+		}
+	case "once":
+		callAll(os.Args[2:], next())
+	case "dial":
+		dial(os.Args[2], number(os.Args[3]))
+	default:
+		log.Fatalf("word %q, expected pause, serve, call, once or dial", os.Args[1])
+	}
+}

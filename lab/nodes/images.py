@@ -1,0 +1,110 @@
+"""Images without a registry: one static program each, built by buildah once a machine, imported into each node.
+
+Archives are kept by the hash of what is in them, beside the programs' cache.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from discovery.errors import ApiServerError
+from lab.controlplane.binaries import find_or_build
+from lab.controlplane.toolchain import find_go
+
+SOURCES = Path(__file__).parent / "image"
+POD_IMAGE = "podsonar.invalid/pod:1"
+DNS_IMAGE = "podsonar.invalid/coredns:1"
+
+
+def checked(command: list[str], **options: object) -> str:
+    """The command's output; ApiServerError with its last words when it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()[-3:]
+        raise ApiServerError(f"{' '.join(command[:4])} … failed with {done.returncode}: {' / '.join(said)}")
+    output: str = done.stdout
+    return output
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where image archives are kept."""
+    root = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home()) / ".cache"
+    return Path(root) / "podsonar" / "images"
+
+
+def pod_program(work: Path) -> Path:
+    """The static program of the test pods, compiled."""
+    folder = work / "source"
+    shutil.copytree(SOURCES, folder)
+    go = find_go(os.environ, (1, 24), "the test pods' program")
+    clean = {key: value for key, value in os.environ.items() if key != "GOROOT"}
+    environ = {**clean, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    command = ["nice", str(go), "build", "-trimpath", "-ldflags", "-s -w", "-o", str(work / "pod"), "."]
+    checked(command, cwd=folder, env=environ)
+    return work / "pod"
+
+
+def archive(program: Path, image: str, work: Path, target: Path) -> None:
+    """A docker archive of an image that is the program alone."""
+    context = work / "context"
+    context.mkdir()
+    shutil.copy(program, context / "program")
+    shutil.copy(SOURCES / "Dockerfile", context)
+    # vfs and chroot: neither overlay mounts nor a container runtime is needed; the storage goes with the work folder.
+    buildah = ["buildah", "--storage-driver", "vfs", "--root", str(work / "root"), "--runroot", str(work / "run")]
+    checked([*buildah, "bud", "--isolation", "chroot", "--timestamp", "0", "-t", image, str(context)])
+    made = work / "image.tar"
+    checked([*buildah, "push", image, f"docker-archive:{made}:{image}"])
+    made.replace(target)
+
+
+def fingerprint(paths: Iterable[Path]) -> str:
+    """The hash of the files' contents."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def find_or_archive(image: str, key: str, program: Callable[[Path], Path], report: Callable[[str], object]) -> Path:
+    """The image's archive; made when it is not there."""
+    target = cache_folder() / f"{image.rpartition('/')[2].replace(':', '-')}-{key}.tar"
+    if not target.exists():
+        report(f"building the image {image} …")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as work:
+            archive(program(Path(work)), image, Path(work), target)
+    return target
+
+
+def cluster_images(report: Callable[[str], object] = print) -> list[Path]:
+    """The archives of the images that every test cluster has."""
+    coredns = find_or_build(("coredns",), report)["coredns"]
+    dockerfile = SOURCES / "Dockerfile"
+    return [
+        find_or_archive(POD_IMAGE, fingerprint(SOURCES.iterdir()), pod_program, report),
+        find_or_archive(DNS_IMAGE, fingerprint((coredns, dockerfile)), lambda _work: coredns, report),
+    ]
+
+
+def load(archives: Iterable[Path], holders: Iterable[int]) -> None:
+    """Every node's containerd has the images."""
+
+    def one(pid: int, path: Path) -> None:
+        with path.open("rb") as image:
+            enter = ["nsenter", "--target", str(pid), "--mount", "--net", "--"]
+            checked([*enter, "ctr", "--namespace", "k8s.io", "images", "import", "--no-unpack", "-"], stdin=image)
+
+    every = list(archives)
+
+    def node(pid: int) -> None:
+        for path in every:
+            one(pid, path)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(node, holders))

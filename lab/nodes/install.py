@@ -1,0 +1,166 @@
+"""Podsonar on the cluster as an operator installs it: images on the nodes, the chart by helm, the map by HTTP."""
+
+import base64
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import yaml
+
+from discovery.errors import ApiServerError
+from lab.controlplane.binaries import find_or_build
+from lab.nodes.cluster import Cluster
+from lab.nodes.images import cache_folder, checked, fingerprint
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+CHART = REPOSITORY / "deploy" / "charts" / "podsonar"
+PARTS = ("collector", "manager", "node-agent")
+# What the Dockerfiles copy: another content makes other images.
+SOURCES = (
+    "bpf",
+    "cli",
+    "collector",
+    "discovery",
+    "manager",
+    "node_agent",
+    "lab",
+    "deploy/images",
+    "pyproject.toml",
+    "requirements.lock",
+)
+NAMESPACE = "podsonar"
+RELEASE = "podsonar"
+INSTALL_SECONDS = 180
+
+
+def source_files() -> list[Path]:
+    """The files that the images are made from."""
+    found = []
+    for name in SOURCES:
+        path = REPOSITORY / name
+        found += (
+            [path]
+            if path.is_file()
+            else [one for one in path.rglob("*") if one.is_file() and "__pycache__" not in one.parts]
+        )
+    return found
+
+
+def version() -> str:
+    """The chart's version of the application: the images' tag."""
+    found: str = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    return found
+
+
+def podsonar_images(report: Callable[[str], object]) -> list[Path]:
+    """Archives of the three images; built once for each state of the sources."""
+    key = fingerprint(source_files())
+    archives = {part: cache_folder() / f"podsonar-{part}-{key}.tar" for part in PARTS}
+    if all(path.exists() for path in archives.values()):
+        return list(archives.values())
+    report("building Podsonar's images …")
+    store = storage()
+    report(checked(["nice", str(REPOSITORY / "deploy" / "images" / "build.sh")], env={**os.environ, **store}).strip())
+    root = store["PODSONAR_IMAGE_ROOT"]
+    buildah = [
+        "buildah",
+        "--storage-driver",
+        store["PODSONAR_IMAGE_DRIVER"],
+        "--root",
+        root,
+        "--runroot",
+        f"{root}.run",
+    ]
+    for part, target in archives.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for old in target.parent.glob(f"podsonar-{part}-*"):
+            old.unlink()
+        image = f"localhost/podsonar-{part}:{version()}"
+        made = target.with_suffix(".part")
+        made.unlink(missing_ok=True)
+        checked([*buildah, "push", image, f"docker-archive:{made}:{image}"])
+        made.replace(target)
+    return list(archives.values())
+
+
+def storage() -> dict[str, str]:
+    """Where and how the images are built, for deploy/images/build.sh: overlay, since a node needs it anyway."""
+    usual = {"PODSONAR_IMAGE_DRIVER": "overlay", "PODSONAR_IMAGE_ROOT": str(cache_folder() / "storage")}
+    return usual | {name: os.environ[name] for name in usual if os.environ.get(name)}
+
+
+def values() -> dict[str, Any]:
+    """Values for a cluster without storage classes: one-minute windows, back to back, and the page on a node port."""
+    return {
+        "data": {
+            "collectionWindowInMin": 1,
+            "cron": {"expression": "* * * * *"},
+            "enableBatchResources": True,
+            "enableOrphanedPod": True,
+        },
+        "kubernetes": {"imagePullPolicy": "Never"},
+        "manager": {"persistence": {"enabled": False}, "agentName": "lab", "service": {"type": "NodePort"}},
+    }
+
+
+def helm(cluster: Cluster, *arguments: str) -> str:
+    """What helm says; its caches stay with the cluster."""
+    program = find_or_build(["helm"], cluster.report)["helm"]
+    home = {f"HELM_{name}_HOME": str(cluster.layout.folder / "helm") for name in ("CACHE", "CONFIG", "DATA")}
+    environ = {**os.environ, **home, "KUBECONFIG": str(cluster.kubeconfig)}
+    return checked([str(program), *arguments], env=environ)
+
+
+def install(cluster: Cluster, changed: dict[str, Any] | None = None) -> None:
+    """The release is installed and every pod of it is ready."""
+    cluster.apply([yaml.safe_load((REPOSITORY / "deploy" / "manifests" / "namespace.yaml").read_text())])
+    file = cluster.layout.folder / "values.json"
+    file.write_bytes(orjson.dumps({**values(), **(changed or {})}))
+    wait = ["--wait", f"--timeout={INSTALL_SECONDS}s"]
+    helm(cluster, "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "-f", str(file), *wait)
+
+
+def page(cluster: Cluster) -> str:
+    """The address of the map, reachable from this machine."""
+    service = cluster.get(f"/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}-manager")
+    return f"http://{cluster.layout.nodes[0].address}:{service['spec']['ports'][0]['nodePort']}"
+
+
+def read_key(cluster: Cluster) -> str:
+    """The key that opens the map."""
+    secret = cluster.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{RELEASE}-tokens")
+    return base64.b64decode(secret["data"]["read-key"]).decode()
+
+
+def read_map(cluster: Cluster, window: str, namespace: str = "shop") -> dict[str, Any] | None:
+    """The map of a window; None as long as the manager has nothing of it."""
+    headers = {"X-API-Key": read_key(cluster)}
+    with httpx.Client(base_url=page(cluster), headers=headers, timeout=30, trust_env=False) as client:
+        agents = client.get("/api/v1/agents").raise_for_status().json()["items"]
+        if not agents:
+            return None
+        path = f"/api/v1/agents/{agents[0]['identity']}/map"
+        answer = client.get(path, params={"window": window, "namespace": namespace})
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
+
+def wait_for_map(cluster: Cluster, window: str, nodes: Iterable[str], seconds: float) -> dict[str, Any]:
+    """The map of a window that all those nodes have reported; ApiServerError names the nodes that have not."""
+    wanted, deadline = set(nodes), time.monotonic() + seconds
+    seen: set[str] = set()
+    while time.monotonic() < deadline:
+        found = read_map(cluster, window)
+        seen = set(found["observation"]) if found else set()
+        if found and wanted <= seen:
+            return found
+        time.sleep(1)
+    raise ApiServerError(
+        f"window {window}: {sorted(wanted - seen)} have not reported, expected it within {seconds:.0f} s"
+    )

@@ -1,0 +1,387 @@
+"""Faults between the collector and a real API server: got over, or the kind is incomplete; never a silent gap."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from collector.api_server import ApiServer
+from collector.inventory import Inventory
+from collector.listing import PAGE_OBJECTS
+from collector.run import Run, StoppedError
+from collector.service import inventory_of, window_now
+from discovery.codec import unpack
+from discovery.selection import Selection
+from discovery.settings import CollectorSettings
+from tests.cluster.conftest import PODS, Crowd
+from tests.cluster.fault_proxy import Ask, Fault, FaultProxy, Reply, Request, serving
+
+SETTINGS = CollectorSettings()
+PODS_PATH = "/api/v1/pods"
+GONE = orjson.dumps(
+    {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {"continue": "a-token-for-the-rest-of-another-snapshot"},
+        "status": "Failure",
+        "reason": "Expired",
+        "code": 410,
+    }
+)
+
+pytestmark = pytest.mark.cluster
+
+
+class Collected:
+    """An inventory through a proxy with a fault."""
+
+    def __init__(self, crowd: Crowd, folder: Path, fault: Fault, run: Run | None = None) -> None:
+        self.crowd, self.folder, self.fault = crowd, folder, fault
+        self.waits: list[float] = []
+        self.run = run or Run(self.waits.append)
+        self.proxy = FaultProxy(crowd.plane, crowd.kubeconfig, fault)
+
+    def inventory(self, url: str, token_file: Path | None = None) -> Inventory:
+        """The inventory, not listed yet."""
+        kubeconfig = self.proxy.write_kubeconfig(self.folder / "proxy.kubeconfig", url, token_file)
+        api = ApiServer.connect(kubeconfig)
+        return inventory_of(api, SETTINGS, window_now(SETTINGS), Selection.of(SETTINGS), self.run)
+
+    def parts(self, token_file: Path | None = None) -> list[dict[str, Any]]:
+        """Its bodies."""
+        with serving(self.proxy) as url:
+            return [unpack(payload) for payload in self.inventory(url, token_file).bodies(self.folder)]
+
+
+def pods(parts: list[dict[str, Any]]) -> list[str]:
+    """UIDs of the pods that came."""
+    return [pod["metadata"]["uid"] for part in parts for pod in part["podList"]]
+
+
+def on_page(page: int, times: int, answer: Callable[[Ask], Reply]) -> Fault:
+    """Answers the request for a page of pods that way, a number of times."""
+    left = [times]
+
+    def fault(request: Request, ask: Ask) -> Reply | None:
+        wanted = request.path == PODS_PATH and ("continue" in request.query) is (page > 1)
+        if not wanted or not left[0] or (page > 2 and request.number < page):
+            return None
+        left[0] -= 1
+        return answer(ask)
+
+    return fault
+
+
+def gone(_ask: Ask) -> Reply:
+    """The snapshot has expired; the server offers to go on with another one."""
+    return Reply(410, GONE)
+
+
+def busy(_ask: Ask) -> Reply:
+    """Priority and fairness asks to come again."""
+    return Reply(429, b"{}", {"Retry-After": "5"})
+
+
+def half(ask: Ask) -> Reply:
+    """The connection ends in the middle of the page."""
+    whole = ask(None)
+    return Reply(whole.status, whole.body, cut_after=len(whole.body) // 2)
+
+
+def half_chunked(ask: Ask) -> Reply:
+    """The same, of an answer whose length was not told before."""
+    whole = ask(None)
+    return Reply(whole.status, whole.body, cut_after=len(whole.body) // 2, chunked=True)
+
+
+def short(ask: Ask) -> Reply:
+    """An intermediary ends the answer too early and says that this is all."""
+    whole = ask(None)
+    return Reply(whole.status, whole.body[: len(whole.body) // 2])
+
+
+@pytest.mark.parametrize("page", [1, 2, 3])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        gone,
+        busy,
+        half,
+        half_chunked,
+        short,
+        *(lambda _ask, code=code: Reply(code, b"{}") for code in (500, 502, 503, 504)),
+    ],
+)
+def test_fault_once_on_any_page_is_got_over(
+    crowd: Crowd, tmp_path: Path, page: int, answer: Callable[[Ask], Reply]
+) -> None:
+    """Every pod of one snapshot arrives once, and the inventory is complete."""
+    collected = Collected(crowd, tmp_path, on_page(page, 1, answer))
+    parts = collected.parts()
+    assert len(set(pods(parts))) == len(pods(parts)) == PODS
+    assert parts[0]["inventory"]["kinds"]["Pod"] == {"complete": True, "count": PODS}
+    assert collected.waits == ([] if answer is gone else collected.waits)
+    if answer is busy:
+        assert collected.waits == [5.0]
+
+
+def test_snapshot_that_expires_twice_begins_anew_and_never_mixes(crowd: Crowd, tmp_path: Path) -> None:
+    """The token that a 410 offers for the rest of another snapshot is not used; later pages are larger."""
+    collected = Collected(crowd, tmp_path, on_page(2, 2, gone))
+    assert len(set(pods(collected.parts()))) == PODS
+    queries = [request.query for request in collected.proxy.seen if request.path == PODS_PATH]
+    assert "a-token-for-the-rest-of-another-snapshot" not in [query.get("continue") for query in queries]
+    assert [query["limit"] for query in queries] == ["500", "500", "1000", "1000", "1000", "1000"]
+
+
+def test_snapshot_that_always_expires_is_asked_for_in_one_piece(crowd: Crowd, tmp_path: Path) -> None:
+    """After three tries with pages the whole list is read at once, and is complete."""
+    collected = Collected(crowd, tmp_path, on_page(2, 1000, gone))
+    parts = collected.parts()
+    assert len(set(pods(parts))) == PODS
+    assert "limit" not in [request for request in collected.proxy.seen if request.path == PODS_PATH][-1].query
+    assert parts[0]["inventory"]["kinds"]["Pod"]["complete"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (busy, "status 429"),
+        (lambda _ask: Reply(503, b"{}"), "status 503"),
+        (half, "unreachable"),
+        (short, "truncated answer"),
+        (lambda _ask: Reply(403, b"{}"), "forbidden"),
+        (lambda _ask: Reply(404, b"{}"), "unsupported"),
+        (lambda _ask: Reply(401, b"{}"), "unauthorized"),
+    ],
+)
+def test_fault_that_stays_makes_its_kind_incomplete_and_no_other(
+    crowd: Crowd, tmp_path: Path, answer: Callable[[Ask], Reply], reason: str
+) -> None:
+    """The kind says why; every other kind is complete, and the waits stay within what the rules allow."""
+    collected = Collected(crowd, tmp_path, on_page(2, 10_000, answer))
+    kinds = collected.parts()[0]["inventory"]["kinds"]
+    pod = kinds.pop("Pod")
+    assert not pod["complete"]
+    assert pod["reason"].startswith(reason)
+    assert pod["count"] == PAGE_OBJECTS
+    assert [name for name, kind in kinds.items() if not kind["complete"]] == ["Job", "CronJob"]
+    assert all(kinds[name]["reason"] == "disabled" for name in ("Job", "CronJob"))
+    assert sum(collected.waits) <= 150
+
+
+def test_every_kind_forbidden_is_said_for_every_kind(crowd: Crowd, tmp_path: Path) -> None:
+    """A role without rights gives an inventory without objects in which nothing is complete."""
+    collected = Collected(crowd, tmp_path, lambda _request, _ask: Reply(403, b"{}"))
+    (part,) = collected.parts()
+    reasons = {kind["reason"] for kind in part["inventory"]["kinds"].values()}
+    assert reasons == {"forbidden", "disabled"}
+    assert not any(part[key] for key in part if key.endswith("List"))
+
+
+def test_server_that_ignores_the_limit_is_read_whole(
+    crowd: Crowd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer beyond a page's size is read again in pieces, and arrives whole."""
+    monkeypatch.setattr("collector.api_server.LARGE_BODY_BYTES", 1 << 20)
+
+    def fault(request: Request, ask: Ask) -> Reply | None:
+        return ask({name: value for name, value in request.query.items() if name != "limit"})
+
+    collected = Collected(crowd, tmp_path, fault)
+    parts = collected.parts()
+    assert len(set(pods(parts))) == PODS
+    assert parts[0]["inventory"]["kinds"]["Pod"] == {"complete": True, "count": PODS}
+    assert sum(request.path == PODS_PATH for request in collected.proxy.seen) == 2
+
+
+def with_token(reply: Reply, token: str) -> Reply:
+    """The page with another continue token."""
+    document = orjson.loads(reply.body)
+    document["metadata"]["continue"] = token
+    body = {"kind": document["kind"], "metadata": document["metadata"], "items": document["items"]}
+    return Reply(reply.status, orjson.dumps(body))
+
+
+@pytest.mark.parametrize("token", ["the-same", "another-{number}"])
+def test_list_that_never_ends_is_incomplete(crowd: Crowd, tmp_path: Path, token: str) -> None:
+    """A server that always has one more page is left after the run's time, or when its token comes again."""
+
+    def fault(request: Request, ask: Ask) -> Reply | None:
+        if request.path != PODS_PATH:
+            return None
+        if request.number == 1:
+            run.deadline = time.monotonic() + 2
+        first = {name: value for name, value in request.query.items() if name != "continue"}
+        return with_token(ask(first), token.format(number=request.number))
+
+    run = Run(lambda _seconds: None)
+    collected = Collected(crowd, tmp_path, fault, run)
+    kinds = collected.parts()[0]["inventory"]["kinds"]
+    assert kinds["Service"]["complete"]
+    assert not kinds["Pod"]["complete"]
+    assert kinds["Pod"]["reason"] == ("list does not advance" if token == "the-same" else "run limit")
+
+
+def test_page_that_trickles_is_cut_after_its_time(crowd: Crowd, tmp_path: Path) -> None:
+    """A server that never ends a page costs that page's time, and the kind is incomplete."""
+    done = threading.Event()
+    source: list[ApiServer] = []
+
+    def fault(request: Request, ask: Ask) -> Reply | None:
+        if request.path != PODS_PATH:
+            return None
+        source[0].page_seconds = 0.3
+        return Reply(200, ask(None).body, stall_after=1000, until=done)
+
+    collected = Collected(crowd, tmp_path, fault)
+    with serving(collected.proxy) as url:
+        inventory = collected.inventory(url)
+        assert isinstance(inventory.source, ApiServer)
+        source.append(inventory.source)
+        (part,) = [unpack(payload) for payload in inventory.bodies(tmp_path)]
+    done.set()
+    assert part["inventory"]["kinds"]["Pod"]["reason"].startswith("unreachable")
+    assert part["inventory"]["kinds"]["Service"]["complete"]
+
+
+def test_rotated_token_is_read_again(crowd: Crowd, tmp_path: Path) -> None:
+    """401 until the token's file has the new one: the list waits, goes on, and is complete."""
+    token = orjson.loads(crowd.kubeconfig.read_bytes())["users"][0]["user"]["token"]
+    token_file = tmp_path / "token"
+    token_file.write_text("expired." + token.split(".", 1)[1])
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            token_file.write_text(token)
+
+    collected = Collected(crowd, tmp_path, lambda _request, _ask: None, Run(wait))
+    parts = collected.parts(token_file)
+    assert len(pods(parts)) == PODS
+    assert len(waits) == 3
+    assert sum(waits) < 120
+
+
+def test_token_that_is_never_renewed_costs_two_minutes_in_all(crowd: Crowd, tmp_path: Path) -> None:
+    """Every kind says unauthorized; the wait for a new token is that of one window, not of each kind."""
+    token_file = tmp_path / "token"
+    token_file.write_text("nonsense")
+    collected = Collected(crowd, tmp_path, lambda _request, _ask: None)
+    (part,) = collected.parts(token_file)
+    reasons = {kind["reason"] for kind in part["inventory"]["kinds"].values()}
+    assert reasons == {"unauthorized", "disabled"}
+    assert 60 < sum(collected.waits) <= 120
+
+
+def test_stop_in_the_middle_of_a_page_leaves_nothing(crowd: Crowd, tmp_path: Path) -> None:
+    """SIGTERM while the server sends pods: no part, no file, and the program does not wait for the list's end."""
+    stop = threading.Event()
+    folder = tmp_path / "spool"
+    folder.mkdir()
+
+    def fault(request: Request, _ask: Ask) -> Reply | None:
+        if request.path == PODS_PATH and request.number == 2:
+            stop.set()
+        return None
+
+    run = Run(stop.wait, stopped=stop.is_set)
+    collected = Collected(crowd, tmp_path, fault, run)
+    with ExitStack() as stack:
+        inventory = collected.inventory(stack.enter_context(serving(collected.proxy)))
+        with pytest.raises(StoppedError):
+            list(inventory.bodies(folder))
+    assert list(folder.iterdir()) == []
+    assert sum(request.path == PODS_PATH for request in collected.proxy.seen) <= 3
+
+
+def test_window_asks_for_one_sequence_of_pages_a_kind(crowd: Crowd, tmp_path: Path) -> None:
+    """No kind is listed twice, nothing is watched or got, and each page is asked for once."""
+    collected = Collected(crowd, tmp_path, lambda _request, _ask: None)
+    collected.parts()
+    asked: dict[str, list[str]] = {}
+    for request in collected.proxy.seen:
+        asked.setdefault(request.path, []).append(request.query.get("continue", ""))
+        assert request.query["limit"] == "500"
+        assert "watch" not in request.query
+    assert all(tokens[0] == "" and len(set(tokens)) == len(tokens) for tokens in asked.values())
+    assert {path: len(tokens) for path, tokens in asked.items() if len(tokens) > 1} == {PODS_PATH: 3}
+    assert len(asked) == 9
+
+
+def test_role_with_fewer_rights_and_in_a_namespace(crowd: Crowd, tmp_path: Path) -> None:
+    """With a Role in one namespace alone, what it names is complete and nodes and namespaces are skipped."""
+    from discovery.settings import Kubernetes
+
+    namespace, group = "team-0003", "rbac.authorization.k8s.io"
+    rules = [{**rule, "resources": list(rule["resources"])} for rule in crowd.role["rules"]]
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "inside", "namespace": namespace}}
+    meta = {"name": "inside", "namespace": namespace}
+    crowd.plane.apply(
+        [
+            account,
+            {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": meta, "rules": rules},
+            {
+                "apiVersion": f"{group}/v1",
+                "kind": "RoleBinding",
+                "metadata": meta,
+                "roleRef": {"apiGroup": group, "kind": "Role", "name": "inside"},
+                "subjects": [{"kind": "ServiceAccount", **meta}],
+            },
+        ]
+    )
+    settings = CollectorSettings(kubernetes=Kubernetes(namespaced=True, namespace=namespace))
+    api = ApiServer.connect(crowd.plane.kubeconfig_for(namespace, "inside"))
+    inventory = inventory_of(api, settings, window_now(settings), Selection.of(settings))
+    parts = [unpack(payload) for payload in inventory.bodies(tmp_path)]
+    found = [pod["metadata"]["namespace"] for part in parts for pod in part["podList"]]
+    assert set(found) == {namespace}
+    kinds = parts[0]["inventory"]["kinds"]
+    assert {name for name, kind in kinds.items() if not kind["complete"]} == {"Namespace", "Node", "Job", "CronJob"}
+    assert kinds["Node"]["reason"] == "namespaced"
+    assert parts[0]["namespace"] == namespace
+    elsewhere = CollectorSettings(kubernetes=Kubernetes(namespaced=True, namespace="team-0004"))
+    refused = inventory_of(api, elsewhere, window_now(settings), Selection.of(settings))
+    list(refused.bodies(tmp_path))
+    assert refused.kinds["Pod"]["reason"] == "forbidden"
+
+
+@pytest.mark.parametrize(
+    ("selector", "selected"),
+    [
+        ("kubernetes.io/metadata.name=team-0002", ["team-0002"]),
+        ("kubernetes.io/metadata.name in (team-0001, team-0004)", ["team-0001", "team-0004"]),
+        ("kubernetes.io/metadata.name notin (default), tier=none", []),
+        ("!kubernetes.io/metadata.name", []),
+    ],
+)
+def test_namespace_selector_takes_the_whole_grammar(
+    crowd: Crowd, tmp_path: Path, selector: str, selected: list[str]
+) -> None:
+    """The API server itself judges the selector; objects of other namespaces are not taken."""
+    from discovery.settings import Data
+
+    settings = CollectorSettings(data=Data(namespace_selector=selector))
+    api = ApiServer.connect(crowd.kubeconfig)
+    inventory = inventory_of(api, settings, window_now(settings), Selection.of(settings))
+    parts = [unpack(payload) for payload in inventory.bodies(tmp_path)]
+    assert [one["metadata"]["name"] for part in parts for one in part["namespaceList"]] == selected
+    assert sorted({pod["metadata"]["namespace"] for part in parts for pod in part["podList"]}) == selected
+    assert inventory.kinds["Pod"]["complete"]
+
+
+def test_selector_that_the_server_does_not_take_stops_the_program(crowd: Crowd) -> None:
+    """Exit by settings error, with the key and the value, before anything is listed."""
+    from collector.service import checked_selection
+    from discovery.errors import SettingsError
+    from discovery.settings import Data
+
+    settings = CollectorSettings(data=Data(namespace_selector="team in shop"))
+    with pytest.raises(SettingsError, match=r"data.namespaceSelector is 'team in shop'"):
+        checked_selection(ApiServer.connect(crowd.kubeconfig), settings)

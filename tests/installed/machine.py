@@ -1,0 +1,53 @@
+"""What a cluster could leave on a machine, as comparable values."""
+
+import subprocess
+from pathlib import Path
+
+from lab import cgroups
+from lab.nodes.daemons import MOUNTS, processes
+from lab.nodes.kernel import CHANGED_BY_KUBELET, SYSCTL
+from lab.nodes.layout import Layout
+
+PLACES = ("/var/lib", "/var/log", "/etc/cni", "/usr/libexec", "/opt", "/root")
+
+
+def printed(*command: str) -> str:
+    """What a command prints."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def names(place: str) -> set[str]:
+    """The names in a folder that need not exist."""
+    path = Path(place)
+    return {one.name for one in path.iterdir()} if path.exists() else set()
+
+
+def links() -> set[str]:
+    """The machine's links to nodes of any cluster."""
+    return {name for name in names("/sys/class/net") if name.startswith("podsonar")}
+
+
+def mounts() -> set[str]:
+    """The machine's mounts, but for network namespaces that other tests keep."""
+    return {line for line in MOUNTS.read_text().splitlines() if "/run/netns" not in line}
+
+
+def groups(layout: Layout) -> list[Path]:
+    """The cluster's cgroups in every hierarchy."""
+    tops = cgroups.hierarchies(MOUNTS.read_text())
+    return [top / layout.name for top in tops if (top / layout.name).exists()]
+
+
+def state(layout: Layout) -> dict[str, object]:
+    """All that bringing up a cluster touches."""
+    return {
+        "processes": processes(layout.name),
+        "groups": groups(layout),
+        "mounts": mounts(),
+        "links": links(),
+        "routes": printed("ip", "route", "show", "table", "all"),
+        "packet filter": printed("nft", "list", "tables"),
+        "settings": {name: (SYSCTL / name).read_text() for name in CHANGED_BY_KUBELET if (SYSCTL / name).exists()},
+        "forwarding": (SYSCTL / "net/ipv4/ip_forward").read_text(),
+        "files": {place: names(place) for place in PLACES},
+    }

@@ -1,0 +1,88 @@
+"""Podsonar as an operator installs it, on real pods: the map is what the pods did, and an end leaves nothing."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pytest
+
+from lab.nodes import install, shop
+from lab.nodes.__main__ import next_window, shop_runs, start_shop
+from lab.nodes.cluster import Cluster
+from lab.nodes.comparison import differences, made_in
+
+pytestmark = [pytest.mark.cluster, pytest.mark.kernel]
+
+WINDOW_SECONDS = 60
+REPORT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A window in which every pod of the shop ran, as the map shows it."""
+
+    window: str
+    workloads: tuple[shop.Workload, ...]
+    found: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def installed(nodes: Cluster) -> Iterator[Cluster]:
+    """The test cluster with the release, until the tests of this file are over."""
+    nodes.load(install.podsonar_images(nodes.report))
+    install.install(nodes)
+    yield nodes
+    install.helm(nodes, "uninstall", install.RELEASE, "--namespace", install.NAMESPACE, "--wait")
+
+
+@pytest.fixture(scope="module")
+def observed(installed: Cluster) -> Observed:
+    """The first whole window after the shop's start."""
+    workloads = start_shop(installed)
+    installed.wait("the shop's pods run", lambda: shop_runs(installed, workloads), 120)
+    window = next_window(time.time_ns())
+    names = [node.name for node in installed.layout.nodes]
+    return Observed(window, workloads, install.wait_for_map(installed, window, names, WINDOW_SECONDS + REPORT_SECONDS))
+
+
+def lines(cluster: Cluster, app: str) -> list[dict[str, Any]]:
+    """What the clients of a workload printed."""
+    said = cluster.kubectl("-n", shop.NAMESPACE, "logs", "-l", f"app={app}", "-c", "client", "--tail=-1")
+    return [orjson.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.timeout(420)
+def test_map_is_what_the_pods_did(observed: Observed) -> None:
+    """Every edge of the shop is on the map with its counts, across nodes and from both of them, and no other edge."""
+    assert differences(shop.truth(observed.workloads), observed.found) == []
+
+
+def test_pods_made_what_is_declared(installed: Cluster, observed: Observed) -> None:
+    """The truth that the map is compared with is what the pods' own program counted in that window."""
+    for workload in observed.workloads:
+        made = made_in(lines(installed, workload.name), observed.window) if workload.calls else {}
+        assert sorted(made.values()) == sorted(call.count * workload.pods for call in workload.calls), workload.name
+
+
+def test_no_pod_of_the_other_node_is_told_twice(observed: Observed) -> None:
+    """Both agents run over one kernel: each leaves what is the other's to the other, and counts it; none is full."""
+    counts = observed.found["observation"]
+    assert set(counts) == {"node-a", "node-b"}
+    for told in counts.values():
+        # The kernel skips a program that an interrupt finds running: counted, and rare, but not never.
+        assert set(told["lost"]) <= {"program_missed"}
+        assert told["filtered"]["other_node"] > 0
+
+
+def test_agents_hold_two_capabilities_and_no_token(installed: Cluster) -> None:
+    """As the API server stored them, not as the chart says: BPF and PERFMON, no service account token."""
+    query = {"labelSelector": "app.kubernetes.io/component=node-agent"}
+    pods = installed.get(f"/api/v1/namespaces/{install.NAMESPACE}/pods", **query)["items"]
+    assert len(pods) == installed.layout.size
+    for pod in pods:
+        (container,) = pod["spec"]["containers"]
+        assert container["securityContext"]["capabilities"] == {"add": ["BPF", "PERFMON"], "drop": ["ALL"]}
+        assert not container["securityContext"].get("privileged")
+        assert not [one for one in pod["spec"]["volumes"] if "projected" in one]

@@ -1,0 +1,113 @@
+"""Daemons outlive who started them, and no process of theirs outlives the cluster."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from discovery.errors import ApiServerError
+from lab import cgroups
+from lab.nodes.daemons import Daemons, make_cgroups, processes, started
+from lab.nodes.layout import Layout
+from lab.nodes.settings import kubelet, may_lower_oom_score
+
+FORKS = ["sh", "-c", "setsid sleep 600 & setsid sleep 600 & wait"]
+
+
+@pytest.fixture
+def daemons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemons]:
+    """Daemons of a cluster that has no more than its cgroups and a folder."""
+    monkeypatch.setattr("lab.nodes.layout.HOST", tmp_path)
+    layout = Layout(f"podsonar-daemons-{os.getpid()}", 215)  # of this run alone
+    layout.folder.mkdir()
+    make_cgroups(layout)
+    found = Daemons(layout)
+    yield found
+    found.kill()
+    cgroups.remove(layout.name)
+
+
+def forked(daemons: Daemons, count: int) -> set[int]:
+    """The cluster's processes, once there are that many."""
+    deadline = time.monotonic() + 10
+    while len(found := processes(daemons.layout.name)) != count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+    return found
+
+
+def check_for_a_while(daemons: Daemons) -> None:
+    """Checks until one fails, ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        daemons.check()
+
+
+def wait_for_program(pid: int, name: str) -> None:
+    """The shell has become the program."""
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}/comm").read_text().strip() != name:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.cluster
+def test_another_command_finds_what_was_started(daemons: Daemons) -> None:
+    """The state file names the process as long as it is that process."""
+    pid = daemons.start("sleeper", ["sleep", "600"])
+    assert Daemons(daemons.layout).pid("sleeper") == pid
+
+
+@pytest.mark.cluster
+def test_process_id_used_again_is_not_taken_for_the_daemon(daemons: Daemons) -> None:
+    """A process with the recorded id but another start is a stranger: it is neither found nor killed."""
+    daemons.start("sleeper", ["sleep", "600"])
+    stranger = {"sleeper": {"pid": 1, "started": started(1) + "0"}}
+    daemons.state.write_bytes(orjson.dumps(stranger))
+    assert Daemons(daemons.layout).pid("sleeper") is None
+
+
+@pytest.mark.cluster
+def test_killed_without_a_state_file_nothing_is_left(daemons: Daemons) -> None:
+    """What a daemon forked into sessions of its own ends too, found by its cgroup alone."""
+    daemons.start("forking", FORKS)
+    pids = forked(daemons, 3)
+    daemons.state.unlink()
+    Daemons(daemons.layout).kill()
+    assert not processes(daemons.layout.name)
+    assert all(not started(pid) or "Z" in Path(f"/proc/{pid}/stat").read_text() for pid in pids)
+
+
+@pytest.mark.cluster
+def test_daemon_that_ends_is_told_with_its_last_line(daemons: Daemons) -> None:
+    """Waiting for a cluster ends as soon as one of its programs has."""
+    daemons.start("failing", ["sh", "-c", "echo no such flag >&2; exit 3"])
+    with pytest.raises(ApiServerError, match="failing ended with code 3, expected it to stay: no such flag"):
+        check_for_a_while(daemons)
+
+
+@pytest.mark.cluster
+def test_daemon_gets_no_open_file_of_its_starter(daemons: Daemons, tmp_path: Path) -> None:
+    """A lock that the starter holds is free when the starter is gone, though the daemon runs on."""
+    with (tmp_path / "lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)
+        pid = daemons.start("sleeper", ["sleep", "600"])
+        wait_for_program(pid, "sleep")
+        opened = {str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir()}
+    assert opened == {os.devnull, str(daemons.log("sleeper"))}
+
+
+@pytest.mark.parametrize(("held", "may"), [("000001ffffffffff", True), ("000001fffeffffff", False), ("0", False)])
+def test_oom_score_is_lowered_only_with_the_capability(held: str, may: bool) -> None:
+    """Bit 24 is CAP_SYS_RESOURCE: without it a sandbox whose score is below its parent's does not start."""
+    assert may_lower_oom_score(f"Name:\tx\nCapEff:\t{held}\n") is may
+
+
+def test_each_node_has_its_own_cgroup_root() -> None:
+    """A kubelet kills pods below its root that it does not know: two on one machine must not share it."""
+    layout = Layout()
+    roots = [kubelet(layout, node)["cgroupRoot"] for node in layout.nodes]
+    assert roots == ["/podsonar-cluster/node-a", "/podsonar-cluster/node-b"]
