@@ -1,0 +1,237 @@
+"""What the node agent weighs: memory, CPU, time to trace, exact sums at the highest rate, nothing outside windows.
+
+    python bench/agent.py [--seconds 20] [--small] [--json FILE]
+
+The real agent below its supervisor, in a window of its own; the storm is 1,000 flows. Exit 1 where a budget is missed.
+"""
+
+import os
+import re
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench import bpf_statistics, report, traffic
+from bench.report import MEBI, Row
+from discovery.settings import AgentSettings
+from node_agent import capture_file
+from node_agent.layout import Capacity
+from node_agent.tracer_source import capacity
+from tests.acceptance.agent_process import Agent, agent
+
+PORTS, RATE, DEFAULT_DRAIN_SECONDS = 1000, 10_000, 5
+TICKS = os.sysconf("SC_CLK_TCK")
+SECONDS_OUTSIDE = 10.0
+MEMORY = ("Rss", "Pss", "Anonymous", "Private_Clean", "Private_Dirty")
+
+
+class ApiServer:
+    """Counts connections to what an agent would take for the API server."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self.count, daemon=True).start()
+
+    def count(self) -> None:
+        """Take connections, and answer none."""
+        while True:
+            connection, _address = self.listener.accept()
+            self.connections += 1
+            connection.close()
+
+
+@contextmanager
+def counted_api_server() -> Iterator[ApiServer]:
+    """An API server in the environment of every agent that is started in the block."""
+    server = ApiServer()
+    given = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(server.listener.getsockname()[1])}
+    os.environ.update(given)
+    try:
+        yield server
+    finally:
+        for name in given:
+            del os.environ[name]
+
+
+def processes(running: Agent) -> dict[str, int]:
+    """What stays running in a window."""
+    (pid,) = running.children("observe")
+    return {"supervisor": running.process.pid, "agent": pid}
+
+
+def memory(pid: int) -> dict[str, float]:
+    """MiB of a process (proc_pid_smaps_rollup(5)); `Uss` is what it shares with nobody."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    found = {name: int(rest.split()[0]) / 1024 for name, _, rest in (line.partition(":") for line in lines) if name in MEMORY}
+    return {**found, "Uss": found["Private_Clean"] + found["Private_Dirty"]}
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """CPU time of processes so far, of all their threads, to the nanosecond (schedstat)."""
+    total = 0
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def map_bytes(pid: int) -> int:
+    """What the kernel charges for the maps that a process holds."""
+    total = 0
+    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
+        text = path.read_text()
+        if "map_type:" in text:
+            total += int(re.findall(r"memlock:\s+(\d+)", text)[0])
+    return total
+
+
+def memory_rows(running: Agent) -> list[Row]:
+    """Memory of both processes and of the maps."""
+    found = {name: memory(pid) for name, pid in processes(running).items()}
+    total = {name: sum(one[name] for one in found.values()) for name in (*MEMORY, "Uss")}
+    rows = [
+        Row(
+            f"… {name}",
+            f"RSS {one['Rss']:.1f} MiB, PSS {one['Pss']:.1f}, own {one['Uss']:.1f}, anonymous {one['Anonymous']:.1f}",
+            figures=one,
+        )
+        for name, one in found.items()
+    ]
+    computed = Capacity.of(capacity(AgentSettings())).kernel_bytes()
+    charged = map_bytes(processes(running)["agent"])
+    return [
+        Row(
+            "memory in a window, what no other process shares",
+            f"{total['Uss']:.1f} MiB (RSS added up: {total['Rss']:.1f})",
+            "≤ 40 MiB",
+            total["Uss"] <= 40,
+            total,
+        ),
+        Row("… of it anonymous", f"{total['Anonymous']:.1f} MiB", "≤ 25 MiB", total["Anonymous"] <= 25),
+        *rows,
+        Row(
+            "maps: computed before load, charged",
+            f"{computed / MEBI:.2f} MiB, {charged / MEBI:.2f} MiB",
+            "within 10 %, ≤ 16 MiB",
+            0.9 < charged / computed < 1.1 and charged <= 16 * MEBI,
+            {"computed": computed, "charged": charged},
+        ),
+    ]
+
+
+def cpu_row(running: Agent, seconds: float) -> Row:
+    """CPU of the user side while the storm connects at a steady rate."""
+    pids = list(processes(running).values())
+    before, began = cpu_seconds(pids), time.monotonic()
+    storm = traffic.storm(int(RATE * seconds), PORTS, RATE)
+    spent, wall = cpu_seconds(pids) - before, time.monotonic() - began
+    return Row(
+        f"CPU at {storm['perSecond']:,.0f} connects/s, {PORTS} flows",
+        f"{spent / wall:.2%} of a core ({spent:.3f} s in {wall:.1f} s)",
+        "≤ 1 %",
+        spent / wall <= 0.01,
+        {"storm": storm, "cpuSeconds": spent, "wallSeconds": wall},
+    )
+
+
+def sums_row(running: Agent, stormed: int, fastest: dict[str, Any]) -> Row:
+    """The capture of the stopped agent, compared with what the storms made."""
+    (path,) = running.kept()
+    capture = capture_file.read(path)
+    flows = [flow for flow in capture.flows if flow.destination == traffic.ADDRESS]
+    attempts, established = sum(flow.attempts for flow in flows), sum(flow.established for flow in flows)
+    accepted = sum(entry.accepted for entry in capture.accepted if entry.local == traffic.ADDRESS)
+    exact = attempts == established == accepted == stormed and not capture.lost
+    return Row(
+        f"sums at {fastest['perSecond']:,.0f} connects/s from two threads",
+        f"{attempts:,} attempts, {established:,} established, {accepted:,} accepted of {stormed:,}; lost {capture.lost or 0}",
+        "exact, 0 lost",
+        exact,
+        {"made": stormed, "attempts": attempts, "established": established, "accepted": accepted, "lost": capture.lost},
+    )
+
+
+def start_rows(seconds: float, said: str) -> list[Row]:
+    """How long it took to trace, and what the loader took for it."""
+    lives, peak = re.findall(r"peak=(\d+)|seconds=([\d.]+)", said)[:2]
+    found = {"peak": int(lives[0] or peak[0]), "seconds": float(lives[1] or peak[1])}
+    return [
+        Row("start to tracing", f"{seconds:.2f} s", "≤ 3 s", seconds <= 3, {"seconds": seconds}),
+        Row(
+            "… loader",
+            f"peak {found['peak'] / MEBI:.0f} MiB, gone after {found['seconds']:.2f} s",
+            figures=found,
+        ),
+    ]
+
+
+def in_window(seconds: float, connects: int) -> list[Row]:
+    """Everything of one window."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        with agent(Path(folder), node={"name": "node-a", "drainSeconds": DEFAULT_DRAIN_SECONDS}) as running:
+            running.until_said("event=tracing")
+            rows = start_rows(time.monotonic() - began, running.said)
+            rows.append(cpu_row(running, seconds))
+            paced = rows[-1].figures["storm"]["connects"]
+            rows.extend(memory_rows(running))
+            fastest = traffic.storm(connects, PORTS)
+            running.stop()
+            rows.append(sums_row(running, paced + connects, fastest))
+    return rows
+
+
+def outside_row(seconds: float) -> Row:
+    """What is left of tracing once the window is over, and what the agent uses then."""
+    others = set(bpf_statistics.programs())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        agent(Path(folder), seconds=5) as running,
+    ):
+        running.until(running.kept)
+        pids = processes(running)
+        time.sleep(1)
+        before, began = cpu_seconds(list(pids.values())), time.monotonic()
+        time.sleep(seconds)
+        spent, wall = cpu_seconds(list(pids.values())) - before, time.monotonic() - began
+        left, charged = len(set(bpf_statistics.programs()) - others), map_bytes(pids["agent"])
+    return Row(
+        "outside a window",
+        f"{left} programs attached, {charged} bytes of maps, CPU {spent / wall:.2%} of a core",
+        "0, 0, ≤ 0.1 %",
+        left == 0 and charged == 0 and spent / wall <= 0.001,
+        {"programs": left, "mapBytes": charged, "cpuSeconds": spent, "wallSeconds": wall},
+    )
+
+
+def measured(seconds: float, connects: int, outside_seconds: float) -> list[Row]:
+    """Every row."""
+    with counted_api_server() as server:
+        rows = [*in_window(seconds, connects), outside_row(outside_seconds)]
+        asked = server.connections
+    return [*rows, Row("requests to the API server", str(asked), "0", asked == 0, {"connections": asked})]
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = report.parser(__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long the steady storm lasts")
+    parser.add_argument("--connects", type=int, default=400_009, help="connects at the highest rate")
+    given = parser.parse_args()
+    report.before_others()
+    about = report.machine()
+    sizes = (1.0, 5003, 1.0) if given.small else (given.seconds, given.connects, SECONDS_OUTSIDE)
+    return report.finish("node agent", measured(*sizes), given.json, about)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
