@@ -71,7 +71,9 @@ def processes(running: Agent) -> dict[str, int]:
 def memory(pid: int) -> dict[str, float]:
     """MiB of a process (proc_pid_smaps_rollup(5)); `Uss` is what it shares with nobody."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    found = {name: int(rest.split()[0]) / 1024 for name, _, rest in (line.partition(":") for line in lines) if name in MEMORY}
+    found = {
+        name: int(rest.split()[0]) / 1024 for name, _, rest in (line.partition(":") for line in lines) if name in MEMORY
+    }
     return {**found, "Uss": found["Private_Clean"] + found["Private_Dirty"]}
 
 
@@ -152,8 +154,8 @@ def sums_row(running: Agent, stormed: int, fastest: dict[str, Any]) -> Row:
     accepted = sum(entry.accepted for entry in capture.accepted if entry.local == traffic.ADDRESS)
     exact = attempts == established == accepted == stormed and not capture.lost
     return Row(
-        f"sums at {fastest['perSecond']:,.0f} connects/s from two threads",
-        f"{attempts:,} attempts, {established:,} established, {accepted:,} accepted of {stormed:,}; lost {capture.lost or 0}",
+        f"sums of {stormed:,} connects, up to {fastest['perSecond']:,.0f}/s",
+        f"{attempts:,} attempts, {established:,} established, {accepted:,} accepted; lost {capture.lost or 0}",
         "exact, 0 lost",
         exact,
         {"made": stormed, "attempts": attempts, "established": established, "accepted": accepted, "lost": capture.lost},

@@ -2,9 +2,9 @@
 
     python bench/replay.py [--flows 300000] [--rounds 5] [--small] [--json FILE]
 
-The drain is the agent's own, of tables that were filled here instead of by the kernel. Replay is all that `podsonar replay` does
-but for printing: reading the file, the questions, the answers of a directory of the inventory, the body. Best of the rounds.
-Exit 1 where a budget is missed.
+The drain is the agent's own, of tables that were filled here instead of by the kernel. Replay is all that
+`podsonar replay` does but for printing: reading the file, the questions, the answers of a directory of the inventory,
+the body. Best of the rounds. Exit 1 where a budget is missed.
 """
 
 import os
@@ -41,7 +41,7 @@ def filled_tracer(flows: int) -> Tracer:
     for name, (entries, entry_bytes) in capacity.maps().items():
         descriptors[name] = os.memfd_create(name)
         os.ftruncate(descriptors[name], entries * entry_bytes)
-    tracer = Tracer(descriptors, "none", 0, capacity)
+    tracer = Tracer(descriptors, "none", capacity)
     for number in range(flows):
         address = layout.packed_address(f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}")
         key = layout.ENDPOINTS.pack(number % PODS, address, address, (8080).to_bytes(2, "big"), 0, 0)

@@ -2,7 +2,8 @@
 
     python bench/short_lived.py [--processes 500] [--small] [--json FILE]
 
-Each is a new process that joins its pod's cgroups, connects once and exits, back to back. Exit 1 where a budget is missed.
+Each is a new process that joins its pod's cgroups, connects once and exits, back to back. Exit 1 where a budget is
+missed.
 """
 
 import os

@@ -2,9 +2,9 @@
 
     python bench/tracing.py [--pairs 7] [--tracers WORD,...] [--small] [--json FILE]
 
-One storm of loopback connects untraced and one traced make a pair, in alternating order; the ratio of connects per second is
-taken within the pair, then the median over the pairs. BPF time is taken in runs of its own (kernel.bpf_stats_enabled), over
-both ends and all six transitions of a connect. Exit 1 where a budget is missed.
+One storm of loopback connects untraced and one traced make a pair, in alternating order; the ratio of connects per
+second is taken within the pair, then the median over the pairs. BPF time is taken in runs of its own
+(kernel.bpf_stats_enabled), over both ends and all six transitions of a connect. Exit 1 where a budget is missed.
 """
 
 import statistics
