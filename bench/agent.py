@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,8 @@ def cpu_seconds(pids: list[int]) -> float:
     total = 0
     for pid in pids:
         for task in Path(f"/proc/{pid}/task").iterdir():
-            total += int((task / "schedstat").read_text().split()[0])
+            with suppress(OSError):  # a thread may end
+                total += int((task / "schedstat").read_text().split()[0])
     return total / 1e9
 
 
@@ -90,9 +91,9 @@ def map_bytes(pid: int) -> int:
     """What the kernel charges for the maps that a process holds."""
     total = 0
     for path in Path(f"/proc/{pid}/fdinfo").iterdir():
-        text = path.read_text()
-        if "map_type:" in text:
-            total += int(re.findall(r"memlock:\s+(\d+)", text)[0])
+        with suppress(OSError):  # a file may be closed
+            text = path.read_text()
+            total += int(re.findall(r"memlock:\s+(\d+)", text)[0]) if "map_type:" in text else 0
     return total
 
 
@@ -164,8 +165,7 @@ def sums_row(running: Agent, stormed: int, fastest: dict[str, Any]) -> Row:
 
 def start_rows(seconds: float, said: str) -> list[Row]:
     """How long it took to trace, and what the loader took for it."""
-    lives, peak = re.findall(r"peak=(\d+)|seconds=([\d.]+)", said)[:2]
-    found = {"peak": int(lives[0] or peak[0]), "seconds": float(lives[1] or peak[1])}
+    found = {name: float(re.findall(rf"\b{name}=([\d.]+)", said)[0]) for name in ("peak", "seconds")}
     return [
         Row("start to tracing", f"{seconds:.2f} s", "≤ 3 s", seconds <= 3, {"seconds": seconds}),
         Row(

@@ -64,7 +64,7 @@ def attributed(processes: int) -> tuple[int, float]:
         cgroups.remove(run)
     found: Counter[str] = Counter()
     for flow in capture.flows:
-        pod_uid = identity.pod_uid(capture.cgroups[flow.cgroup])
+        pod_uid = identity.pod_uid(capture.cgroups.get(flow.cgroup, ()))
         if flow.port == port and pod_uid:
             found[pod_uid] += flow.attempts
     return sum(min(count, found[uid]) for uid, count in expected.items()), processes / seconds

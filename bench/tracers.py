@@ -38,13 +38,14 @@ def empty() -> Iterator[None]:
 
 
 def podsonar(method: str) -> Callable[[], AbstractContextManager[None]]:
-    """The whole agent in a window, as it runs on a node."""
+    """The whole agent in a window, as it runs on a node; a perf tracepoint wants tracefs, a raw one nothing."""
+    prefix = PRIVATE if method == "tracepoint" else None
 
     @contextmanager
     def attached() -> Iterator[None]:
         with (
             tempfile.TemporaryDirectory() as folder,
-            agent(Path(folder), PRIVATE, node={"method": method, "drainSeconds": 5}) as running,
+            agent(Path(folder), prefix, node={"method": method, "drainSeconds": 5}) as running,
         ):
             running.until_said("event=tracing")
             yield
