@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import bpf_statistics, report, traffic
 from bench.report import MEBI, Row
 from discovery.settings import AgentSettings
+from lab import cgroups
 from node_agent import capture_file
 from node_agent.layout import Capacity
 from node_agent.tracer_source import capacity
@@ -131,11 +133,11 @@ def memory_rows(running: Agent) -> list[Row]:
     ]
 
 
-def cpu_row(running: Agent, seconds: float) -> Row:
+def cpu_row(running: Agent, seconds: float, pod: list[Path]) -> Row:
     """CPU of the user side while the storm connects at a steady rate."""
     pids = list(processes(running).values())
     before, began = cpu_seconds(pids), time.monotonic()
-    storm = traffic.storm(int(RATE * seconds), PORTS, RATE)
+    storm = traffic.storm(int(RATE * seconds), PORTS, RATE, pod)
     spent, wall = cpu_seconds(pids) - before, time.monotonic() - began
     return Row(
         f"CPU at {storm['perSecond']:,.0f} connects/s, {PORTS} flows",
@@ -176,17 +178,17 @@ def start_rows(seconds: float, said: str) -> list[Row]:
     ]
 
 
-def in_window(seconds: float, connects: int) -> list[Row]:
-    """Everything of one window."""
+def in_window(seconds: float, connects: int, pod: list[Path]) -> list[Row]:
+    """Everything of one window, in which a pod connects; its capture waits for a directory that does not answer."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         with agent(Path(folder), node={"name": "node-a", "drainSeconds": DEFAULT_DRAIN_SECONDS}) as running:
             running.until_said("event=tracing")
             rows = start_rows(time.monotonic() - began, running.said)
-            rows.append(cpu_row(running, seconds))
+            rows.append(cpu_row(running, seconds, pod))
             paced = rows[-1].figures["storm"]["connects"]
             rows.extend(memory_rows(running))
-            fastest = traffic.storm(connects, PORTS)
+            fastest = traffic.storm(connects, PORTS, inside=pod)
             running.stop()
             rows.append(sums_row(running, paced + connects, fastest))
     return rows
@@ -217,9 +219,14 @@ def outside_row(seconds: float) -> Row:
 
 def measured(seconds: float, connects: int, outside_seconds: float) -> list[Row]:
     """Every row."""
-    with counted_api_server() as server:
-        rows = [*in_window(seconds, connects), outside_row(outside_seconds)]
-        asked = server.connections
+    run = f"podsonar-{os.getpid()}"
+    try:
+        pod = cgroups.pod_cgroups(run, str(uuid.uuid4()), "f" * 64)
+        with counted_api_server() as server:
+            rows = [*in_window(seconds, connects, pod), outside_row(outside_seconds)]
+            asked = server.connections
+    finally:
+        cgroups.remove(run)
     return [*rows, Row("requests to the API server", str(asked), "0", asked == 0, {"connections": asked})]
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,14 @@ def compiled(name: str) -> Path:
     return program
 
 
-def storm(connects: int, ports: int, a_second: int = 0, threads: int = 2) -> dict[str, Any]:
-    """What the storm says of itself: `connects`, `seconds`, `perSecond`."""
-    words = map(str, (compiled("storm"), connects, threads, ports, a_second))
-    found: dict[str, Any] = json.loads(subprocess.run([*words], capture_output=True, check=True).stdout)
+def storm(connects: int, ports: int, a_second: int = 0, inside: Sequence[Path] = ()) -> dict[str, Any]:
+    """What the storm of two threads, in these cgroups, says of itself: `connects`, `seconds`, `perSecond`."""
+    join = [
+        "sh",
+        "-c",
+        'for group in $0; do echo 0 > "$group/cgroup.procs"; done; exec "$@"',
+        " ".join(map(str, inside)),
+    ]
+    words = map(str, (compiled("storm"), connects, 2, ports, a_second))
+    found: dict[str, Any] = json.loads(subprocess.run([*join, *words], capture_output=True, check=True).stdout)
     return found
