@@ -29,7 +29,9 @@ from node_agent.layout import Capacity
 from node_agent.tracer_source import capacity
 from tests.acceptance.agent_process import Agent, agent
 
-PORTS, RATE, DEFAULT_DRAIN_SECONDS = 1000, 10_000, 5
+PORTS, RATE = 1000, 10_000
+# As by default, and a manager over TLS as in a cluster: its authorities are part of the memory.
+SETTINGS: dict[str, Any] = {"node": {"name": "node-a", "drainSeconds": 5}, "manager": {"url": "https://127.0.0.1:1"}}
 TICKS = os.sysconf("SC_CLK_TCK")
 SECONDS_OUTSIDE = 10.0
 MEMORY = ("Rss", "Pss", "Anonymous", "Private_Clean", "Private_Dirty")
@@ -182,7 +184,7 @@ def in_window(seconds: float, connects: int, pod: list[Path]) -> list[Row]:
     """Everything of one window, in which a pod connects; its capture waits for a directory that does not answer."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        with agent(Path(folder), node={"name": "node-a", "drainSeconds": DEFAULT_DRAIN_SECONDS}) as running:
+        with agent(Path(folder), **SETTINGS) as running:
             running.until_said("event=tracing")
             rows = start_rows(time.monotonic() - began, running.said)
             rows.append(cpu_row(running, seconds, pod))
