@@ -37,17 +37,10 @@ def test_small_measurement_prints_its_table_and_writes_it(
     assert done.stdout.rstrip() == report.table(found["title"], rows, found["machine"])
     assert any(row.met is not None for row in rows)
     assert done.returncode == any(row.met is False for row in rows)
-
-
-@KERNEL
-def test_short_lived_processes_are_all_attributed(repository: Path, tmp_path: Path) -> None:
-    """Forty processes that connect once and exit at once: forty attempts, each at its pod."""
-    script, file = repository / "bench" / "short_lived.py", tmp_path / "found.json"
-    done = subprocess.run(
-        [sys.executable, script, "--small", "--json", file], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(file.read_text())["rows"][0]["figures"]["attributed"] == 40
+    for row in rows:  # what is no matter of speed
+        assert row.figures.get("attributed") == row.figures.get("processes")
+        assert row.figures.get("attempts") == row.figures.get("made")
+        assert not row.figures.get("lost")
 
 
 def test_missed_budget_is_marked_and_ends_with_one(capsys: pytest.CaptureFixture[str]) -> None:
