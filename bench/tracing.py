@@ -9,6 +9,7 @@ second is taken within the pair, then the median over the pairs. BPF time is tak
 
 import statistics
 import sys
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,16 @@ from bench.report import Row
 from bench.tracers import OURS, TRACERS, untraced
 
 PORTS = 101
+SETTLE_SECONDS = 1.0
 COSTED = 5003  # connects of a storm that BPF time is taken of
 LEAST_RATIO, MOST_NS = 0.98, 700
 BUDGETED = "podsonar"
 
 
-def paced(tracer: AbstractContextManager[None], connects: int) -> float:
-    """Connects per second of one storm."""
+def rate(tracer: AbstractContextManager[None], connects: int, settle_seconds: float) -> float:
+    """Connects per second of one storm, of a tracer that has done what it does at its start."""
     with tracer:
+        time.sleep(settle_seconds)
         traffic.storm(connects // 10 + 1, PORTS)  # new flows, the tables' pages and the caches are not what is asked
         return float(traffic.storm(connects, PORTS)["perSecond"])
 
@@ -35,9 +38,13 @@ def paced(tracer: AbstractContextManager[None], connects: int) -> float:
 def ratios(name: str, pairs: int, connects: int) -> list[dict[str, float]]:
     """The pairs of one tracer."""
     found = []
+    settle_seconds = SETTLE_SECONDS if pairs > 1 else 0
     for number in range(pairs):
         order = ("untraced", "traced") if number % 2 else ("traced", "untraced")
-        pair = {which: paced(TRACERS[name]() if which == "traced" else untraced(), connects) for which in order}
+        pair = {
+            which: rate(TRACERS[name]() if which == "traced" else untraced(), connects, settle_seconds)
+            for which in order
+        }
         found.append({**pair, "ratio": pair["traced"] / pair["untraced"]})
         report.say(f"{name}, pair {number + 1}: {pair['traced']:.0f} of {pair['untraced']:.0f} a second")
     return found
