@@ -11,7 +11,9 @@ from pathlib import Path
 
 from bench.report import REPOSITORY
 from node_agent import btf, raw_tracepoint
+from node_agent.maps import Counts
 from tests.acceptance.agent_process import agent
+from tests.node_agent import kernel_side
 
 PRIVATE = ["unshare", "-m", "sh", str(REPOSITORY / "bench" / "private_mounts.sh")]
 PATIENCE_SECONDS = 60.0
@@ -52,6 +54,25 @@ def podsonar(method: str) -> Callable[[], AbstractContextManager[None]]:
             running.stop()
 
     return attached
+
+
+@contextmanager
+def switched() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """What attaches the agent's program for a block, in no time: it was loaded before, as in an agent."""
+    with kernel_side.attached() as tracer:
+        tracer.set_looked()
+        os.close(tracer.descriptors.pop("link"))
+
+        @contextmanager
+        def attached() -> Iterator[None]:
+            link = raw_tracepoint.attach(tracer.descriptors["program"])
+            try:
+                yield
+            finally:
+                os.close(link)
+                tracer.drain(Counts())
+
+        yield attached
 
 
 def started(command: list[str], output: Path) -> "subprocess.Popen[bytes]":

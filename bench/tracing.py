@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import bpf_statistics, report, traffic
 from bench.report import Row
-from bench.tracers import OURS, TRACERS, untraced
+from bench.tracers import OURS, TRACERS, switched, untraced
 
 PORTS = 101
 SETTLE_SECONDS = 1.0
@@ -33,6 +33,18 @@ def rate(tracer: AbstractContextManager[None], connects: int, settle_seconds: fl
         time.sleep(settle_seconds)
         traffic.storm(connects // 10 + 1, PORTS)  # new flows, the tables' pages and the caches are not what is asked
         return float(traffic.storm(connects, PORTS)["perSecond"])
+
+
+def switched_ratios(pairs: int, connects: int) -> list[dict[str, float]]:
+    """Many short pairs of the agent's program alone, so near in time that the rest of the machine changes little."""
+    found = []
+    with switched() as attached:
+        for number in range(pairs):
+            order = (untraced, attached) if number % 2 else (attached, untraced)
+            pair = {which: rate(which(), connects, 0) for which in order}
+            traced, bare = pair[attached], pair[untraced]
+            found.append({"traced": traced, "untraced": bare, "ratio": traced / bare})
+    return found
 
 
 def ratios(name: str, pairs: int, connects: int) -> list[dict[str, float]]:
@@ -93,7 +105,8 @@ def empty_row(found: list[dict[str, float]]) -> Row:
 
 def measured(names: list[str], pairs: int, storms: int, connects: int) -> list[Row]:
     """Every row."""
-    rows = [speed_row(name, ratios(name, pairs, connects)) for name in names]
+    rows = [speed_row("podsonar's program, switched", switched_ratios(6 * pairs - 1, min(connects, COSTED * 2)))]
+    rows += [speed_row(name, ratios(name, pairs, connects)) for name in names]
     for name in names:
         found = costs(name, storms, min(connects, COSTED))
         rows.append(empty_row(found) if name == "empty program" else cost_row(name, found))
