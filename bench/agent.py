@@ -197,7 +197,7 @@ def in_window(seconds: float, connects: int, pod: list[Path]) -> list[Row]:
     return rows
 
 
-def outside_row(seconds: float, what: str, sign: Callable[[Agent], object], **times: float) -> Row:
+def outside_row(lasting: float, what: str, sign: Callable[[Agent], object], **times: float) -> Row:
     """What is left of tracing once a sign was seen that no window is on, and what the agent uses then."""
     others = set(bpf_statistics.programs())
     with tempfile.TemporaryDirectory() as folder, agent(Path(folder), **times) as running:
@@ -205,7 +205,7 @@ def outside_row(seconds: float, what: str, sign: Callable[[Agent], object], **ti
         pids = processes(running)
         time.sleep(1)
         before, began = cpu_seconds(list(pids.values())), time.monotonic()
-        time.sleep(seconds)
+        time.sleep(lasting)
         spent, wall = cpu_seconds(list(pids.values())) - before, time.monotonic() - began
         left, charged = len(set(bpf_statistics.programs()) - others), map_bytes(pids["agent"])
     return Row(
