@@ -197,7 +197,7 @@ def in_window(seconds: float, connects: int, pod: list[Path]) -> list[Row]:
     return rows
 
 
-def outside_row(lasting: float, what: str, sign: Callable[[Agent], object], **times: float) -> Row:
+def outside_row(lasting: float, what: str, sign: Callable[[Agent], object], **times: Any) -> Row:  # noqa: ANN401
     """What is left of tracing once a sign was seen that no window is on, and what the agent uses then."""
     others = set(bpf_statistics.programs())
     with tempfile.TemporaryDirectory() as folder, agent(Path(folder), **times) as running:

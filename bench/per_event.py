@@ -5,7 +5,6 @@ python3 -u per_event.py        prints `attached`, then counts events until its s
 
 import os
 import select
-import sys
 
 from bcc import BPF
 
@@ -64,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -105,7 +105,9 @@ def inventory() -> Directory:
 def capture(flows: int) -> Capture:
     """A node's window: each pod has connected to services and pods, a few cgroups are no pod's, some accepted."""
     seed = random.Random(7)  # noqa: S311 - made-up traffic
-    cgroups = {number: (f"c{number}", f"pod{uid(1, number)}", "besteffort", "kubepods") for number in range(PODS)}
+    cgroups: dict[int, tuple[str, ...]] = {
+        number: (f"c{number}", f"pod{uid(1, number)}", "besteffort", "kubepods") for number in range(PODS)
+    }
     cgroups |= {PODS + number: ("sshd.service", "system.slice") for number in range(3)}
     found = []
     for number in range(flows):
