@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what Podsonar needs on this machine and says what it did: Debian packages by apt when root, and a virtual
 # environment in .venv from the lock files. Without root or apt it names the packages and goes on without them.
-#   deploy/setup.sh [run|cluster|test|bench]     run: demo and agents; cluster: that and what real nodes need; test: all of it;
-#                                              bench: run and what measurements are compared with
+#   deploy/setup.sh [run|cluster|test|bench]     run: demo and agents; cluster: that and what real nodes need; test: all of
+#                                                it; bench: run, and what Podsonar is compared with
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for_what=${1:-run}

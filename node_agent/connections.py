@@ -52,7 +52,8 @@ def merged(first: Flow, other: Flow) -> Flow:
 
 def connection(flow: Flow, source: dict[str, Any], destination: Answer, target: dict[str, Any]) -> dict[str, Any]:
     """One element of `connectionList`; `source` and `target` are references to the pod and to the destination."""
-    _, address, to, port, attempts, established, failed, unfinished, first, last, total, longest, errno, opened, _ = flow
+    _, address, to, port, attempts, established, failed, unfinished, *rest = flow
+    first, last, total, longest, errno, opened, _ = rest
     kind = destination.kind
     return {
         "type": "TCP",
