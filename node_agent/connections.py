@@ -52,8 +52,7 @@ def merged(first: Flow, other: Flow) -> Flow:
 
 def connection(flow: Flow, source: dict[str, Any], destination: Answer, target: dict[str, Any]) -> dict[str, Any]:
     """One element of `connectionList`; `source` and `target` are references to the pod and to the destination."""
-    _, address, to, port, attempts, established, failed, unfinished, *rest = flow
-    first, last, total, longest, errno, opened, _ = rest
+    _, address, to, port, attempts, made, failed, unfinished, first, last, total, longest, errno, opened, _ = flow
     kind = destination.kind
     return {
         "type": "TCP",
@@ -67,7 +66,7 @@ def connection(flow: Flow, source: dict[str, Any], destination: Answer, target: 
         },
         "destination": {"kind": kind, "reason": destination.reason, "name": destination.name},
         "attempts": attempts,
-        "established": established,
+        "established": made,
         "failed": failed,
         "unfinished": unfinished,
         "lastErrno": errno or None,
