@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -82,7 +83,8 @@ def say(text: str) -> None:
 
 
 def before_others() -> None:
-    """All that is started from here comes before what else runs on the machine, and nothing of it before the rest."""
+    """All that is started from here comes before what else runs on the machine; SIGTERM cleans up like Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         os.setpriority(os.PRIO_PROCESS, 0, -20)
     except PermissionError:
