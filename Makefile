@@ -1,5 +1,5 @@
 # Each target works on a fresh Debian 12/13 machine as root; it installs what it needs and says what.
-.PHONY: setup demo test lint lock images manifests cluster cluster-down
+.PHONY: setup demo test lint lock images manifests cluster cluster-down bench
 ARGS ?=
 
 setup:
@@ -25,6 +25,10 @@ cluster:
 
 cluster-down:
 	@.venv/bin/python -m lab.nodes down
+
+bench:
+	@deploy/setup.sh bench >&2
+	@.venv/bin/python bench/run.py $(ARGS)
 
 lint:
 	@deploy/setup.sh run

@@ -186,7 +186,7 @@ def table(found: dict[str, Any]) -> str:
         requests = "" if row.requests is None else row.requests
         lines.append(f"{name:34}{row.seconds:9.2f}{row.peak_mib:10.0f}{row.server_cpu_seconds:18.2f}{requests:>10}")
     for name, (value, most) in found["budgets"].items():
-        lines.append(f"{'met   ' if value <= most else 'MISSED'} {name}: {value:.3f}, at most {most:.3f}")
+        lines.append(f"{'met' if value <= most else 'NOT met'} {name}: {value:.3f}, at most {most:.3f}")
     return "\n".join(lines)
 
 

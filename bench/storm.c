@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Makes exactly N loopback connects from T threads to P listening ports and prints them with the time taken.
- *   storm CONNECTS THREADS PORTS
+ *   storm CONNECTS THREADS PORTS [CONNECTS_A_SECOND]
  * The listeners are at 127.77.0.1, so that the storm's connects are told from any others on the machine.
  * Every connect is accepted and both ends are closed by reset, so that no port is held in TIME_WAIT.
  */
@@ -22,7 +22,8 @@
 
 static int listeners[MAX_PORTS];
 static struct sockaddr_in addresses[MAX_PORTS];
-static long total, threads, ports;
+static long total, threads, ports, rate;
+static struct timespec begun;
 
 static void die(const char *what)
 {
@@ -38,6 +39,15 @@ static void reset(int fd)
 	close(fd);
 }
 
+/* Until the connect of this number is due; one that is late is not waited for. */
+static void wait_for(long number)
+{
+	long long due_ns = begun.tv_sec * 1000000000LL + begun.tv_nsec + number * 1000000000LL / rate;
+	struct timespec due = {.tv_sec = due_ns / 1000000000LL, .tv_nsec = due_ns % 1000000000LL};
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+}
+
 static void *run(void *argument)
 {
 	long thread = (long)argument;
@@ -45,8 +55,11 @@ static void *run(void *argument)
 
 	for (long i = thread; i < total; i += threads) {
 		int port = i % ports;
-		int client = socket(AF_INET, SOCK_STREAM, 0), server;
+		int client, server;
 
+		if (rate)
+			wait_for(i);
+		client = socket(AF_INET, SOCK_STREAM, 0);
 		if (client < 0)
 			die("socket");
 		pthread_mutex_lock(&per_port[port]);
@@ -64,19 +77,20 @@ static void *run(void *argument)
 
 int main(int argc, char **argv)
 {
-	struct timespec begun, ended;
+	struct timespec ended;
 	struct rlimit files = {.rlim_cur = 8192, .rlim_max = 8192};
 	pthread_t workers[64];
 	double seconds;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: storm CONNECTS THREADS PORTS\n");
+	if (argc != 4 && argc != 5) {
+		fprintf(stderr, "usage: storm CONNECTS THREADS PORTS [CONNECTS_A_SECOND]\n");
 		return 2;
 	}
 	total = atol(argv[1]);
 	threads = atol(argv[2]);
 	ports = atol(argv[3]);
-	if (total < 1 || threads < 1 || threads > 64 || ports < 1 || ports > MAX_PORTS) {
+	rate = argc == 5 ? atol(argv[4]) : 0;
+	if (total < 1 || rate < 0 || threads < 1 || threads > 64 || ports < 1 || ports > MAX_PORTS) {
 		fprintf(stderr, "storm: expected CONNECTS >= 1, THREADS 1 to 64, PORTS 1 to %d\n", MAX_PORTS);
 		return 2;
 	}

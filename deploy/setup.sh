@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what Podsonar needs on this machine and says what it did: Debian packages by apt when root, and a virtual
 # environment in .venv from the lock files. Without root or apt it names the packages and goes on without them.
-#   deploy/setup.sh [run|cluster|test]     run: demo and agents; cluster: that and what real nodes need; test: all of it
+#   deploy/setup.sh [run|cluster|test|bench]     run: demo and agents; cluster: that and what real nodes need; test: all of
+#                                                it; bench: run, and what Podsonar is compared with
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for_what=${1:-run}
@@ -10,8 +11,9 @@ headers=linux-headers-$arch
 if grep -qs '^ID=ubuntu' /etc/os-release; then headers=linux-headers-generic; fi
 packages=(python3 python3-venv python3-bpfcc "$headers" iproute2 nftables)
 # runc, since Debian 12's crun refuses nodes with both cgroup versions; iptables for masquerade and host ports of pods.
-if [ "$for_what" != run ]; then packages+=(containerd runc containernetworking-plugins iptables buildah mmdebstrap); fi
+if [[ "$for_what" =~ ^(cluster|test)$ ]]; then packages+=(containerd runc containernetworking-plugins iptables buildah mmdebstrap); fi
 if [ "$for_what" = test ]; then packages+=(chromium gcc libc6-dev libcap2-bin git prometheus); fi
+if [ "$for_what" = bench ]; then packages+=(bpfcc-tools gcc libc6-dev); fi
 
 missing=()
 for package in "${packages[@]}"; do

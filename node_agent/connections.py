@@ -5,9 +5,9 @@ Conservation: attempts = delivered + lost + filtered + unresolved, where each at
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from discovery.records import NS_PER_SECOND, Answer, Capture, Flow, Query
 from node_agent import accepted, filters, resolve
@@ -17,8 +17,7 @@ from node_agent.wire import reference, wire_time
 UNRESOLVED = frozenset({"source_unknown", "source_pod_unknown"})
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What became of one flow: left out by `reason`, or delivered from `source` to `destination` where that is None."""
 
     flow: Flow
@@ -51,53 +50,57 @@ def merged(first: Flow, other: Flow) -> Flow:
     )
 
 
-def connection(flow: Flow, source: Answer, destination: Answer) -> dict[str, Any]:
-    """One element of `connectionList`."""
+def connection(flow: Flow, source: dict[str, Any], destination: Answer, target: dict[str, Any]) -> dict[str, Any]:
+    """One element of `connectionList`; `source` and `target` are references to the pod and to the destination."""
+    _, address, to, port, attempts, made, failed, unfinished, first, last, total, longest, errno, opened, _ = flow
+    kind = destination.kind
     return {
         "type": "TCP",
-        "sourceIP": flow.source,
-        "destinationIP": flow.destination,
-        "destinationPort": str(flow.port),
+        "sourceIP": address,
+        "destinationIP": to,
+        "destinationPort": str(port),
         "kubernetes": {
-            "sourcePod": reference(source),
-            "destinationService": reference(destination) if destination.kind == "Service" else None,
-            "destinationPod": reference(destination) if destination.kind == "Pod" else None,
+            "sourcePod": source,
+            "destinationService": target if kind == "Service" else None,
+            "destinationPod": target if kind == "Pod" else None,
         },
-        "destination": {"kind": destination.kind, "reason": destination.reason, "name": destination.name},
-        "attempts": flow.attempts,
-        "established": flow.established,
-        "failed": flow.failed,
-        "unfinished": flow.unfinished,
-        "lastErrno": flow.last_errno or None,
-        "openedBefore": flow.opened_before,
-        "firstSeen": wire_time(flow.first_ns),
-        "lastSeen": wire_time(flow.last_ns),
-        "handshakeSeconds": {
-            "sum": flow.handshake_sum_ns / NS_PER_SECOND,
-            "max": flow.handshake_max_ns / NS_PER_SECOND,
-        },
+        "destination": {"kind": kind, "reason": destination.reason, "name": destination.name},
+        "attempts": attempts,
+        "established": made,
+        "failed": failed,
+        "unfinished": unfinished,
+        "lastErrno": errno or None,
+        "openedBefore": opened,
+        "firstSeen": wire_time(first),
+        "lastSeen": wire_time(last),
+        "handshakeSeconds": {"sum": total / NS_PER_SECOND, "max": longest / NS_PER_SECOND},
     }
 
 
-def source_of(capture: Capture, flow: Flow, pods: Mapping[int, str | None], answers: Mapping[Query, Answer]) -> Answer:
-    """The pod that made a flow, by its cgroup, else by its address where that belonged to exactly one pod then."""
-    uid = flow.pod_uid or pods.get(flow.cgroup)
-    if uid:
-        return answers.get(Query(pod_uid=uid), UNKNOWN)
+def source_by_address(capture: Capture, flow: Flow, answers: Mapping[Query, Answer]) -> Answer:
+    """The pod that made a flow whose cgroup is no pod's, where its address belonged to exactly one pod then."""
     return by_address(answers, resolve.source_query(flow)) if resolve.unplaced(capture, flow) else UNKNOWN
 
 
 def decided(capture: Capture, answers: Mapping[Query, Answer]) -> list[Decision]:
     """One decision a flow; loopback needs no source, every other rule does."""
     pods = resolve.pods_of_cgroups(capture)
-    asked = resolve.destinations(capture, pods)
+    owners = {query.pod_uid: answer for query, answer in answers.items() if query.pod_uid}
+    asked = {where: answers.get(query, UNKNOWN) for where, query in resolve.destinations(capture, pods).items()}
+    alike: dict[tuple[str, bool, bool], tuple[str | None, Answer]] = {}  # one source and one reason
     decisions = []
     for flow in capture.flows:
-        source = source_of(capture, flow, pods, answers)
-        uid = flow.pod_uid or pods.get(flow.cgroup) or source.uid
-        question = asked.get((flow.destination, flow.port))
-        destination = answers.get(question, UNKNOWN) if question else UNKNOWN
-        decisions.append(Decision(flow, reason_of(capture, flow, uid, source), source, destination))
+        uid = flow.pod_uid or pods.get(flow.cgroup)
+        if uid:
+            where = uid, filters.is_loopback(flow.destination), flow.opened_before
+            if where not in alike:
+                source = owners.get(uid, UNKNOWN)
+                alike[where] = reason_of(capture, flow, uid, source), source
+            reason, source = alike[where]
+        else:
+            source = source_by_address(capture, flow, answers)
+            reason = reason_of(capture, flow, source.uid, source)
+        decisions.append(Decision(flow, reason, source, asked.get((flow.destination, flow.port), UNKNOWN)))
     return decisions
 
 
@@ -148,9 +151,12 @@ def connection_list(decisions: list[Decision]) -> list[dict[str, Any]]:
         if decision.reason is None:
             where = (decision.source.uid or "", flow.source, flow.destination, flow.port, flow.opened_before)
             held = kept.get(where)
-            kept[where] = replace(held, flow=merged(held.flow, flow)) if held else decision
+            kept[where] = held._replace(flow=merged(held.flow, flow)) if held else decision
+    ends = {id(end): end for one in kept.values() for end in (one.source, one.destination)}
+    references = {number: reference(end) for number, end in ends.items()}
     return [
-        connection(one.flow, one.source, one.destination) for _where, one in sorted(kept.items(), key=itemgetter(0))
+        connection(flow, references[id(source)], destination, references[id(destination)])
+        for _where, (flow, _reason, source, destination) in sorted(kept.items(), key=itemgetter(0))
     ]
 
 

@@ -1,15 +1,11 @@
 """Why a flow is left out on purpose: exactly one reason a flow, checked in the order of `source_reason`."""
 
-import ipaddress
-from functools import lru_cache
-
 from discovery.records import Answer, Flow
 
 
-@lru_cache(maxsize=4096)
 def is_loopback(address: str) -> bool:
-    """Whether an address is in 127.0.0.0/8 or is ::1."""
-    return ipaddress.ip_address(address).is_loopback
+    """Whether an address, in its canonical text, is in 127.0.0.0/8 or is ::1."""
+    return address.startswith("127.") or address == "::1"
 
 
 def source_reason(

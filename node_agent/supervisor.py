@@ -8,8 +8,6 @@ runs (no_new_privs makes that final, prctl(2)) and gets a system call filter. `{
 by the agent's end.
 """
 
-import array
-import ctypes
 import os
 import select
 import signal
@@ -18,23 +16,23 @@ import sys
 
 sys.path.insert(0, __file__.rpartition("/node_agent/")[0])  # it runs as a script, by its whole path
 
-from node_agent import seccomp
-
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 CAPABILITY_VERSION_3 = 0x20080522
-
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(parent: int) -> None:
     """Be killed when the supervisor ends, however it ends; it may have ended already."""
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    import ctypes  # noqa: PLC0415 - here and below in a child, which execs: the supervisor never holds it
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(127)
 
 
 def refuse_system_calls() -> None:
     """Install the agent's filter; a kernel built without seccomp lets the agent run without, and that is told."""
+    from node_agent import seccomp  # noqa: PLC0415
+
     try:
         seccomp.install()
     except (OSError, KeyError) as error:
@@ -43,6 +41,9 @@ def refuse_system_calls() -> None:
 
 def drop_capabilities() -> None:
     """Lose every effective, permitted and inheritable capability for good (capset(2))."""
+    import ctypes  # noqa: PLC0415
+
+    libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
@@ -112,7 +113,7 @@ def start_loader(ours: socket.socket, poll: object, loader: list[str]) -> None:
     if not ancillary:
         poll.unregister(ours)  # type: ignore[attr-defined]
         return
-    descriptor = array.array("i", ancillary[0][2][:4])[0]
+    descriptor = int.from_bytes(ancillary[0][2][:4], sys.byteorder)
     spawn([*loader, str(descriptor)], descriptor, bare=False)
     os.close(descriptor)
 

@@ -14,8 +14,7 @@ def second_text(second: int) -> str:
 
 def wire_time(at_ns: int) -> str:
     """The same text as `rfc3339`."""
-    second, rest_ns = divmod(at_ns, NS_PER_SECOND)
-    return f"{second_text(second)}{rest_ns // 1000:06d}Z"
+    return f"{second_text(at_ns // NS_PER_SECOND)}{at_ns % NS_PER_SECOND // 1000:06d}Z"
 
 
 def reference(answer: Answer) -> dict[str, Any]:

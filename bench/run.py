@@ -1,0 +1,73 @@
+"""Every measurement of bench/, one after another: `make bench`, or `make bench ARGS='--only replay --record'`.
+
+    python bench/run.py [--only WORD,...] [--small] [--record]
+
+Prints each table, with every budget marked met or NOT met. `--record` puts the tables into docs/benchmarks.md. Exit 1
+where a budget is not met or a measurement failed.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.report import REPOSITORY, machine, machine_line, say
+
+PAGE = REPOSITORY / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- recorded by make bench ARGS=--record -->", "<!-- end of what was recorded -->"
+# Those of the whole cluster's side take no --small.
+SCRIPTS = {
+    "tracing": ("--small",),
+    "short_lived": ("--small",),
+    "agent": ("--small",),
+    "replay": ("--small",),
+    "listing": ("--pods", "1000", "--nodes", "40", "--services", "40", "--rounds", "1"),
+    "resolve": ("--rounds", "11"),
+}
+
+
+def measured(name: str, words: tuple[str, ...]) -> tuple[int, str]:
+    """Exit code and table of one measurement; it speaks on stderr meanwhile."""
+    say(f"bench: {name}")
+    script = REPOSITORY / "bench" / f"{name}.py"
+    done = subprocess.run(
+        [sys.executable, script, *words], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False
+    )
+    print(f"\n{done.stdout}", end="", flush=True)
+    return done.returncode, done.stdout
+
+
+def recorded(tables: dict[str, str]) -> None:
+    """The page has these tables in the place of those that it had."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    blocks = "\n".join(f"`bench/{name}.py`\n\n```\n{text.rstrip()}\n```\n" for name, text in tables.items())
+    PAGE.write_text(f"{before}{BEGIN}\n\nMeasured on: {machine_line(machine())}.\n\n{blocks}\n{END}{after}")
+
+
+def main() -> int:
+    """Measure everything that there is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="only those whose name contains one of these words")
+    parser.add_argument("--small", action="store_true", help="as little of everything as shows that it works")
+    parser.add_argument("--record", action="store_true", help="put the tables into docs/benchmarks.md")
+    given = parser.parse_args()
+    names = [name for name in SCRIPTS if any(word in name for word in given.only.split(","))]
+    present = [name for name in names if (REPOSITORY / "bench" / f"{name}.py").exists()]
+    codes, tables = {}, {}
+    for name in present:
+        codes[name], tables[name] = measured(name, SCRIPTS[name] if given.small else ())
+    if given.record:
+        recorded(tables)
+        say(f"bench: recorded in {PAGE.relative_to(REPOSITORY)}")
+    missed = [name for name, code in codes.items() if code]
+    print(f"\nbench: every budget met in {len(codes) - len(missed)} of {len(codes)} measurements", flush=True)
+    if missed:
+        print(f"bench: NOT met, or failed: {', '.join(missed)}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Every measurement prints its table and writes the same as JSON; how fast it was is no matter of tests."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import report, run
+from bench.report import Row
+
+MACHINE = {"cpu": "c", "cpus": 2, "memoryGiB": 4, "kernel": "6.1", "python": "3.11", "date": "2026-11-24", "load": 0.1}
+KERNEL = pytest.mark.kernel
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        pytest.param("tracing", ["--tracers", "podsonar,empty,ring"], marks=KERNEL),
+        pytest.param("short_lived", [], marks=KERNEL),
+        pytest.param("agent", [], marks=KERNEL),
+        ("replay", []),
+    ],
+)
+def test_small_measurement_prints_its_table_and_writes_it(
+    name: str, words: list[str], repository: Path, tmp_path: Path
+) -> None:
+    """The rows in the file are those on the screen; the exit code is 1 exactly where a budget is not met."""
+    script, file = repository / "bench" / f"{name}.py", tmp_path / "found.json"
+    done = subprocess.run(
+        [sys.executable, script, "--small", "--json", file, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 1), done.stderr
+    found = json.loads(file.read_text())
+    rows = [Row(**row) for row in found["rows"]]
+    assert done.stdout.rstrip() == report.table(found["title"], rows, found["machine"])
+    assert any(row.met is not None for row in rows)
+    assert done.returncode == any(row.met is False for row in rows)
+    for row in rows:  # what is no matter of speed
+        assert row.figures.get("attributed") == row.figures.get("processes")
+        assert row.figures.get("attempts") == row.figures.get("made")
+        assert not row.figures.get("lost")
+
+
+def test_missed_budget_is_marked_and_ends_with_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """A budget is marked met or NOT met; one that is not makes the exit code 1."""
+    rows = [Row("speed", "97 %", "≥ 98 %", met=False), Row("loss", "0", "0", met=True), Row("peak", "9 MiB")]
+    assert report.finish("all", rows, None, MACHINE) == 1
+    printed = capsys.readouterr().out
+    assert "≥ 98 %: NOT met" in printed
+    assert "0: met" in printed
+    assert report.finish("all", rows[1:], None, MACHINE) == 0
+
+
+def test_recording_replaces_the_tables_and_keeps_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands around the recorded part stays; recording twice leaves the later tables only."""
+    page = tmp_path / "benchmarks.md"
+    page.write_text(f"before\n{run.BEGIN}\n{run.END}\nafter\n")
+    monkeypatch.setattr(run, "PAGE", page)
+    run.recorded({"replay": "first"})
+    run.recorded({"replay": "second"})
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "second" in text
+    assert "first" not in text
+
+
+def test_every_measurement_is_run_by_the_runner(repository: Path) -> None:
+    """A script of bench/ that measures has `--json`; the runner knows each."""
+    scripts = {
+        path.stem
+        for path in (repository / "bench").glob("*.py")
+        if "def main" in path.read_text() and path.stem != "run"
+    }
+    assert scripts - {"per_event"} <= set(run.SCRIPTS)
