@@ -53,6 +53,14 @@ class Join:
     in_sums: set[int] = field(default_factory=set)
 
 
+class Observers(NamedTuple):
+    """Who watched: nodes observed for the whole window, nodes observed for a part of it, and the agents' own pods."""
+
+    whole: frozenset[str]
+    part: frozenset[str] = frozenset()
+    own_pods: frozenset[str] = frozenset()
+
+
 @dataclass(slots=True)
 class Budget:
     """How many accepted connections a client-side record can still explain."""
@@ -65,11 +73,9 @@ def join_ends(
     connections: Sequence[Connection],
     accepted: Sequence[tuple[str, Accepted]],
     topology: Topology,
-    observing_nodes: Iterable[str],
-    partly_observing: Iterable[str] = (),
+    observers: Observers,
 ) -> Join:
     """The join of one window; `accepted` has the name of the observing node beside each record."""
-    observing, partly = set(observing_nodes), set(partly_observing)
     budgets = [Budget(place, max(one.established, one.attempts - one.failed)) for place, one in enumerate(connections)]
     direct, by_listener = index_clients(connections, budgets, topology)
     client_addresses = {one.source_ip for one in connections}
@@ -89,7 +95,7 @@ def join_ends(
         count(join, node, asked - left, asked - left)
         if not left:
             continue
-        reason = not_comparable(one, topology, observing, partly, client_addresses)
+        reason = not_comparable(one, topology, observers, client_addresses)
         if reason == "remote_is_a_node":
             masqueraded.append((node, one, left))
         elif reason:
@@ -187,9 +193,7 @@ def take_in_sum(budgets: Sequence[Budget], asked: int, join: Join) -> int:
     return asked
 
 
-def not_comparable(
-    one: Accepted, topology: Topology, observing: set[str], partly: set[str], client_addresses: set[str]
-) -> str | None:
+def not_comparable(one: Accepted, topology: Topology, observers: Observers, client_addresses: set[str]) -> str | None:
     """Why no client-side record can be expected for an accepted one; None where one must be there."""
     remote = one.remote_ip
     if remote.startswith("127.") or remote in {"::1", one.local_ip}:
@@ -199,9 +203,11 @@ def not_comparable(
     pods = topology.pods_at.get(remote)
     if pods:
         nodes = {topology.pods[uid]["node"] for uid in pods}
-        if nodes & observing:
+        if not observers.own_pods.isdisjoint(pods):
+            return "own_traffic"
+        if nodes & observers.whole:
             return None
-        return "node_observed_in_part" if nodes & partly else "node_without_agent"
+        return "node_observed_in_part" if nodes & observers.part else "node_without_agent"
     if remote in client_addresses:
         return None
     # Pods that selection leaves out are in no inventory, and their connects are filtered at their own node.

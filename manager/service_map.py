@@ -12,7 +12,7 @@ import msgspec
 
 from discovery.records import Window
 from manager.coverage import coverage, watched
-from manager.join import Join, Recall, join_ends, settle
+from manager.join import Join, Observers, Recall, join_ends, settle
 from manager.topology import Facts, Topology, Workload, build_topology, resolve_port
 from manager.wire import Accepted, Connection, Reference
 
@@ -216,6 +216,12 @@ def add_counts(total: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
     return total
 
 
+def observers(nodes: Mapping[str, Mapping[str, Any]], views: Sequence[NodeView]) -> Observers:
+    """Who watched the window; what an agent connects to itself is in no client-side record."""
+    own_pods = frozenset(str(view.counts["ownPod"]) for view in views if view.counts.get("ownPod"))
+    return Observers(frozenset(watched(nodes, "whole")), frozenset(watched(nodes, "part")), own_pods)
+
+
 def build_map(
     window: Window, facts: Mapping[str, Sequence[Facts]], views: Sequence[NodeView], namespace: str = ""
 ) -> dict[str, Any]:
@@ -225,7 +231,7 @@ def build_map(
     accepted = [(view.node_name, msgspec.convert(one, Accepted)) for view in views for one in view.accepted]
     nodes = coverage([(view.node_name, view.counts) for view in views], [str(n["name"]) for n in facts.get("Node", ())])
     observing = watched(nodes, "whole", "part")
-    join = join_ends(connections, accepted, topology, watched(nodes, "whole"), watched(nodes, "part"))
+    join = join_ends(connections, accepted, topology, observers(nodes, views))
     edges, touched = build_edges(connections, topology, join, settle(connections, accepted), observing)
     pods_at = all_places(topology)
     places = {one.id: one for one in [*pods_at, *touched]}

@@ -182,6 +182,7 @@ def connections(capture: Capture, answers: Mapping[Query, Answer]) -> Outcome:
             "observed": capture.observed.wire() if capture.observed else None,
             "gap": capture.gap,
             "missedRuns": capture.missed_runs,
+            "ownPod": capture.own_pod_uid,
             "openedBefore": opened_before(capture, decisions),
             "accepted": taken_counts,
         },

@@ -9,6 +9,7 @@ const REASONS = {
   remote_is_a_node: "from a node itself (probes, host programs)",
   remote_outside_cluster: "from outside the cluster",
   remote_pod_not_observed: "from pods that are not observed",
+  own_traffic: "from Podsonar's own agents",
   node_without_agent: "from nodes without an agent",
   node_observed_in_part: "from nodes that were watched in part",
   loopback: "within one pod",

@@ -7,13 +7,17 @@ import msgspec
 import pytest
 
 from manager.facts import facts_of
-from manager.join import join_ends, settle
+from manager.join import Observers, join_ends, settle
 from manager.topology import build_topology
 from manager.wire import INVENTORY_LISTS, Accepted, Connection
 from tests.manager.shop import LISTS, connection, taken
 
 FACTS = {kind: [facts_of(kind, item) for item in LISTS.get(key, [])] for key, kind in INVENTORY_LISTS.items()}
 TOPOLOGY = build_topology(FACTS)
+
+WATCHED = Observers(frozenset({"node-a"}), own_pods=frozenset({"uid-cart-2"}))
+
+BOTH_WATCHED = Observers(frozenset({"node-a", "node-b"}))
 
 BY_SERVICE = connection("frontend-1", "10.1.1.10", "10.96.0.11", 7000, service="cart", n=23)
 DIRECT = connection("frontend-1", "10.1.1.10", "10.1.1.20", 8080, pod="cart-1", n=5)
@@ -75,6 +79,9 @@ DIRECT = connection("frontend-1", "10.1.1.10", "10.1.1.20", 8080, pod="cart-1", 
             id="client's node has no agent",
         ),
         pytest.param(
+            [], [taken("cart-1", "10.1.1.20", 8080, "10.1.2.20", 3)], (0, 0), {"own_traffic": 3}, id="an agent's push"
+        ),
+        pytest.param(
             [], [taken("cart-1", "10.1.1.20", 8080, "127.0.0.1", 3)], (0, 0), {"loopback": 3}, id="within the pod"
         ),
     ],
@@ -84,7 +91,7 @@ def test_accepted_is_explained_counted_or_named(
 ) -> None:
     """Each accepted connection is explained, or missing, or named as not comparable; none twice, none silently."""
     ends = [("node-a", msgspec.convert(one, Accepted)) for one in accepted]
-    join = join_ends([msgspec.convert(one, Connection) for one in clients], ends, TOPOLOGY, {"node-a"})
+    join = join_ends([msgspec.convert(one, Connection) for one in clients], ends, TOPOLOGY, WATCHED)
     assert (join.recall.accepted, join.recall.explained) == recall
     assert dict(join.recall.not_comparable) == uncompared
     seen = sum(one["accepted"] for one in accepted)
@@ -111,7 +118,12 @@ def test_masqueraded_is_compared_in_sums_of_the_node_that_hid_the_client(
     """A pod behind a node's address is named for a client only where no other client can have been meant."""
     taken_there = [taken("cart-1", "10.1.1.20", 8080, remote, 13), taken("cart-2", "10.1.2.20", 8080, remote, 4)]
     ends = [("node-a", msgspec.convert(one, Accepted)) for one in taken_there]
-    join = join_ends([msgspec.convert(one, Connection) for one in clients], ends, TOPOLOGY, {"node-a", "node-b"})
+    join = join_ends(
+        [msgspec.convert(one, Connection) for one in clients],
+        ends,
+        TOPOLOGY,
+        Observers(frozenset({"node-a", "node-b"})),
+    )
     assert join.recall.explained == explained
     assert sum(join.backends.values(), Counter()) == Counter(backends)
     assert join.in_sums == in_sums
