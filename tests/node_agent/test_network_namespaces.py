@@ -40,4 +40,4 @@ def test_sockets_are_a_pods_only_when_its_namespace_is(tmp_path: Path, group: st
     process(proc, 1, "0::/init.scope\n", namespaces["machine"])
     process(proc, 20, POD_GROUP, namespaces["node"])
     process(proc, 30, group, namespaces["node"])
-    assert [flow.pod_uid for flow in look(proc, pod_of, set, 7)] == sources
+    assert [flow.pod_uid for flow in look(proc, pod_of, set, 7).flows] == sources
