@@ -46,7 +46,7 @@ def filled_tracer(flows: int) -> Tracer:
     for number in range(flows):
         address = layout.packed_address(f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}")
         key = layout.ENDPOINTS.pack(number % PODS, address, address, (8080).to_bytes(2, "big"), 0, 0)
-        layout.FLOW.pack_into(tracer.tables["flows"], number * layout.FLOW.size, key, 3, 3, 0, 1, 2, 9, 5, 0, 0)
+        layout.FLOW.pack_into(tracer.tables["flows"], number * layout.FLOW.size, key, 3, 2, 3, 0, 9, 5, 1, 0, 0)
     layout.USED.pack_into(tracer.tables["used"], layout.USED_FLOWS * layout.USED.size, flows)
     return tracer
 

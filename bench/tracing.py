@@ -20,11 +20,12 @@ from bench import bpf_statistics, report, traffic
 from bench.report import Row
 from bench.tracers import OURS, TRACERS, switched, untraced
 
-PORTS = 101
+PORTS = 100  # even: each of the two threads has ports of its own, as two programs would
 SETTLE_SECONDS = 1.0
-COSTED = 5003  # connects of a storm that BPF time is taken of
+COSTED = 20011  # connects of a storm that BPF time is taken of
 LEAST_RATIO, MOST_NS = 0.98, 700
-BUDGETED = "podsonar"
+SWITCHED = "podsonar's program, switched"
+BUDGETED = (SWITCHED, OURS)  # the perf tracepoint is the fallback
 
 
 def rate(tracer: AbstractContextManager[None], connects: int, settle_seconds: float) -> float:
@@ -82,7 +83,7 @@ def speed_row(name: str, pairs: list[dict[str, float]]) -> Row:
     least, most = min(pair["ratio"] for pair in pairs), max(pair["ratio"] for pair in pairs)
     rate = statistics.median(pair["untraced"] for pair in pairs)
     text = f"{middle:.1%} ({least:.1%} to {most:.1%}, {len(pairs)} pairs, untraced {rate:,.0f}/s)"
-    budget, met = (f"≥ {LEAST_RATIO:.0%}", middle >= LEAST_RATIO) if name.startswith(BUDGETED) else ("", None)
+    budget, met = (f"≥ {LEAST_RATIO:.0%}", middle >= LEAST_RATIO) if name in BUDGETED else ("", None)
     return Row(f"connects per second, {name}", text, budget, met, {"pairs": pairs, "median": middle})
 
 
@@ -105,7 +106,7 @@ def empty_row(found: list[dict[str, float]]) -> Row:
 
 def measured(names: list[str], pairs: int, storms: int, connects: int) -> list[Row]:
     """Every row."""
-    rows = [speed_row("podsonar's program, switched", switched_ratios(6 * pairs - 1, min(connects, COSTED * 2)))]
+    rows = [speed_row(SWITCHED, switched_ratios(6 * pairs - 1, min(connects, COSTED * 2)))]
     rows += [speed_row(name, ratios(name, pairs, connects)) for name in names]
     for name in names:
         found = costs(name, storms, min(connects, COSTED))

@@ -53,8 +53,8 @@ BPF_F_TABLE("array", u32, struct bucket, flow_buckets, 2 * FLOW_BUCKETS, MAPPABL
 BPF_F_TABLE("array", u32, struct accepted, accepted, 2 * ACCEPTED, MAPPABLE);
 BPF_F_TABLE("array", u32, struct bucket, accepted_buckets, 2 * ACCEPTED_BUCKETS, MAPPABLE);
 /* Taken at SYN_SENT, let go at the outcome, both here; when a bucket is full COUNT_PENDING_FULL. */
-BPF_F_TABLE("array", u32, struct owners, pending_sockets, PENDING_BUCKETS, 0);
-BPF_F_TABLE("array", u32, struct pending, pending, PENDING, 0);
+BPF_F_TABLE("array", u32, struct owners, pending_sockets, PENDING_BUCKETS, MAPPABLE);
+BPF_F_TABLE("array", u32, struct pending, pending, PENDING, MAPPABLE);
 /* Filled here once a cgroup, read by the agent, gone with the window; when full COUNT_NAMES_FULL. */
 BPF_F_TABLE("array", u32, struct owners, named_cgroups, NAME_BUCKETS, 0);
 BPF_F_TABLE("array", u32, struct cgroup_names, cgroups, CGROUPS, MAPPABLE);
@@ -96,9 +96,21 @@ static __always_inline u32 take_entry(u32 table, u32 room)
 		value_;                                                                  \
 	})
 #define NUMBER(socket, fixed) (socket)
+#define PACKET_CLOCK(socket) bpf_ktime_get_ns()
 #else
 #define READ(type, address) (*(type *)(address))
 #define NUMBER(socket, fixed) ((socket) - (u64)(fixed))
+#define PACKET_CLOCK(socket) packet_clock(socket)
+#endif
+
+#ifndef PERF_TRACEPOINT
+/* When TCP began with the packet that it is at work on (tcp_mstamp_refresh()): less than half the cost of asking now. */
+static __always_inline u64 packet_clock(u64 sk)
+{
+	u64 tcp = (u64)bpf_skc_to_tcp_sock((void *)sk);
+
+	return tcp ? READ(u64, tcp + OFF_TCP_CLOCK) : bpf_ktime_get_ns();
+}
 #endif
 
 static __always_inline u64 mixed(u64 value)
@@ -113,8 +125,8 @@ static __always_inline u32 hash_of(struct endpoints *key)
 
 #pragma unroll
 	for (int word = 0; word < sizeof(*key) / 8; word++)
-		hash = mixed(hash ^ words[word]);
-	return hash;
+		hash += (words[word] ^ SEED) * (0x9e3779b97f4a7c15ULL + 2 * word * SEED);
+	return mixed(hash ^ hash >> 32);
 }
 
 static __always_inline int same(struct endpoints *one, struct endpoints *other)
@@ -370,7 +382,8 @@ static __always_inline void remember_recent(u64 sk, struct endpoints *key)
 static __always_inline int outcome(u64 sk, int new_state, struct pending *kept, struct control *now)
 {
 	u32 generation = now->generation, place = kept->entry;
-	u64 now_ns = bpf_ktime_get_ns(), took_ns = now_ns - kept->start_ns;
+	u64 now_ns = new_state == STATE_ESTABLISHED ? PACKET_CLOCK(sk) : bpf_ktime_get_ns();
+	u64 took_ns = now_ns - kept->start_ns;
 	struct endpoints key;
 	struct flow *flow;
 	int is_new = 0;
@@ -405,7 +418,7 @@ static __always_inline int outcome(u64 sk, int new_state, struct pending *kept, 
 
 static __always_inline int accept_end(u64 sk, struct control *now)
 {
-	u64 now_ns = bpf_ktime_get_ns(), cgroup;
+	u64 now_ns = PACKET_CLOCK(sk), cgroup;
 	struct endpoints key = {};
 	struct accepted *entry;
 	int is_new = 0;

@@ -29,14 +29,15 @@ struct endpoints {
 struct flow {
 	struct endpoints key;
 	u64 attempts;
+	u64 last_ns; /* ends the cache line that an attempt touches */
 	u64 established;
 	u64 failed;
-	u64 first_ns;
-	u64 last_ns;
 	u64 handshake_sum_ns;
 	u64 handshake_max_ns;
+	u64 first_ns;
 	u32 last_errno;
 	u32 pad0;
+	u64 pad1[2];
 };
 
 /* All connections that one listener's cgroup accepted at one address and port from one remote address. */

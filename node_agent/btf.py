@@ -102,6 +102,7 @@ def definitions(kernel: Kernel) -> dict[str, int | str]:
         "OFF_CSS_SET_MEMORY": kernel.member("css_set", "subsys")[0]
         + 8 * kernel.enumerator("cgroup_subsys_id", "memory_cgrp_id"),
         "OFF_CSS_CGROUP": kernel.member("cgroup_subsys_state", "cgroup")[0],
+        "OFF_TCP_CLOCK": kernel.member("tcp_sock", "tcp_clock_cache")[0],
         "OFF_CSS_SERIAL": kernel.member("cgroup_subsys_state", "serial_nr")[0],
         "OFF_CGROUP_SERIAL": kernel.member("cgroup", "self")[0] + kernel.member("cgroup_subsys_state", "serial_nr")[0],
     }

@@ -16,7 +16,7 @@ BUCKET_REFS = 16
 BUCKET_OWNERS = 8
 
 ENDPOINTS = struct.Struct("=Q16s16s2sHI")
-FLOW = struct.Struct(f"={ENDPOINTS.size}sQQQQQQQII")
+FLOW = struct.Struct(f"={ENDPOINTS.size}sQQQQQQQII16x")
 ACCEPTED = struct.Struct(f"={ENDPOINTS.size}sQQQ")
 PENDING = struct.Struct(f"={ENDPOINTS.size}sQII")
 RECENT = struct.Struct("=16s16sH2sI")

@@ -40,13 +40,13 @@ class Counts:
     accepted: dict[bytes, list[int]] = field(default_factory=dict)
     drains: int = 0
 
-    def add_flow(self, key: bytes, *value: int) -> None:
+    def add_flow(self, key: bytes, attempts: int, last: int, established: int, failed: int, *more: int) -> None:
         """Add one entry of a drained table of flows; the errno of the later drain stands."""
+        total, longest, first, error, _pad = more
         held = self.flows.get(key)
         if held is None:
-            self.flows[key] = list(value)
+            self.flows[key] = [attempts, established, failed, first, last, total, longest, error]
             return
-        attempts, established, failed, first, last, total, longest, error, _pad = value
         held[0] += attempts
         held[1] += established
         held[2] += failed

@@ -36,7 +36,7 @@ def flow_records(counts: Counts, wall_offset_ns: int) -> list[Flow]:
     flows = []
     for key, held in counts.flows.items():
         cgroup, source, destination, port_be, _pad, _more = ENDPOINTS.unpack(key)
-        attempts, established, failed, first, last, total, longest, error, _rest = held
+        attempts, established, failed, first, last, total, longest, error = held
         flows.append(
             Flow(
                 cgroup,

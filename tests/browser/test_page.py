@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from manager.server import serving
 from manager.store import Store
@@ -113,7 +113,7 @@ def test_without_key_asks_and_accepts_one(manager: Running, browser: Browser) ->
     page.goto(manager.url)
     page.fill("#key", "wrong")
     page.click("#login button")
-    page.wait_for_function("document.getElementById('login-error').textContent !== ''")
+    expect(page.locator("#login-error")).not_to_have_text("")
     assert page.locator("#edges tbody tr").count() == 0
     shoot(page, "login")
     page.fill("#key", manager.key)

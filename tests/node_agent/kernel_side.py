@@ -23,7 +23,7 @@ LOADER = Path(tracing.__file__).parent / "loader.py"
 UNIFIED = ("unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount --bind "$0" /proc/cgroups; exec "$@"')
 
 
-def start_loaders(ours: socket.socket, before: tuple[str, ...]) -> None:
+def start_loaders(ours: socket.socket, before: tuple[str, ...] = ()) -> None:
     """Start a loader for each descriptor that arrives, as the supervisor does; ends with the socket."""
     while True:
         data, descriptors, _flags, _address = socket.recv_fds(ours, 64, 1)
