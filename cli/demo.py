@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +215,7 @@ def demo(seconds: float, port: int, keep: bool, as_json: bool) -> None:
         if as_json:
             click.echo(orjson.dumps(document).decode())
         if keep:
-            signal.pause()
+            with suppress(KeyboardInterrupt):
+                signal.pause()
     if document["wrongEdges"] or document["foundEdges"] != document["trueEdges"]:
         sys.exit(1)

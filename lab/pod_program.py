@@ -101,7 +101,8 @@ def obey(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Obey stdin until it ends."""
+    """Obey stdin until it ends; Ctrl-C is for whoever started the pods."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     start = json.loads(sys.stdin.readline())
     enter(start)
     for one in start["listen"]:
