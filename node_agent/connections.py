@@ -181,6 +181,7 @@ def connections(capture: Capture, answers: Mapping[Query, Answer]) -> Outcome:
             "identity": capture.identity,
             "observed": capture.observed.wire() if capture.observed else None,
             "gap": capture.gap,
+            "outcomesLost": dict(sorted(capture.outcomes_lost.items())),
             "missedRuns": capture.missed_runs,
             "ownPod": capture.own_pod_uid,
             "openedBefore": opened_before(capture, decisions),

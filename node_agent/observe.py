@@ -15,6 +15,7 @@ from node_agent.maps import Counts, Tracer
 LOST = ("flows_full", "unreadable")
 MISSED = "program_missed"
 ACCEPTED_LOST = ("accepted_full",)
+OUTCOMES_LOST = ("pending_full", "outcome_full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,4 +144,5 @@ def observe(
         opened_left_out=opened.left_out,
         missed_runs=0 if MISSED in names else totals[MISSED],
         accepted_lost={name: totals[name] for name in ACCEPTED_LOST if totals[name]},
+        outcomes_lost={name: totals[name] for name in OUTCOMES_LOST if totals[name]},
     )

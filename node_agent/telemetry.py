@@ -92,7 +92,7 @@ class Metrics:
         if capture.lost:
             self.events.labels("unknown").inc(sum(capture.lost.values()))
         missed = {"program_missed": capture.missed_runs} if capture.missed_runs else {}
-        for stage, count in {**capture.lost, **capture.accepted_lost, **missed}.items():
+        for stage, count in {**capture.lost, **capture.accepted_lost, **capture.outcomes_lost, **missed}.items():
             self.lost.labels(stage).inc(count)
 
     def resolved(self, body: Mapping[str, Any]) -> None:

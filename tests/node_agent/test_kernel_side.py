@@ -3,6 +3,7 @@
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import orjson
@@ -131,3 +132,21 @@ def test_cgroup_names_come_leaf_first() -> None:
     lines = Path("/proc/self/cgroup").read_text().splitlines()
     own = {tuple(reversed([name for name in line.split(":", 2)[2].split("/") if name])) for line in lines}
     assert names & own
+
+
+def test_attempts_without_room_for_their_outcome_are_counted_and_told() -> None:
+    """31 connects to a listener that takes none: all are attempts, those beyond the room for outcomes are told."""
+    with socket.socket() as server, attached(pending=8) as tracer, ExitStack() as clients:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        port = server.getsockname()[1]
+        for _ in range(31):
+            client = clients.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+        counts = Counts()
+        tracer.drain(counts)
+        attempts, established, failed = loopback_flows(counts, range(port, port + 1))[port][:3]
+        assert (attempts, failed) == (31, 0)
+        assert established < 31 - 8
+        assert tracer.counters()["pending_full"] >= 31 - 8 - established
