@@ -138,12 +138,14 @@ class Daemons:
                 raise ApiServerError(f"{name} ended with code {code}, expected it to stay: {''.join(lines)}")
 
     def kill(self) -> None:
-        """No process of the cluster is left: the recorded ones, and all in its cgroups with what they forked."""
-        for name in self.recorded():
-            pid = self.pid(name)
-            if pid is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, 9)
+        """No process of the cluster is left: the recorded ones, and all in its cgroups with what they forked.
+
+        Children of ours may not have got as far as into their cgroup.
+        """
+        recorded = (self.pid(name) for name in self.recorded())
+        for pid in {*self.children.values(), *(pid for pid in recorded if pid is not None)}:
+            with suppress(ProcessLookupError):
+                os.kill(pid, 9)
         kill_group(self.layout.name)
         while self.children:
             os.waitpid(self.children.popitem()[1], 0)
