@@ -54,7 +54,7 @@ def test_next_try_in_a_long_window_observes_the_rest_of_it(tmp_path: Path) -> No
     with agent(tmp_path, HIDE_BTF, node={"tracerRetrySeconds": 1}) as running:
         running.until(lambda: running.ready() == (503, "btf_missing\n"))
         pid = str(running.process.pid)
-        subprocess.run(["nsenter", "-t", pid, "-m", "umount", "/sys/kernel/btf"], check=True)
+        subprocess.run(["nsenter", "-t", pid, "-m", "-r", "umount", "/sys/kernel/btf"], check=True)
         running.until_said("event=tracing")
         assert running.ready() == (200, "ok\n")
         assert running.stop() == 0, running.said
