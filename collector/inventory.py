@@ -1,7 +1,7 @@
 """One window's inventory: each kind listed, selected, redacted and packed, a page at a time."""
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +23,16 @@ ADDRESS_KINDS = ("Namespace", "Node", "Service", "Pod")  # kinds that own nothin
 Told = Callable[[Kind, Listed], None]
 
 
-def listed_namespaces(settings: CollectorSettings) -> list[str | None]:
-    """Which namespaces are listed one by one; None is all of them at once."""
+def role_namespaces(settings: CollectorSettings) -> list[str] | None:
+    """The namespaces that Roles let us into; None where a ClusterRole lets us into all."""
     if not settings.kubernetes.namespaced:
-        return [None]
+        return None
     return list(dict.fromkeys(settings.data.observed_namespaces or [settings.kubernetes.namespace]))
+
+
+def listed_namespaces(settings: CollectorSettings) -> Sequence[str | None]:
+    """Which namespaces are listed one by one; None is all of them at once."""
+    return role_namespaces(settings) or [None]
 
 
 def skipped(settings: CollectorSettings, kind: Kind) -> str | None:
