@@ -91,7 +91,8 @@ class Inventory:
         for namespace in listed_namespaces(self.settings):
             listed = Listed()
             selector = self.settings.data.namespace_selector if kind.name == "Namespace" else ""
-            found = pages(self.source, kind, namespace, listed, run=self.run, selector=selector)
+            cached = self.settings.kubernetes.use_apiserver_cache
+            found = pages(self.source, kind, namespace, listed, run=self.run, selector=selector, cached=cached)
             try:
                 count += self.take(kind, found, parts, names)
             finally:
