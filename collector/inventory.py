@@ -65,8 +65,9 @@ class Inventory:
 
         Each says how many they are and which kinds are complete. Pods come last: their owners are known by then.
         """
+        only = role_namespaces(self.settings) or []
         common = {
-            "namespace": self.settings.kubernetes.namespace if self.settings.kubernetes.namespaced else "",
+            "namespace": only[0] if len(only) == 1 else "",  # of which alone an inventory says what is gone
             "observedNamespaces": self.settings.data.observed_namespaces,
         }
         with closing(Parts(folder, common, [kind.key for kind in KINDS])) as parts:
