@@ -57,6 +57,8 @@ class Directory(Ledger):
                     for uid in directory.missing(kind, seen[kind]):
                         directory.forget(kind, uid, at_ns, known_ns)
             before = snapshot
+            if snapshot.partial:
+                directory.partial = "namespaced"
         return directory
 
     def observe(
