@@ -156,7 +156,9 @@ def application(kept: KeptDirectory, token: Callable[[], str], wait_seconds: flo
     resolver = Resolver(kept, token, wait_seconds)
 
     async def ready(_request: Request) -> Response:
-        return json_response(200 if kept.synced else 503, {"synced": kept.synced, "failed": kept.failures})
+        return json_response(
+            200 if kept.synced else 503, {"synced": kept.synced, "failed": kept.failures, "skipped": kept.skipped}
+        )
 
     return Starlette(routes=[Route("/v1/resolve", resolver.resolve, methods=["POST"]), Route("/readyz", ready)])
 

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from collector.kinds import Kind
+from collector.kinds import Followed, Kind
 from collector.listing import Pages
 from discovery.errors import ApiServerError, WatchRefusedError
 
@@ -33,25 +33,25 @@ class Source(Pages, Protocol):
 class Observer(Protocol):
     """Who is told: `collector.watch.KeptDirectory`."""
 
-    def listing(self, kind: Kind) -> None:
+    def listing(self, followed: Followed) -> None:
         """A list begins: what it does not name is gone."""
 
-    def take(self, kind: Kind, obj: dict[str, Any]) -> None:
+    def take(self, followed: Followed, obj: dict[str, Any]) -> None:
         """An object as it is in the list."""
 
-    def listed(self, kind: Kind) -> None:
+    def listed(self, followed: Followed) -> None:
         """The list was whole."""
 
-    def changed(self, kind: Kind, event: dict[str, Any]) -> None:
+    def changed(self, followed: Followed, event: dict[str, Any]) -> None:
         """One event of the watch."""
 
-    def current(self, kind: Kind, at_ns: int) -> None:
+    def current(self, followed: Followed, at_ns: int) -> None:
         """Everything up to that moment has been told."""
 
-    def failed(self, kind: Kind, reason: str, *, refused: bool) -> None:
-        """The kind cannot be followed now; `refused`: we may not, or the server does not have it."""
+    def failed(self, followed: Followed, reason: str, *, refused: bool) -> None:
+        """It cannot be followed now; `refused`: we may not, or the server does not have it."""
 
-    def counted(self, kind: Kind, what: str) -> None:
+    def counted(self, followed: Followed, what: str) -> None:
         """A list or a watch began, for this reason; or a bookmark came."""
 
 

@@ -1,4 +1,4 @@
-"""Follows one kind: everything once, then each change; on from the last version, or anew where the server says so."""
+"""Follows a kind, in one namespace or all: everything once, then each change, from the last version on or anew."""
 
 import random
 import threading
@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from collector.events import Lines, ListAgainError, Observer, Source, event_of
-from collector.kinds import Kind
+from collector.kinds import Followed, Kind
 from collector.listing import Listed, pages, wait_seconds
 from discovery.errors import ApiServerError, WatchRefusedError
 from discovery.records import NS_PER_SECOND
@@ -35,11 +35,12 @@ log = structlog.get_logger()
 
 
 class Follower:
-    """One kind's thread; `hurry` makes it hear from the server within seconds."""
+    """The thread of a kind, in one namespace or all; `hurry` makes it hear from the server within seconds."""
 
     def __init__(self, api: Source, kind: Kind, namespace: str | None, observer: Observer) -> None:
         self.api = api
         self.kind = kind
+        self.followed = Followed(kind, namespace)
         self.path = kind.path(namespace)
         self.namespace = namespace
         self.observer = observer
@@ -56,20 +57,20 @@ class Follower:
         reason = "start"
         while not self.stop.is_set():
             try:
-                self.observer.counted(self.kind, f"list_{reason}")
+                self.observer.counted(self.followed, f"list_{reason}")
                 version = self.everything()
                 self.following = True
                 self.follow(version)
             except ListAgainError as error:
                 self.following = False
-                log.info("watch_expired", kind=self.kind.name, error=str(error))
+                log.info("watch_expired", kind=self.followed.name, error=str(error))
                 reason = "expired"
                 self.pause(error)
             except ApiServerError as error:
                 self.following = False
                 status = error.status if isinstance(error, WatchRefusedError) else 0
-                self.observer.failed(self.kind, str(error), refused=status in (403, 404))
-                log.warning("list_failed", kind=self.kind.name, error=str(error))
+                self.observer.failed(self.followed, str(error), refused=status in (403, 404))
+                log.warning("list_failed", kind=self.followed.name, error=str(error))
                 reason = "failed"
                 self.pause(error)
 
@@ -114,22 +115,22 @@ class Follower:
                 if error.status not in (400, 422):
                     raise
                 self.watch_list = False
-                log.info("watch_list_unsupported", kind=self.kind.name, said=str(error))
+                log.info("watch_list_unsupported", kind=self.followed.name, said=str(error))
         return self.paged()
 
     def streamed(self) -> str:
         """Every object by a watch list; WatchRefusedError 400 where the server ignores that it was asked for one."""
-        self.observer.listing(self.kind)
+        self.observer.listing(self.followed)
         with closing(self.watched(dict(WATCH_LIST), WATCH_SECONDS)) as events:
             for event in events:
                 obj = event["object"]
                 if event["type"] != "BOOKMARK":
-                    self.observer.take(self.kind, obj)
+                    self.observer.take(self.followed, obj)
                     continue
                 if (obj["metadata"].get("annotations") or {}).get(INITIAL_EVENTS_END) != "true":
                     raise WatchRefusedError(f"watch {self.path}: a bookmark before the end of the initial events", 400)
-                self.observer.listed(self.kind)
-                self.observer.counted(self.kind, "streamed")
+                self.observer.listed(self.followed)
+                self.observer.counted(self.followed, "streamed")
                 version: str = obj["metadata"]["resourceVersion"]
                 return version
         raise ApiServerError(f"watch {self.path} ended before every object was told")
@@ -141,16 +142,16 @@ class Follower:
     def paged(self) -> str:
         """Every object by pages."""
         listed = Listed()
-        self.observer.listing(self.kind)
+        self.observer.listing(self.followed)
         for page in pages(self.api, self.kind, self.namespace, listed, self.sleep):
             if not page:  # the list began again: who was in the old snapshot alone is gone
-                self.observer.listing(self.kind)
+                self.observer.listing(self.followed)
             for obj in page:
-                self.observer.take(self.kind, obj)
+                self.observer.take(self.followed, obj)
         if listed.reason:
             text, status = f"list of {self.kind.plural}: {listed.reason}", LIST_STATUS.get(listed.reason)
             raise WatchRefusedError(text, status) if status else ApiServerError(text)
-        self.observer.listed(self.kind)
+        self.observer.listed(self.followed)
         return listed.resource_version
 
     def follow(self, version: str) -> None:
@@ -173,19 +174,19 @@ class Follower:
                     version = event["object"]["metadata"]["resourceVersion"]
                     if event["type"] == "BOOKMARK":
                         current, self.hurried = True, False
-                        self.observer.counted(self.kind, "bookmark")
+                        self.observer.counted(self.followed, "bookmark")
                     else:
-                        self.observer.changed(self.kind, event)
+                        self.observer.changed(self.followed, event)
                     if current:
-                        self.observer.current(self.kind, time.time_ns())
+                        self.observer.current(self.followed, time.time_ns())
                     self.failures = 0
             except (ListAgainError, WatchRefusedError) as error:
                 self.refused(error)
                 current = False
             except ApiServerError as error:
                 if not self.cut_by_us and not self.stop.is_set():
-                    log.warning("watch_cut", kind=self.kind.name, error=str(error))
-                    self.observer.counted(self.kind, "cut")
+                    log.warning("watch_cut", kind=self.followed.name, error=str(error))
+                    self.observer.counted(self.followed, "cut")
                     self.pause(error)
                 self.cut_by_us = False
                 current = False
@@ -206,21 +207,21 @@ class Follower:
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise ApiServerError(f"list of {self.kind.plural}: {len(body)} bytes are no list") from error
         if same:
-            self.observer.current(self.kind, began_ns)
+            self.observer.current(self.followed, began_ns)
         return same
 
     def refused(self, error: ApiServerError) -> None:
         """Wait where the watch may go on from its version; ListAgainError where it may not."""
         if isinstance(error, WatchRefusedError) and error.status not in NEW_LIST_STATUS:
-            self.observer.failed(self.kind, str(error), refused=False)
-            log.warning("watch_refused", kind=self.kind.name, error=str(error))
+            self.observer.failed(self.followed, str(error), refused=False)
+            log.warning("watch_refused", kind=self.followed.name, error=str(error))
             self.pause(error)
             return
         raise ListAgainError(str(error)) from error
 
     def watched(self, query: dict[str, str | int], seconds: int) -> Generator[dict[str, Any], None, None]:
         """The events of one watch."""
-        self.observer.counted(self.kind, "watch")
+        self.observer.counted(self.followed, "watch")
         stream = self.api.watch(self.path, query, seconds)
         self.stream, self.opened_ns = stream, time.monotonic_ns()
         try:

@@ -17,7 +17,7 @@ MAGIC = b"podsonar-intervals 1\n"
 MAX_BYTES = 128 << 20  # 100,000 pods are some 8 MB
 
 Written = Literal["written", "too_large", "error"]
-Read = Literal["absent", "restored", "corrupt", "stale"]
+Read = Literal["absent", "restored", "corrupt", "stale", "other_namespaces"]
 
 log = structlog.get_logger()
 

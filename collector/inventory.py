@@ -1,7 +1,7 @@
 """One window's inventory: each kind listed, selected, redacted and packed, a page at a time."""
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +23,16 @@ ADDRESS_KINDS = ("Namespace", "Node", "Service", "Pod")  # kinds that own nothin
 Told = Callable[[Kind, Listed], None]
 
 
-def listed_namespaces(settings: CollectorSettings) -> list[str | None]:
-    """Which namespaces are listed one by one; None is all of them at once."""
+def role_namespaces(settings: CollectorSettings) -> list[str] | None:
+    """The namespaces that Roles let us into; None where a ClusterRole lets us into all."""
     if not settings.kubernetes.namespaced:
-        return [None]
+        return None
     return list(dict.fromkeys(settings.data.observed_namespaces or [settings.kubernetes.namespace]))
+
+
+def listed_namespaces(settings: CollectorSettings) -> Sequence[str | None]:
+    """Which namespaces are listed one by one; None is all of them at once."""
+    return role_namespaces(settings) or [None]
 
 
 def skipped(settings: CollectorSettings, kind: Kind) -> str | None:
@@ -60,8 +65,9 @@ class Inventory:
 
         Each says how many they are and which kinds are complete. Pods come last: their owners are known by then.
         """
+        only = role_namespaces(self.settings) or []
         common = {
-            "namespace": self.settings.kubernetes.namespace if self.settings.kubernetes.namespaced else "",
+            "namespace": only[0] if len(only) == 1 else "",  # of which alone an inventory says what is gone
             "observedNamespaces": self.settings.data.observed_namespaces,
         }
         with closing(Parts(folder, common, [kind.key for kind in KINDS])) as parts:
@@ -86,7 +92,8 @@ class Inventory:
         for namespace in listed_namespaces(self.settings):
             listed = Listed()
             selector = self.settings.data.namespace_selector if kind.name == "Namespace" else ""
-            found = pages(self.source, kind, namespace, listed, run=self.run, selector=selector)
+            cached = self.settings.kubernetes.use_apiserver_cache
+            found = pages(self.source, kind, namespace, listed, run=self.run, selector=selector, cached=cached)
             try:
                 count += self.take(kind, found, parts, names)
             finally:

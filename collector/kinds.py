@@ -21,6 +21,19 @@ class Kind:
         return f"{root}{inside}/{self.plural}"
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What one follower follows: a kind in one namespace, or in the whole cluster."""
+
+    kind: Kind
+    namespace: str | None = None
+
+    @property
+    def name(self) -> str:
+        """`Pod`, or `Pod in shop`."""
+        return f"{self.kind.name} in {self.namespace}" if self.namespace else self.kind.name
+
+
 KINDS = (
     Kind("Namespace", "namespaceList", "", "namespaces", namespaced=False),
     Kind("Node", "nodeList", "", "nodes", namespaced=False),

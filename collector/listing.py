@@ -7,10 +7,10 @@ caller works on this one. One request is in flight at a time, and no more than t
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -22,6 +22,7 @@ from discovery.errors import ApiServerError
 from discovery.push import retry_after_seconds
 
 PAGE_OBJECTS, LATER_PAGE_OBJECTS = 500, 1000
+CACHED: Final = {"resourceVersion": "0"}  # whatever the API server has in memory
 RESTARTS = 2
 TRIES = 5
 LONGEST_WAIT_SECONDS = 60.0
@@ -99,12 +100,16 @@ def document_of(body: bytes, kind: Kind) -> dict[str, Any]:
 class PagedList:
     """One list of a kind in one snapshot; `fetch` may run in another thread."""
 
-    def __init__(self, source: Pages, kind: Kind, path: str, query: Query, run: Run) -> None:
+    def __init__(
+        self, source: Pages, kind: Kind, path: str, query: Query, run: Run, version: Mapping[str, str]
+    ) -> None:
         self.source, self.kind, self.path, self.query, self.run = source, kind, path, query, run
+        self.version = version
 
     def fetch(self, token: str, tries: int = TRIES) -> bytes:
         """The body of one page; waits and asks again where the server is busy or refuses us for now."""
-        query = {**self.query, "continue": token} if token else self.query
+        # The token names the version of the list already.
+        query = {**self.query, "continue": token} if token else {**self.query, **self.version}
         reason, attempt, refusals = "", 0, 0
         while attempt < tries:
             self.run.check()
@@ -196,7 +201,7 @@ class PagedList:
         stream = getattr(self.source, "stream", None)
         if stream is None:
             raise IncompleteError("expired")
-        query = {key: value for key, value in self.query.items() if key != "limit"}
+        query: Query = {**{key: value for key, value in self.query.items() if key != "limit"}, **self.version}
         try:
             status, _, pieces = stream(self.path, query)
             reason = refused(status) or (None if status == 200 else f"status {status}")
@@ -242,11 +247,13 @@ def pages(
     *,
     run: Run | None = None,
     selector: str = "",
+    cached: bool = False,
 ) -> Iterator[list[dict[str, Any]]]:
     """The objects of a kind, a page at a time; `listed` says afterwards how it ended.
 
     A page that begins a new snapshot is preceded by an empty one: what came before is void. No other page is empty,
-    though a server may answer one in the middle of a list. StoppedError where the run is asked to stop.
+    though a server may answer one in the middle of a list. StoppedError where the run is asked to stop. With `cached`
+    the snapshot is what the API server has in memory, and the server may ignore the pages' size.
     """
     run = run or Run(sleep)
     paged_at_all = True
@@ -254,7 +261,7 @@ def pages(
         if paged and not paged_at_all:
             continue
         query: Query = {"limit": limit} | ({"labelSelector": selector} if selector else {})
-        one = PagedList(source, kind, kind.path(namespace), query, run)
+        one = PagedList(source, kind, kind.path(namespace), query, run, CACHED if cached else {})
         listed.count, listed.reason = 0, None
         try:
             for items in one.pages(listed) if paged else one.whole(listed):

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from collector.api_server import ApiServer
 from collector.directory_server import serve as serve_directory
-from collector.inventory import Inventory
+from collector.inventory import Inventory, role_namespaces
 from collector.kinds import KINDS, Kind
 from collector.listing import Listed, Pages, pages
 from collector.memory import return_large_blocks
@@ -149,12 +149,11 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     pusher = Pusher(settings, spool, token, delivery.told)
     selection = checked_selection(api, settings)
     lister = ApiServer.connect(kubeconfig)  # its own connections and count of requests, apart from the watches
-    namespace = settings.kubernetes.namespace if settings.kubernetes.namespaced else None
     seconds = settings.data.collection_window_in_min * 60.0
     kept = KeptDirectory(
         api,
         Directory(selection),
-        namespace,
+        role_namespaces(settings),
         seconds,
         file=Path(settings.spool.folder) / "directory" / "intervals",
         metrics=DirectoryMetrics(registry),

@@ -1,8 +1,12 @@
-"""Keeps the directory: a follower a kind tells of every object and change; what was learned outlives a restart."""
+"""Keeps the directory: a follower a kind tells of every object and change; what was learned outlives a restart.
+
+With Roles alone there is a follower a kind and namespace, and none of kinds that are in no namespace: a part of the
+cluster is seen then, and the directory knows that it is one.
+"""
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from collector import intervals_file
 from collector.events import Source
 from collector.follower import Follower
-from collector.kinds import WATCHED, Kind
+from collector.kinds import WATCHED, Followed
 from collector.telemetry import DirectoryMetrics
 from discovery import remembered
 from discovery.directory import Directory, Owner
@@ -29,14 +33,29 @@ QUIET_NS = 60 * NS_PER_SECOND  # a kind that nothing happens to has no bookmarks
 log = structlog.get_logger()
 
 
+def skipped(namespaces: Sequence[str] | None) -> dict[str, str]:
+    """The watched kinds that Roles do not reach, and why they are not followed."""
+    if namespaces is None:
+        return {}
+    return {kind.name: "namespaced" for kind in WATCHED if not kind.namespaced}
+
+
+def followed(namespaces: Sequence[str] | None) -> list[Followed]:
+    """What is followed: each watched kind in the whole cluster (None), or once in each of some namespaces."""
+    if namespaces is None:
+        return [Followed(kind) for kind in WATCHED]
+    names = dict.fromkeys(namespaces)
+    return [Followed(kind, name) for name in names for kind in WATCHED if kind.namespaced]
+
+
 class KeptDirectory:
-    """The directory behind a lock, with a watch a kind; `synced` is set once every kind was listed."""
+    """The directory behind a lock, with a watch of everything followed; `synced` once all of that was listed."""
 
     def __init__(
         self,
         api: Source,
         directory: Directory,
-        namespace: str | None,
+        namespaces: Sequence[str] | None,
         window_seconds: float,
         expire_seconds: float = EXPIRE_SECONDS,
         *,
@@ -50,10 +69,12 @@ class KeptDirectory:
         self.metrics = metrics or DirectoryMetrics(CollectorRegistry())
         self.lock = threading.Lock()
         self.stop = threading.Event()
-        self.followers = {kind.name: Follower(api, kind, namespace, self) for kind in WATCHED}
+        self.followers = {one.name: Follower(api, one.kind, one.namespace, self) for one in followed(namespaces)}
+        self.skipped = skipped(namespaces)
+        self.directory.partial = "namespaced" if self.skipped else None
         self.seen: dict[str, set[Key]] = {}
         self.began_ns: dict[str, int] = {}
-        self.through_ns: dict[str, int] = {}  # until then everything about a kind is known
+        self.through_ns: dict[str, int] = {}  # until then everything about it is known, by what is followed
         self.whole: set[str] = set()
         self.refusals: set[str] = set()
         self.failures: dict[str, str] = {}
@@ -61,19 +82,21 @@ class KeptDirectory:
 
     @property
     def synced(self) -> bool:
-        """Whether every watched kind was listed, or is refused for good: a server out of reach proves no absence."""
-        return len(self.whole | self.refusals) == len(WATCHED)
+        """Whether all that is followed was listed, or is refused for good: a server out of reach proves no absence."""
+        return self.followers.keys() <= self.whole | self.refusals
 
     @property
     def as_of_ns(self) -> int:
         """The moment until which everything is known that the API server knew; 0 before the first lists."""
         if not self.synced:
             return 0
-        return min((self.through_ns[kind.name] for kind in WATCHED if kind.name not in self.refusals), default=0)
+        return min((self.through_ns[name] for name in self.followers if name not in self.refusals), default=0)
 
     def start(self) -> None:
-        """Watch each kind from a thread of its own until `close`, and let go of the past from another."""
+        """Follow each from a thread of its own until `close`, and let go of the past from another."""
         self.remember()
+        for name, reason in self.skipped.items():
+            log.info("kind_not_followed", kind=name, reason=reason)
         for name, follower in self.followers.items():
             threading.Thread(target=follower.run, name=f"watch-{name}", daemon=True).start()
         threading.Thread(target=self.keep_house, name="expire", daemon=True).start()
@@ -100,8 +123,9 @@ class KeptDirectory:
         """Write what is known to the file, if there is one and anything was listed."""
         if self.file is None or not self.whole:
             return
-        with self.lock:
-            state = remembered.state_of(self.directory, dict(self.through_ns), time.time_ns())
+        with self.lock:  # everything followed is named, of which nothing was listed yet as well
+            through_ns = {name: self.through_ns.get(name, 0) for name in self.followers}
+            state = remembered.state_of(self.directory, through_ns, time.time_ns())
         self.metrics.saved(intervals_file.write(self.file, state))
 
     def remember(self) -> None:
@@ -109,9 +133,13 @@ class KeptDirectory:
         if self.file is None:
             return
         found, result = intervals_file.read(self.file, time.time_ns(), self.keep_ns)
+        if found is not None and (unfollowed := sorted(found.through_ns.keys() - self.followers.keys())):
+            # Nobody would tell that what is known of them has ended.
+            log.warning("directory_file_ignored", file=str(self.file), reason="other_namespaces", kinds=unfollowed)
+            found, result = None, "other_namespaces"
         self.metrics.restored(result)
         if found is not None:
-            found.directory.selection = self.directory.selection
+            found.directory.selection, found.directory.partial = self.directory.selection, self.directory.partial
             with self.lock:
                 self.directory = found.directory
             self.through_ns.update(found.through_ns)
@@ -147,48 +175,48 @@ class KeptDirectory:
                     above = before[above].parent
             self.directory.owners = {**needed, **owners}
 
-    def listing(self, kind: Kind) -> None:
+    def listing(self, one: Followed) -> None:
         """A list begins: what it does not name is gone."""
-        self.seen[kind.name], self.began_ns[kind.name] = set(), time.time_ns()
+        self.seen[one.name], self.began_ns[one.name] = set(), time.time_ns()
 
-    def take(self, kind: Kind, obj: dict[str, Any]) -> None:
+    def take(self, one: Followed, obj: dict[str, Any]) -> None:
         """Take in an object as it is in the list."""
         with self.lock:
-            self.directory.observe(kind.name, obj, time.time_ns(), self.through_ns.get(kind.name, 0))
-        self.seen[kind.name].add(uid_key(obj["metadata"]["uid"]))
+            self.directory.observe(one.kind.name, obj, time.time_ns(), self.through_ns.get(one.name, 0))
+        self.seen[one.name].add(uid_key(obj["metadata"]["uid"]))
 
-    def listed(self, kind: Kind) -> None:
+    def listed(self, one: Followed) -> None:
         """Forget what the whole list does not name: when it went, between the last word of it and now, nobody knows."""
-        name, at_ns = kind.name, time.time_ns()
+        name, kind, at_ns = one.name, one.kind.name, time.time_ns()
         known_ns = self.through_ns.get(name, 0)
         with self.lock:
-            for uid in self.directory.missing(name, self.seen.pop(name)):
-                self.directory.forget(name, uid, at_ns, known_ns)
+            for uid in self.directory.missing(kind, self.seen.pop(name), one.namespace):
+                self.directory.forget(kind, uid, at_ns, known_ns)
             self.directory.blind.append((max(0, known_ns - REPORT_NS), at_ns))
             self.through_ns[name] = self.began_ns.pop(name)
         self.whole.add(name)
         self.refusals.discard(name)
         self.failures.pop(name, None)
 
-    def changed(self, kind: Kind, event: dict[str, Any]) -> None:
+    def changed(self, one: Followed, event: dict[str, Any]) -> None:
         """Take in one event of a watch."""
-        obj, at_ns, known_ns = event["object"], time.time_ns(), self.through_ns[kind.name]
+        obj, at_ns, known_ns = event["object"], time.time_ns(), self.through_ns[one.name]
         with self.lock:
-            self.directory.observe(kind.name, obj, at_ns, known_ns)
+            self.directory.observe(one.kind.name, obj, at_ns, known_ns)
             if event["type"] == "DELETED":
-                self.directory.forget(kind.name, obj["metadata"]["uid"], at_ns, known_ns, obj)
+                self.directory.forget(one.kind.name, obj["metadata"]["uid"], at_ns, known_ns, obj)
 
-    def current(self, kind: Kind, at_ns: int) -> None:
+    def current(self, one: Followed, at_ns: int) -> None:
         """Everything up to that moment has been told."""
-        self.through_ns[kind.name] = max(at_ns, self.through_ns[kind.name])
-        self.failures.pop(kind.name, None)
+        self.through_ns[one.name] = max(at_ns, self.through_ns[one.name])
+        self.failures.pop(one.name, None)
 
-    def failed(self, kind: Kind, reason: str, *, refused: bool) -> None:
-        """The kind cannot be followed now; `refused`: we may not, or the server does not have it."""
-        self.failures[kind.name] = reason
-        if refused and kind.name not in self.whole:
-            self.refusals.add(kind.name)
+    def failed(self, one: Followed, reason: str, *, refused: bool) -> None:
+        """It cannot be followed now; `refused`: we may not, or the server does not have it."""
+        self.failures[one.name] = reason
+        if refused and one.name not in self.whole:
+            self.refusals.add(one.name)
 
-    def counted(self, kind: Kind, what: str) -> None:
+    def counted(self, one: Followed, what: str) -> None:
         """Count a list, a watch or a bookmark."""
-        self.metrics.counted(kind.name, what)
+        self.metrics.counted(one.kind.name, what)

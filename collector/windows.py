@@ -1,5 +1,9 @@
-"""Which window is listed next, in UTC: none twice, none while another is listed, at most one of those missed."""
+"""Which window is listed next, in UTC: none twice, none while another is listed, at most one of those missed.
 
+A window begins with its tick, its list a little later by chance: many clusters have the same schedule.
+"""
+
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +18,7 @@ from discovery.window import due_window, next_window, period_seconds, ticks
 
 CLOCK_SECONDS = 15.0
 RUN_SECONDS = 30 * 60.0
+SPREAD_SECONDS, SPREAD_SHARE = 10.0, 0.1  # lists begin within this time of the tick, and within this share of a window
 
 log = structlog.get_logger()
 
@@ -31,9 +36,11 @@ class Windows:
         self.cron, self.minutes = settings.data.cron.expression, settings.data.collection_window_in_min
         self.metrics, self.stop, self.now_ns = metrics, stop, now_ns
         self.past_ns = now_ns()
+        self.spread_seconds = min(SPREAD_SECONDS, SPREAD_SHARE * 60 * self.minutes)
+        self.late_seconds = 0.0  # of the last window's list
 
     def next(self) -> Window | None:
-        """The next window, once it has begun; None where the program is asked to end."""
+        """The next window, once it has begun and its list may; None where the program is asked to end."""
         while True:
             upcoming = next_window(self.cron, self.minutes, self.past_ns + 1)
             self.metrics.next_run.set(upcoming.start_ns / NS_PER_SECOND)
@@ -45,7 +52,13 @@ class Windows:
             if window:
                 self.pass_over(missed, "missed")
                 self.past_ns = window.start_ns
-                return window
+                return None if self.ended_before_list(window) else window
+
+    def ended_before_list(self, window: Window) -> bool:
+        """Wait until a moment by chance, not long after the tick; whether the program was asked to end meanwhile."""
+        self.late_seconds = random.uniform(0, self.spread_seconds)  # noqa: S311 - no secret
+        left = window.start_ns / NS_PER_SECOND + self.late_seconds - self.now_ns() / NS_PER_SECOND
+        return left > 0 and self.stop.wait(min(left, self.late_seconds))  # the clock may jump back
 
     def done(self) -> None:
         """The window was listed: those that began meanwhile are passed over."""
@@ -61,5 +74,5 @@ class Windows:
 
     def run(self, window: Window) -> Run:
         """What bounds a window's lists: the next window, half an hour, the program's end."""
-        limit = min(period_seconds(self.cron, window), RUN_SECONDS)
+        limit = min(period_seconds(self.cron, window) - self.late_seconds, RUN_SECONDS)
         return Run(self.stop.wait, deadline=time.monotonic() + limit, stopped=self.stop.is_set)

@@ -35,6 +35,7 @@ class Directory(Ledger):
 
     selection: Selection = field(default_factory=Selection)
     owners: dict[str, Owner] = field(default_factory=dict)
+    partial: str | None = None  # why a part of the cluster is out of sight: then whoever is not known may be in there
 
     @classmethod
     def from_inventory(cls, bodies: Iterable[Mapping[str, Any]], selection: Selection) -> "Directory":
@@ -56,6 +57,8 @@ class Directory(Ledger):
                     for uid in directory.missing(kind, seen[kind]):
                         directory.forget(kind, uid, at_ns, known_ns)
             before = snapshot
+            if snapshot.partial:
+                directory.partial = "namespaced"
         return directory
 
     def observe(
@@ -99,7 +102,8 @@ class Directory(Ledger):
         if pods and (nodes or services):
             return Answer("Ambiguous", reason="several_owners")
         if services:
-            return self.service_answer(services, query, alone=not nodes)
+            # A node out of sight may share the address: then only a port that the service has is the service's.
+            return self.service_answer(services, query, alone=not nodes and self.partial is None)
         if not pods and not nodes:
             return self.nobody(address, query)
         if len(owners(pods or nodes)) > 1:
@@ -173,6 +177,8 @@ class Directory(Ledger):
             return Answer("Unknown", reason="no_owner_at_that_time")
         if address in self.ranges or address in self.near:
             return Answer("Unknown", reason="no_owner_at_that_time")
+        if self.partial is not None:
+            return Answer("Unknown", reason=self.partial)
         if certain(self.outside.at(address), from_ns, to_ns):
             return Answer("External", reason="endpoint_without_target")
         if address in MAY_BE_CLUSTER:

@@ -22,12 +22,13 @@ LIST_KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One inventory: listed in its window, `complete` for some kinds."""
+    """One inventory: listed in its window, `complete` for some kinds; `partial`: of some namespaces alone."""
 
     start_ns: int
     end_ns: int
     complete: tuple[str, ...]
     bodies: tuple[Mapping[str, Any], ...]
+    partial: bool = False
 
     def objects(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Each object with its kind."""
@@ -44,7 +45,9 @@ def snapshot(bodies: list[Mapping[str, Any]]) -> Snapshot:
     whole = len(bodies) == head.get("parts", 1)
     kinds = head.get("kinds") or {}
     complete = tuple(kind for kind in LIST_KINDS.values() if whole and (kinds.get(kind) or {}).get("complete"))
-    return Snapshot(time_ns(window.get("start")) or 0, time_ns(window.get("end")) or 0, complete, tuple(bodies))
+    partial = (kinds.get("Node") or {}).get("reason") == "namespaced"
+    start_ns, end_ns = time_ns(window.get("start")) or 0, time_ns(window.get("end")) or 0
+    return Snapshot(start_ns, end_ns, complete, tuple(bodies), partial)
 
 
 def snapshots(bodies: Iterable[Mapping[str, Any]]) -> list[Snapshot]:

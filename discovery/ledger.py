@@ -38,6 +38,7 @@ class Ledger:
     static_pods: dict[str, str] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
     nodes: dict[str, str] = field(default_factory=dict)
+    slices: dict[str, str] = field(default_factory=dict)  # namespaces of those slices that claim addresses
     service_addresses: Claims = field(default_factory=Claims)
     service_ports: Claims = field(default_factory=Claims)  # by (UID of the service, port)
     node_addresses: Claims = field(default_factory=Claims)
@@ -154,6 +155,7 @@ class Ledger:
         outside = [one for one in obj.get("endpoints") or [] if not one.get("targetRef")]
         addresses = address_keys(text for one in outside for text in one.get("addresses") or [])
         if addresses or meta["uid"] in self.outside.held:
+            self.slices[meta["uid"]] = meta.get("namespace", "")
             self.outside.claim(meta["uid"], dict.fromkeys(addresses, at_ns), at_ns, at_ns, known_ns)
 
     def forget(
@@ -178,18 +180,34 @@ class Ledger:
         """How many addresses someone has or had."""
         return len(self.pods.holders) + len(self.service_addresses) + len(self.node_addresses)
 
-    def missing(self, kind: str, seen: set[Owner]) -> list[str]:
-        """The UIDs of objects of a kind that are known to be there and are not among those seen (keys of UIDs)."""
+    def missing(self, kind: str, seen: set[Owner], namespace: str | None = None) -> list[str]:
+        """The UIDs of objects of a kind that are known to be there and are not among those seen (keys of UIDs).
+
+        Of one namespace, where one is named: what is seen of it proves nothing of the others.
+        """
         if kind == "Pod":
-            there = [key for key in self.pods.records if key not in seen]
-            return [uid for uid in map(uid_text, there) if (kind, uid) not in self.gone]
-        tables: dict[str, Iterable[str]] = {
-            "Service": self.services,
-            "Node": self.nodes,
-            "EndpointSlice": self.outside.held,
-        }
-        known = tables.get(kind, ())
-        return [uid for uid in known if uid_key(uid) not in seen and (kind, uid) not in self.gone]
+            there = [uid_text(key) for key in self.pods.records if key not in seen]
+        else:
+            tables: dict[str, Iterable[str]] = {
+                "Service": self.services,
+                "Node": self.nodes,
+                "EndpointSlice": self.outside.held,
+            }
+            there = [uid for uid in tables.get(kind, ()) if uid_key(uid) not in seen]
+        return [
+            uid
+            for uid in there
+            if (kind, uid) not in self.gone and (namespace is None or self.namespace_of(kind, uid) == namespace)
+        ]
+
+    def namespace_of(self, kind: str, uid: str) -> str | None:
+        """The namespace of a known object; None where it has none or nobody knows it."""
+        if kind == "Pod":
+            pod = self.pods.get(uid)
+            return pod.namespace if pod else None
+        if kind == "Service":
+            return self.services[uid].namespace if uid in self.services else None
+        return self.slices.get(uid)
 
     def expire(self, before_ns: int) -> None:
         """Drop what ended before a time."""
@@ -205,6 +223,7 @@ class Ledger:
             del self.gone[kind, uid]
             self.services.pop(uid, None)
             self.nodes.pop(uid, None)
+            self.slices.pop(uid, None)
             if kind == "Pod":
                 self.pods.drop(uid_key(uid))
                 self.released.pop(uid, None)

@@ -37,6 +37,7 @@ class State(msgspec.Struct):
     gone: list[tuple[str, str, int]]
     released: dict[str, int]
     blind: list[tuple[int, int]]
+    slices: dict[str, str] = {}
 
 
 class Remembered(NamedTuple):
@@ -107,6 +108,7 @@ def state_of(directory: Directory, through_ns: dict[str, int], saved_ns: int) ->
         gone=[(kind, uid, at_ns) for (kind, uid), at_ns in directory.gone.items()],
         released=dict(directory.released),
         blind=list(directory.blind),
+        slices=dict(directory.slices),
     )
 
 
@@ -141,4 +143,5 @@ def directory_of(state: State) -> Directory:
     directory.gone = {(kind, uid): at_ns for kind, uid, at_ns in state.gone}
     directory.released = dict(state.released)
     directory.blind = list(state.blind)
+    directory.slices = dict(state.slices)
     return directory

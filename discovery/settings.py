@@ -42,6 +42,7 @@ class Kubernetes(Group, frozen=True):
 
     namespace: str = ""
     namespaced: bool = False  # list only `namespace`, with Roles instead of a ClusterRole
+    use_apiserver_cache: bool = False  # inventories from the API server's memory: cheaper, perhaps a little older
     service_account: str = ""
     run_as_user: int | None = None
     run_as_group: int | None = None

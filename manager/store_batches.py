@@ -97,7 +97,8 @@ def store_part(connection: Connection, agent_id: str, part: InventoryPart, now_n
         apply_inventory(connection, agent_id, part, bodies, now_ns)
         connection.execute(delete(INVENTORY_PARTS).where(this))
     inventory = {"agent_id": agent_id, "inventory_id": part.id, "start_ns": part.window.start_ns}
-    upsert(connection, INVENTORIES, [inventory | {"sequence": part.sequence, "complete": complete}])
+    outcome = {"sequence": part.sequence, "complete": complete, "reasons": orjson.dumps(part.reasons)}
+    upsert(connection, INVENTORIES, [inventory | outcome])
     return False
 
 

@@ -35,7 +35,10 @@ def list_windows(store: Store, agent_id: str) -> list[Window]:
 
 
 def newest_inventory(store: Store, agent_id: str) -> dict[str, Any] | None:
-    """The newest inventory that was begun: its window, whether it is whole, and how many parts wait for others."""
+    """The newest inventory that was begun: its window, whether it is whole, and how many parts wait for others.
+
+    `incompleteKinds` has the reason of each kind that the collector did not list whole; null where that is not known.
+    """
     wanted = (
         select(INVENTORIES)
         .where(INVENTORIES.c.agent_id == agent_id)
@@ -50,7 +53,12 @@ def newest_inventory(store: Store, agent_id: str) -> dict[str, Any] | None:
         )
         parts = connection.execute(waiting).scalar_one()
     state = "complete" if row["complete"] else "incomplete"
-    return {"window": Window(row["start_ns"], row["start_ns"]).id, "state": state, "waitingParts": parts}
+    return {
+        "window": Window(row["start_ns"], row["start_ns"]).id,
+        "state": state,
+        "waitingParts": parts,
+        "incompleteKinds": None if row["reasons"] is None else orjson.loads(row["reasons"]),
+    }
 
 
 def read_observations(store: Store, agent_id: str, window_id: str) -> list[Observation]:

@@ -79,6 +79,7 @@ INVENTORIES = Table(
     Column("start_ns", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("complete", Boolean, nullable=False),
+    Column("reasons", LargeBinary),  # by kind that was not listed whole
 )
 
 # `facts` is the small part of an object that maps and joins need; `body` is the whole object.

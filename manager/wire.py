@@ -20,6 +20,7 @@ NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 SQUARE = bytes.maketrans(b"{}", b"[]")
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+REASON = 300  # characters
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
 Name = Annotated[str, msgspec.Meta(max_length=316)]
 Port = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}$")]
@@ -103,7 +104,7 @@ class ConnectionsBatch(msgspec.Struct, frozen=True):
 
 
 class InventoryPart(msgspec.Struct, frozen=True):
-    """One part of an inventory; `objects` by kind, `complete` says which kinds are whole."""
+    """One part of an inventory; `objects` by kind, `complete` says which kinds are whole, `reasons` why not."""
 
     window: Window
     namespace: str
@@ -112,6 +113,7 @@ class InventoryPart(msgspec.Struct, frozen=True):
     part: int
     parts: int
     complete: dict[str, bool]
+    reasons: dict[str, str]
     objects: dict[str, list[dict[str, Any]]]
 
 
@@ -123,9 +125,10 @@ class WindowWire(msgspec.Struct):
 
 
 class KindWire(msgspec.Struct):
-    """Whether a kind was listed whole."""
+    """Whether a kind was listed whole, and why not."""
 
     complete: bool = False
+    reason: str | None = None  # of any length: no inventory is refused for what it says of its own gaps
 
 
 class InventoryWire(msgspec.Struct):
@@ -224,5 +227,6 @@ def read_inventory(body: dict[str, Any]) -> InventoryPart:
         part=head.part,
         parts=head.parts,
         complete={kind: wire.complete for kind, wire in head.kinds.items()},
+        reasons={kind: (wire.reason or "")[:REASON] for kind, wire in head.kinds.items() if not wire.complete},
         objects=objects,
     )

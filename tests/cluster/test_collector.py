@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 import yaml
@@ -14,7 +15,7 @@ from collector.service import inventory_of, window_now
 from discovery.batch import packed_batch
 from discovery.codec import unpack
 from discovery.selection import Selection
-from discovery.settings import CollectorSettings, Data
+from discovery.settings import CollectorSettings, Data, Kubernetes
 from discovery.spool import Spool
 from lab.controlplane.server import ControlPlane
 
@@ -102,6 +103,20 @@ def test_collector_with_its_own_rights_lists_everything_and_no_secret(api: ApiSe
     assert sum(content.count(b"[redacted:env]") for content in written) == PODS
     assert not [path for path in tmp_path.iterdir() if path.is_file() and CANARY.encode() in path.read_bytes()]
     assert not [content for content in written if CANARY.encode() in content]
+
+
+@pytest.mark.cluster
+def test_servers_cache_gives_the_same_inventory(api: ApiServer, tmp_path: Path) -> None:
+    """`kubernetes.useApiserverCache`: a real server takes the question, and every object arrives once."""
+    settings = msgspec.structs.replace(SETTINGS, kubernetes=Kubernetes(use_apiserver_cache=True))
+    counts = []
+    for one in (SETTINGS, settings):
+        inventory = inventory_of(api, one, window_now(one), Selection.of(one))
+        parts = [unpack(payload) for payload in inventory.bodies(tmp_path)]
+        assert [name for name, kind in inventory.kinds.items() if not kind["complete"]] == []
+        counts.append({name: kind["count"] for name, kind in inventory.kinds.items()})
+        assert len({pod["metadata"]["uid"] for part in parts for pod in part["podList"]}) == PODS
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.cluster

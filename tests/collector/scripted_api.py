@@ -1,4 +1,4 @@
-"""An API server that says what it is told to: lists by plural, and watches one after the other from a script.
+"""An API server that says what it is told to: lists by path or plural, and watches one after the other from a script.
 
 It checks neither versions nor rights, and a watch that has no script says nothing until it is cut.
 """
@@ -50,7 +50,7 @@ class ScriptedWatch:
 
 
 class ScriptedApi:
-    """Lists and watches as scripted; `asked` has every watch's query, `renewed` counts new identities."""
+    """Lists and watches as scripted; `asked` has every watch's query, `paths` every path, `renewed` counts renewals."""
 
     def __init__(self, lists: dict[str, list[dict[str, Any]]] | None = None, *, watch_list: bool = False) -> None:
         self.lists = lists or {}
@@ -58,6 +58,7 @@ class ScriptedApi:
         self.watch_list = watch_list
         self.script: queue.Queue[list[Step] | Exception] = queue.Queue()
         self.asked: list[dict[str, str | int]] = []
+        self.paths: set[str] = set()
         self.listed = 0
         self.renewed = 0
         self.list_status = 200
@@ -65,13 +66,15 @@ class ScriptedApi:
     def page(self, path: str, query: dict[str, str | int]) -> tuple[int, str | None, bytes]:
         """The whole list."""
         self.listed += 1
-        items = self.lists.get(path.rsplit("/", 1)[1], [])
+        self.paths.add(path)
+        items = self.lists.get(path, self.lists.get(path.rsplit("/", 1)[1], []))
         body = {"metadata": {"resourceVersion": self.version}, "items": items}
         return self.list_status, None, orjson.dumps(body)
 
     def watch(self, path: str, query: dict[str, str | int], seconds: int) -> Lines:
         """The next scripted watch."""
         self.asked.append(query)
+        self.paths.add(path)
         if "sendInitialEvents" in query and not self.watch_list:
             raise WatchRefusedError("sendInitialEvents is forbidden for watch", 422)
         try:

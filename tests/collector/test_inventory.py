@@ -236,6 +236,18 @@ def test_namespaced_mode_asks_inside_its_namespaces_only(tmp_path: Path, namespa
     assert kinds["Pod"] == {"complete": True, "count": len(namespaces)}
 
 
+@pytest.mark.parametrize(("observed", "named"), [([], "podsonar"), (["shop"], "shop"), (["shop", "bank"], "")])
+def test_inventory_names_its_namespace_where_it_is_of_one_alone(
+    tmp_path: Path, observed: list[str], named: str
+) -> None:
+    """The manager takes nothing of other namespaces for gone; of several, each one's objects may have gone."""
+    kubernetes = Kubernetes(namespaced=True, namespace="podsonar")
+    settings = CollectorSettings(kubernetes=kubernetes, data=Data(observed_namespaces=observed))
+    source = Cluster(lists_in("podsonar", "shop", "bank"))
+    parts = [unpack(one) for one in inventory_from(source, settings).bodies(tmp_path)]
+    assert [part["namespace"] for part in parts] == [named] * len(parts)
+
+
 def test_kind_refused_in_one_of_several_namespaces_is_incomplete(tmp_path: Path) -> None:
     """The kind says where it was refused; what the other namespace gave is delivered."""
     source = Cluster(lists_in("shop"))

@@ -187,6 +187,29 @@ class Expiring(Whole):
         return (410, None, b"{}") if "continue" in query else (200, None, page_of(0, 500, self.count))
 
 
+def test_cached_list_asks_for_the_servers_memory_with_its_first_page_only() -> None:
+    """`resourceVersion=0` once a snapshot, beside no token (servers refuse both), and for a list in one piece."""
+    asked: list[Query] = []
+
+    class Watched(Expiring):
+        def page(self, path: str, query: Query) -> Answer:
+            asked.append(query)
+            return super().page(path, query)
+
+        def stream(self, path: str, query: Query) -> tuple[int, str | None, Iterator[bytes]]:
+            asked.append(query)
+            return super().stream(path, query)
+
+    listed = Listed()
+    for _ in pages(Watched(1253), POD, None, listed, run=Run(lambda _seconds: None), cached=True):
+        pass
+    assert (listed.reason, listed.count) == (None, 1253)
+    assert [query.get("resourceVersion") for query in asked] == ["0", None] * 3 + ["0"]
+    asked.clear()
+    list(pages(Watched(1253), POD, None, listed, run=Run(lambda _seconds: None)))
+    assert not [query for query in asked if "resourceVersion" in query]
+
+
 def test_list_that_expires_always_is_asked_for_in_one_piece() -> None:
     """After two new beginnings the whole list is asked for at once: one snapshot, nothing twice."""
     uids, listed = got(Expiring(1253))

@@ -23,6 +23,7 @@ from discovery.records import NS_PER_SECOND
 from discovery.selection import Selection
 from discovery.settings import CollectorSettings, Cron, Data, Kubernetes
 from discovery.spool import Spool
+from discovery.window import period_seconds
 
 START = int(dt.datetime(2026, 11, 24, 10, 0, tzinfo=dt.UTC).timestamp())
 
@@ -149,8 +150,37 @@ def test_run_ends_with_its_period_or_after_half_an_hour(expression: str, seconds
     found, _ = windows(Clock(), expression)
     window = found.next()
     assert window is not None
-    left = found.run(window).deadline - time.monotonic()
-    assert seconds - 10 < left <= seconds
+    before = time.monotonic()
+    end = found.run(window).deadline
+    assert before <= end - min(seconds, period_seconds(expression, window) - found.late_seconds) <= time.monotonic()
+
+
+@pytest.mark.parametrize(("minutes", "longest"), [(1, 6), (2, 10), (14, 10)])
+def test_lists_begin_soon_after_their_tick_and_not_all_at_once(minutes: int, longest: float) -> None:
+    """Within ten seconds and a tenth of the window, each by chance; the windows themselves stay on their ticks."""
+    clock = Clock()
+    stop: Any = clock
+    settings = CollectorSettings(data=Data(collection_window_in_min=minutes, cron=Cron("*/15 * * * *")))
+    found = Windows(settings, Metrics(CollectorRegistry()), stop, clock)
+    late = []
+    for _ in range(100):
+        window = found.next()
+        assert window is not None
+        assert window.start_ns % (900 * NS_PER_SECOND) == 0
+        late.append((clock() - window.start_ns) / NS_PER_SECOND)
+        found.done()
+    assert 0 <= min(late) < longest / 4
+    assert longest * 3 / 4 < max(late) <= longest
+
+
+def test_window_that_is_late_already_waits_no_longer() -> None:
+    """What the machine slept through is listed at once: the wait counts from the tick."""
+    clock = Clock()
+    found, _ = windows(clock)
+    clock.jumps = [1200]
+    window = found.next()
+    assert window is not None
+    assert clock() == window.start_ns + 315 * NS_PER_SECOND  # the first step of the wait is 15 s
 
 
 class Namespaces:

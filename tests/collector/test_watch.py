@@ -11,7 +11,7 @@ import pytest
 
 from collector import follower, intervals_file
 from collector.follower import Follower
-from collector.kinds import WATCHED
+from collector.kinds import WATCHED, Followed
 from collector.watch import KeptDirectory
 from discovery import remembered
 from discovery.directory import Directory
@@ -307,7 +307,7 @@ def test_intervals_outlive_a_restart(tmp_path: Path) -> None:
     ended["status"]["containerStatuses"] = [
         {"state": {"terminated": {"startedAt": rfc3339(long_ago), "finishedAt": rfc3339(now_ns - 30 * NS_PER_SECOND)}}}
     ]
-    first.changed(PODS, {"type": "DELETED", "object": ended})
+    first.changed(Followed(PODS), {"type": "DELETED", "object": ended})
     first.close()
     api.lists["pods"] = [pod("latter", started_ns=now_ns - NS_PER_SECOND)]
     second = kept(api, file)

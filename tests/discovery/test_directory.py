@@ -378,3 +378,15 @@ def test_two_inventories_tell_who_went_and_who_came_between_them() -> None:
         both = Directory.from_inventory(bodies, Selection())
         assert named(both, "10.244.0.9", 500, 990, 1200, 1600, 2100) == ["former", "former", None, None, "latter"]
         assert named(both, "10.244.0.10", 500, 1500, 2500) == ["stays"] * 3
+
+
+def test_inventory_of_some_namespaces_calls_nobody_external() -> None:
+    """Replay knows as little as its inventory: who is not in it may be a node, or in another namespace."""
+    whole = inventory(1, 1000, [pod("seen", "10.244.0.9", 100)])
+    part = inventory(1, 1000, [pod("seen", "10.244.0.9", 100)])
+    part["inventory"]["kinds"]["Node"] = {"complete": False, "reason": "namespaced"}
+    for body, kind, reason in ((whole, "External", None), (part, "Unknown", "namespaced")):
+        directory = Directory.from_inventory([body], Selection())
+        answer = directory.answer(Query("203.0.113.9", 443, at(1010), at(1010)))
+        assert (answer.kind, answer.reason) == (kind, reason)
+        assert named(directory, "10.244.0.9", 1010) == ["seen"]

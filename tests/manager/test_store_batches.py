@@ -1,6 +1,8 @@
 """manager/store_batches.py: what inventories do to what is known, and that a restart changes nothing."""
 
 import secrets
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +64,56 @@ def test_inventories_in_order_leave_the_pods(
 def test_inventory_without_its_last_part_deletes_nothing_and_is_shown_as_incomplete(running: Running) -> None:
     """Part 2 before part 1: nothing changes, and the state says so, until part 1 makes it whole."""
     assert running.push(inventory(), "b-0").status_code == 201
-    assert running.get("/agents/lab")["inventory"] == {"window": WINDOW_ID, "state": "complete", "waitingParts": 0}
+    first = {"window": WINDOW_ID, "state": "complete", "waitingParts": 0, "incompleteKinds": {}}
+    assert running.get("/agents/lab")["inventory"] == first
     second = later(complete=True, part=2, parts=2)
     assert running.push(second, "b-1").json() == {"batch_id": "b-1", "stored": True, "duplicate": False, "stale": False}
     assert names(running) == ALL
     found = running.get("/agents/lab")["inventory"]
-    assert found == {"window": "2026-11-24T10:20:00Z", "state": "incomplete", "waitingParts": 1}
+    waiting = {"window": "2026-11-24T10:20:00Z", "state": "incomplete", "waitingParts": 1, "incompleteKinds": {}}
+    assert found == waiting
     empty = {**later(complete=True, part=1, parts=2), "podList": []}
     assert running.push(empty, "b-2").json()["stored"] is True
     assert names(running) == ["db-1"]
     assert running.get("/agents/lab")["inventory"]["state"] == "complete"
+
+
+def test_kind_that_was_not_listed_whole_says_why(running: Running) -> None:
+    """The reasons of the newest inventory are the collector's, cut where they are long; a whole kind has none."""
+    kinds = {
+        "Pod": {"complete": True, "count": 1},
+        "Node": {"complete": False, "reason": "namespaced"},
+        "Service": {"complete": False, "count": 1, "reason": "forbidden in bank"},
+        "Job": {"complete": False},
+        "Deployment": {"complete": False, "reason": "unreachable: " + "x" * 5000},
+    }
+    assert running.push(inventory(ONLY_DB, kinds=kinds), "b-0").status_code == 201
+    reasons = {"Node": "namespaced", "Service": "forbidden in bank", "Job": ""}
+    reasons["Deployment"] = "unreachable: " + "x" * 287
+    assert running.get("/agents/lab")["inventory"]["incompleteKinds"] == reasons
+    whole = {"Pod": {"complete": True}, "Node": {"complete": True}, "Service": {"complete": True}}
+    assert running.push(inventory(id="inv-2", sequence=2, kinds=whole), "b-1").status_code == 201
+    assert running.get("/agents/lab")["inventory"]["incompleteKinds"] == {}
+
+
+def test_database_of_before_is_migrated_and_its_reasons_are_not_known(tmp_path: Path) -> None:
+    """The first schema gets the column; what it held stays, and nothing is made up about it."""
+    store = Store(f"sqlite:///{tmp_path}/manager.db")
+    store.migrate()
+    create_token(store, "ingest", "lab", 1, secrets.token_bytes)
+    agent = find_agent(store, "lab")
+    assert agent is not None
+    store_batch(store, agent.id, "b-0", read_batch(inventory()), 1)
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "manager.db")) as connection:
+        connection.executescript(
+            "alter table inventories drop column reasons; update alembic_version set version_num = '0001'"
+        )
+    again = Store(f"sqlite:///{tmp_path}/manager.db")
+    again.migrate()
+    found = newest_inventory(again, agent.id)
+    assert found == {"window": WINDOW_ID, "state": "complete", "waitingParts": 0, "incompleteKinds": None}
+    again.close()
 
 
 def test_parts_that_wait_for_an_hour_are_dropped(tmp_path: Path) -> None:
@@ -94,6 +136,7 @@ def test_parts_that_wait_for_an_hour_are_dropped(tmp_path: Path) -> None:
         "window": "2026-11-24T10:20:00Z",
         "state": "incomplete",
         "waitingParts": 1,
+        "incompleteKinds": {},
     }
     assert put(later(complete=True, part=1, parts=2), "b-3", 63) == 1
     store.close()

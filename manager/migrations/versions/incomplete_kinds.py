@@ -1,0 +1,12 @@
+"""Why kinds of an inventory are incomplete."""
+
+from alembic import op
+from sqlalchemy import Column, LargeBinary
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """A JSON object by kind; null for inventories of before, of which nobody knows."""
+    op.add_column("inventories", Column("reasons", LargeBinary))
