@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -55,8 +56,8 @@ supervisor_fd = click.option("--supervisor-fd", type=int, required=True, hidden=
 def run(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
     """Observe every window, resolve and push what was seen."""
     check(settings, once_window)
-    program = "from node_agent.staying import main; main()"
-    become_supervisor([program, "observe", "{fd}", str(staying.keep(settings)), *(once_window or ())])
+    kept = staying.keep(settings, version("podsonar"))
+    become_supervisor([staying.PROGRAM, "observe", "{fd}", str(kept), *(once_window or ())])
 
 
 def check(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:

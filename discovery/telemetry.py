@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.metadata import version
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, generate_latest
@@ -66,11 +65,18 @@ def start_logs(level: str, form: str) -> None:
     )
 
 
-def tell_build(registry: CollectorRegistry, component: str) -> None:
-    """`podsonar_build_info`: which version of which part runs on what."""
+def installed_version() -> str:
+    """`<release>[+<revision>]` of what is installed here."""
+    from importlib.metadata import version  # noqa: PLC0415 - the agent that stays is told, and spared 0.8 MiB
+
+    return version("podsonar")
+
+
+def tell_build(registry: CollectorRegistry, component: str, installed: str | None = None) -> None:
+    """`podsonar_build_info`: which version (the one that is installed, unless told) of which part runs on what."""
     names = ["version", "revision", "python_version", "component"]
     build = Gauge("podsonar_build_info", "1; the labels say what runs", names, registry=registry)
-    release, _, revision = version("podsonar").partition("+")
+    release, _, revision = (installed or installed_version()).partition("+")
     build.labels(release, revision or "release", platform.python_version(), component).set(1)
 
 

@@ -67,11 +67,12 @@ def serve(
     supervisor: socket.socket,
     stop: threading.Event,
     windows: Callable[[int], Window | None] | None,
+    installed: str,
 ) -> None:
-    """Run the node agent; with `windows` given, end when they do and all is delivered."""
+    """Run the node agent of the installed version; with `windows` given, end when they do and all is delivered."""
     start_logs(settings.log.level, settings.log.format)
     registry = CollectorRegistry()
-    tell_build(registry, "node-agent")
+    tell_build(registry, "node-agent", installed)
     metrics = Metrics(registry)
     delivery = DeliveryMetrics(registry, settings.spool.max_bytes)
     spool = make_spool(settings, delivery, metrics)

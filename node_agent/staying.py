@@ -1,10 +1,12 @@
 """The process that stays, as the supervisor starts it: the agent without the command line and what that would import.
 
-    python -c "from node_agent.staying import main; main()" observe SUPERVISOR_FD SETTINGS_FD [START END]
+    python -c PROGRAM observe SUPERVISOR_FD KEPT_FD [START END]
 
-The settings were read and checked by `podsonar agent run`, which leaves them as JSON behind a descriptor.
+The settings were read and checked by `podsonar agent run`, which leaves them and its version as JSON behind a
+descriptor.
 """
 
+import ctypes
 import os
 import signal
 import socket
@@ -18,9 +20,10 @@ from discovery.errors import PodsonarError, UsageError
 from discovery.records import Window, parse_rfc3339
 from discovery.settings import AgentSettings
 
-# structlog, httpx and httpcore take these along where they are installed, for colours, a command and asyncio. An agent
-# uses none of it, and it is a fifth of the memory that it would hold on every node.
-NOT_FOR_AN_AGENT = ("rich", "click", "greenlet", "anyio")
+# The first argument of `python -c`: what is spared has to be known before the first import here.
+PROGRAM = "from node_agent import imports; imports.spare(); from node_agent.staying import main; main()"
+
+M_MMAP_THRESHOLD, BIG_BLOCK_BYTES = -3, 128 << 10
 
 
 def one_window(start: str, end: str) -> Callable[[int], Window | None]:
@@ -41,34 +44,48 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def keep(settings: AgentSettings) -> int:
-    """A descriptor of the settings that the programs started from here inherit."""
+class Kept(msgspec.Struct):
+    """What the command line knows already, so that the process that stays need not find it out."""
+
+    settings: AgentSettings
+    installed: str
+
+
+def keep(settings: AgentSettings, installed: str) -> int:
+    """A descriptor of settings and version that the programs started from here inherit."""
     descriptor = os.memfd_create("settings", flags=0)
-    os.write(descriptor, msgspec.json.encode(settings))
+    os.write(descriptor, msgspec.json.encode(Kept(settings, installed)))
     return descriptor
 
 
-def kept(descriptor: int) -> AgentSettings:
-    """The settings behind a descriptor, which is closed."""
+def kept(descriptor: int) -> Kept:
+    """Settings and version behind a descriptor, which is closed."""
     with os.fdopen(descriptor, "rb") as file:
         file.seek(0)
-        return msgspec.json.decode(file.read(), type=AgentSettings)
+        return msgspec.json.decode(file.read(), type=Kept)
 
 
-def leave_out() -> None:
-    """Imports of what an agent does not use fail from now on, as where it is not installed."""
-    sys.modules.update(dict.fromkeys(NOT_FOR_AN_AGENT))  # type: ignore[arg-type]  # None: the import system's own way
+def give_big_blocks_back() -> None:
+    """Let blocks of 128 KiB and more always go back to the kernel: glibc would keep up to 64 MiB of them (mallopt(3)).
+
+    A drain, a capture and a batch are such blocks, for a moment each.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's alone
+    if mallopt:
+        mallopt(M_MMAP_THRESHOLD, BIG_BLOCK_BYTES)
 
 
 def main() -> None:
     """Run the agent; PodsonarError becomes its sentence on stderr and its exit code."""
     stop = stop_on_signals()
-    leave_out()
-    from node_agent.service import serve  # noqa: PLC0415 - only now
+    give_big_blocks_back()
+    from node_agent.service import serve  # noqa: PLC0415 - the command line imports this module, too
 
-    supervisor, settings, *window = sys.argv[2:]
+    supervisor, descriptor, *window = sys.argv[2:]
     try:
-        serve(kept(int(settings)), socket.socket(fileno=int(supervisor)), stop, one_window(*window) if window else None)
+        told = kept(int(descriptor))
+        windows = one_window(*window) if window else None
+        serve(told.settings, socket.socket(fileno=int(supervisor)), stop, windows, told.installed)
     except PodsonarError as error:
         sys.stderr.write(f"podsonar: {error}\n")
         sys.exit(error.exit_code)

@@ -6,12 +6,15 @@ It has no network and parses nothing: each message on its socket pair carries on
 loader's socket. It keeps the capabilities it was started with, for the loaders; the agent loses every one before it
 runs (no_new_privs makes that final, prctl(2)) and gets a system call filter. `{fd}` in the agent's command is replaced
 by the agent's end.
+
+It stays as long as the agent does, so it takes signals and sockets from the interpreter's own modules: `signal` and
+`socket` import `enum`, `collections` and more around them, a quarter of what this process would hold (0.9 MiB).
 """
 
+import _signal as signal  # type: ignore[import-not-found]
+import _socket as socket
 import os
 import select
-import signal
-import socket
 import sys
 
 sys.path.insert(0, __file__.rpartition("/node_agent/")[0])  # it runs as a script, by its whole path

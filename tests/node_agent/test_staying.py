@@ -11,26 +11,66 @@ from node_agent import staying
 
 LOADED = """
 import sys
-from node_agent import staying
-staying.leave_out()
-import node_agent.service
-print(*(name for name, module in sys.modules.items() if module))
+from node_agent import imports
+imports.spare()
+import node_agent.staying, node_agent.service, httpcore
+print(*(name for name, module in sys.modules.items() if module and not isinstance(module, imports.Later)))
 """
-NOT_HERE = {"alembic", "anyio", "bcc", "click", "cli", "h2", "kubernetes", "pydantic", "pygments", "rich", "sqlalchemy"}
+USED_LATER = """
+import sys
+from node_agent import imports
+imports.spare()
+import html
+import html as again
+from html.entities import html5
+print(html.escape("<"), again.unescape("&lt;"), html5["lt;"], isinstance(sys.modules["html"], imports.Later))
+import asyncio
+async def answer():
+    return 42
+print(asyncio.run(answer()), hasattr(asyncio, "no_such_name"))
+"""
+NOT_HERE = {
+    "alembic",
+    "anyio",
+    "asyncio",
+    "bcc",
+    "click",
+    "cli",
+    "h2",
+    "idna",
+    "importlib.metadata",
+    "kubernetes",
+    "locale",
+    "pydantic",
+    "pygments",
+    "rich",
+    "sqlalchemy",
+    "typing_extensions",
+}
+
+
+def printed(program: str) -> str:
+    """What a program of its own prints."""
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
 
 def test_agent_that_stays_imports_no_library_it_has_no_use_for() -> None:
-    """Every node holds what this process imports: no command line, no colours, no manager, no compiler."""
-    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
-    packages = {name.partition(".")[0] for name in done.stdout.split()}
-    assert "httpx" in packages
-    assert packages & NOT_HERE == set()
+    """Every node holds what this process imports: no command line, no colours, no manager, no compiler, no asyncio."""
+    modules = set(printed(LOADED).split())
+    packages = {name.partition(".")[0] for name in modules}
+    assert {"httpx", "structlog"} <= packages
+    assert (packages | modules) & NOT_HERE == set()
+
+
+def test_module_that_is_imported_later_is_the_module_itself_once_used() -> None:
+    """Whoever imported it, before or after, in whatever way, has what the library has, and an absent name is absent."""
+    assert printed(USED_LATER).splitlines() == ["&lt; < < False", "42 False"]
 
 
 def test_settings_reach_the_agent_as_they_were_checked() -> None:
-    """What is kept behind a descriptor comes out equal, whatever differs from the defaults."""
+    """What is kept behind a descriptor comes out equal, whatever differs from the defaults; the version too."""
     settings = AgentSettings(node=Node(name="node-a", drain_seconds=0.5))
-    assert staying.kept(staying.keep(settings)) == settings
+    assert staying.kept(staying.keep(settings, "1.2.3+abc")) == staying.Kept(settings, "1.2.3+abc")
 
 
 def test_window_that_ends_before_it_starts_is_refused() -> None:
@@ -40,3 +80,20 @@ def test_window_that_ends_before_it_starts_is_refused() -> None:
     assert windows(0) is None
     with pytest.raises(UsageError, match="expected the end after the start"):
         staying.one_window("2026-11-24T10:02:00Z", "2026-11-24T10:00:00Z")
+
+
+def test_big_blocks_go_back_to_the_kernel_whatever_was_freed_before() -> None:
+    """A libc may keep a freed block of 8 MiB below another one; told not to, it holds none of it."""
+    program = """
+import gc, os
+from node_agent import staying
+staying.give_big_blocks_back()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+del [bytearray(b"x" * (16 << 20))][0]
+before = resident()
+blocks = [bytearray(b"x" * (8 << 20)) for _ in range(4)]
+del blocks[:3]
+print((resident() - before) >> 20)
+"""
+    assert int(printed(program)) < 12
