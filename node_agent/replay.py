@@ -49,18 +49,18 @@ def inventory_bodies(path: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """`body` as it would be pushed; why the rest is not in it: lines of a log, or decisions on flows."""
+    """`body` as it would be pushed; why the rest is not in it: lines of a log, or the outcome of each flow."""
 
     body: dict[str, Any]
     left_out: list[sample_log.Line]
-    decisions: list[connections.Decision]
+    outcome: connections.Outcome | None
 
     def lines(self, *, debug: bool) -> Iterator[str]:
         """What to tell: every log line that is left out; with `debug` every decision on a flow."""
         for line in self.left_out:
             yield f"left out line {line.number}: {line.reason}: {line.text}"
-        if debug:
-            yield from map(sample_log.decision_line, self.decisions)
+        if debug and self.outcome:
+            yield from map(sample_log.decision_line, self.outcome.decisions)
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def uncollected() -> Iterator[None]:
 def replayed(capture: Capture, ask: Ask) -> Replay:
     """The connections body of a capture."""
     outcome = connections.connections(capture, {query: ask(query) for query in resolve.questions(capture)})
-    return Replay(outcome.body, [], outcome.decisions)
+    return Replay(outcome.body, [], outcome)
 
 
 def replay(path: Path, ask: Ask) -> Replay:
@@ -96,4 +96,4 @@ def replay(path: Path, ask: Ask) -> Replay:
             "expected a file written by `podsonar agent capture`, or such a log"
         )
     body, left_out = sample_log.read_log(content.decode("utf-8", "replace"))
-    return Replay(body, left_out, [])
+    return Replay(body, left_out, None)

@@ -51,31 +51,35 @@ def certainly_no_pod(capture: Capture, entry: Accepted, pods: dict[int, str | No
     return not entry.cgroup & UNIFIED_HIERARCHY or any(unified)
 
 
-def destinations(capture: Capture, pods: dict[int, str | None]) -> dict[tuple[str, int], Query]:
-    """One question for each destination of flows that may have come from a pod, over the time that it was used."""
-    spans: dict[tuple[str, int], tuple[int, int]] = {}
-    for flow in capture.flows:
-        from_pod = flow.pod_uid or pods.get(flow.cgroup) or unplaced(capture, flow)
-        if not from_pod or filters.is_loopback(flow.destination):
-            continue
-        where = flow.destination, flow.port
-        first, last = spans.get(where, (flow.first_ns, flow.last_ns))
-        spans[where] = min(first, flow.first_ns), max(last, flow.last_ns)
-    return {
-        (address, port): Query(address, port, first, last) for (address, port), (first, last) in sorted(spans.items())
-    }
-
-
 def questions(capture: Capture) -> list[Query]:
-    """Every question once: pods by UID, destinations, and sources that only their address can tell."""
+    """Every question once: pods by UID, sources that only their address can tell, destinations.
+
+    A destination is asked once, over the time that flows used it which may have come from a pod; loopback is not.
+    """
     pods = pods_of_cgroups(capture)
-    uids = {flow.pod_uid or pods.get(flow.cgroup) for flow in capture.flows}
-    uids |= {pods.get(entry.cgroup) for entry in capture.accepted}
-    asked = [Query(pod_uid=uid) for uid in sorted(uid for uid in uids if uid)]
-    by_address = {source_query(flow): None for flow in capture.flows if unplaced(capture, flow)}
+    uids = {pods.get(entry.cgroup) for entry in capture.accepted}
+    by_address: dict[Query, None] = {}
+    spans: dict[tuple[str, int], tuple[int, int]] = {}
+    for flow in capture.flows:  # one pass, which unpacks: a field by its name takes as long as all of them
+        cgroup, _, address, port, _, _, _, _, first, last, _, _, _, _, uid = flow
+        pod = pods.get(cgroup)
+        if not pod and unplaced(capture, flow):
+            by_address[source_query(flow)] = None
+        elif not pod and not uid:
+            continue
+        uids.add(uid or pod)
+        span = spans.get((address, port))
+        if span is None:
+            spans[address, port] = first, last
+        elif first < span[0] or last > span[1]:
+            spans[address, port] = min(first, span[0]), max(last, span[1])
     by_address |= {listener_query(entry): None for entry in capture.accepted if unplaced(capture, entry)}
-    wanted = {**by_address, **dict.fromkeys(destinations(capture, pods).values())}
-    return [*asked, *wanted]
+    destinations = [
+        Query(address, port, first, last)
+        for (address, port), (first, last) in sorted(spans.items())
+        if not filters.is_loopback(address)
+    ]
+    return [*(Query(pod_uid=uid) for uid in sorted(uid for uid in uids if uid)), *by_address, *destinations]
 
 
 def by_address(answers: Mapping[Query, Answer], query: Query) -> Answer:
