@@ -54,7 +54,8 @@ def certainly_no_pod(capture: Capture, entry: Accepted, pods: dict[int, str | No
 def questions(capture: Capture) -> list[Query]:
     """Every question once: pods by UID, sources that only their address can tell, destinations.
 
-    A destination is asked once, over the time that flows used it which may have come from a pod; loopback is not.
+    A destination is asked once, over the time that flows used it which may have come from a pod. Of loopback nothing is
+    asked: an address that every namespace has tells of nobody.
     """
     pods = pods_of_cgroups(capture)
     uids = {pods.get(entry.cgroup) for entry in capture.accepted}
@@ -64,6 +65,8 @@ def questions(capture: Capture) -> list[Query]:
         cgroup, _, address, port, _, _, _, _, first, last, _, _, _, _, uid = flow
         pod = pods.get(cgroup)
         if not pod and unplaced(capture, flow):
+            if filters.is_loopback(address):
+                continue
             by_address[source_query(flow)] = None
         elif not pod and not uid:
             continue
@@ -73,7 +76,11 @@ def questions(capture: Capture) -> list[Query]:
             spans[address, port] = first, last
         elif first < span[0] or last > span[1]:
             spans[address, port] = min(first, span[0]), max(last, span[1])
-    by_address |= {listener_query(entry): None for entry in capture.accepted if unplaced(capture, entry)}
+    by_address |= {
+        listener_query(entry): None
+        for entry in capture.accepted
+        if unplaced(capture, entry) and not filters.is_loopback(entry.remote)
+    }
     destinations = [
         Query(address, port, first, last)
         for (address, port), (first, last) in sorted(spans.items())
