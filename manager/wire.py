@@ -11,6 +11,7 @@ import msgspec
 import orjson
 
 from discovery.errors import InputError
+from discovery.inventory_lists import LIST_KINDS
 from discovery.records import Window, parse_rfc3339
 from manager.inflate import BadBodyError
 
@@ -27,19 +28,7 @@ Port = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}$")]
 Address = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 # Body list -> Kubernetes kind: one row a kind.
-INVENTORY_LISTS = {
-    "namespaceList": "Namespace",
-    "nodeList": "Node",
-    "serviceList": "Service",
-    "podList": "Pod",
-    "replicaSetList": "ReplicaSet",
-    "replicationControllerList": "ReplicationController",
-    "deploymentList": "Deployment",
-    "statefulSetList": "StatefulSet",
-    "daemonSetList": "DaemonSet",
-    "jobList": "Job",
-    "cronJobList": "CronJob",
-}
+INVENTORY_LISTS = {"namespaceList": "Namespace", **LIST_KINDS}
 
 
 class Reference(msgspec.Struct, frozen=True):

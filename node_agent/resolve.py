@@ -8,7 +8,7 @@ from node_agent.layout import NAME_LEVELS
 
 ROOT = ("/",)
 UNKNOWN = Answer("Unknown", reason="not_asked")
-UNIFIED_HIERARCHY = 1 << 63  # ids of the v2 hierarchy on a node with v1 ones (bpf/tcp_connect.c)
+OF_SOCKET = 1 << 63  # in the numbers of sockets' cgroups, which are of the v2 hierarchy (bpf/tcp_connect.c)
 
 
 def pods_of_cgroups(capture: Capture) -> dict[int, str | None]:
@@ -47,8 +47,8 @@ def certainly_no_pod(capture: Capture, entry: Accepted, pods: dict[int, str | No
     """Whether a listener in the root is outside every pod: not where the v2 hierarchy knows of no pods at all."""
     if nameless(capture, entry):
         return False
-    unified = [pod for cgroup, pod in pods.items() if cgroup & UNIFIED_HIERARCHY]
-    return not entry.cgroup & UNIFIED_HIERARCHY or any(unified)
+    unified = [pod for cgroup, pod in pods.items() if cgroup & OF_SOCKET]
+    return not entry.cgroup & OF_SOCKET or any(unified)
 
 
 def questions(capture: Capture) -> list[Query]:
