@@ -32,6 +32,7 @@ def test_small_measurement_prints_its_table_and_writes_it(
         [sys.executable, script, "--small", "--json", file, *words], capture_output=True, text=True, check=False
     )
     assert done.returncode in (0, 1), done.stderr
+    assert file.exists(), done.stderr
     found = json.loads(file.read_text())
     rows = [Row(**row) for row in found["rows"]]
     assert done.stdout.rstrip() == report.table(found["title"], rows, found["machine"])
