@@ -11,7 +11,7 @@ demo:
 
 test:
 	@deploy/setup.sh test
-	deploy/own_root.sh .venv/bin/pytest $(ARGS)
+	deploy/own_root.py .venv/bin/pytest $(ARGS)
 
 images:
 	@deploy/images/build.sh $(ARGS)

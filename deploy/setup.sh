@@ -12,7 +12,7 @@ if grep -qs '^ID=ubuntu' /etc/os-release; then headers=linux-headers-generic; fi
 packages=(python3 python3-venv python3-bpfcc "$headers" iproute2 nftables)
 # runc, since Debian 12's crun refuses nodes with both cgroup versions; iptables for masquerade and host ports of pods.
 if [[ "$for_what" =~ ^(cluster|test)$ ]]; then packages+=(containerd runc containernetworking-plugins iptables buildah mmdebstrap); fi
-if [ "$for_what" = test ]; then packages+=(chromium gcc libc6-dev libcap2-bin git prometheus); fi
+if [ "$for_what" = test ]; then packages+=(xz-utils chromium gcc libc6-dev libcap2-bin git prometheus); fi
 if [ "$for_what" = bench ]; then packages+=(bpfcc-tools gcc libc6-dev); fi
 
 missing=()

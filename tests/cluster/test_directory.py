@@ -148,7 +148,9 @@ def test_server_streams_its_lists_and_tells_how_far_it_has_come(plane: ControlPl
     kinds = ("Pod", "Service", "Node", "EndpointSlice")
     assert [metrics.streamed.labels(kind)._value.get() for kind in kinds] == [1, 1, 1, 1]
     assert live.failures == {}
-    stream = live.followers["Pod"].stream
+    follower = live.followers["Pod"]
+    until(lambda: follower.stream)  # there is none while one has ended and the next one is asked for
+    stream = follower.stream
     assert isinstance(stream, Stream)
     sock = getattr(stream.response.connection, "sock", None)
     assert isinstance(sock, socket.socket)
