@@ -19,10 +19,11 @@ from discovery.errors import DirectoryUnavailableError, PodsonarError, TracerErr
 from discovery.records import NS_PER_SECOND, Answer, Capture, Query, Window
 from discovery.settings import AgentSettings
 from discovery.spool import Spool
-from node_agent import connections, resolve, sample_log, telemetry, tracing
+from node_agent import connections, sample_log, telemetry, tracing
 from node_agent.maps import Counts, Tracer
 from node_agent.observe import Node, observe
 from node_agent.tracer_source import LOADER_SECONDS, TracerSource, capacity, count_in
+from node_agent.traffic import questions, traffic_of
 from node_agent.waiting import Waiting
 
 RETRY_SECONDS = 5.0
@@ -101,18 +102,18 @@ def capture_now(settings: AgentSettings, supervisor: socket.socket, seconds: flo
 
 def spool_resolved(parts: Parts, path: Path, capture: Capture) -> None:
     """Resolve one waiting capture and put its batch in the spool; the capture goes only after that."""
-    outcome = connections.connections(capture, dict_of_answers(parts, capture))
+    traffic = traffic_of(capture)
+    outcome = connections.connections(traffic, answers_to(parts, questions(traffic)))
     if parts.settings.log.level.lower() == "debug":
-        for decision in outcome.decisions:
+        for decision in outcome.decisions():
             log.debug("flow", line=sample_log.decision_line(decision))
-    batch = make_batch(
-        outcome.body, "connections", capture.window, identity_of(path), outcome.body["observation"]["delivered"]
-    )
+    delivered = outcome.observation["delivered"]
+    batch = make_batch(outcome.content(), "connections", capture.window, identity_of(path), delivered)
     if not parts.spool.files_of(batch.id):
         parts.spool.put(batch)
     path.unlink()
-    parts.metrics.resolved(outcome.body)
-    log.info("window_spooled", window=capture.window.id, connections=len(outcome.body["connectionList"]))
+    parts.metrics.resolved(outcome)
+    log.info("window_spooled", window=capture.window.id, flows=len(capture.flows), delivered=delivered)
 
 
 def identity_of(path: Path) -> str:
@@ -120,10 +121,9 @@ def identity_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
-def dict_of_answers(parts: Parts, capture: Capture) -> dict[Query, Answer]:
-    """The directory's answer to every question that the capture raises."""
-    questions = resolve.questions(capture)
-    return dict(zip(questions, parts.ask(questions), strict=True))
+def answers_to(parts: Parts, asked: list[Query]) -> dict[Query, Answer]:
+    """The directory's answer to each question."""
+    return dict(zip(asked, parts.ask(asked), strict=True))
 
 
 def resolve_waiting(parts: Parts) -> bool:
