@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import re
+import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Spool:
         self.dropped = dropped
         self.headers: dict[str, dict[str, Any]] = {}
         self.lock = owned(folder)
+        self.woken = threading.Event()  # set when a batch comes; whoever sends them waits for it
         for leftover in folder.glob("*.tmp"):
             leftover.unlink()
         last = [path.name.split("-", 1)[0] for path in self.paths()]
@@ -104,6 +106,7 @@ class Spool:
         self.sequence += 1
         name = f"{self.sequence:012d}-{batch.id}"
         write_durably(self.folder, name, orjson.dumps(header) + b"\n" + batch.payload)
+        self.woken.set()
 
     def make_room(self, wanted_bytes: int) -> None:
         """Drop the oldest connections, then the oldest of anything, until a batch of that size fits."""

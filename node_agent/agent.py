@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from discovery.batch import make_batch
-from discovery.errors import DirectoryUnavailableError, PodsonarError, TracerError
+from discovery.errors import DirectoryUnavailableError, NotSettledError, PodsonarError, TracerError
 from discovery.records import NS_PER_SECOND, Answer, Capture, Query, Window
 from discovery.settings import AgentSettings
 from discovery.spool import Spool
@@ -27,6 +27,7 @@ from node_agent.traffic import questions, traffic_of
 from node_agent.waiting import Waiting
 
 RETRY_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 60.0  # of the wall clock, which may be stepped
 LATE_NS = NS_PER_SECOND
 STOPPED, LATE = "stopped", "started_late"
 
@@ -126,26 +127,36 @@ def answers_to(parts: Parts, asked: list[Query]) -> dict[Query, Answer]:
     return dict(zip(asked, parts.ask(asked), strict=True))
 
 
-def resolve_waiting(parts: Parts) -> bool:
-    """Whether nothing waits for the directory any more."""
+def resolve_waiting(parts: Parts) -> float | None:
+    """Resolve what waits for the directory; how many seconds until a new try, None where nothing waits any more."""
     try:
         parts.waiting.write_held()
         for path, capture in parts.waiting.captures():
             spool_resolved(parts, path, capture)
+    except NotSettledError as error:
+        log.info("window_waits", error=str(error))
+        return max(0.0, min((error.due_ns - time.time_ns()) / NS_PER_SECOND, LONGEST_WAIT_SECONDS))
     except DirectoryUnavailableError as error:
         log.warning("directory_unavailable", error=str(error))
-        return False
+        return RETRY_SECONDS
     except (PodsonarError, OSError) as error:
         log.warning("window_not_spooled", error=str(error))
-        return False
-    return True
+        return RETRY_SECONDS
+    return RETRY_SECONDS if parts.waiting.held else None
 
 
-def resolve_until(parts: Parts, stop: threading.Event) -> None:
-    """Resolve what waits, again and again until `stop`."""
+def resolve_until(parts: Parts, stop: threading.Event, settled: Callable[[], None]) -> None:
+    """Resolve what waits, as soon as there is something, until `stop` is set and the waiting one is `woken`.
+
+    `settled` is told whenever nothing waits any more.
+    """
     while not stop.is_set():
-        resolve_waiting(parts)
-        stop.wait(RETRY_SECONDS)
+        parts.waiting.woken.clear()
+        seconds = resolve_waiting(parts)
+        if seconds is None:
+            settled()
+        if not stop.is_set():
+            parts.waiting.woken.wait(seconds)
 
 
 def observe_windows(parts: Parts, windows: Callable[[int], Window | None], stop: threading.Event) -> None:

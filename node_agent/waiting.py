@@ -49,6 +49,7 @@ class Waiting:
         self.dropped = dropped
         self.held: list[Held] = []
         self.lock = threading.Lock()
+        self.woken = threading.Event()  # set when a capture comes; whoever resolves them waits for it
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in self.folder.glob("*.tmp"):
             leftover.unlink()
@@ -63,6 +64,7 @@ class Waiting:
         with self.lock:
             while sum(len(one.packed) for one in self.held) > HELD_BYTES:
                 self.dropped("io_error", self.held.pop(0).attempts)
+        self.woken.set()
 
     def write_held(self) -> None:
         """Write what is held in memory, as far as the disk takes it."""
