@@ -22,7 +22,7 @@ from discovery.spool import Spool
 from node_agent import connections, sample_log, telemetry, tracing
 from node_agent.maps import Counts, Tracer
 from node_agent.observe import Node, observe
-from node_agent.tracer_source import LOADER_SECONDS, TracerSource, capacity, count_in
+from node_agent.tracer_source import LOADER_SECONDS, Moments, TracerSource, capacity, count_in
 from node_agent.traffic import questions, traffic_of
 from node_agent.waiting import Waiting
 
@@ -95,7 +95,7 @@ def capture_now(settings: AgentSettings, supervisor: socket.socket, seconds: flo
     with tracer:
         start_ns = time.time_ns()
         window = Window(start_ns, start_ns + int(seconds * NS_PER_SECOND))
-        count_in(tracer, window)
+        count_in(tracer, window, Moments())
         capture = observe(tracer, window, node_of(settings), stop, drained_nothing)
     taken = Window(start_ns, time.time_ns())
     return replace(capture, window=taken, observed=taken)
