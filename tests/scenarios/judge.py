@@ -163,8 +163,10 @@ def judge(observed: Observed) -> list[str]:
             found += attributed_elsewhere(cast, whole, bodies[letter])
         if window == 0:
             found += judge_map(cast, bodies, next(iter(captures.values())).window)
-    missed = sum(capture.missed_runs for captures in observed.captures for capture in captures.values())
-    return [*found, f"the kernel skipped {missed} runs of the program meanwhile"] if found and missed else found
+    if found:
+        lost = dict(observed.outcomes_lost)
+        found.append(f"meanwhile the kernel skipped {observed.skipped} runs of the program; outcomes lost: {lost}")
+    return found
 
 
 def attributed_elsewhere(cast: Cast, whole: Body, own: Body) -> Iterator[str]:
