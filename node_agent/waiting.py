@@ -3,7 +3,6 @@
 While the disk takes nothing they are held in memory, up to 32 MiB, and written as soon as it does.
 """
 
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
+from discovery import durable
 from discovery.errors import InputError
 from discovery.records import Capture
 from node_agent import capture_file
@@ -80,18 +80,7 @@ class Waiting:
     def write(self, held: Held) -> None:
         """The capture's file is on disk, whole, when this returns; an earlier one of the same window stays."""
         number = len(list(self.folder.glob(f"{held.start_ns:020d}-*")))
-        path = self.folder / f"{held.start_ns:020d}-{number:03d}-{held.attempts}.capture"
-        unfinished = path.with_suffix(".tmp")
-        with unfinished.open("wb") as file:
-            file.write(held.packed)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        durable.write(self.folder / f"{held.start_ns:020d}-{number:03d}-{held.attempts}.capture", held.packed)
 
     def paths(self) -> list[Path]:
         """Every waiting capture's file, oldest first."""
