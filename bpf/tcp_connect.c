@@ -20,7 +20,9 @@
  * the race for a reference stays unreferenced and is drained all the same: the agent adds up entries of one key.
  *
  * The window stands in control: the program is attached a little ahead and counts from the window's first nanosecond to
- * its last, so that of two windows in a row each connection is in exactly one, though two programs are attached then.
+ * its last. Of two windows in a row, though two programs are attached then, an accepted connection is in exactly one
+ * (both read the packet's clock), an attempt in one at least: the program attached first runs first, so what comes too
+ * late for it is in time for the other. In both is what happens between their two readings, less than a microsecond.
  *
  * Two pairs of tables; the agent adds 1 to control.generation and, after an RCU grace period, drains the idle pair: no
  * increment is lost, since a running program has let go of the idle pair by then.

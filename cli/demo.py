@@ -195,7 +195,7 @@ def show(document: dict[str, Any], say: Console) -> None:
 
 
 def stop_by_exit(number: int, _frame: object) -> None:
-    """SIGTERM unwinds as Ctrl-C does."""
+    """SIGTERM and Ctrl-C unwind, and end with the shell's exit code for them."""
     raise SystemExit(128 + number)
 
 
@@ -208,7 +208,8 @@ def demo(seconds: float, port: int, keep: bool, as_json: bool) -> None:
     """The whole job on this machine, compared with the known truth."""
     free_port(port)
     say = Console(stderr=as_json)
-    signal.signal(signal.SIGTERM, stop_by_exit)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop_by_exit)
     with ExitStack() as stack:
         document = observed(stack, port, seconds, say)
         show(document, say)
@@ -216,6 +217,7 @@ def demo(seconds: float, port: int, keep: bool, as_json: bool) -> None:
             click.echo(orjson.dumps(document).decode())
         if keep:
             with suppress(KeyboardInterrupt):
+                signal.signal(signal.SIGINT, signal.default_int_handler)
                 signal.pause()
     if document["wrongEdges"] or document["foundEdges"] != document["trueEdges"]:
         sys.exit(1)

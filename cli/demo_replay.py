@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 import lab
 from discovery.batch import make_batch
 from discovery.credentials import TokenFile
@@ -13,7 +15,8 @@ from discovery.selection import Selection
 from discovery.settings import AgentSettings, Manager
 from discovery.spool import Limits, Spool
 from lab import shop
-from node_agent import capture_file, connections, replay, resolve
+from node_agent import capture_file, connections, replay
+from node_agent.traffic import questions, traffic_of
 
 RECORDED = Path(lab.__file__).parent / "recorded"
 DELIVERY_SECONDS = 20.0
@@ -24,13 +27,15 @@ def replayed(folder: Path, url: str) -> list[dict[str, Any]]:
     capture = capture_file.read(RECORDED / "shop.capture")
     bodies = replay.inventory_bodies(RECORDED / "shop.inventory")
     directory = Directory.from_inventory(bodies, Selection())
-    answers = {query: directory.answer(query) for query in resolve.questions(capture)}
+    traffic = traffic_of(capture)
+    outcome = connections.connections(traffic, {query: directory.answer(query) for query in questions(traffic)})
     settings = AgentSettings(manager=Manager(url=url, token_file=str(folder / "token")))
     limits = Limits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
     spool = Spool(folder / "agent", limits, lambda *_: None)
     for body in bodies:
-        spool.put(make_batch({**body, "window": capture.window.wire()}, "inventory", capture.window))
-    spool.put(make_batch(connections.connections(capture, answers).body, "connections", capture.window))
+        content = orjson.dumps({**body, "window": capture.window.wire()})
+        spool.put(make_batch([content], "inventory", capture.window))
+    spool.put(make_batch(outcome.content(), "connections", capture.window))
     pusher = Pusher(settings, spool, TokenFile(settings.manager.token_file))
     pusher.flush(DELIVERY_SECONDS)
     pusher.close()

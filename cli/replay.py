@@ -1,16 +1,16 @@
 """`podsonar replay`: a capture or an agent's log through the same stages, offline."""
 
-import gc
 import sys
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import click
-import orjson
 
 from discovery.directory import Directory
 from discovery.errors import InputError
 from discovery.selection import Selection
-from node_agent.replay import Ask, inventory_bodies, without_inventory
+from node_agent.replay import Ask, inventory_bodies, uncollected, without_inventory
 from node_agent.replay import replay as replayed
 
 
@@ -39,18 +39,20 @@ def printable(text: str) -> str:
 )
 def replay(capture: Path, inventory: Path | None, output: str, log_level: str) -> None:
     """Resolve CAPTURE (or a log) again and print the connections body."""
-    gc.disable()  # one pass over values without cycles: collecting them would be half of the time
-    try:
+    with uncollected():
         outcome = replayed(capture, asking(inventory))
-    finally:
-        gc.enable()
-    for line in outcome.lines(debug=log_level == "debug"):
-        click.echo(printable(line), err=True)
-    content = orjson.dumps(outcome.body) + b"\n"
+        for line in outcome.lines(debug=log_level == "debug"):
+            click.echo(printable(line), err=True)
+        write(output, chain(outcome.content, [b"\n"]))
+
+
+def write(output: str, content: Iterable[bytes]) -> None:
+    """Write the parts of a body to a file, or to stdout for `-`."""
     if output == "-":
-        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.writelines(content)
         return
     try:
-        Path(output).write_bytes(content)
+        with Path(output).open("wb") as file:
+            file.writelines(content)
     except OSError as error:
         raise InputError(f"output file {output!r}: {error.strerror}; expected a file to write to") from error

@@ -10,7 +10,7 @@ from typing import Literal
 import structlog
 from isal import igzip
 
-from discovery import remembered
+from discovery import durable, remembered
 from discovery.tenures import SKEW_NS
 
 MAGIC = b"podsonar-intervals 1\n"
@@ -28,28 +28,13 @@ def write(path: Path, state: remembered.State) -> Written:
     if len(content) > MAX_BYTES:
         log.warning("directory_not_saved", reason="too_large", bytes=len(content), expected=MAX_BYTES)
         return "too_large"
-    unfinished = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(unfinished, "wb", opener=private) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        durable.write(path, content)
     except OSError as error:
         log.warning("directory_not_saved", reason=error.strerror, file=str(path))
         return "error"
     return "written"
-
-
-def private(path: str, flags: int) -> int:
-    """Open a file that only its owner may read."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def decoded(content: bytes) -> remembered.Remembered:

@@ -171,6 +171,7 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
         kept.close()
         server.should_exit = True
         done.set()
+        spool.woken.set()
         push.join(FLUSH_SECONDS)
         if spool.stats().batches:
             pusher.flush(FLUSH_SECONDS)

@@ -3,10 +3,11 @@
 import re
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from discovery.codec import pack
+from discovery.codec import deflated
 from discovery.records import Window
 
 BATCH_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -30,9 +31,11 @@ def packed_batch(payload: bytes, kind: Kind, window: Window, identity: str, even
     return Batch(batch_id, kind, time.time_ns(), payload, events)
 
 
-def make_batch(body: dict[str, Any], kind: Kind, window: Window, identity: str | None = None, events: int = 0) -> Batch:
-    """A batch made now of a body; an old capture may be replayed, so its window's age is not the batch's.
+def make_batch(
+    content: Iterable[bytes], kind: Kind, window: Window, identity: str | None = None, events: int = 0
+) -> Batch:
+    """A batch made now of a body's JSON; an old capture may be replayed, so its window's age is not the batch's.
 
     `identity` names it where the same body must keep its id; otherwise the id is random.
     """
-    return packed_batch(pack(body), kind, window, identity or uuid.uuid4().hex, events)
+    return packed_batch(deflated(content), kind, window, identity or uuid.uuid4().hex, events)

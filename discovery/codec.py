@@ -1,20 +1,23 @@
 """JSON by orjson, gzip by ISA-L: the two encodings of everything that is stored or sent."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from isal import igzip
+from isal import igzip, isal_zlib
+
+GZIP_BITS = 31  # zlib.h, deflateInit2(): the largest window, in gzip's container
 
 
-def encode(body: Any) -> bytes:  # noqa: ANN401 - any JSON value
-    """The JSON bytes of a value."""
-    return orjson.dumps(body)
-
-
-def pack(body: Any) -> bytes:  # noqa: ANN401
+def pack(body: Any) -> bytes:  # noqa: ANN401 - any JSON value
     """The gzipped JSON of a value; equal values give equal bytes."""
-    packed: bytes = igzip.compress(orjson.dumps(body), 2, mtime=0)
-    return packed
+    return deflated([orjson.dumps(body)])
+
+
+def deflated(parts: Iterable[bytes]) -> bytes:
+    """The gzipped parts, which need not be there all at once; equal parts give equal bytes."""
+    packer = isal_zlib.compressobj(2, wbits=GZIP_BITS)
+    return b"".join([*map(packer.compress, parts), packer.flush()])
 
 
 def inflated(payload: bytes) -> bytes:

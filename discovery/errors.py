@@ -12,6 +12,7 @@ PodsonarError                     exit 1: something failed while running
 ├── ApiServerError                the Kubernetes API server cannot be reached or refuses
 │   └── WatchRefusedError         … a watch, with a status: list again, authenticate again, or wait
 ├── DirectoryUnavailableError     the directory cannot be asked now; the window waits in the spool
+│   └── NotSettledError           … as planned: its answers on that window are not settled before a time
 └── StoreError                    the manager's database cannot be used
 
 Every text says what, which value, and what was expected; none holds a token, a header or a body.
@@ -79,6 +80,14 @@ class WatchRefusedError(ApiServerError):
 
 class DirectoryUnavailableError(PodsonarError):
     """The directory cannot be asked now; what waits for it stays in the spool."""
+
+
+class NotSettledError(DirectoryUnavailableError):
+    """The answers on a window are not settled before `due_ns`, or it is not this agent's turn."""
+
+    def __init__(self, text: str, due_ns: int) -> None:
+        super().__init__(text)
+        self.due_ns = due_ns
 
 
 class StoreError(PodsonarError):

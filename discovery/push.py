@@ -23,7 +23,6 @@ from discovery.spool import Spool
 ANSWER_BYTES = 64 << 10
 LONGEST_RETRY_AFTER_SECONDS = 300.0
 PROBE_SECONDS = (30.0, 900.0)
-IDLE_SECONDS = 1.0
 DISK_SECONDS = 5.0
 TOKEN_SECONDS = 5.0
 NOT_SENT = ("idle", "token")
@@ -151,7 +150,7 @@ class Pusher:
         self.spool.expire(time.time_ns())
         batch = self.spool.oldest()
         if batch is None:
-            return self.tell(Outcome("idle", IDLE_SECONDS))
+            return self.tell(Outcome("idle", 0.0))
         began = time.monotonic()
         again, self.tried = self.tried == batch.id, batch.id
         try:
@@ -190,15 +189,18 @@ class Pusher:
         return outcome
 
     def run(self, stop: threading.Event) -> None:
-        """Push until `stop`."""
+        """Push until `stop` is set and the spool is `woken`: while nothing waits this thread does nothing at all."""
         while not stop.is_set():
+            self.spool.woken.clear()
             try:
-                wait_seconds = self.step().wait_seconds
+                outcome = self.step()
             except OSError as error:
                 log.warning("spool_unusable", error=error.strerror)
-                self.tell(Outcome("idle", DISK_SECONDS, reason="spool_unusable"))
-                wait_seconds = DISK_SECONDS
-            self.pause(wait_seconds, stop)
+                outcome = self.tell(Outcome("idle", DISK_SECONDS, reason="spool_unusable"))
+            if outcome.code != "idle" or outcome.reason:
+                self.pause(outcome.wait_seconds, stop)
+            elif not stop.is_set():
+                self.spool.woken.wait()
 
     def pause(self, seconds: float, stop: threading.Event) -> None:
         """Wait, but no longer than until `stop` or another token: a refused agent goes on as soon as it has one."""

@@ -1,14 +1,14 @@
 """A queue of batches on disk: one file a batch, oldest first, that survives a crash at any instruction.
 
 A file is a JSON header line (`magic`, `version`, `id`, `kind`, `created`, `events`, `crc`, `length`) and the gzipped
-body; its name sorts by a sequence number of ours, never by a clock. Written as `*.tmp`, fsynced, renamed, and the
-folder fsynced.
+body; its name sorts by a sequence number of ours, never by a clock.
 """
 
 import contextlib
 import fcntl
 import os
 import re
+import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from discovery import durable
 from discovery.batch import BATCH_ID, Batch
 from discovery.errors import SpoolError
 
@@ -59,6 +60,7 @@ class Spool:
         self.dropped = dropped
         self.headers: dict[str, dict[str, Any]] = {}
         self.lock = owned(folder)
+        self.woken = threading.Event()  # set when a batch comes; whoever sends them waits for it
         for leftover in folder.glob("*.tmp"):
             leftover.unlink()
         last = [path.name.split("-", 1)[0] for path in self.paths()]
@@ -102,8 +104,12 @@ class Spool:
             "length": len(batch.payload),
         }
         self.sequence += 1
-        name = f"{self.sequence:012d}-{batch.id}"
-        write_durably(self.folder, name, orjson.dumps(header) + b"\n" + batch.payload)
+        name = f"{self.sequence:012d}-{batch.id}.batch"
+        try:
+            durable.write(self.folder / name, orjson.dumps(header) + b"\n" + batch.payload)
+        except OSError as error:
+            raise SpoolError(f"spool folder {str(self.folder)!r}: {error.strerror} while writing {name}") from error
+        self.woken.set()
 
     def make_room(self, wanted_bytes: int) -> None:
         """Drop the oldest connections, then the oldest of anything, until a batch of that size fits."""
@@ -182,29 +188,6 @@ def owned(folder: Path) -> int:
         os.close(descriptor)
         raise SpoolError(f"spool folder {str(folder)!r} belongs to another running process") from error
     return descriptor
-
-
-def write_durably(folder: Path, name: str, content: bytes) -> None:
-    """Write `<name>.batch` so that after a crash it is there whole or not at all."""
-    unfinished = folder / f"{name}.tmp"
-    try:
-        with open(unfinished, "xb", opener=private) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(folder / f"{name}.batch")
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise SpoolError(f"spool folder {str(folder)!r}: {error.strerror} while writing {name}") from error
-
-
-def private(path: str, flags: int) -> int:
-    """Open a file that only its owner may read."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def header_of(path: Path) -> dict[str, Any] | None:

@@ -15,17 +15,19 @@ from pathlib import Path
 import structlog
 
 from discovery.batch import make_batch
-from discovery.errors import DirectoryUnavailableError, PodsonarError, TracerError
+from discovery.errors import DirectoryUnavailableError, NotSettledError, PodsonarError, TracerError
 from discovery.records import NS_PER_SECOND, Answer, Capture, Query, Window
 from discovery.settings import AgentSettings
 from discovery.spool import Spool
-from node_agent import connections, resolve, sample_log, telemetry, tracing
+from node_agent import connections, sample_log, telemetry, tracing
 from node_agent.maps import Counts, Tracer
 from node_agent.observe import Node, observe
-from node_agent.tracer_source import LOADER_SECONDS, TracerSource, capacity, count_in
+from node_agent.tracer_source import LOADER_SECONDS, Moments, TracerSource, capacity, count_in
+from node_agent.traffic import questions, traffic_of
 from node_agent.waiting import Waiting
 
 RETRY_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 60.0  # of the wall clock, which may be stepped
 LATE_NS = NS_PER_SECOND
 STOPPED, LATE = "stopped", "started_late"
 
@@ -93,7 +95,7 @@ def capture_now(settings: AgentSettings, supervisor: socket.socket, seconds: flo
     with tracer:
         start_ns = time.time_ns()
         window = Window(start_ns, start_ns + int(seconds * NS_PER_SECOND))
-        count_in(tracer, window)
+        count_in(tracer, window, Moments())
         capture = observe(tracer, window, node_of(settings), stop, drained_nothing)
     taken = Window(start_ns, time.time_ns())
     return replace(capture, window=taken, observed=taken)
@@ -101,18 +103,18 @@ def capture_now(settings: AgentSettings, supervisor: socket.socket, seconds: flo
 
 def spool_resolved(parts: Parts, path: Path, capture: Capture) -> None:
     """Resolve one waiting capture and put its batch in the spool; the capture goes only after that."""
-    outcome = connections.connections(capture, dict_of_answers(parts, capture))
+    traffic = traffic_of(capture)
+    outcome = connections.connections(traffic, answers_to(parts, questions(traffic)))
     if parts.settings.log.level.lower() == "debug":
-        for decision in outcome.decisions:
+        for decision in outcome.decisions():
             log.debug("flow", line=sample_log.decision_line(decision))
-    batch = make_batch(
-        outcome.body, "connections", capture.window, identity_of(path), outcome.body["observation"]["delivered"]
-    )
+    delivered = outcome.observation["delivered"]
+    batch = make_batch(outcome.content(), "connections", capture.window, identity_of(path), delivered)
     if not parts.spool.files_of(batch.id):
         parts.spool.put(batch)
     path.unlink()
-    parts.metrics.resolved(outcome.body)
-    log.info("window_spooled", window=capture.window.id, connections=len(outcome.body["connectionList"]))
+    parts.metrics.resolved(outcome)
+    log.info("window_spooled", window=capture.window.id, flows=len(capture.flows), delivered=delivered)
 
 
 def identity_of(path: Path) -> str:
@@ -120,32 +122,41 @@ def identity_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
-def dict_of_answers(parts: Parts, capture: Capture) -> dict[Query, Answer]:
-    """The directory's answer to every question that the capture raises."""
-    questions = resolve.questions(capture)
-    return dict(zip(questions, parts.ask(questions), strict=True))
+def answers_to(parts: Parts, asked: list[Query]) -> dict[Query, Answer]:
+    """The directory's answer to each question."""
+    return dict(zip(asked, parts.ask(asked), strict=True))
 
 
-def resolve_waiting(parts: Parts) -> bool:
-    """Whether nothing waits for the directory any more."""
+def resolve_waiting(parts: Parts) -> float | None:
+    """Resolve what waits for the directory; how many seconds until a new try, None where nothing waits any more."""
     try:
         parts.waiting.write_held()
         for path, capture in parts.waiting.captures():
             spool_resolved(parts, path, capture)
+    except NotSettledError as error:
+        log.info("window_waits", error=str(error))
+        return max(0.0, min((error.due_ns - time.time_ns()) / NS_PER_SECOND, LONGEST_WAIT_SECONDS))
     except DirectoryUnavailableError as error:
         log.warning("directory_unavailable", error=str(error))
-        return False
+        return RETRY_SECONDS
     except (PodsonarError, OSError) as error:
         log.warning("window_not_spooled", error=str(error))
-        return False
-    return True
+        return RETRY_SECONDS
+    return RETRY_SECONDS if parts.waiting.held else None
 
 
-def resolve_until(parts: Parts, stop: threading.Event) -> None:
-    """Resolve what waits, again and again until `stop`."""
+def resolve_until(parts: Parts, stop: threading.Event, settled: Callable[[], None]) -> None:
+    """Resolve what waits, as soon as there is something, until `stop` is set and the waiting one is `woken`.
+
+    `settled` is told whenever nothing waits any more.
+    """
     while not stop.is_set():
-        resolve_waiting(parts)
-        stop.wait(RETRY_SECONDS)
+        parts.waiting.woken.clear()
+        seconds = resolve_waiting(parts)
+        if seconds is None:
+            settled()
+        if not stop.is_set():
+            parts.waiting.woken.wait(seconds)
 
 
 def observe_windows(parts: Parts, windows: Callable[[int], Window | None], stop: threading.Event) -> None:

@@ -81,7 +81,7 @@ def situation(root: Path = Path("/")) -> Situation:
     )
 
 
-NEEDED = ("CAP_BPF", "CAP_PERFMON")  # from 5.11 on, where BPF memory counts against the cgroup's limit
+NEEDED = ("CAP_BPF", "CAP_PERFMON")
 
 
 def diagnose(said: str, perf: bool, now: Situation) -> Diagnosis:

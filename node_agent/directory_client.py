@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 import orjson
 
-from discovery.errors import DirectoryUnavailableError, SettingsError, TokenError
+from discovery.errors import DirectoryUnavailableError, NotSettledError, SettingsError, TokenError
 from discovery.records import NS_PER_SECOND, Answer, Query, rfc3339
 from discovery.tenures import SETTLE_NS
 
@@ -39,7 +39,7 @@ class DirectoryClient:
         """One answer a question; DirectoryUnavailableError where they cannot be had now."""
         due_ns = self.due_ns(queries)
         if time.time_ns() < due_ns:
-            raise DirectoryUnavailableError(f"the window's questions are asked at {rfc3339(due_ns)}, not before")
+            raise NotSettledError(f"the window's questions are asked at {rfc3339(due_ns)}, not before", due_ns)
         answers: list[Answer] = []
         for start in range(0, len(queries), QUERIES_A_REQUEST):
             answers.extend(self.ask_once(queries[start : start + QUERIES_A_REQUEST]))

@@ -1,7 +1,7 @@
 """Resolves a capture again, with an inventory for a directory: the same bytes on any machine, at any time."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,8 @@ import orjson
 
 from discovery.errors import InputError
 from discovery.records import Answer, Capture, Query
-from node_agent import capture_file, connections, resolve, sample_log
+from node_agent import capture_file, connections, sample_log
+from node_agent.traffic import questions, traffic_of
 
 Ask = Callable[[Query], Answer]
 
@@ -49,9 +50,9 @@ def inventory_bodies(path: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """`body` as it would be pushed; why the rest is not in it: lines of a log, or the outcome of each flow."""
+    """`content` is the JSON that would be pushed; why the rest is not in it: lines of a log, or each flow's outcome."""
 
-    body: dict[str, Any]
+    content: Iterable[bytes]
     left_out: list[sample_log.Line]
     outcome: connections.Outcome | None
 
@@ -60,7 +61,7 @@ class Replay:
         for line in self.left_out:
             yield f"left out line {line.number}: {line.reason}: {line.text}"
         if debug and self.outcome:
-            yield from map(sample_log.decision_line, self.outcome.decisions)
+            yield from map(sample_log.decision_line, self.outcome.decisions())
 
 
 @contextmanager
@@ -77,8 +78,9 @@ def uncollected() -> Iterator[None]:
 
 def replayed(capture: Capture, ask: Ask) -> Replay:
     """The connections body of a capture."""
-    outcome = connections.connections(capture, {query: ask(query) for query in resolve.questions(capture)})
-    return Replay(outcome.body, [], outcome)
+    traffic = traffic_of(capture)
+    outcome = connections.connections(traffic, {query: ask(query) for query in questions(traffic)})
+    return Replay(outcome.content(), [], outcome)
 
 
 def replay(path: Path, ask: Ask) -> Replay:
@@ -88,12 +90,11 @@ def replay(path: Path, ask: Ask) -> Replay:
     except OSError as error:
         raise InputError(f"capture file {str(path)!r}: {error.strerror}; expected a readable file") from error
     if capture_file.is_capture(content):
-        with uncollected():
-            return replayed(capture_file.decode(content, str(path)), ask)
+        return replayed(capture_file.decode(content, str(path)), ask)
     if not sample_log.is_log(content):
         raise InputError(
             f"capture file {str(path)!r}: its {len(content)} bytes are neither gzip nor lines of an agent's log; "
             "expected a file written by `podsonar agent capture`, or such a log"
         )
     body, left_out = sample_log.read_log(content.decode("utf-8", "replace"))
-    return Replay(body, left_out, None)
+    return Replay([orjson.dumps(body)], left_out, None)

@@ -1,9 +1,9 @@
-"""The questions that a capture raises, and the source of each flow."""
+"""What a record's cgroup and address tell of the pod behind it."""
 
 from collections.abc import Mapping
 
 from discovery.records import Accepted, Answer, Capture, Flow, Query
-from node_agent import filters, identity
+from node_agent import identity
 from node_agent.layout import NAME_LEVELS
 
 ROOT = ("/",)
@@ -49,44 +49,6 @@ def certainly_no_pod(capture: Capture, entry: Accepted, pods: dict[int, str | No
         return False
     unified = [pod for cgroup, pod in pods.items() if cgroup & OF_SOCKET]
     return not entry.cgroup & OF_SOCKET or any(unified)
-
-
-def questions(capture: Capture) -> list[Query]:
-    """Every question once: pods by UID, sources that only their address can tell, destinations.
-
-    A destination is asked once, over the time that flows used it which may have come from a pod. Of loopback nothing is
-    asked: an address that every namespace has tells of nobody.
-    """
-    pods = pods_of_cgroups(capture)
-    uids = {pods.get(entry.cgroup) for entry in capture.accepted}
-    by_address: dict[Query, None] = {}
-    spans: dict[tuple[str, int], tuple[int, int]] = {}
-    for flow in capture.flows:  # one pass, which unpacks: a field by its name takes as long as all of them
-        cgroup, _, address, port, _, _, _, _, first, last, _, _, _, _, uid = flow
-        pod = pods.get(cgroup)
-        if not pod and unplaced(capture, flow):
-            if filters.is_loopback(address):
-                continue
-            by_address[source_query(flow)] = None
-        elif not pod and not uid:
-            continue
-        uids.add(uid or pod)
-        span = spans.get((address, port))
-        if span is None:
-            spans[address, port] = first, last
-        elif first < span[0] or last > span[1]:
-            spans[address, port] = min(first, span[0]), max(last, span[1])
-    by_address |= {
-        listener_query(entry): None
-        for entry in capture.accepted
-        if unplaced(capture, entry) and not filters.is_loopback(entry.remote)
-    }
-    destinations = [
-        Query(address, port, first, last)
-        for (address, port), (first, last) in sorted(spans.items())
-        if not filters.is_loopback(address)
-    ]
-    return [*(Query(pod_uid=uid) for uid in sorted(uid for uid in uids if uid)), *by_address, *destinations]
 
 
 def by_address(answers: Mapping[Query, Answer], query: Query) -> Answer:

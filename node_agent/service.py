@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -17,7 +18,7 @@ from discovery.settings import AgentSettings
 from discovery.spool import Limits, Spool
 from discovery.telemetry import serve_metrics, start_logs, tell_build
 from discovery.window import next_window
-from node_agent.agent import RETRY_SECONDS, Parts, observe_windows, resolve_until, resolve_waiting
+from node_agent.agent import Parts, observe_windows, resolve_until, resolve_waiting
 from node_agent.directory_client import DirectoryClient
 from node_agent.telemetry import Metrics
 from node_agent.tracer_source import TracerSource
@@ -49,13 +50,21 @@ def make_spool(settings: AgentSettings, delivery: DeliveryMetrics, metrics: Metr
     return spool
 
 
-def make_pusher(settings: AgentSettings, spool: Spool, delivery: DeliveryMetrics, metrics: Metrics) -> Pusher:
-    """The pusher of the settings; both sets of metrics hear of what it does."""
+def make_pusher(
+    settings: AgentSettings,
+    spool: Spool,
+    delivery: DeliveryMetrics,
+    metrics: Metrics,
+    settled: Callable[[], None] = lambda: None,
+) -> Pusher:
+    """The pusher of the settings; both sets of metrics hear of what it does, `settled` whenever nothing waits."""
 
     def told(outcome: Outcome) -> None:
         delivery.told(outcome)
         if outcome.code == "201" and outcome.batch is not None:
             metrics.delivered.inc(outcome.batch.events)
+        if outcome.code == "idle":
+            settled()
 
     token = TokenFile(settings.manager.token_file)
     token.begin()
@@ -76,11 +85,12 @@ def serve(
     metrics = Metrics(registry)
     delivery = DeliveryMetrics(registry, settings.spool.max_bytes)
     spool = make_spool(settings, delivery, metrics)
-    pusher = make_pusher(settings, spool, delivery, metrics)
+    waiting = Waiting(Path(settings.spool.folder), metrics.not_delivered)
+    ending = Ending(waiting, spool, stop)
+    pusher = make_pusher(settings, spool, delivery, metrics, ending.settled)
     directory = DirectoryClient(
         settings.directory.url, TokenFile(settings.directory.token_file).read, settings.directory.ca_file or None
     )
-    waiting = Waiting(Path(settings.spool.folder), metrics.not_delivered)
     metrics.watch(lambda: waiting.pending() + spool.stats().events)
     parts = Parts(settings, TracerSource(settings, supervisor, metrics), spool, waiting, directory.ask, metrics)
     schedule = windows or cron_windows(settings)
@@ -88,7 +98,7 @@ def serve(
     done = threading.Event()
     # Daemons: a manager that takes its time to answer must not keep a stopping agent.
     threads = [
-        threading.Thread(target=resolve_until, args=(parts, done), name="resolve", daemon=True),
+        threading.Thread(target=resolve_until, args=(parts, done, ending.settled), name="resolve", daemon=True),
         threading.Thread(target=pusher.run, args=(done,), name="push", daemon=True),
     ]
     for thread in threads:
@@ -96,9 +106,11 @@ def serve(
     try:
         observe_windows(parts, schedule, stop)
         if windows and not stop.is_set():
-            deliver_all(parts, stop)
+            ending.await_delivery()
     finally:
         done.set()
+        waiting.woken.set()
+        spool.woken.set()
         finish(parts, pusher, threads)
 
 
@@ -122,12 +134,30 @@ def finish(parts: Parts, pusher: Pusher, threads: list[threading.Thread]) -> Non
     log.info("stopped", captures=len(parts.waiting.paths()), batches=parts.spool.stats().batches)
 
 
-def deliver_all(parts: Parts, stop: threading.Event) -> None:
-    """Wait until nothing is waiting any more, for two minutes at most; what is left stays on disk."""
-    waited = 0.0
-    while waited < ONCE_SECONDS and not stop.is_set():
-        if not parts.waiting.paths() and not parts.spool.stats().batches:
-            return
-        stop.wait(RETRY_SECONDS / 10)
-        waited += RETRY_SECONDS / 10
-    log.warning("not_all_delivered", captures=len(parts.waiting.paths()), batches=parts.spool.stats().batches)
+@dataclass(slots=True)
+class Ending:
+    """Ends an agent whose windows are over, by `stop`, once all of them are delivered."""
+
+    waiting: Waiting
+    spool: Spool
+    stop: threading.Event
+    over: bool = False
+
+    def left(self) -> tuple[int, int]:
+        """Captures and batches that are not delivered; a capture goes only after its batch is there."""
+        captures = len(self.waiting.paths()) + len(self.waiting.held)
+        return captures, self.spool.stats().batches
+
+    def settled(self) -> None:
+        """Whoever resolves or sends has nothing left to do."""
+        if self.over and not any(self.left()):
+            self.stop.set()
+
+    def await_delivery(self) -> None:
+        """Wait until nothing is left, for two minutes at most; what is left stays on disk."""
+        self.over = True
+        self.settled()
+        self.stop.wait(ONCE_SECONDS)
+        captures, batches = self.left()
+        if captures or batches:
+            log.warning("not_all_delivered", captures=captures, batches=batches)

@@ -3,15 +3,14 @@
 Conservation, in attempts: events = delivered + lost + filtered + unresolved (source) + dropped + pending.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from discovery.records import Capture
+from node_agent.connections import Outcome
 from node_agent.maps import Counts
 
-UNCERTAIN = ("Ambiguous", "Unknown")
 STARTING = "starting"
 
 
@@ -95,13 +94,12 @@ class Metrics:
         for stage, count in {**capture.lost, **capture.accepted_lost, **capture.outcomes_lost, **missed}.items():
             self.lost.labels(stage).inc(count)
 
-    def resolved(self, body: Mapping[str, Any]) -> None:
+    def resolved(self, outcome: Outcome) -> None:
         """Add one resolved window."""
-        for reason, count in body["observation"]["filtered"].items():
+        for reason, count in outcome.observation["filtered"].items():
             self.filtered.labels(reason).inc(count)
-        self.unresolved.labels("source").inc(sum(body["observation"]["unresolved"].values()))
-        uncertain = (one["attempts"] for one in body["connectionList"] if one["destination"]["kind"] in UNCERTAIN)
-        self.unresolved.labels("destination").inc(sum(uncertain))
+        self.unresolved.labels("source").inc(sum(outcome.observation["unresolved"].values()))
+        self.unresolved.labels("destination").inc(outcome.uncertain())
 
     def not_delivered(self, reason: str, attempts: int) -> None:
         """Add attempts that will not be delivered."""

@@ -38,11 +38,23 @@ def capacity(settings: AgentSettings) -> dict[str, int | str]:
     }
 
 
-def count_in(tracer: Tracer, window: Window) -> None:
+class Moments(dict[int, int]):
+    """Monotonic times by wall-clock time: the end of a window is the very nanosecond at which the next one begins.
+
+    The two clocks are read one after the other; worked out twice, one moment could be a millisecond from itself.
+    """
+
+    KEPT = 4
+
+    def __missing__(self, at_ns: int) -> int:
+        while len(self) >= self.KEPT:
+            del self[next(iter(self))]
+        return self.setdefault(at_ns, at_ns - (time.time_ns() - time.monotonic_ns()))
+
+
+def count_in(tracer: Tracer, window: Window, moments: Moments) -> None:
     """Let the tracer count in what is left of the window."""
-    now_ns = time.monotonic_ns()
-    offset_ns = time.time_ns() - now_ns
-    tracer.count_during(max(window.start_ns - offset_ns, now_ns), window.end_ns - offset_ns)
+    tracer.count_during(max(moments[window.start_ns], time.monotonic_ns()), moments[window.end_ns])
 
 
 class TracerSource:
@@ -62,6 +74,7 @@ class TracerSource:
         self.lead_seconds = FIRST_LEAD_SECONDS
         self.next_try = clock()
         self.ahead: Future[Tracer | None] | None = None
+        self.moments = Moments()
 
     def take(self, stop: threading.Event) -> Tracer | None:
         """An attached program that counts nothing yet; None where there is none, which is then known to readiness."""
@@ -97,7 +110,7 @@ class TracerSource:
             stop.wait((window.start_ns - time.time_ns()) / NS_PER_SECOND - self.lead_seconds)
             tracer = None if stop.is_set() else self.take(stop)
             if tracer is not None:
-                count_in(tracer, window)
+                count_in(tracer, window, self.moments)
             ahead.set_result(tracer)
         except PodsonarError as error:
             ahead.set_exception(error)
@@ -123,7 +136,7 @@ class TracerSource:
         if tracer is None and not stop.is_set():
             tracer = self.take(stop)
         if tracer is not None and tracer.from_ns == 0:
-            count_in(tracer, window)
+            count_in(tracer, window, self.moments)
         left_seconds = (window.start_ns - time.time_ns()) / NS_PER_SECOND
         if left_seconds > 0:
             stop.wait(left_seconds)
@@ -147,6 +160,6 @@ class TracerSource:
                 continue
             tracer = self.take(stop)
             if tracer is not None:
-                count_in(tracer, window)
+                count_in(tracer, window, self.moments)
                 return tracer
         return None

@@ -3,7 +3,6 @@
 While the disk takes nothing they are held in memory, up to 32 MiB, and written as soon as it does.
 """
 
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
+from discovery import durable
 from discovery.errors import InputError
 from discovery.records import Capture
 from node_agent import capture_file
@@ -49,6 +49,7 @@ class Waiting:
         self.dropped = dropped
         self.held: list[Held] = []
         self.lock = threading.Lock()
+        self.woken = threading.Event()  # set when a capture comes; whoever resolves them waits for it
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in self.folder.glob("*.tmp"):
             leftover.unlink()
@@ -63,6 +64,7 @@ class Waiting:
         with self.lock:
             while sum(len(one.packed) for one in self.held) > HELD_BYTES:
                 self.dropped("io_error", self.held.pop(0).attempts)
+        self.woken.set()
 
     def write_held(self) -> None:
         """Write what is held in memory, as far as the disk takes it."""
@@ -78,18 +80,7 @@ class Waiting:
     def write(self, held: Held) -> None:
         """The capture's file is on disk, whole, when this returns; an earlier one of the same window stays."""
         number = len(list(self.folder.glob(f"{held.start_ns:020d}-*")))
-        path = self.folder / f"{held.start_ns:020d}-{number:03d}-{held.attempts}.capture"
-        unfinished = path.with_suffix(".tmp")
-        with unfinished.open("wb") as file:
-            file.write(held.packed)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        durable.write(self.folder / f"{held.start_ns:020d}-{number:03d}-{held.attempts}.capture", held.packed)
 
     def paths(self) -> list[Path]:
         """Every waiting capture's file, oldest first."""

@@ -17,6 +17,7 @@ import orjson
 from discovery.codec import unpack
 from discovery.records import NS_PER_SECOND, Window
 from node_agent import capture_file, connections
+from node_agent.traffic import traffic_of
 
 TOKEN = "a-token-that-nobody-issued-0123"
 NOBODY = "http://127.0.0.1:1"
@@ -99,10 +100,8 @@ class Agent:
         """The observation of the one window on disk, whether its batch was made already or not."""
         (path,) = self.kept()
         if path.suffix == ".capture":
-            body = connections.connections(capture_file.read(path), {}).body
-        else:
-            body = unpack(path.read_bytes().split(b"\n", 1)[1])
-        found: dict[str, Any] = body["observation"]
+            return connections.connections(traffic_of(capture_file.read(path)), {}).observation
+        found: dict[str, Any] = unpack(path.read_bytes().split(b"\n", 1)[1])["observation"]
         return found
 
     def stop(self) -> int:

@@ -1,5 +1,6 @@
 """The demo's document is the truth of what its pods did."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -98,3 +99,16 @@ def test_demo_run_finds_every_edge_and_leaves_nothing(repository: Path) -> None:
     assert document["attempts"]["lost"] == 0
     assert not list(network.FOLDER.glob(f"podsonar-{process.pid}-*"))
     assert f"podsonar-{process.pid}" not in cgroups.runs("podsonar")
+
+
+def test_ctrl_c_ends_the_demo_with_the_exit_code_of_that_signal() -> None:
+    """Interrupted while it works: what it made is gone, and the exit code is 130."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [*COMMAND[:4], "--json", "--seconds", "60", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stderr is not None
+        running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=30)
+    assert (running.returncode, said) == (130, b"")

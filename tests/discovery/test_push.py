@@ -55,7 +55,7 @@ def waiting(folder: Path, url: str) -> tuple[Pusher, Spool, Batch]:
     token = folder / "token"
     token.write_text(TOKEN + "\n")
     spool = Spool(folder / "spool")
-    batch = make_batch({"connectionList": []}, "connections", WINDOW)
+    batch = make_batch([b'{"connectionList":[]}'], "connections", WINDOW)
     spool.put(Batch(batch.id, batch.kind, 1 << 62, batch.payload))
     return Pusher(AgentConfiguration(manager=Manager(url=url)), spool, TokenFile(str(token))), spool, batch
 

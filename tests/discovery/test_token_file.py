@@ -87,6 +87,7 @@ def test_refused_agent_goes_on_as_soon_as_the_secret_is_swapped(tmp_path: Path, 
     while told[-1].code != "idle":
         stop.wait(0.01)
     stop.set()
+    made.spool.woken.set()
     thread.join()
     made.close()
     picky.shutdown()

@@ -1,6 +1,12 @@
 """Values for the tests of the stages: one node, two pods, a node process, and a directory that knows them."""
 
+from typing import Any
+
+import orjson
+
 from discovery.records import Accepted, Answer, Capture, Flow, Query, Window
+from node_agent.connections import Outcome, connections
+from node_agent.traffic import questions, traffic_of
 
 SECOND = 1_000_000_000
 START_NS = 1_795_000_000 * SECOND
@@ -56,8 +62,13 @@ def directory(query: Query) -> Answer:
     }.get(query.address or "", Answer("External"))
 
 
-def answers(taken: Capture) -> dict[Query, Answer]:
-    """The directory's answer to each question of a capture."""
-    from node_agent.resolve import questions
+def resolved(taken: Capture) -> Outcome:
+    """The outcome of a capture, with the directory's answer to each of its questions."""
+    traffic = traffic_of(taken)
+    return connections(traffic, {query: directory(query) for query in questions(traffic)})
 
-    return {query: directory(query) for query in questions(taken)}
+
+def body(outcome: Outcome) -> dict[str, Any]:
+    """The connections body, as a reader finds it."""
+    found: dict[str, Any] = orjson.loads(b"".join(outcome.content()))
+    return found

@@ -2,17 +2,19 @@
 
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery.records import Accepted, Flow, rfc3339
+from discovery.records import Accepted, Answer, Flow, Query, rfc3339
 from node_agent.connections import Outcome, connections
 from node_agent.sample_log import decision_line, read_log
+from node_agent.traffic import questions, traffic_of
 from node_agent.wire import wire_time
-from tests.node_agent.stages import CGROUPS, START_NS, WEB, answers, capture, flow
+from tests.node_agent.stages import CGROUPS, SECOND, START_NS, WEB, body, capture, flow, resolved
 
 STRANGER = ("c0ffee", "pod77777777-0b0f-4b0e-9d0a-1f1e2d3c4b5a")
 FLOWS = [
@@ -36,14 +38,14 @@ def outcome() -> Outcome:
     taken = capture(FLOWS, lost={"flows_full": 17})
     taken.cgroups[405] = STRANGER
     try:
-        return connections(taken, answers(taken))
+        return resolved(taken)
     finally:
         del taken.cgroups[405]
 
 
 def test_every_attempt_is_counted_once() -> None:
     """Conservation: attempts = delivered + lost + filtered + unresolved, each reason by its name."""
-    seen = outcome().body["observation"]
+    seen = body(outcome())["observation"]
     assert seen["attempts"] == 23 + 19 + 3 + 5 + 7 + 2 + 11 + 13 + 29 + 17
     assert seen["delivered"] == 23 + 19 + 3 + 11
     assert seen["filtered"] == {"loopback": 5, "own_traffic": 2, "source_not_a_pod": 7}
@@ -54,7 +56,7 @@ def test_every_attempt_is_counted_once() -> None:
 
 def test_containers_of_one_pod_give_one_connection() -> None:
     """Two cgroups of a pod are one source; what was open before stays apart."""
-    listed = outcome().body["connectionList"]
+    listed = body(outcome())["connectionList"]
     to_service = [one for one in listed if one["sourceIP"] == "10.244.0.5" and one["destinationIP"] == "10.96.0.10"]
     assert [(one["attempts"], one["established"], one["openedBefore"]) for one in to_service] == [
         (42, 42, False),
@@ -65,7 +67,7 @@ def test_containers_of_one_pod_give_one_connection() -> None:
 
 def test_an_ambiguous_destination_is_delivered_without_an_owner() -> None:
     """An address with two owners names neither, and says why."""
-    (one,) = [one for one in outcome().body["connectionList"] if one["destinationIP"] == "10.244.0.7"]
+    (one,) = [one for one in body(outcome())["connectionList"] if one["destinationIP"] == "10.244.0.7"]
     assert one["kubernetes"]["destinationPod"] is None
     assert one["kubernetes"]["destinationService"] is None
     assert one["destination"]["kind"] == "Ambiguous"
@@ -77,7 +79,7 @@ def test_flows_in_another_order_give_the_same_bytes() -> None:
     accepted = [Accepted(7, "10.244.0.5", 80, f"10.244.0.{n}", n, START_NS, START_NS) for n in range(9, 3, -1)]
     first = capture(FLOWS, accepted)
     shuffled = capture(FLOWS[::-1], accepted[::-1])
-    bodies = [orjson.dumps(connections(one, answers(one)).body) for one in (first, shuffled)]
+    bodies = [b"".join(resolved(one).content()) for one in (first, shuffled)]
     assert bodies[0] == bodies[1]
 
 
@@ -91,9 +93,9 @@ def test_accepted_flows_name_the_backend_or_a_reason() -> None:
         Accepted(7, "127.0.0.1", 80, "127.0.0.1", 2, START_NS, START_NS),
     ]
     taken = capture([], entries)
-    body = connections(taken, answers(taken)).body
-    assert [(one["pod"]["name"], one["accepted"]) for one in body["acceptedList"]] == [("web-1", 20)]
-    assert body["observation"]["accepted"] == {
+    found = body(resolved(taken))
+    assert [(one["pod"]["name"], one["accepted"]) for one in found["acceptedList"]] == [("web-1", 20)]
+    assert found["observation"]["accepted"] == {
         "seen": 30,
         "delivered": 20,
         "lost": {},
@@ -140,14 +142,14 @@ def test_listener_whose_cgroup_tells_of_no_pod_goes_by_its_address(
     named = {**CGROUPS, ROOT: ("/",), ROOT | UNIFIED: ("/",), **cgroups}
     accepted = [Accepted(cgroup, local, 80, "10.244.0.5", 3, START_NS, START_NS)]
     taken = replace(capture([], accepted), cgroups=named)
-    found = connections(taken, answers(taken)).body["observation"]["accepted"]
+    found = body(resolved(taken))["observation"]["accepted"]
     assert (found["delivered"], found["filtered"], found["unresolved"]) == (delivered, filtered, unresolved)
 
 
 def test_decisions_as_log_lines_read_back_with_their_reasons() -> None:
     """The debug log has one line a flow, in the shape that replay reads."""
-    body, left_out = read_log("\n".join(map(decision_line, outcome().decisions)))
-    assert len(body["connectionList"]) + len(left_out) == len(FLOWS)
+    log, left_out = read_log("\n".join(map(decision_line, outcome().decisions())))
+    assert len(log["connectionList"]) + len(left_out) == len(FLOWS)
     assert sorted(line.reason for line in left_out) == [
         "loopback",
         "own_traffic",
@@ -161,6 +163,69 @@ def test_times_have_the_wire_form() -> None:
     """The faster form is the same text."""
     for at_ns in (0, 1, START_NS, START_NS + 999_999_999, START_NS + 1_000):
         assert wire_time(at_ns) == rfc3339(at_ns)
+
+
+TIMES = st.one_of(st.integers(0, 2**63), st.integers(START_NS, START_NS + 60 * SECOND))
+ANSWERS = st.builds(
+    Answer,
+    st.sampled_from(["Service", "Pod", "Node", "External", "Ambiguous", "Unknown"]),
+    *[st.none() | st.text()] * 4,
+)
+ANY_FLOW = st.builds(
+    Flow,
+    st.sampled_from([7, 8]),
+    st.sampled_from(["10.244.0.5", "fd00::5"]),
+    st.just("10.96.0.10"),
+    st.integers(0, 65535),
+    *[st.integers(0, 2**50)] * 4,
+    TIMES,
+    TIMES,
+    *[st.integers(0, 2**64 - 1)] * 2,
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+    st.none(),
+)
+
+
+@given(st.lists(ANY_FLOW, min_size=1), st.lists(ANSWERS, min_size=1), st.integers(0, 211))
+def test_a_connection_is_written_as_its_dictionary_would_be(flows: list[Flow], told: list[Answer], count: int) -> None:
+    """Put together of pieces, the JSON is what orjson writes of the same values: any name, any number, any time."""
+    seen = [flows[number % len(flows)]._replace(destination=f"10.96.0.{number}") for number in range(count)]
+    traffic = traffic_of(capture(seen))
+    answers = {query: told[number % len(told)] for number, query in enumerate(questions(traffic)) if query.address}
+    pod = Answer("Pod", WEB, "shop", "web-1", node_name="node-a")
+    outcome = connections(traffic, {**answers, Query(pod_uid=WEB): pod})
+    destinations = {query.address: answer for query, answer in answers.items()}
+    in_order = sorted(seen, key=lambda flow: (flow.source, flow.destination, flow.port, flow.opened_before))
+    listed = [dictionary(flow, pod, destinations[flow.destination]) for flow in in_order]
+    content = b"".join(outcome.content())
+    assert content == orjson.dumps({**outcome.head, "connectionList": listed, "acceptedList": []})
+
+
+def dictionary(flow: Flow, pod: Answer, answer: Answer) -> dict[str, Any]:
+    """One element of `connectionList` as docs and manager know it, value by value."""
+    named = {"kind": answer.kind, "uid": answer.uid, "namespace": answer.namespace, "name": answer.name}
+    return {
+        "type": "TCP",
+        "sourceIP": flow.source,
+        "destinationIP": flow.destination,
+        "destinationPort": str(flow.port),
+        "kubernetes": {
+            "sourcePod": {"kind": "Pod", "uid": pod.uid, "namespace": pod.namespace, "name": pod.name},
+            "destinationService": named if answer.kind == "Service" else None,
+            "destinationPod": named if answer.kind == "Pod" else None,
+        },
+        "destination": {"kind": answer.kind, "reason": answer.reason, "name": answer.name},
+        "attempts": flow.attempts,
+        "established": flow.established,
+        "failed": flow.failed,
+        "unfinished": flow.unfinished,
+        "lastErrno": flow.last_errno or None,
+        "openedBefore": flow.opened_before,
+        "firstSeen": rfc3339(flow.first_ns),
+        "lastSeen": rfc3339(flow.last_ns),
+        "handshakeSeconds": {"sum": flow.handshake_sum_ns / SECOND, "max": flow.handshake_max_ns / SECOND},
+    }
 
 
 ADDRESSES = st.sampled_from(["10.244.0.5", "10.244.0.6", "10.96.0.10", "192.168.0.1", "127.0.0.1", "::1"])
@@ -185,13 +250,14 @@ def test_any_window_adds_up_at_both_ends_in_any_order(
 ) -> None:
     """What is seen is delivered or named by a reason, the lists hold what is delivered, and order changes no byte."""
     taken = capture(flows, accepted, {"flows_full": lost})
-    body = connections(taken, answers(taken)).body
-    seen, accepting = body["observation"], body["observation"]["accepted"]
+    content = b"".join(resolved(taken).content())
+    found = orjson.loads(content)
+    seen, accepting = found["observation"], found["observation"]["accepted"]
     rest = sum(sum(seen[part].values()) for part in ("lost", "filtered", "unresolved"))
     assert seen["attempts"] == sum(one.attempts for one in flows) + lost == seen["delivered"] + rest
-    assert seen["delivered"] == sum(one["attempts"] for one in body["connectionList"])
+    assert seen["delivered"] == sum(one["attempts"] for one in found["connectionList"])
     left_out = sum(sum(accepting[part].values()) for part in ("filtered", "unresolved"))
     assert accepting["seen"] == accepting["delivered"] + left_out
-    assert accepting["delivered"] == sum(one["accepted"] for one in body["acceptedList"])
+    assert accepting["delivered"] == sum(one["accepted"] for one in found["acceptedList"])
     turned = capture(chance.sample(flows, len(flows)), chance.sample(accepted, len(accepted)), {"flows_full": lost})
-    assert orjson.dumps(connections(turned, answers(turned)).body) == orjson.dumps(body)
+    assert b"".join(resolved(turned).content()) == content

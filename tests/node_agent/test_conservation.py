@@ -19,8 +19,8 @@ from discovery.settings import AgentSettings, Manager, Node, SpoolSettings
 from manager.server import serving
 from manager.store import Store
 from manager.store_tokens import create_token
-from node_agent.agent import Parts, keep, resolve_waiting
-from node_agent.service import make_pusher, make_spool
+from node_agent.agent import Parts, keep, resolve_until, resolve_waiting
+from node_agent.service import Ending, make_pusher, make_spool
 from node_agent.telemetry import Metrics
 from node_agent.tracer_source import TracerSource
 from node_agent.waiting import Waiting
@@ -116,10 +116,10 @@ def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
 def test_attempts_move_from_pending_to_their_fate(lab: Lab) -> None:
     """Seen at once; resolved when the directory is there; delivered when the manager has stored them."""
     keep(lab.parts, window(0))
-    assert not resolve_waiting(lab.parts)
+    assert resolve_waiting(lab.parts) is not None
     assert lab.counts() == {"lost": LOST, "pending": SEEN - LOST}
     lab.directory_is_there = True
-    assert resolve_waiting(lab.parts)
+    assert resolve_waiting(lab.parts) is None
     resolved = {"lost": LOST, "filtered": FILTERED, "unresolved": UNRESOLVED}
     assert lab.counts() == {**resolved, "pending": DELIVERED + AMBIGUOUS}
     assert lab.pusher.flush(10)
@@ -132,12 +132,12 @@ def test_dropped_attempts_are_counted_by_reason(lab: Lab) -> None:
     lab.directory_is_there = True
     for minute in range(2):
         keep(lab.parts, window(minute))
-    assert resolve_waiting(lab.parts)
+    assert resolve_waiting(lab.parts) is None
     assert lab.counts()["dropped"] == DELIVERED + AMBIGUOUS
     keep(lab.parts, window(2))
     (path,) = lab.parts.waiting.paths()
     path.write_bytes(path.read_bytes()[:99])
-    assert resolve_waiting(lab.parts)
+    assert resolve_waiting(lab.parts) is None
     counts = lab.counts()
     assert counts["dropped"] == DELIVERED + AMBIGUOUS + SEEN - LOST
     assert counts["pending"] == DELIVERED + AMBIGUOUS
@@ -151,7 +151,7 @@ def test_disk_that_takes_nothing_holds_captures_in_memory(lab: Lab) -> None:
     assert lab.counts() == {"lost": LOST, "pending": SEEN - LOST}
     folder.mkdir()
     lab.directory_is_there = True
-    assert resolve_waiting(lab.parts)
+    assert resolve_waiting(lab.parts) is None
     assert lab.pusher.flush(10)
     assert lab.counts()["delivered"] == DELIVERED + AMBIGUOUS
 
@@ -162,14 +162,14 @@ def test_crash_between_batch_and_capture_sends_the_window_once(lab: Lab) -> None
     keep(lab.parts, window(0))
     (path,) = lab.parts.waiting.paths()
     content = path.read_bytes()
-    assert resolve_waiting(lab.parts)
+    assert resolve_waiting(lab.parts) is None
     path.write_bytes(content)
-    assert resolve_waiting(lab.parts)
+    assert resolve_waiting(lab.parts) is None
     assert lab.parts.spool.stats().batches == 1
     first = lab.parts.spool.oldest()
     assert lab.pusher.flush(10)
     path.write_bytes(content)
-    assert resolve_waiting(lab.parts)
+    assert resolve_waiting(lab.parts) is None
     second = lab.parts.spool.oldest()
     assert first is not None
     assert second is not None
@@ -199,3 +199,29 @@ def test_resolving_and_observing_at_once_write_each_capture_once(lab: Lab) -> No
         thread.join()
     assert len(lab.parts.waiting.paths()) == 5
     assert lab.parts.waiting.held == []
+
+
+def test_threads_that_wait_go_on_when_a_window_comes_and_end_when_woken(lab: Lab) -> None:
+    """Nothing wakes them but what they wait for: a capture is resolved, its batch sent, and both say what is left."""
+    lab.directory_is_there = True
+    ending = Ending(lab.parts.waiting, lab.parts.spool, threading.Event(), over=True)
+    idle, done = threading.Semaphore(0), threading.Event()
+    lab.pusher.told = lambda outcome: idle.release() if outcome.code == "idle" else None
+    threads = [
+        threading.Thread(target=resolve_until, args=(lab.parts, done, idle.release)),
+        threading.Thread(target=lab.pusher.run, args=(done,)),
+    ]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        idle.acquire()
+    keep(lab.parts, window(0))
+    while not ending.stop.is_set():
+        idle.acquire()
+        ending.settled()
+    assert ending.left() == (0, 0)
+    done.set()
+    lab.parts.waiting.woken.set()
+    lab.parts.spool.woken.set()
+    for thread in threads:
+        thread.join()

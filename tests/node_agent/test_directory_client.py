@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import orjson
 import pytest
 
-from discovery.errors import DirectoryUnavailableError, SettingsError
+from discovery.errors import DirectoryUnavailableError, NotSettledError, SettingsError
 from discovery.records import Query
 from discovery.tenures import SECOND, SETTLE_NS
 from node_agent.directory_client import DirectoryClient
@@ -89,7 +89,7 @@ def test_a_window_that_is_not_settled_yet_is_not_asked_about() -> None:
     """The directory could not answer: nobody is asked, and the window waits."""
     with served(200, None) as (url, sizes):
         client = DirectoryClient(url, lambda: "t" * 20, None)
-        with pytest.raises(DirectoryUnavailableError, match=r"asked at 20.*, not before"):
+        with pytest.raises(NotSettledError, match=r"asked at 20.*, not before"):
             client.ask([Query("10.0.0.1", 80, 0, time.time_ns())])
         assert sizes == []
         assert len(client.ask([Query("10.0.0.1", 80, 0, 1)])) == 1

@@ -54,7 +54,7 @@ def test_a_capture_without_an_inventory_guesses_no_destination(tmp_path: Path) -
     """The kernel knows the source pod's UID; nobody knows the destination."""
     path = tmp_path / "a.capture"
     capture_file.write(path, capture([flow(7, "10.96.0.10", 23)]))
-    (one,) = replay(path, without_inventory).body["connectionList"]
+    (one,) = orjson.loads(b"".join(replay(path, without_inventory).content))["connectionList"]
     assert one["kubernetes"]["sourcePod"]["uid"] == WEB
     assert one["destination"]["kind"] == "Unknown"
     assert one["destination"]["reason"] == "no_inventory"

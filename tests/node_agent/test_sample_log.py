@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from discovery.records import Answer
-from node_agent.connections import Decision
+from node_agent.decisions import Decision
 from node_agent.sample_log import WORDS, Line, decision_line, is_log, read_log
 from tests.node_agent.stages import WEB, flow
 

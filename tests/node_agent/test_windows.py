@@ -13,7 +13,7 @@ from discovery.settings import AgentSettings, Node
 from discovery.spool import Spool
 from node_agent.agent import Parts, observe_windows
 from node_agent.telemetry import Metrics
-from node_agent.tracer_source import TracerSource
+from node_agent.tracer_source import Moments, TracerSource
 from node_agent.waiting import Waiting
 from tests.node_agent.kernel_side import start_loaders
 
@@ -80,3 +80,12 @@ def test_window_that_is_over_is_not_observed(tmp_path: Path) -> None:
     over = Window(time.time_ns() - 9 * NS_PER_SECOND, time.time_ns() - 3 * NS_PER_SECOND)
     (capture,) = captures(tmp_path, AgentSettings(node=Node(name="node-a")), [over])
     assert (capture.tracer, capture.gap, capture.flows) == ("none", "started_late", [])
+
+
+def test_end_of_a_window_is_the_nanosecond_at_which_the_next_begins() -> None:
+    """A moment is worked out once, so that nothing falls between two windows, or into both."""
+    moments, at_ns = Moments(), time.time_ns()
+    first = moments[at_ns]
+    time.sleep(0.01)
+    assert moments[at_ns] == first
+    assert abs(first - time.monotonic_ns()) < 60 * NS_PER_SECOND

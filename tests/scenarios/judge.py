@@ -9,8 +9,10 @@ import orjson
 
 from collector.questions import questions
 from discovery.records import Answer, Capture
-from node_agent import connections, resolve
-from node_agent.connections import UNRESOLVED
+from node_agent import connections
+from node_agent.decisions import UNRESOLVED
+from node_agent.traffic import questions as sent
+from node_agent.traffic import traffic_of
 from tests.scenarios.records import Body, connection_record, edge_record, own_part, taken_record
 from tests.scenarios.run import Observed
 from tests.scenarios.shown import judge_map
@@ -23,11 +25,12 @@ UNRESOLVED_ENDS = UNRESOLVED | {"cgroup_unknown", "pod_unknown"}
 def body_of(cast: Cast, capture: Capture) -> Body:
     """The connections body of a capture, with the directory under the scenario's selection asked as over the wire."""
     cast.directory.selection = cast.scenario.selection
-    asked = resolve.questions(capture)
+    traffic = traffic_of(capture)
+    asked = sent(traffic)
     received, _explain = questions(orjson.dumps({"queries": [query.wire() for query in asked]}))
     told = [orjson.loads(orjson.dumps(cast.directory.answer(query).wire())) for query in received]
     answers = dict(zip(asked, map(Answer.from_wire, told), strict=True))
-    body: Body = orjson.loads(orjson.dumps(connections.connections(capture, answers).body))
+    body: Body = orjson.loads(b"".join(connections.connections(traffic, answers).content()))
     return body
 
 
@@ -160,8 +163,10 @@ def judge(observed: Observed) -> list[str]:
             found += attributed_elsewhere(cast, whole, bodies[letter])
         if window == 0:
             found += judge_map(cast, bodies, next(iter(captures.values())).window)
-    missed = sum(capture.missed_runs for captures in observed.captures for capture in captures.values())
-    return [*found, f"the kernel skipped {missed} runs of the program meanwhile"] if found and missed else found
+    if found:
+        lost = dict(observed.outcomes_lost)
+        found.append(f"meanwhile the kernel skipped {observed.skipped} runs of the program; outcomes lost: {lost}")
+    return found
 
 
 def attributed_elsewhere(cast: Cast, whole: Body, own: Body) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -52,6 +53,17 @@ class Observed:
     captures: list[dict[str, Capture]]
     seconds: float
     opens: int
+
+    @property
+    def skipped(self) -> int:
+        """How many runs of the program the kernel skipped: outcomes and accepted connections that nobody counts."""
+        return sum(capture.missed_runs for captures in self.captures for capture in captures.values())
+
+    @property
+    def outcomes_lost(self) -> Counter[str]:
+        """Outcomes for which a table had no room, by reason."""
+        lost = [Counter(capture.outcomes_lost) for captures in self.captures for capture in captures.values()]
+        return sum(lost, Counter())
 
 
 def active_opens() -> dict[int, int]:

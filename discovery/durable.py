@@ -1,0 +1,27 @@
+"""Files that are on disk, whole or not at all, whatever happens meanwhile."""
+
+import os
+from pathlib import Path
+
+
+def write(path: Path, content: bytes) -> None:
+    """The file holds the content, on disk, when this returns; after a crash it is the old one or the new one.
+
+    Written beside it as `*.tmp`, fsynced, renamed, and the folder fsynced; only its owner may read it.
+    """
+    unfinished = path.with_suffix(".tmp")
+    with open(unfinished, "wb", opener=private) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file that only its owner may read, and no link to one."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

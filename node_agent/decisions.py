@@ -1,0 +1,109 @@
+"""What becomes of each flow: delivered from its source pod to its destination, or left out for exactly one reason."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from discovery.records import Answer, Capture, Flow, Query
+from node_agent import filters, resolve
+from node_agent.resolve import UNKNOWN, by_address
+from node_agent.traffic import Bundle, Traffic
+
+UNRESOLVED = frozenset({"source_unknown", "source_pod_unknown"})
+
+
+class Decision(NamedTuple):
+    """What became of one flow: left out by `reason`, or delivered from `source` to `destination` where that is None."""
+
+    flow: Flow
+    reason: str | None
+    source: Answer
+    destination: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Flows that share source and fate: left out by `reason`, or delivered where that is None."""
+
+    source: Answer
+    reason: str | None
+    opened_before: bool
+    bundle: Bundle
+
+    def total(self, count: str) -> int:
+        """The sum of one of the flows' counts."""
+        return sum(self.bundle.column(count))
+
+
+def source_by_address(capture: Capture, flow: Flow, answers: Mapping[Query, Answer]) -> Answer:
+    """The pod that made a flow whose cgroup is no pod's, where its address belonged to exactly one pod then."""
+    return by_address(answers, resolve.source_query(flow)) if resolve.unplaced(capture, flow) else UNKNOWN
+
+
+def reason_of(capture: Capture, flow: Flow, uid: str | None, source: Answer) -> str | None:
+    """Why a flow is left out, or None: one of the filters' reasons, `source_unknown` or `source_pod_unknown`."""
+    if flow.opened_before and source.host_network:
+        return "shared_namespace"  # any process of the node's may have opened it
+    if uid is None and source.uid is None and resolve.nameless(capture, flow):
+        return "loopback" if filters.is_loopback(flow.destination) else "source_unknown"
+    reason = filters.source_reason(flow, uid, source, capture.node_name, capture.own_pod_uid)
+    if reason is None and (source.kind != "Pod" or source.uid is None):
+        return "source_pod_unknown"
+    return reason
+
+
+def decided(traffic: Traffic, answers: Mapping[Query, Answer]) -> list[Decided]:
+    """What becomes of every flow; loopback needs no source, every other rule does."""
+    found = []
+    for (uid, opened, _loopback), bundle in traffic.of_pods.items():
+        source = answers.get(Query(pod_uid=uid), UNKNOWN)
+        found.append(Decided(source, reason_of(traffic.capture, bundle.flows[0], uid, source), opened, bundle))
+    return found + decided_by_address(traffic.capture, traffic.of_others, answers)
+
+
+def decided_by_address(capture: Capture, others: Bundle, answers: Mapping[Query, Answer]) -> list[Decided]:
+    """What becomes of flows whose cgroup tells of no pod: each is decided by itself."""
+    alike: dict[tuple[Answer, str | None, bool], Decided] = {}
+    for flow, target in zip(others.flows, others.targets, strict=True):
+        source = source_by_address(capture, flow, answers)
+        reason = reason_of(capture, flow, source.uid, source)
+        fate = source, reason, flow.opened_before
+        held = alike.get(fate)
+        if held is None:
+            held = alike[fate] = Decided(source, reason, flow.opened_before, Bundle())
+        held.bundle.flows.append(flow)
+        held.bundle.targets.append(target)
+    return list(alike.values())
+
+
+def total(count: str, found: Iterable[Decided]) -> int:
+    """The sum of one of the counts over all their flows."""
+    return sum(one.total(count) for one in found)
+
+
+def by_reason(found: Iterable[Decided]) -> tuple[dict[str, int], dict[str, int]]:
+    """Attempts filtered and attempts unresolved, by reason; a reason without attempts is not named."""
+    counts: Counter[str] = Counter()
+    for one in found:
+        if one.reason:
+            counts[one.reason] += one.total("attempts")
+    named = [(reason, count) for reason, count in sorted(counts.items()) if count]
+    return (
+        {reason: count for reason, count in named if reason not in UNRESOLVED},
+        {reason: count for reason, count in named if reason in UNRESOLVED},
+    )
+
+
+def opened_before(capture: Capture, found: Iterable[Decided]) -> dict[str, object]:
+    """How many connections older than the window are delivered, and why the others are not."""
+    left_out = Counter(capture.opened_left_out)
+    delivered = 0
+    for one in found:
+        if not one.opened_before:
+            continue
+        if one.reason:
+            left_out[one.reason] += one.total("established")
+        else:
+            delivered += one.total("established")
+    return {"delivered": delivered, "leftOut": dict(sorted(left_out.items()))}

@@ -1,0 +1,98 @@
+"""A capture's flows by who made them and where they went, and the questions that they raise."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from operator import itemgetter
+
+from discovery.records import Capture, Flow, Query
+from node_agent import filters, resolve
+
+NOT_YET_NS = 1 << 64  # later than any time in a capture
+
+
+@dataclass(slots=True, eq=False)  # one object for each address and port: a key that is quick to hash
+class Target:
+    """An address and port that flows went to, and the time in which flows used it that may have come from a pod."""
+
+    address: str
+    port: int
+    loopback: bool
+    from_ns: int = NOT_YET_NS
+    to_ns: int = -NOT_YET_NS
+
+    @property
+    def asked(self) -> bool:
+        """Whether its owner has to be known. Loopback tells of nobody: every namespace has it."""
+        return not self.loopback and self.from_ns < NOT_YET_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Flows, and the target of each in the same place of the other list."""
+
+    flows: list[Flow] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+
+    def column(self, name: str) -> list[int]:
+        """One of the counts or times of every flow."""
+        return list(map(itemgetter(Flow._fields.index(name)), self.flows))
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """A capture, sorted.
+
+    `of_pods` has the flows of each pod that the kernel named, by `(uid, opened before, to loopback)`: flows of one such
+    bundle share their fate. `of_others` has those whose cgroup tells of no pod.
+    """
+
+    capture: Capture
+    pods: dict[int, str | None]
+    targets: list[Target]
+    of_pods: dict[tuple[str, bool, bool], Bundle]
+    of_others: Bundle
+
+
+def traffic_of(capture: Capture) -> Traffic:
+    """Every flow of a capture in one bundle, in the capture's order; one pass, since there may be 100,000."""
+    pods = resolve.pods_of_cgroups(capture)
+    targets: dict[tuple[str, int], Target] = {}
+    of_pods: defaultdict[tuple[str, bool, bool], Bundle] = defaultdict(Bundle)
+    of_others = Bundle()
+    for flow in capture.flows:
+        # Unpacked, for a field by its name takes as long as all of them.
+        cgroup, _, address, port, _, _, _, _, first_ns, last_ns, _, _, _, opened, pod_uid = flow
+        target = targets.get((address, port))
+        if target is None:
+            target = targets[address, port] = Target(address, port, filters.is_loopback(address))
+        uid = pod_uid or pods.get(cgroup)
+        bundle = of_pods[uid, opened, target.loopback] if uid else of_others
+        bundle.flows.append(flow)
+        bundle.targets.append(target)
+        if (first_ns < target.from_ns or last_ns > target.to_ns) and (uid or resolve.unplaced(capture, flow)):
+            target.from_ns = min(first_ns, target.from_ns)
+            target.to_ns = max(last_ns, target.to_ns)
+    return Traffic(capture, pods, list(targets.values()), of_pods, of_others)
+
+
+def questions(traffic: Traffic) -> list[Query]:
+    """Every question once: pods by UID, sources that only their address can tell, destinations.
+
+    A destination is asked once, over the time that flows used it which may have come from a pod.
+    """
+    capture, others = traffic.capture, traffic.of_others
+    uids = {uid for uid, _opened, _loopback in traffic.of_pods}
+    uids |= {uid for entry in capture.accepted if (uid := traffic.pods.get(entry.cgroup))}
+    by_address = {
+        resolve.source_query(flow): None
+        for flow, target in zip(others.flows, others.targets, strict=True)
+        if not target.loopback and resolve.unplaced(capture, flow)
+    }
+    by_address |= {
+        resolve.listener_query(entry): None
+        for entry in capture.accepted
+        if resolve.unplaced(capture, entry) and not filters.is_loopback(entry.remote)
+    }
+    asked = sorted((one for one in traffic.targets if one.asked), key=lambda one: (one.address, one.port))
+    destinations = [Query(one.address, one.port, one.from_ns, one.to_ns) for one in asked]
+    return [*(Query(pod_uid=uid) for uid in sorted(uids)), *by_address, *destinations]
