@@ -11,6 +11,7 @@ from cli.options import settings_options
 from discovery.errors import SettingsError, UsageError
 from discovery.records import rfc3339
 from discovery.settings import ManagerSettings
+from discovery.telemetry import start_logs
 from manager.server import serve
 from manager.store import Store
 from manager.store_tokens import create_token, list_tokens, revoke_token
@@ -59,9 +60,10 @@ def take_in_tokens(settings: ManagerSettings) -> None:
 @settings_options(ManagerSettings)
 def serve_command(settings: ManagerSettings) -> None:
     """Serve until SIGTERM."""
+    start_logs(settings.log.level, settings.log.format)
     if settings.tokens_file:
         take_in_tokens(settings)
-    serve(database_url(settings), settings.listen, lambda url: click.echo(f"manager: {url}/", err=True))
+    serve(settings, database_url(settings), lambda url: click.echo(f"manager: {url}/", err=True))
 
 
 @manager.command()

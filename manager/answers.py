@@ -3,10 +3,17 @@
 from typing import Any
 
 import orjson
+import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from discovery.errors import StoreError
+
+RETRY_AFTER_SECONDS = "5"
+
+log = structlog.get_logger()
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -31,6 +38,12 @@ async def error_answer(_request: Request, error: Exception) -> Response:
         answer.headers.update(error.headers or {})
         return answer
     return json_answer({"message": "internal error", "description": ""}, 500)
+
+
+def unavailable(error: StoreError) -> HTTPException:
+    """503: try again. Why is in the log, since it names the database's host and user."""
+    log.error("database_failed", error=str(error))
+    return HTTPException(503, "the database cannot be used now", headers={"Retry-After": RETRY_AFTER_SECONDS})
 
 
 class SecurityHeaders:

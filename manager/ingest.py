@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from discovery.errors import StoreError
-from manager.answers import json_answer
+from manager.answers import json_answer, unavailable
 from manager.authenticate import ingest_principal, ingest_token
 from manager.inflate import BadBodyError, TooLargeError, inflate
 from manager.store import Store
@@ -25,7 +25,6 @@ from manager.wire import ConnectionsBatch, InventoryPart, decode, read_batch
 BATCH_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # A node may send a full flow table in one body; memory is bounded by the inflated size in any case.
 MAX_ITEMS = 100_000
-RETRY_AFTER_SECONDS = "5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +70,8 @@ class Ingest:
         except HTTPException as error:
             self.telemetry.auth_failures.labels("agent_gone" if error.status_code == 404 else reason).inc()
             raise
+        except StoreError as error:
+            raise unavailable(error) from error
 
     async def answer(self, request: Request) -> Response:
         """The stages in order; every refusal is an HTTPException or a 400 with the place of the error."""
@@ -85,7 +86,7 @@ class Ingest:
         except BadBodyError as error:
             return json_answer({"message": str(error), "description": error.pointer}, 400)
         except StoreError as error:
-            raise HTTPException(503, str(error), headers={"Retry-After": RETRY_AFTER_SECONDS}) from error
+            raise unavailable(error) from error
         self.telemetry.count_batch(batch, receipt)
         return json_answer({"batch_id": batch_id, **receipt._asdict()}, 201)
 

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, delete, insert, select, update
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
+from discovery.errors import StoreConflictError
 from discovery.records import NS_PER_SECOND, Window
 from manager.facts import created_ns, facts_of
 from manager.store import Store, packed, upsert
@@ -17,6 +19,7 @@ from manager.store_tables import AGENTS, BATCHES, INVENTORIES, INVENTORY_PARTS, 
 from manager.wire import ConnectionsBatch, InventoryPart
 
 PARTS_KEPT_NS = 3600 * NS_PER_SECOND
+PER_STATEMENT = 500
 
 
 class Receipt(NamedTuple):
@@ -27,11 +30,16 @@ class Receipt(NamedTuple):
     stale: bool
 
 
+@retry(retry=retry_if_exception_type(StoreConflictError), stop=stop_after_attempt(3), reraise=True)
 def store_batch(
     store: Store, agent_id: str, batch_id: str, batch: ConnectionsBatch | InventoryPart, now_ns: int
 ) -> Receipt:
     """The batch is on disk when this returns; one that was there before is a duplicate and changes nothing."""
     with store.writing() as connection:
+        # Batches of one agent are stored one after the other, by however many managers: else two parts of an inventory
+        # that arrive together would each miss the other, and none would complete it. SQLite has one writer anyway.
+        own = select(AGENTS.c.revision).where(AGENTS.c.id == agent_id).with_for_update(key_share=True)
+        connection.execute(own).all()
         known = select(BATCHES.c.kind).where(BATCHES.c.agent_id == agent_id, BATCHES.c.batch_id == batch_id)
         if connection.execute(known).first() is not None:
             return Receipt(stored=False, duplicate=True, stale=False)
@@ -128,11 +136,11 @@ def apply_inventory(
         if last.namespace:
             this &= OBJECTS.c.namespace == last.namespace
         known = set(connection.execute(select(OBJECTS.c.uid).where(this)).scalars())
-        gone = known - listed.get(kind, set())
-        for uid in gone:
+        gone = sorted(known - listed.get(kind, set()))
+        for some in (gone[place : place + PER_STATEMENT] for place in range(0, len(gone), PER_STATEMENT)):
             # `removed_ns` is the start of the window that no longer held it: maps of earlier windows still do.
             values = {"removed_ns": last.window.start_ns}
-            connection.execute(update(OBJECTS).where(this, OBJECTS.c.uid == uid).values(values))
+            connection.execute(update(OBJECTS).where(this, OBJECTS.c.uid.in_(some)).values(values))
 
 
 def object_row(agent_id: str, kind: str, item: dict[str, Any], start_ns: int, now_ns: int) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_managers_environment_names_its_settings(chart: Chart) -> None:
         (container,) = pod(only(rendered, "Deployment", "-manager"))["containers"]
         names = {one["name"] for one in container["env"]}
         assert names <= known
-        assert len(names) == 5
+        assert len(names) == 6
 
 
 def test_changed_settings_restart_the_pods_that_read_them_and_a_changed_token_none(chart: Chart) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import pytest
 from manager.server import serving
 from manager.store import Store
 from manager.store_tokens import create_token
+from tests.manager.postgresql import PostgresqlServer
+
+CLIENT = httpx.Client(timeout=30, trust_env=False)  # one for all: each would read the system's authorities anew
 
 
 @dataclass(frozen=True)
@@ -34,19 +38,35 @@ class Running:
             "Content-Encoding": "gzip",
             "Idempotency-Key": batch_id,
         }
-        return httpx.post(f"{self.url}/api/v1/collections", content=raw, headers=sent | headers, timeout=30)
+        return CLIENT.post(f"{self.url}/api/v1/collections", content=raw, headers=sent | headers)
 
     def get(self, path: str, **query: str) -> Any:
         """The JSON of a read with the key."""
-        answer = httpx.get(f"{self.url}/api/v1{path}", params=query, headers={"X-API-Key": self.key}, timeout=30)
+        answer = CLIENT.get(f"{self.url}/api/v1{path}", params=query, headers={"X-API-Key": self.key})
         assert answer.status_code == 200, answer.text
         return answer.json()
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """A real PostgreSQL, for as long as the tests run."""
+    server = PostgresqlServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/manager.db"
+    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    return server.new_database()
+
+
+@contextmanager
+def running_on(database: str) -> Iterator[Running]:
     """A manager on a fresh database, in a thread of this process."""
-    database = f"sqlite:///{tmp_path}/manager.db"
     store = Store(database)
     store.migrate()
     token = create_token(store, "ingest", "lab", 1, secrets.token_bytes).text()
@@ -54,3 +74,10 @@ def running(tmp_path: Path) -> Iterator[Running]:
     store.close()
     with serving(database) as url:
         yield Running(url, database, token, key)
+
+
+@pytest.fixture
+def running(database: str) -> Iterator[Running]:
+    """A manager on a fresh database of each kind."""
+    with running_on(database) as made:
+        yield made
