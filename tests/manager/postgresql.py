@@ -100,7 +100,7 @@ class PostgresqlServer:
 
     def remove(self) -> None:
         """End, and leave nothing."""
-        self.stop()
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder)
 
     def url(self, database: str, password: str | None = None) -> str:
@@ -119,3 +119,7 @@ class PostgresqlServer:
         name = f"podsonar_{self.databases}"
         self.execute(f"create database {name} template template0 locale_provider icu icu_locale 'en-US'")
         return self.url(name)
+
+    def drop(self, url: str) -> None:
+        """Remove a database, whoever is connected to it."""
+        self.execute(f"drop database {url.rpartition('/')[2]} with (force)")
