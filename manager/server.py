@@ -3,6 +3,7 @@
 Read access needs a key with scope read, except for the page's own files, which hold no data.
 """
 
+import signal
 import socket
 import threading
 import time
@@ -180,6 +181,13 @@ def make_server(
 def serve(settings: ManagerSettings, database: str, ready: Callable[[str], None] = lambda _url: None) -> None:
     """Serve until SIGTERM or SIGINT; `ready` is told the URL once the socket is bound."""
     server, bound = make_server(database, settings.listen, retention_days=settings.retention_days)
+
+    def end(_number: int, _frame: object) -> None:
+        """What uvicorn falls back to before and after its own handlers: it sends itself the signal again at its end."""
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     with bound:
         ready(url_of(bound))
         server.run(sockets=[bound])
