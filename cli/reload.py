@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -19,7 +19,7 @@ from discovery.settings import CollectorSettings, ManagerSettings
 from discovery.settings_sources import leaves, load, value_at
 from discovery.telemetry import start_logs
 
-Settings = CollectorSettings | ManagerSettings
+Settings = TypeVar("Settings", CollectorSettings, ManagerSettings)
 
 log = structlog.get_logger()
 

@@ -41,6 +41,8 @@ def configuration_of(kubeconfig: Path | None) -> kubernetes.client.Configuration
         source = f"kubeconfig {str(kubeconfig)!r}" if kubeconfig else "the service account of this pod"
         said = " ".join(str(error).split())[:200]
         raise ApiServerError(f"{source}: {said}; expected a readable kubeconfig or a pod's service account") from error
+    if configuration.proxy:  # the kubeconfig's own `proxy-url`
+        configuration.no_proxy = ""
     return configuration
 
 
