@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from discovery.errors import StoreError
 
 RETRY_AFTER_SECONDS = "5"
+HEAD_BYTES = 16 << 10
 
 log = structlog.get_logger()
 
@@ -54,11 +55,16 @@ class SecurityHeaders:
         self.headers = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, with the headers added to the start of the answer."""
+        """Pass on, with the headers added to the start of the answer; 431 for a head that is too large."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *self.headers]
             await send(message)
 
-        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES:
+            await json_answer({"message": "headers are too large"}, 431)(scope, receive, send_with_headers)
+        else:
+            await self.app(scope, receive, send_with_headers)

@@ -26,10 +26,12 @@ from starlette.staticfiles import StaticFiles
 
 from discovery.errors import SettingsError, StoreError
 from discovery.settings import ManagerSettings
-from manager.answers import SecurityHeaders, error_answer, json_answer, unavailable
+from manager.answers import HEAD_BYTES, SecurityHeaders, error_answer, json_answer, unavailable
 from manager.authenticate import check_reader
+from manager.impatient import impatient
 from manager.ingest import Ingest
 from manager.reads import KIND_PATHS, Reads
+from manager.receive import Limits
 from manager.store import Store
 from manager.store_retention import delete_outdated
 from manager.store_tokens import list_agents
@@ -38,6 +40,7 @@ from manager.telemetry import Telemetry
 PAGE = Path(__file__).parent / "page"
 PREFIXES = ("/api/v1", "/gateway/servicediscovery/api/v1")
 RETAIN_SECONDS = 3600
+LIMITS = Limits()
 
 log = structlog.get_logger()
 
@@ -67,6 +70,8 @@ def read_endpoint(store: Store, handler: Handler) -> Callable[[Request], Any]:
     def answer(request: Request) -> Response:
         try:
             check_reader(store, request)
+            if any("\0" in text for text in (*request.path_params.values(), *request.query_params.values())):
+                raise HTTPException(400, "NUL character")
             return json_answer(handler(request))
         except StoreError as error:
             raise unavailable(error) from error
@@ -89,11 +94,16 @@ async def retain(store: Store, clock: Callable[[], int], days: int) -> None:
         await anyio.sleep(RETAIN_SECONDS)
 
 
-def make_app(store: Store, clock: Callable[[], int] = time.time_ns, retention_days: int = 30) -> Starlette:
+def make_app(
+    store: Store,
+    clock: Callable[[], int] = time.time_ns,
+    retention_days: int = 30,
+    limits: Limits = LIMITS,
+) -> Starlette:
     """The application over a migrated store."""
     telemetry = Telemetry()
     telemetry.watch(store, clock)
-    ingest = Ingest(store, telemetry, clock)
+    ingest = Ingest(store, telemetry, clock, limits)
 
     async def push(request: Request) -> Response:
         return await ingest(request)
@@ -153,19 +163,25 @@ def split_listen(listen: str) -> tuple[str, int]:
 
 
 def make_server(
-    database: str, listen: str, clock: Callable[[], int] = time.time_ns, retention_days: int = 30
+    database: str,
+    listen: str,
+    clock: Callable[[], int] = time.time_ns,
+    retention_days: int = 30,
+    limits: Limits = LIMITS,
 ) -> tuple[uvicorn.Server, socket.socket]:
     """A server over a migrated database, and its bound socket."""
     host, port = split_listen(listen)
     store = Store(database)
     store.migrate()
     config = uvicorn.Config(
-        make_app(store, clock, retention_days),
+        make_app(store, clock, retention_days, limits),
         host=host,
         port=port,
         log_level="warning",
         access_log=False,
         server_header=False,
+        http=impatient(limits.head_seconds),
+        h11_max_incomplete_event_size=HEAD_BYTES,
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
@@ -194,9 +210,14 @@ def serve(settings: ManagerSettings, database: str, ready: Callable[[str], None]
 
 
 @contextmanager
-def serving(database: str, listen: str = "127.0.0.1:0", clock: Callable[[], int] = time.time_ns) -> Iterator[str]:
+def serving(
+    database: str,
+    listen: str = "127.0.0.1:0",
+    clock: Callable[[], int] = time.time_ns,
+    limits: Limits = LIMITS,
+) -> Iterator[str]:
     """The URL of a manager that runs in a thread of this process until the block ends."""
-    server, bound = make_server(database, listen, clock)
+    server, bound = make_server(database, listen, clock, limits=limits)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="manager", daemon=True)
     with bound:
         thread.start()

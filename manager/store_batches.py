@@ -22,6 +22,10 @@ PARTS_KEPT_NS = 3600 * NS_PER_SECOND
 PER_STATEMENT = 500
 
 
+class OtherBodyError(Exception):
+    """A batch of this id is stored, with another body."""
+
+
 class Receipt(NamedTuple):
     """What became of a batch."""
 
@@ -32,20 +36,30 @@ class Receipt(NamedTuple):
 
 @retry(retry=retry_if_exception_type(StoreConflictError), stop=stop_after_attempt(3), reraise=True)
 def store_batch(
-    store: Store, agent_id: str, batch_id: str, batch: ConnectionsBatch | InventoryPart, now_ns: int
+    store: Store,
+    agent_id: str,
+    batch_id: str,
+    batch: ConnectionsBatch | InventoryPart,
+    now_ns: int,
+    digest: str | None = None,
 ) -> Receipt:
-    """The batch is on disk when this returns; one that was there before is a duplicate and changes nothing."""
+    """The batch is on disk when this returns; one that was there before is a duplicate and changes nothing.
+
+    OtherBodyError where what was there before had another digest.
+    """
     with store.writing() as connection:
         # Batches of one agent are stored one after the other, by however many managers: else two parts of an inventory
         # that arrive together would each miss the other, and none would complete it. SQLite has one writer anyway.
         own = select(AGENTS.c.revision).where(AGENTS.c.id == agent_id).with_for_update(key_share=True)
         connection.execute(own).all()
-        known = select(BATCHES.c.kind).where(BATCHES.c.agent_id == agent_id, BATCHES.c.batch_id == batch_id)
-        if connection.execute(known).first() is not None:
+        known = select(BATCHES.c.body_sha256).where(BATCHES.c.agent_id == agent_id, BATCHES.c.batch_id == batch_id)
+        if (before := connection.execute(known).first()) is not None:
+            if None not in (before[0], digest) and before[0] != digest:
+                raise OtherBodyError
             return Receipt(stored=False, duplicate=True, stale=False)
         kind = "inventory" if isinstance(batch, InventoryPart) else "connections"
         row = {"agent_id": agent_id, "batch_id": batch_id, "kind": kind, "received_ns": now_ns}
-        connection.execute(insert(BATCHES), row)
+        connection.execute(insert(BATCHES), row | {"body_sha256": digest})
         stale = False
         if isinstance(batch, InventoryPart):
             stale = store_part(connection, agent_id, batch, now_ns)
@@ -152,7 +166,7 @@ def object_row(agent_id: str, kind: str, item: dict[str, Any], start_ns: int, no
         "uid": metadata["uid"],
         "namespace": metadata.get("namespace") or "",
         "name": metadata["name"],
-        "created_ns": created_ns(item),
+        "created_ns": min(created_ns(item), now_ns),
         "first_ns": start_ns,
         "updated_ns": now_ns,
         "removed_ns": None,

@@ -42,6 +42,12 @@ class Telemetry:
             "Writing transactions, from begin to commit",
             registry=self.registry,
         )
+        self.skewed = Counter(
+            "podsonar_manager_skewed_total",
+            "Batches whose window is more than ten minutes ahead of the manager's clock or a week behind it",
+            ["direction"],
+            registry=self.registry,
+        )
         self.connections = Counter(
             "podsonar_manager_connections_total", "Connection records stored", registry=self.registry
         )

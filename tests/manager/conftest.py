@@ -55,16 +55,23 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
     server.remove()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database, of each kind in turn."""
+@contextmanager
+def database_of(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """The URL of an empty database of the fixture's kind."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/manager.db"
+        yield f"sqlite:///{folder}/manager.db"
         return
     server: PostgresqlServer = request.getfixturevalue("postgresql_server")
     url = server.new_database()
     yield url
     server.drop(url)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database, of each kind in turn."""
+    with database_of(request, tmp_path) as url:
+        yield url
 
 
 @contextmanager
