@@ -57,6 +57,8 @@ class PostgresqlServer:
         os.chown(given, self.user.pw_uid, self.user.pw_gid)
         self.spawn("initdb", "-A", "scram-sha-256", "-U", "podsonar", "--pwfile", str(given), "--no-sync").wait()
         given.unlink()
+        with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all all scram-sha-256\n")  # by itself it admits loopback alone
         self.databases = 0
         self.start()
 
