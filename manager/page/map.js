@@ -74,7 +74,7 @@ function styleOf(large) {
 }
 
 /* From afar a name is too small to read: those of the most connected are written large where there is room. */
-const AFAR = 0.55;
+const AFAR = 0.75;
 
 function nameFromAfar(graph) {
   const zoom = graph.zoom();
@@ -83,6 +83,7 @@ function nameFromAfar(graph) {
     graph.nodes(".group").style("font-size", Math.max(12, 13 / zoom));
     const nodes = graph.nodes().not(".group");
     nodes.removeClass("named");
+    nodes.removeStyle("font-size");
     nodes.toggleClass("afar", afar);
     if (!afar) return;
     const taken = graph.nodes(".group").map((group) => {
@@ -100,7 +101,6 @@ function nameFromAfar(graph) {
       node.addClass("named");
     });
     graph.nodes(".named").style("font-size", 11 / zoom);
-    nodes.not(".named").style("font-size", 12);
   });
 }
 

@@ -210,6 +210,8 @@ def test_many_services_stand_by_namespace_and_can_be_read_from_afar(manager: Run
     assert page.evaluate("page.graph.zoom()") >= before
     chosen = "page.graph.getElementById('service/team-3/service-0')"
     assert page.evaluate(f"{chosen}.hasClass('named') || !{chosen}.hasClass('afar')")
+    sizes = page.evaluate("page.graph.nodes().not('.group').map(n => n.numericStyle('font-size') * page.graph.zoom())")
+    assert max(sizes) < 17  # of the screen's pixels: none that was large from afar stays so
     shoot(page, "many-chosen")
     page.evaluate("select(null)")
     assert page.evaluate("page.graph.zoom()") == pytest.approx(before)
