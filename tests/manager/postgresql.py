@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -18,7 +19,7 @@ DEBIAN = Path("/usr/lib/postgresql")
 PR_SET_PDEATHSIG = 1
 READY_SECONDS = 30
 # What is lost with the machine's power is lost with the test anyway; a database more is then a matter of milliseconds.
-SETTINGS = {"listen_addresses": "127.0.0.1", "fsync": "off", "max_connections": "100", "shared_buffers": "32MB"}
+SETTINGS = {"fsync": "off", "max_connections": "100", "shared_buffers": "32MB"}
 
 
 def programs() -> Path | None:
@@ -41,7 +42,8 @@ def die_with_parent() -> None:
 class PostgresqlServer:
     """One server process; `url(database)` opens it as the user `podsonar`, who may make databases."""
 
-    def __init__(self, address: str = "127.0.0.1") -> None:
+    def __init__(self, address: str = "127.0.0.1", settings: Mapping[str, str] = SETTINGS) -> None:
+        self.settings = {**SETTINGS, **settings, "listen_addresses": address}
         bin_folder = programs()
         assert bin_folder is not None
         self.programs, self.address, self.password = bin_folder, address, secrets.token_urlsafe(12)
@@ -79,8 +81,8 @@ class PostgresqlServer:
 
     def start(self) -> None:
         """Run; returns when it answers."""
-        options = [word for key, value in SETTINGS.items() for word in ("-c", f"{key}={value}")]
-        options += ["-c", f"listen_addresses={self.address}", "-c", f"unix_socket_directories={self.folder}"]
+        options = [word for key, value in self.settings.items() for word in ("-c", f"{key}={value}")]
+        options += ["-c", f"unix_socket_directories={self.folder}"]
         self.process = self.spawn("postgres", "-p", str(self.port), *options)
         deadline = time.monotonic() + READY_SECONDS
         while True:
