@@ -1,5 +1,6 @@
 """A running manager with an agent's token and a person's key."""
 
+import atexit
 import gzip
 import secrets
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from manager.store_tokens import create_token
 from tests.manager.postgresql import PostgresqlServer
 
 CLIENT = httpx.Client(timeout=30, trust_env=False)  # one for all: each would read the system's authorities anew
+atexit.register(CLIENT.close)
 
 
 @dataclass(frozen=True)

@@ -264,14 +264,13 @@ def readable(sock: socket.socket) -> bool:
 
 
 def test_more_pushes_than_there_is_room_for_are_told_when_to_come_again(tmp_path: Path) -> None:
-    """The fourth of three gets 503 with a Retry-After of its own; reads and health go on; then there is room again."""
+    """Beyond three a push gets 503 with a Retry-After of its own; reads and health go on; then there is room again."""
     with limited(tmp_path, under_way=3) as small:
         begun = head(small, AUTHORIZED, "Content-Length: 5000")
-        with connected(small.url) as one, connected(small.url) as two, connected(small.url) as three:
-            for sock in (one, two, three):
-                sock.sendall(begun)
+        with ExitStack() as stack:
             while (answer := small.push(NODE_A)).status_code != 503:
                 assert answer.status_code == 201
+                stack.enter_context(connected(small.url)).sendall(begun)
             assert 1 <= int(answer.headers["retry-after"]) <= 30
             assert httpx.get(f"{small.url}/healthz").status_code == 200
             assert small.get("/agents")["items"]
