@@ -15,7 +15,7 @@ from tenacity.wait import wait_random_exponential
 
 from discovery.batch import Batch
 from discovery.credentials import TokenFile
-from discovery.errors import TokenError, TokenInvalidError
+from discovery.errors import SpoolError, TokenError, TokenInvalidError
 from discovery.halves import halves
 from discovery.manager_client import ManagerClient, failure_reason
 from discovery.settings import AgentConfiguration
@@ -177,8 +177,12 @@ class Pusher:
         if result is Verdict.STORED:
             self.spool.delete(batch.id)
         elif result is Verdict.TOO_LARGE and (two := halves(batch)):
-            for half in two:  # a crash between these leaves one that is sent twice under one id
-                self.spool.put(half)
+            try:
+                for half in two:  # a crash between these leaves one that is sent twice under one id
+                    self.spool.put(half)
+            except SpoolError as error:
+                log.warning("push_not_halved", batch=batch.id, error=str(error))
+                return self.wait_seconds(Verdict.RETRY, None)
             self.spool.delete(batch.id)
             log.warning("push_halved", batch=batch.id)
         elif result in (Verdict.REJECTED, Verdict.TOO_LARGE):

@@ -84,6 +84,25 @@ def test_what_has_no_halves_is_set_aside_and_the_rest_goes_on(tmp_path: Path) ->
     assert found.lost == [("rejected", "c-1", 3)]
 
 
+def test_batch_that_cannot_be_halved_for_lack_of_a_disk_waits(tmp_path: Path) -> None:
+    """The spool takes no file now: the whole batch stays, is tried again, and is halved once there is room."""
+    (tmp_path / "token").write_text("t" * 32)
+    spool = Spool(tmp_path / "spool")
+    spool.put(Batch("c-1", "connections", 1 << 62, pack(crowded())))
+    pusher = Pusher(AgentConfiguration(), spool, TokenFile(str(tmp_path / "token")))
+    batch = spool.oldest()
+    assert batch is not None
+    in_the_way = spool.folder / "000000000002-c-1.0.tmp"  # the name that the half's file has while it is written
+    in_the_way.mkdir()
+    assert 0 <= pusher.settle(batch, 413, None) <= 1
+    assert spool.oldest() == batch
+    in_the_way.rmdir()
+    assert pusher.settle(batch, 413, None) == 0
+    assert [path.stem.partition("-")[2] for path in spool.paths()] == ["c-1.0", "c-1.1"]
+    pusher.close()
+    spool.close()
+
+
 @pytest.mark.parametrize(("connections", "accepted"), [(2, 0), (0, 2), (1, 1), (5, 0), (3, 4), (0, 7), (1, 6)])
 def test_halves_hold_every_record_once_and_every_count_once(connections: int, accepted: int) -> None:
     """Whatever is in the lists: their halves joined are the whole, the counts are told by the first alone."""
