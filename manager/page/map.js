@@ -120,13 +120,18 @@ function drawMap(container, data, onSelect) {
   });
   arrange(graph);
   fitted(graph, undefined, 50);
-  let later = 0;
-  const soon = (work) => () => {
-    cancelAnimationFrame(later);
-    later = requestAnimationFrame(work);
+  const soon = (work) => {
+    let later = 0;
+    return () => {
+      cancelAnimationFrame(later);
+      later = requestAnimationFrame(work);
+    };
   };
   graph.on("zoom", soon(() => nameFromAfar(graph)));
-  graph.on("resize", soon(() => fitted(graph, undefined, 50)));
+  graph.on("resize", soon(() => {
+    fitted(graph, undefined, 50);
+    nameFromAfar(graph);
+  }));
   nameFromAfar(graph);
   graph.on("tap", (event) => {
     if (event.target === graph) onSelect(null);

@@ -147,6 +147,7 @@ SHOWN = """page.graph.nodes().not('.group').filter(one => one.hasClass('named') 
     const {x, y} = node.renderedPosition();
     const half = node.hasClass('named') ? node.data('label').length * 3.4 : node.renderedWidth() / 2;
     return [x - half, y - 8, x + half, y + 8]; })"""
+DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done))))"
 NAMESPACES, SERVICES = 9, 17
 
 
@@ -200,6 +201,7 @@ def test_many_services_stand_by_namespace_and_can_be_read_from_afar(manager: Run
         assert answer.status_code == 201, answer.text
     page.goto(f"{manager.url}/#key={manager.key}")
     page.wait_for_selector("body[data-ready]", timeout=60 * SECONDS)
+    page.evaluate(DRAWN)
     frames, shown = page.evaluate(FRAMES), page.evaluate(SHOWN)
     assert (len(frames), overlapping(frames)) == (NAMESPACES, 0)
     assert len(shown) >= NAMESPACES
