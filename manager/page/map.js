@@ -124,7 +124,7 @@ function drawMap(container, data, onSelect) {
     let later = 0;
     return () => {
       cancelAnimationFrame(later);
-      later = requestAnimationFrame(work);
+      later = requestAnimationFrame(() => graph.destroyed() || work());
     };
   };
   graph.on("zoom", soon(() => nameFromAfar(graph)));
