@@ -23,6 +23,7 @@ SCRIPTS = {
     "short_lived": ("--small",),
     "agent": ("--small",),
     "replay": ("--small",),
+    "manager": ("--small",),
     "listing": ("--pods", "1000", "--nodes", "40", "--services", "40", "--rounds", "1"),
     "resolve": ("--rounds", "11"),
 }

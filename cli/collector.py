@@ -12,6 +12,7 @@ from typing import BinaryIO
 import click
 
 from cli.options import settings_options
+from cli.reload import reload_on_hangup
 from discovery.codec import inflated
 from discovery.errors import InputError
 from discovery.settings import CollectorSettings
@@ -41,6 +42,7 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, now: bool) -> None
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    reload_on_hangup(settings)
     service.run(settings, kubeconfig, stop, now=now)
 
 

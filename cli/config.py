@@ -6,6 +6,7 @@ import orjson
 
 from cli.options import settings_options, shown
 from discovery.manager_client import checked_url
+from discovery.proxies import proxy_mounts
 from discovery.settings import AgentSettings, CollectorSettings, ManagerSettings
 from discovery.settings_sources import leaves, value_at
 from discovery.telemetry import escaped, listen_address, log_level
@@ -26,6 +27,7 @@ def check_values(settings: CollectorSettings | AgentSettings | ManagerSettings) 
         return
     next_window(settings.data.cron.expression, settings.data.collection_window_in_min, 0)
     checked_url(settings)
+    proxy_mounts(settings.proxy, settings.manager.url)
     if settings.metrics.listen:
         listen_address("metrics.listen", settings.metrics.listen)
 

@@ -8,9 +8,11 @@ import click
 import orjson
 
 from cli.options import settings_options
+from cli.reload import reload_on_hangup
 from discovery.errors import SettingsError, UsageError
 from discovery.records import rfc3339
 from discovery.settings import ManagerSettings
+from discovery.telemetry import start_logs
 from manager.server import serve
 from manager.store import Store
 from manager.store_tokens import create_token, list_tokens, revoke_token
@@ -45,7 +47,9 @@ def opened(settings: ManagerSettings) -> Store:
 
 
 def take_in_tokens(settings: ManagerSettings) -> None:
-    """Tokens of the settings' file are known from now on."""
+    """Tokens of the settings' file, if there is one, are known from now on."""
+    if not settings.tokens_file:
+        return
     found = read_tokens(Path(settings.tokens_file))
     store = opened(settings)
     try:
@@ -59,9 +63,10 @@ def take_in_tokens(settings: ManagerSettings) -> None:
 @settings_options(ManagerSettings)
 def serve_command(settings: ManagerSettings) -> None:
     """Serve until SIGTERM."""
-    if settings.tokens_file:
-        take_in_tokens(settings)
-    serve(database_url(settings), settings.listen, lambda url: click.echo(f"manager: {url}/", err=True))
+    start_logs(settings.log.level, settings.log.format)
+    take_in_tokens(settings)
+    reload_on_hangup(settings, take_in_tokens)
+    serve(settings, database_url(settings), lambda url: click.echo(f"manager: {url}/", err=True))
 
 
 @manager.command()

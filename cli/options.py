@@ -11,6 +11,8 @@ import msgspec
 
 from discovery.settings_sources import environment_name, flag_name, leaves, load
 
+SOURCES = "podsonar.sources"  # in a command's context: the file and the flags that its settings came from
+
 
 def shown(default: object) -> str:
     """A default as `--help` shows it."""
@@ -29,6 +31,7 @@ def settings_options(cls: type[msgspec.Struct]) -> Callable[[Callable[..., Any]]
             config: Path | None = given.pop("config")
             flags = {path: given.pop(name) for name, path in paths.items()}
             present = {path: text for path, text in flags.items() if text is not None}
+            click.get_current_context().meta[SOURCES] = (config, present)
             return function(settings=load(cls, config, os.environ, present), **given)
 
         decorated: Callable[..., Any] = wrapper

@@ -5,6 +5,7 @@ The only module that imports `kubernetes`. Models are not used: a page is bytes 
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode
@@ -40,6 +41,8 @@ def configuration_of(kubeconfig: Path | None) -> kubernetes.client.Configuration
         source = f"kubeconfig {str(kubeconfig)!r}" if kubeconfig else "the service account of this pod"
         said = " ".join(str(error).split())[:200]
         raise ApiServerError(f"{source}: {said}; expected a readable kubeconfig or a pod's service account") from error
+    if configuration.proxy:  # the kubeconfig's own `proxy-url`
+        configuration.no_proxy = ""
     return configuration
 
 
@@ -58,6 +61,7 @@ class ApiServer:
         self.client = kubernetes.client.ApiClient(self.configuration)
         self.requests = 0
         self.refused = False
+        self.asking: set[Future[urllib3.BaseHTTPResponse]] = set()
         self.answering: set[urllib3.BaseHTTPResponse] = set()
         self.ended = False
         self.page_seconds = PAGE_SECONDS
@@ -83,8 +87,11 @@ class ApiServer:
         former.rest_client.pool_manager.clear()
 
     def end(self) -> None:
-        """Ask nothing more, and have answers that are being read end now: ApiServerError in whoever reads them."""
+        """Ask nothing more, and have what is waited for or read end now: ApiServerError in whoever does so."""
         self.ended = True
+        for asked in list(self.asking):
+            with suppress(InvalidStateError):  # it was answered meanwhile
+                asked.set_exception(self.ended_error())
         for response in list(self.answering):
             cut_short(response)
 
@@ -103,25 +110,48 @@ class ApiServer:
         After a 401 the credentials are read again for the next request: the kubelet may have rotated them meanwhile.
         """
         if self.ended:
-            raise ApiServerError(f"API server {self.configuration.host} is not asked any more: the program ends")
+            raise self.ended_error()
         if self.refused:
             self.renew()
         self.requests += 1
-        url = f"{self.configuration.host}{path}?{urlencode(query)}"
+        url, headers = f"{self.configuration.host}{path}?{urlencode(query)}", self.headers()
+        asked: Future[urllib3.BaseHTTPResponse] = Future()
+        self.asking.add(asked)
+        if self.ended:  # since it was looked at
+            self.end()
+        # In a thread of its own: nothing else leaves a server that takes a request and sends no headers.
+        thread = threading.Thread(target=self.ask, args=(asked, url, headers, timeout), name="ask", daemon=True)
+        thread.start()
         try:
-            response: urllib3.BaseHTTPResponse = self.client.rest_client.pool_manager.request(
-                "GET",
-                url,
-                headers=self.headers(),
-                preload_content=False,
-                timeout=timeout,
-                retries=False,
-                redirect=False,
-            )
+            response = asked.result()
         except urllib3.exceptions.HTTPError as error:
             raise ApiServerError(f"API server {self.configuration.host}: {error}") from error
+        finally:
+            self.asking.discard(asked)
         self.refused = response.status == 401
         return response
+
+    def ask(
+        self, asked: Future[urllib3.BaseHTTPResponse], url: str, headers: dict[str, str], timeout: urllib3.Timeout
+    ) -> None:
+        """Make a request; an answer that nobody waits for any more is closed."""
+        pool = self.client.rest_client.pool_manager
+        try:
+            response: urllib3.BaseHTTPResponse = pool.request(
+                "GET", url, headers=headers, preload_content=False, timeout=timeout, retries=False, redirect=False
+            )
+        except BaseException as error:  # noqa: BLE001 - raised where the answer is waited for
+            with suppress(InvalidStateError):
+                asked.set_exception(error)
+            return
+        try:
+            asked.set_result(response)
+        except InvalidStateError:
+            response.close()
+
+    def ended_error(self) -> ApiServerError:
+        """What who asks is told once the program ends."""
+        return ApiServerError(f"API server {self.configuration.host} is not asked any more: the program ends")
 
     def pieces(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         """The body as it comes; ApiServerError where it is cut or takes longer than a page may."""

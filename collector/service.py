@@ -31,7 +31,7 @@ from discovery.spool import Limits, Spool
 from discovery.telemetry import serve_metrics, start_logs, tell_build
 from discovery.window import NS_PER_MINUTE, next_window
 
-FLUSH_SECONDS = 5.0
+FLUSH_SECONDS = 2.5
 
 log = structlog.get_logger()
 
@@ -95,7 +95,7 @@ def collect_windows(
         window = windows.next()
 
 
-def checked_selection(api: ApiServer, settings: CollectorSettings) -> Selection:
+def checked_selection(api: ApiServer, settings: CollectorSettings, run: Run | None = None) -> Selection:
     """The selection before the first window; SettingsError where the settings ask for what cannot be listed.
 
     The API server itself says whether it takes the namespace selector, and which namespaces that means now.
@@ -115,7 +115,7 @@ def checked_selection(api: ApiServer, settings: CollectorSettings) -> Selection:
             "data.observedNamespaces: a Role cannot list namespaces"
         )
     listed = Listed()
-    found = [obj for page in pages(api, KINDS[0], None, listed, selector=selector) for obj in page]
+    found = [obj for page in pages(api, KINDS[0], None, listed, run=run, selector=selector) for obj in page]
     if listed.reason == "bad request":
         raise SettingsError(
             f"setting data.namespaceSelector is {selector!r}, which the API server does not take; "
@@ -129,6 +129,17 @@ def end_with(servers: Iterable[ApiServer], stop: threading.Event) -> None:
     stop.wait()
     for api in servers:
         api.end()
+
+
+def finish(pusher: Pusher, push: threading.Thread) -> None:
+    """Send what can be sent within 2.5 s; the rest is on disk already."""
+    deadline = time.monotonic() + FLUSH_SECONDS
+    push.join(FLUSH_SECONDS)
+    if not push.is_alive() and pusher.spool.stats().batches:
+        last = threading.Thread(target=lambda: pusher.flush(deadline - time.monotonic()), name="last", daemon=True)
+        last.start()
+        last.join(max(0.0, deadline - time.monotonic()))
+    log.info("stopped", batches=pusher.spool.stats().batches)
 
 
 def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Event, *, now: bool) -> None:
@@ -147,8 +158,12 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     token.begin()
     directory_token.read()
     pusher = Pusher(settings, spool, token, delivery.told)
-    selection = checked_selection(api, settings)
     lister = ApiServer.connect(kubeconfig)  # its own connections and count of requests, apart from the watches
+    threading.Thread(target=end_with, args=((api, lister), stop), name="end", daemon=True).start()
+    try:
+        selection = checked_selection(api, settings, Run(stop.wait, stopped=stop.is_set))
+    except StoppedError:
+        return
     seconds = settings.data.collection_window_in_min * 60.0
     kept = KeptDirectory(
         api,
@@ -161,9 +176,9 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     kept.start()
     server = serve_directory(kept, directory_token.read, settings.directory.listen)
     serve_metrics(settings.metrics.listen, registry, lambda: pusher.unready if kept.synced else "directory_not_synced")
-    threading.Thread(target=end_with, args=((api, lister), stop), name="end", daemon=True).start()
     done = threading.Event()
-    push = threading.Thread(target=pusher.run, args=(done,), name="push")
+    # A daemon: a manager that takes its time to answer must not keep a collector that ends.
+    push = threading.Thread(target=pusher.run, args=(done,), name="push", daemon=True)
     push.start()
     try:
         collect_windows(lister, settings, spool, metrics, stop, kept, now=now)
@@ -172,6 +187,4 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
         server.should_exit = True
         done.set()
         spool.woken.set()
-        push.join(FLUSH_SECONDS)
-        if spool.stats().batches:
-            pusher.flush(FLUSH_SECONDS)
+        finish(pusher, push)

@@ -12,7 +12,7 @@ if grep -qs '^ID=ubuntu' /etc/os-release; then headers=linux-headers-generic; fi
 packages=(python3 python3-venv python3-bpfcc "$headers" iproute2 nftables)
 # runc, since Debian 12's crun refuses nodes with both cgroup versions; iptables for masquerade and host ports of pods.
 if [[ "$for_what" =~ ^(cluster|test)$ ]]; then packages+=(containerd runc containernetworking-plugins iptables buildah mmdebstrap); fi
-if [ "$for_what" = test ]; then packages+=(xz-utils chromium gcc libc6-dev libcap2-bin git prometheus); fi
+if [ "$for_what" = test ]; then packages+=(xz-utils chromium gcc libc6-dev libcap2-bin git prometheus postgresql); fi
 if [ "$for_what" = bench ]; then packages+=(bpfcc-tools gcc libc6-dev); fi
 
 missing=()
@@ -24,6 +24,11 @@ if [ ${#missing[@]} -eq 0 ]; then
 elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "setup: installing by apt: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
+  # Of postgresql only its programs are wanted, no server with data of its own.
+  if [[ " ${missing[*]} " == *" postgresql "* ]] && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    install -d /etc/postgresql-common
+    echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+  fi
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   # Of prometheus only promtool is wanted: no server is to run because of a test.

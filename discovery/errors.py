@@ -14,6 +14,7 @@ PodsonarError                     exit 1: something failed while running
 ├── DirectoryUnavailableError     the directory cannot be asked now; the window waits in the spool
 │   └── NotSettledError           … as planned: its answers on that window are not settled before a time
 └── StoreError                    the manager's database cannot be used
+    └── StoreConflictError        … by this transaction at this moment: try it again
 
 Every text says what, which value, and what was expected; none holds a token, a header or a body.
 """
@@ -92,3 +93,7 @@ class NotSettledError(DirectoryUnavailableError):
 
 class StoreError(PodsonarError):
     """The manager's database cannot be used."""
+
+
+class StoreConflictError(StoreError):
+    """Another transaction was in the way; the same one may well succeed now."""

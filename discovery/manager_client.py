@@ -12,6 +12,7 @@ import httpx
 import structlog
 
 from discovery.errors import SettingsError
+from discovery.proxies import proxy_mounts
 from discovery.settings import AgentConfiguration
 
 PATH = "/api/v1/collections"
@@ -56,11 +57,15 @@ def client_of(settings: AgentConfiguration) -> httpx.Client:
             f"setting manager.caFile is {ca_file!r}, mtls.certPath {mtls.cert_path!r}, mtls.keyPath {mtls.key_path!r}: "
             f"{error.strerror or error}; expected readable PEM files"
         ) from error
+    mounts = {
+        pattern: httpx.HTTPTransport(verify=context, proxy=proxy, trust_env=False) if proxy else None
+        for pattern, proxy in proxy_mounts(settings.proxy, settings.manager.url).items()
+    }
     return httpx.Client(
         verify=context,
         follow_redirects=False,
         trust_env=False,
-        proxy=settings.proxy.url or settings.proxy.https_proxy or settings.proxy.http_proxy or None,
+        mounts=mounts,
         timeout=httpx.Timeout(connect=5, write=30, read=30, pool=5),
         headers={"User-Agent": "podsonar"},
     )

@@ -15,7 +15,8 @@ from tenacity.wait import wait_random_exponential
 
 from discovery.batch import Batch
 from discovery.credentials import TokenFile
-from discovery.errors import TokenError, TokenInvalidError
+from discovery.errors import SpoolError, TokenError, TokenInvalidError
+from discovery.halves import halves
 from discovery.manager_client import ManagerClient, failure_reason
 from discovery.settings import AgentConfiguration
 from discovery.spool import Spool
@@ -38,13 +39,14 @@ class Verdict(Enum):
     RETRY = "retry"
     HOLD = "hold"
     REJECTED = "rejected"
+    TOO_LARGE = "too_large"
 
 
 VERDICTS = {
     201: Verdict.STORED,
     400: Verdict.REJECTED,
     409: Verdict.REJECTED,
-    413: Verdict.REJECTED,
+    413: Verdict.TOO_LARGE,
     422: Verdict.REJECTED,
     408: Verdict.RETRY,
     425: Verdict.RETRY,
@@ -174,7 +176,16 @@ class Pusher:
         result = verdict(status)
         if result is Verdict.STORED:
             self.spool.delete(batch.id)
-        elif result is Verdict.REJECTED:
+        elif result is Verdict.TOO_LARGE and (two := halves(batch)):
+            try:
+                for half in two:  # a crash between these leaves one that is sent twice under one id
+                    self.spool.put(half)
+            except SpoolError as error:
+                log.warning("push_not_halved", batch=batch.id, error=str(error))
+                return self.wait_seconds(Verdict.RETRY, None)
+            self.spool.delete(batch.id)
+            log.warning("push_halved", batch=batch.id)
+        elif result in (Verdict.REJECTED, Verdict.TOO_LARGE):
             self.spool.quarantine(batch.id)
             log.error("push_rejected", batch=batch.id, status=status)
         else:

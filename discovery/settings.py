@@ -160,5 +160,7 @@ class ManagerSettings(Group, frozen=True):
     listen: str = "127.0.0.1:8080"
     database: str = "sqlite:///podsonar.db"
     database_file: str = ""  # file that holds the database's URL, for a URL with a password in a mounted Secret
+    # Days since a batch came; a batch's id must be known for longer than a spool may keep it.
+    retention_days: Annotated[int, Meta(ge=7, le=3650)] = 30
     tokens_file: str = ""  # JSON of token hashes that are taken in at start: what an installation brings along
     log: Log = Log()

@@ -3,10 +3,18 @@
 from typing import Any
 
 import orjson
+import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from discovery.errors import StoreError
+
+RETRY_AFTER_SECONDS = "5"
+HEAD_BYTES = 16 << 10
+
+log = structlog.get_logger()
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -33,6 +41,12 @@ async def error_answer(_request: Request, error: Exception) -> Response:
     return json_answer({"message": "internal error", "description": ""}, 500)
 
 
+def unavailable(error: StoreError) -> HTTPException:
+    """503: try again. Why is in the log, since it names the database's host and user."""
+    log.error("database_failed", error=str(error))
+    return HTTPException(503, "the database cannot be used now", headers={"Retry-After": RETRY_AFTER_SECONDS})
+
+
 class SecurityHeaders:
     """ASGI middleware: every answer forbids foreign scripts, framing, sniffing, referrers and caches."""
 
@@ -41,11 +55,16 @@ class SecurityHeaders:
         self.headers = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, with the headers added to the start of the answer."""
+        """Pass on, with the headers added to the start of the answer; 431 for a head that is too large."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *self.headers]
             await send(message)
 
-        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES:
+            await json_answer({"message": "headers are too large"}, 431)(scope, receive, send_with_headers)
+        else:
+            await self.app(scope, receive, send_with_headers)

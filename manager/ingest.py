@@ -3,21 +3,24 @@
 A caller without a good token costs no read of the body. 201 is sent after the commit and not before.
 """
 
+import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import msgspec
 from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from discovery.errors import StoreError
-from manager.answers import json_answer
+from discovery.records import NS_PER_SECOND, Window
+from manager.answers import json_answer, unavailable
 from manager.authenticate import ingest_principal, ingest_token
 from manager.inflate import BadBodyError, TooLargeError, inflate
+from manager.receive import Door, Limits, read_limited
 from manager.store import Store
-from manager.store_batches import Receipt, store_batch
+from manager.store_batches import OtherBodyError, Receipt, store_batch
 from manager.store_tokens import Principal
 from manager.telemetry import Telemetry
 from manager.wire import ConnectionsBatch, InventoryPart, decode, read_batch
@@ -25,25 +28,16 @@ from manager.wire import ConnectionsBatch, InventoryPart, decode, read_batch
 BATCH_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # A node may send a full flow table in one body; memory is bounded by the inflated size in any case.
 MAX_ITEMS = 100_000
-RETRY_AFTER_SECONDS = "5"
+MINUTE_NS = 60 * NS_PER_SECOND
+AHEAD_NS, OLD_NS = 10 * MINUTE_NS, 7 * 24 * 60 * MINUTE_NS
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How large a body may be: as sent, and once inflated."""
-
-    compressed_bytes: int = 8 * 2**20
-    inflated_bytes: int = 32 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
 class Ingest:
     """The handler; the clock is an argument."""
 
-    store: Store
-    telemetry: Telemetry
-    clock: Callable[[], int]
-    limits: Limits = Limits()
+    def __init__(self, store: Store, telemetry: Telemetry, clock: Callable[[], int], limits: Limits) -> None:
+        self.store, self.telemetry, self.clock, self.limits = store, telemetry, clock, limits
+        self.door = Door(limits)
 
     async def __call__(self, request: Request) -> Response:
         """201 once the batch is on disk."""
@@ -58,7 +52,7 @@ class Ingest:
     def count(self, status: int) -> None:
         """Count one answer; a body that was refused for good is a rejected batch."""
         self.telemetry.requests.labels(str(status)).inc()
-        if status in (400, 413, 415):
+        if status in (400, 409, 413, 415):
             self.telemetry.batches.labels("rejected").inc()
 
     async def principal(self, request: Request) -> Principal:
@@ -71,21 +65,31 @@ class Ingest:
         except HTTPException as error:
             self.telemetry.auth_failures.labels("agent_gone" if error.status_code == 404 else reason).inc()
             raise
+        except StoreError as error:
+            raise unavailable(error) from error
 
     async def answer(self, request: Request) -> Response:
         """The stages in order; every refusal is an HTTPException or a 400 with the place of the error."""
         principal = await self.principal(request)
+        async with self.door.entered():
+            return await self.take(request, principal.agent_id or "")
+
+    async def take(self, request: Request, agent_id: str) -> Response:
+        """The batch of an agent that may push."""
         batch_id, gzipped = check_headers(request)
-        raw = await read_limited(request, self.limits.compressed_bytes)
-        agent_id = principal.agent_id or ""
+        raw = await read_limited(request, self.limits)
         try:
-            batch, receipt = await to_thread.run_sync(self.store_body, agent_id, batch_id, raw, gzipped)
+            batch, receipt = await to_thread.run_sync(
+                self.store_body, agent_id, batch_id, raw, gzipped, limiter=self.door.storing
+            )
+        except OtherBodyError as error:
+            raise HTTPException(409, "a batch of this id is stored, with another body") from error
         except TooLargeError as error:
             raise HTTPException(413, str(error)) from error
         except BadBodyError as error:
             return json_answer({"message": str(error), "description": error.pointer}, 400)
         except StoreError as error:
-            raise HTTPException(503, str(error), headers={"Retry-After": RETRY_AFTER_SECONDS}) from error
+            raise unavailable(error) from error
         self.telemetry.count_batch(batch, receipt)
         return json_answer({"batch_id": batch_id, **receipt._asdict()}, 201)
 
@@ -94,11 +98,27 @@ class Ingest:
     ) -> tuple[ConnectionsBatch | InventoryPart, Receipt]:
         """Inflate, check and store a body."""
         plain = inflate(raw, self.limits.inflated_bytes) if gzipped else raw
-        batch = read_batch(decode(plain))
+        batch = self.on_our_clock(read_batch(decode(plain)))
         if items_in(batch) > MAX_ITEMS:
             # 413 and not 400: the sender then halves the batch, where after a 400 it would set it aside.
             raise TooLargeError(f"body holds more than {MAX_ITEMS} items")
-        return batch, store_batch(self.store, agent_id, batch_id, batch, self.clock())
+        digest = hashlib.sha256(plain).hexdigest()
+        return batch, store_batch(self.store, agent_id, batch_id, batch, self.clock(), digest)
+
+    def on_our_clock(self, batch: ConnectionsBatch | InventoryPart) -> ConnectionsBatch | InventoryPart:
+        """The batch; a window of the future ends now, since it would be the newest of all until its time comes.
+
+        A window of long ago stays where it belongs. Both are counted.
+        """
+        now_ns, window = self.clock(), batch.window
+        if window.start_ns < now_ns - OLD_NS:
+            self.telemetry.skewed.labels("past").inc()
+        if window.start_ns <= now_ns + AHEAD_NS:
+            return batch
+        self.telemetry.skewed.labels("future").inc()
+        end_ns = now_ns - now_ns % MINUTE_NS
+        length_ns = min(window.end_ns - window.start_ns, end_ns)
+        return msgspec.structs.replace(batch, window=Window(end_ns - length_ns, end_ns))
 
 
 def items_in(batch: ConnectionsBatch | InventoryPart) -> int:
@@ -117,21 +137,7 @@ def check_headers(request: Request) -> tuple[str, bool]:
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
     if kind.strip().lower() != "application/json" or charset not in {"", "utf-8"}:
         raise HTTPException(415, "Content-Type: expected application/json")
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = request.headers.get("content-encoding", "").strip().lower() or "identity"
     if encoding not in {"gzip", "identity"}:
         raise HTTPException(415, "Content-Encoding: expected gzip or identity")
     return batch_id, encoding == "gzip"
-
-
-async def read_limited(request: Request, limit_bytes: int) -> bytes:
-    """The body; 413 as soon as it is known to be larger than the limit, without reading the rest."""
-    refusal = HTTPException(413, f"body is larger than {limit_bytes} bytes", headers={"Connection": "close"})
-    length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > limit_bytes:
-        raise refusal
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit_bytes:
-            raise refusal
-    return bytes(body)

@@ -1,5 +1,6 @@
 """The read side of the API: one handler a list, Kubernetes kinds by a table; all of it behind a key of scope read."""
 
+import re
 import threading
 import uuid
 from collections import OrderedDict
@@ -32,6 +33,7 @@ KIND_PATHS = {
 }
 MAX_LIMIT = 1000
 KEPT_MAPS = 16
+NUMBER = re.compile("[0-9]{1,9}")
 
 
 def integer(request: Request, name: str, default: int, lowest: int) -> int:
@@ -39,7 +41,7 @@ def integer(request: Request, name: str, default: int, lowest: int) -> int:
     text = request.query_params.get(name, "")
     if not text:
         return default
-    if not text.isdigit() or int(text) < lowest:
+    if not NUMBER.fullmatch(text) or int(text) < lowest:
         raise HTTPException(400, f"{name}: expected a whole number of at least {lowest}")
     return int(text)
 

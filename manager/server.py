@@ -3,6 +3,7 @@
 Read access needs a key with scope read, except for the page's own files, which hold no data.
 """
 
+import signal
 import socket
 import threading
 import time
@@ -11,6 +12,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
+import structlog
 import uvicorn
 from anyio import to_thread
 from starlette.applications import Starlette
@@ -22,16 +25,24 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from discovery.errors import SettingsError, StoreError
-from manager.answers import SecurityHeaders, error_answer, json_answer
+from discovery.settings import ManagerSettings
+from manager.answers import HEAD_BYTES, SecurityHeaders, error_answer, json_answer, unavailable
 from manager.authenticate import check_reader
+from manager.impatient import impatient
 from manager.ingest import Ingest
 from manager.reads import KIND_PATHS, Reads
+from manager.receive import Limits
 from manager.store import Store
+from manager.store_retention import delete_outdated
 from manager.store_tokens import list_agents
 from manager.telemetry import Telemetry
 
 PAGE = Path(__file__).parent / "page"
 PREFIXES = ("/api/v1", "/gateway/servicediscovery/api/v1")
+RETAIN_SECONDS = 3600
+LIMITS = Limits()
+
+log = structlog.get_logger()
 
 Handler = Callable[[Request], dict[str, Any]]
 
@@ -59,9 +70,11 @@ def read_endpoint(store: Store, handler: Handler) -> Callable[[Request], Any]:
     def answer(request: Request) -> Response:
         try:
             check_reader(store, request)
+            if any("\0" in text for text in (*request.path_params.values(), *request.query_params.values())):
+                raise HTTPException(400, "NUL character")
             return json_answer(handler(request))
         except StoreError as error:
-            raise HTTPException(503, str(error), headers={"Retry-After": "5"}) from error
+            raise unavailable(error) from error
 
     async def endpoint(request: Request) -> Response:
         return await to_thread.run_sync(answer, request)
@@ -69,17 +82,36 @@ def read_endpoint(store: Store, handler: Handler) -> Callable[[Request], Any]:
     return endpoint
 
 
-def make_app(store: Store, clock: Callable[[], int] = time.time_ns) -> Starlette:
+async def retain(store: Store, clock: Callable[[], int], days: int) -> None:
+    """Delete what is too old, once an hour, until cancelled."""
+    while True:
+        try:
+            counts = await to_thread.run_sync(delete_outdated, store, clock(), days)
+            if counts:
+                log.info("outdated_deleted", days=days, **counts)
+        except StoreError as error:
+            log.warning("outdated_not_deleted", error=str(error))
+        await anyio.sleep(RETAIN_SECONDS)
+
+
+def make_app(
+    store: Store,
+    clock: Callable[[], int] = time.time_ns,
+    retention_days: int = 30,
+    limits: Limits = LIMITS,
+) -> Starlette:
     """The application over a migrated store."""
     telemetry = Telemetry()
     telemetry.watch(store, clock)
-    ingest = Ingest(store, telemetry, clock)
+    ingest = Ingest(store, telemetry, clock, limits)
 
     async def push(request: Request) -> Response:
         return await ingest(request)
 
     async def metrics(_request: Request) -> Response:
-        return Response(telemetry.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        # In a thread: a gauge asks the database, and one that does not answer must hold up nobody else.
+        text = await to_thread.run_sync(telemetry.exposition)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def healthy(_request: Request) -> Response:
         return json_answer({"status": "ok"})
@@ -88,7 +120,7 @@ def make_app(store: Store, clock: Callable[[], int] = time.time_ns) -> Starlette
         try:
             await to_thread.run_sync(list_agents, store)
         except StoreError as error:
-            raise HTTPException(503, str(error)) from error
+            raise unavailable(error) from error
         return json_answer({"status": "ok"})
 
     async def page(_request: Request) -> Response:
@@ -108,7 +140,10 @@ def make_app(store: Store, clock: Callable[[], int] = time.time_ns) -> Starlette
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(retain, store, clock, retention_days)
+            yield
+            tasks.cancel_scope.cancel()
         store.close()
 
     return Starlette(
@@ -127,13 +162,26 @@ def split_listen(listen: str) -> tuple[str, int]:
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - what an empty host means
 
 
-def make_server(database: str, listen: str) -> tuple[uvicorn.Server, socket.socket]:
+def make_server(
+    database: str,
+    listen: str,
+    clock: Callable[[], int] = time.time_ns,
+    retention_days: int = 30,
+    limits: Limits = LIMITS,
+) -> tuple[uvicorn.Server, socket.socket]:
     """A server over a migrated database, and its bound socket."""
     host, port = split_listen(listen)
     store = Store(database)
     store.migrate()
     config = uvicorn.Config(
-        make_app(store), host=host, port=port, log_level="warning", access_log=False, server_header=False
+        make_app(store, clock, retention_days, limits),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        http=impatient(limits.head_seconds),
+        h11_max_incomplete_event_size=HEAD_BYTES,
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
@@ -146,18 +194,30 @@ def make_server(database: str, listen: str) -> tuple[uvicorn.Server, socket.sock
     return uvicorn.Server(config), bound
 
 
-def serve(database: str, listen: str, ready: Callable[[str], None] = lambda _url: None) -> None:
+def serve(settings: ManagerSettings, database: str, ready: Callable[[str], None] = lambda _url: None) -> None:
     """Serve until SIGTERM or SIGINT; `ready` is told the URL once the socket is bound."""
-    server, bound = make_server(database, listen)
+    server, bound = make_server(database, settings.listen, retention_days=settings.retention_days)
+
+    def end(_number: int, _frame: object) -> None:
+        """What uvicorn falls back to before and after its own handlers: it sends itself the signal again at its end."""
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     with bound:
         ready(url_of(bound))
         server.run(sockets=[bound])
 
 
 @contextmanager
-def serving(database: str, listen: str = "127.0.0.1:0") -> Iterator[str]:
+def serving(
+    database: str,
+    listen: str = "127.0.0.1:0",
+    clock: Callable[[], int] = time.time_ns,
+    limits: Limits = LIMITS,
+) -> Iterator[str]:
     """The URL of a manager that runs in a thread of this process until the block ends."""
-    server, bound = make_server(database, listen)
+    server, bound = make_server(database, listen, clock, limits=limits)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="manager", daemon=True)
     with bound:
         thread.start()

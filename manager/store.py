@@ -1,27 +1,30 @@
 """The database: opened, migrated, and one way to read and one to write.
 
-Writes are serialised here and begin with BEGIN IMMEDIATE on SQLite, so that a writer waits at its begin and never
-fails half way; a write is on disk (synchronous=FULL) when `writing` returns. SQL is what SQLite and PostgreSQL share.
+On SQLite writes are serialised here and begin with BEGIN IMMEDIATE, so that a writer waits at its begin and never fails
+half way. On PostgreSQL several managers may write: what belongs together is locked by the agent's row
+(manager/store_batches.py). A write is on disk when `writing` returns. SQL is what SQLite and PostgreSQL share.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import alembic.command
 import alembic.config
 import orjson
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from isal import igzip_lib
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from discovery.errors import StoreError
+from manager.store_engine import READS, WRITES, be_alone, begun, open_engine, shown, store_error
 
-BUSY_TIMEOUT_MS = 5000
 # SQLite takes at most 32,766 parameters a statement; one statement a row with executemany stays far below.
 
 
@@ -33,28 +36,39 @@ class Store:
     """The manager's database; safe to use from several threads."""
 
     def __init__(self, url: str) -> None:
-        try:
-            self.engine = open_engine(url)
-        except (SQLAlchemyError, ImportError, ValueError) as error:
-            raise StoreError(f"database {redacted(url)!r} cannot be opened: {type(error).__name__}") from error
+        self.engine = open_engine(url)
+        self.shared = self.engine.dialect.name == "postgresql"
         self.writer = threading.Lock()
         self.timed: Callable[[float], object] = ignore
 
     def migrate(self) -> None:
-        """Bring the schema up to date; nothing happens if it is."""
+        """Bring the schema up to date; nothing happens if it is. StoreError where a newer manager has changed it."""
         config = alembic.config.Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-        with self.writing() as connection:
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        with self.writing(alone=True) as connection:
+            found = MigrationContext.configure(connection).get_current_heads()
+            if unknown := sorted(set(found) - known):
+                raise StoreError(
+                    f"database {shown(self.engine.url)!r} has schema {unknown[0]}, "
+                    f"this manager knows up to {max(known)}: a newer manager has used it, run that one"
+                )
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that is committed when the block ends well, and rolled back otherwise."""
-        with self.writer, stored(self.engine), self.engine.connect() as connection:
-            options = connection.execution_options(podsonar_writes=True)
+    def writing(self, *, alone: bool = False) -> Iterator[Connection]:
+        """A transaction that is committed when the block ends well, and rolled back otherwise.
+
+        `alone`: no other manager is in such a one (schema, tokens).
+        """
+        one_at_a_time = nullcontext() if self.shared else self.writer
+        with one_at_a_time, stored(self.engine), self.engine.connect() as connection:
+            options = begun(connection, WRITES)
             began = time.monotonic()
             with options.begin():
+                if alone:
+                    be_alone(options)
                 yield options
             self.timed(time.monotonic() - began)
 
@@ -62,7 +76,7 @@ class Store:
     def reading(self) -> Iterator[Connection]:
         """A snapshot to read from; readers never wait for the writer."""
         with stored(self.engine), self.engine.connect() as connection:
-            yield connection
+            yield begun(connection, READS)
 
     def close(self) -> None:
         """Close every connection."""
@@ -82,40 +96,11 @@ def unpacked(stored: bytes) -> Any:  # noqa: ANN401 - any JSON
 @contextmanager
 def stored(engine: Engine) -> Iterator[None]:
     """Map what the database raises to StoreError."""
+    driver: type[Exception] = engine.dialect.loaded_dbapi.Error
     try:
         yield
-    except SQLAlchemyError as error:
-        raise StoreError(f"database {engine.dialect.name} failed: {type(error).__name__}") from error
-
-
-def redacted(url: str) -> str:
-    """The URL without what may hold a password."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
-
-
-def open_engine(url: str) -> Engine:
-    """An engine for the URL; SQLite with the settings that make a commit durable."""
-    if url.startswith("postgresql://"):
-        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(url)
-
-    @event.listens_for(engine, "connect")
-    def prepare(raw: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection
-        """Take transactions out of the driver's hands and make commits durable."""
-        raw.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON"):
-            raw.execute(f"PRAGMA {pragma}").close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        """A writer takes the write lock at once; a reader takes a snapshot."""
-        writes = connection.get_execution_options().get("podsonar_writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
+    except (SQLAlchemyError, driver) as error:
+        raise store_error(engine, error) from error
 
 
 def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]], *, keep: tuple[str, ...] = ()) -> None:

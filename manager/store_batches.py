@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, delete, insert, select, update
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
+from discovery.errors import StoreConflictError
 from discovery.records import NS_PER_SECOND, Window
 from manager.facts import created_ns, facts_of
 from manager.store import Store, packed, upsert
@@ -17,6 +19,11 @@ from manager.store_tables import AGENTS, BATCHES, INVENTORIES, INVENTORY_PARTS, 
 from manager.wire import ConnectionsBatch, InventoryPart
 
 PARTS_KEPT_NS = 3600 * NS_PER_SECOND
+PER_STATEMENT = 500
+
+
+class OtherBodyError(Exception):
+    """A batch of this id is stored, with another body."""
 
 
 class Receipt(NamedTuple):
@@ -27,17 +34,32 @@ class Receipt(NamedTuple):
     stale: bool
 
 
+@retry(retry=retry_if_exception_type(StoreConflictError), stop=stop_after_attempt(3), reraise=True)
 def store_batch(
-    store: Store, agent_id: str, batch_id: str, batch: ConnectionsBatch | InventoryPart, now_ns: int
+    store: Store,
+    agent_id: str,
+    batch_id: str,
+    batch: ConnectionsBatch | InventoryPart,
+    now_ns: int,
+    digest: str | None = None,
 ) -> Receipt:
-    """The batch is on disk when this returns; one that was there before is a duplicate and changes nothing."""
+    """The batch is on disk when this returns; one that was there before is a duplicate and changes nothing.
+
+    OtherBodyError where what was there before had another digest.
+    """
     with store.writing() as connection:
-        known = select(BATCHES.c.kind).where(BATCHES.c.agent_id == agent_id, BATCHES.c.batch_id == batch_id)
-        if connection.execute(known).first() is not None:
+        # Batches of one agent are stored one after the other, by however many managers: else two parts of an inventory
+        # that arrive together would each miss the other, and none would complete it. SQLite has one writer anyway.
+        own = select(AGENTS.c.revision).where(AGENTS.c.id == agent_id).with_for_update(key_share=True)
+        connection.execute(own).all()
+        known = select(BATCHES.c.body_sha256).where(BATCHES.c.agent_id == agent_id, BATCHES.c.batch_id == batch_id)
+        if (before := connection.execute(known).first()) is not None:
+            if None not in (before[0], digest) and before[0] != digest:
+                raise OtherBodyError
             return Receipt(stored=False, duplicate=True, stale=False)
         kind = "inventory" if isinstance(batch, InventoryPart) else "connections"
         row = {"agent_id": agent_id, "batch_id": batch_id, "kind": kind, "received_ns": now_ns}
-        connection.execute(insert(BATCHES), row)
+        connection.execute(insert(BATCHES), row | {"body_sha256": digest})
         stale = False
         if isinstance(batch, InventoryPart):
             stale = store_part(connection, agent_id, batch, now_ns)
@@ -128,11 +150,11 @@ def apply_inventory(
         if last.namespace:
             this &= OBJECTS.c.namespace == last.namespace
         known = set(connection.execute(select(OBJECTS.c.uid).where(this)).scalars())
-        gone = known - listed.get(kind, set())
-        for uid in gone:
+        gone = sorted(known - listed.get(kind, set()))
+        for some in (gone[place : place + PER_STATEMENT] for place in range(0, len(gone), PER_STATEMENT)):
             # `removed_ns` is the start of the window that no longer held it: maps of earlier windows still do.
             values = {"removed_ns": last.window.start_ns}
-            connection.execute(update(OBJECTS).where(this, OBJECTS.c.uid == uid).values(values))
+            connection.execute(update(OBJECTS).where(this, OBJECTS.c.uid.in_(some)).values(values))
 
 
 def object_row(agent_id: str, kind: str, item: dict[str, Any], start_ns: int, now_ns: int) -> dict[str, Any]:
@@ -144,7 +166,7 @@ def object_row(agent_id: str, kind: str, item: dict[str, Any], start_ns: int, no
         "uid": metadata["uid"],
         "namespace": metadata.get("namespace") or "",
         "name": metadata["name"],
-        "created_ns": created_ns(item),
+        "created_ns": min(created_ns(item), now_ns),
         "first_ns": start_ns,
         "updated_ns": now_ns,
         "removed_ns": None,

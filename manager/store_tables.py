@@ -35,6 +35,7 @@ BATCHES = Table(
     Column("batch_id", Text, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("received_ns", BigInteger, nullable=False),
+    Column("body_sha256", Text),
 )
 
 WINDOWS = Table(

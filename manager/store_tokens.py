@@ -36,7 +36,7 @@ def create_token(
 ) -> tokens.Token:
     """A new token, stored as a hash; with scope ingest it is for the agent `name`, made here if there is none."""
     token = tokens.mint(random_bytes)
-    with store.writing() as connection:
+    with store.writing(alone=True) as connection:
         agent_id = agent_named(connection, name, now_ns, random_bytes) if scope == "ingest" else None
         row = {"id": token.id, "scope": scope, "name": name, "agent_id": agent_id, "created_ns": now_ns}
         connection.execute(insert(TOKENS), row | {"secret_sha256": tokens.digest(token)})

@@ -1,9 +1,11 @@
 """The manager's metrics; no labels that grow with the cluster."""
 
+import math
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from discovery.errors import StoreError
 from discovery.records import NS_PER_SECOND
 from discovery.telemetry import tell_build
 from manager.store import Store
@@ -40,6 +42,12 @@ class Telemetry:
             "Writing transactions, from begin to commit",
             registry=self.registry,
         )
+        self.skewed = Counter(
+            "podsonar_manager_skewed_total",
+            "Batches whose window is more than ten minutes ahead of the manager's clock or a week behind it",
+            ["direction"],
+            registry=self.registry,
+        )
         self.connections = Counter(
             "podsonar_manager_connections_total", "Connection records stored", registry=self.registry
         )
@@ -55,9 +63,12 @@ class Telemetry:
         """Let gauge and histogram follow the store."""
         store.timed = self.transactions.observe
 
-        def count(*, stale: bool) -> int:
+        def count(*, stale: bool) -> float:
             oldest_ns = clock() - STALE_SECONDS * NS_PER_SECOND
-            return sum((last_ns < oldest_ns) == stale for last_ns in last_pushes(store))
+            try:
+                return sum((last_ns < oldest_ns) == stale for last_ns in last_pushes(store))
+            except StoreError:
+                return math.nan  # not known now; every other metric is told all the same
 
         self.agents.labels("active").set_function(lambda: count(stale=False))
         self.agents.labels("stale").set_function(lambda: count(stale=True))

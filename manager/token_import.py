@@ -54,7 +54,7 @@ def import_tokens(
     store: Store, found: list[HashedToken], now_ns: int, random_bytes: Callable[[int], bytes]
 ) -> list[HashedToken]:
     """The tokens that were new, now stored; all of them or none."""
-    with store.writing() as connection:
+    with store.writing(alone=True) as connection:
         known = set(connection.execute(select(TOKENS.c.id)).scalars())
         new = [token for token in found if token.id not in known]
         for token in new:

@@ -12,10 +12,12 @@ import orjson
 
 from discovery.errors import InputError
 from discovery.inventory_lists import LIST_KINDS
-from discovery.records import Window, parse_rfc3339
+from discovery.records import NS_PER_SECOND, Window, parse_rfc3339
 from manager.inflate import BadBodyError
 
 MAX_DEPTH = 32
+MAX_MEMBERS = 1000
+LATEST_NS = 7_258_118_400 * NS_PER_SECOND  # 2200
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 SQUARE = bytes.maketrans(b"{}", b"[]")
@@ -106,6 +108,14 @@ class InventoryPart(msgspec.Struct, frozen=True):
     objects: dict[str, list[dict[str, Any]]]
 
 
+class Metadata(msgspec.Struct, frozen=True):
+    """What names an object; lengths are those that the API server allows."""
+
+    uid: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+    namespace: Annotated[str, msgspec.Meta(max_length=63)] | None = None
+
+
 class WindowWire(msgspec.Struct):
     """Times of a window as text."""
 
@@ -164,6 +174,8 @@ def decode(raw: bytes) -> dict[str, Any]:
         raise BadBodyError("body is not valid JSON in UTF-8") from error
     if not isinstance(body, dict):
         raise BadBodyError("body is not a JSON object")
+    if len(body) > MAX_MEMBERS:
+        raise BadBodyError(f"body has more than {MAX_MEMBERS} members")
     return body
 
 
@@ -174,6 +186,8 @@ def read_window(body: dict[str, Any]) -> Window:
         window = Window(parse_rfc3339(wire.start), parse_rfc3339(wire.end))
     except InputError as error:
         raise BadBodyError("expected RFC 3339 times such as 2026-11-24T10:15:00Z", "/window") from error
+    if not all(0 <= time_ns < LATEST_NS for time_ns in (window.start_ns, window.end_ns)):
+        raise BadBodyError("expected times between 1970 and 2200", "/window")
     if window.end_ns <= window.start_ns:
         raise BadBodyError("the window's end is not after its start", "/window")
     return window
@@ -204,9 +218,7 @@ def read_inventory(body: dict[str, Any]) -> InventoryPart:
     for key, kind in INVENTORY_LISTS.items():
         items: list[dict[str, Any]] = convert(body.get(key) or [], list[dict[str, Any]], f"/{key}")
         for place, item in enumerate(items):
-            metadata = item.get("metadata")
-            if not isinstance(metadata, dict) or not all(isinstance(metadata.get(f), str) for f in ("uid", "name")):
-                raise BadBodyError("expected metadata.uid and metadata.name", f"/{key}/{place}/metadata")
+            convert(item.get("metadata"), Metadata, f"/{key}/{place}/metadata")
         objects[kind] = items
     return InventoryPart(
         window=read_window(body),

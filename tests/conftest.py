@@ -1,4 +1,4 @@
-"""Markers `kernel`, `cluster`, `browser`: skipped only where the thing is missing; REQUIRE makes that a failure."""
+"""Markers of what tests need: skipped only where the thing is missing; REQUIRE makes that a failure."""
 
 import os
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from discovery.errors import ApiServerError
 from lab.controlplane import binaries
 from lab.nodes.images import cluster_images
 from lab.nodes.install import podsonar_images
+from tests.manager.postgresql import missing_postgresql
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -44,6 +45,7 @@ MISSING: dict[str, Callable[[], str | None]] = {
     "kernel": missing_kernel,
     "cluster": missing_cluster,
     "browser": missing_browser,
+    "postgresql": missing_postgresql,
 }
 
 

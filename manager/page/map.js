@@ -49,6 +49,7 @@ function styleOf(large) {
     { selector: ".group", style: {
       label: "data(label)", shape: "round-rectangle", "background-color": colour("group"), "border-color": colour("line"), "border-width": 1,
       color: colour("soft"), "text-valign": "top", "text-halign": "center", "text-margin-y": -5, padding: 22,
+      "compound-sizing-wrt-labels": "exclude",
       "font-size": 12,
     } },
     { selector: "edge", style: {
@@ -60,27 +61,78 @@ function styleOf(large) {
     { selector: "edge.bad", style: { ...line("bad"), "line-style": "dashed", width: 1.8 } },
     // Thousands of lines: straight ones without labels or arrows are drawn ten times as fast.
     ...(large ? [{ selector: "edge", style: { "curve-style": "haystack", label: "", opacity: 0.35 } }] : []),
+    ...kinds.map((kind) => ({ selector: `.${kind}.afar`, style: { "background-color": colour(kind), "background-opacity": 0.35, "border-width": 2.5 } })),
+    { selector: ".afar", style: { label: "" } },
+    { selector: ".afar.named", style: {
+      label: "data(label)", "min-zoomed-font-size": 0, "text-background-color": colour("card"), "text-background-opacity": 0.85,
+      "text-background-padding": 6, "text-background-shape": "round-rectangle", "z-index": 10,
+    } },
     { selector: ".faded", style: { opacity: 0.14 } },
     { selector: "node:selected", style: { "border-width": 3 } },
     { selector: "edge:selected", style: { ...line("accent"), opacity: 1 } },
   ];
 }
 
+/* From afar a name is too small to read: those of the most connected are written large where there is room. */
+const AFAR = 0.75;
+
+function nameFromAfar(graph) {
+  const zoom = graph.zoom();
+  const afar = zoom < AFAR;
+  graph.batch(() => {
+    graph.nodes(".group").style("font-size", Math.max(12, 13 / zoom));
+    const nodes = graph.nodes().not(".group");
+    nodes.removeClass("named");
+    nodes.removeStyle("font-size");
+    nodes.toggleClass("afar", afar);
+    if (!afar) return;
+    const taken = graph.nodes(".group").map((group) => {
+      const { x1, x2, y1 } = group.renderedBoundingBox({ includeLabels: false });
+      const half = group.data("label").length * 4;
+      return { x1: (x1 + x2) / 2 - half, x2: (x1 + x2) / 2 + half, y1: y1 - 18, y2: y1 };
+    });
+    const wanted = nodes.not(".faded").sort((a, b) => b.selected() - a.selected() || b.degree() - a.degree());
+    wanted.slice(0, 120).forEach((node) => {
+      const { x, y } = node.renderedPosition();
+      const half = node.data("label").length * 3.4;
+      const box = { x1: x - half, x2: x + half, y1: y - 8, y2: y + 8 };
+      if (taken.some((one) => one.x1 < box.x2 && box.x1 < one.x2 && one.y1 < box.y2 && box.y1 < one.y2)) return;
+      taken.push(box);
+      node.addClass("named");
+    });
+    graph.nodes(".named").style("font-size", 11 / zoom);
+  });
+}
+
+function fitted(graph, elements, padding) {
+  graph.fit(elements, padding);
+  if (graph.zoom() > 1.3) {
+    graph.zoom(1.3);
+    graph.center(elements);
+  }
+}
+
 function drawMap(container, data, onSelect) {
   const large = data.services.length > LARGE;
   const graph = cytoscape({
-    container, elements: elementsOf(data), style: styleOf(large), minZoom: 0.05, maxZoom: 2.5,
+    container, elements: elementsOf(data), style: styleOf(large), minZoom: 0.03, maxZoom: 2.5,
     autounselectify: false, boxSelectionEnabled: false, textureOnViewport: large, hideEdgesOnViewport: large,
   });
-  graph.layout({
-    name: "fcose", quality: large ? "draft" : "proof", animate: false, randomize: true, nodeSeparation: 110,
-    idealEdgeLength: 130, nodeRepulsion: 9000, packComponents: false, nodeDimensionsIncludeLabels: true, padding: 60,
-    tilingPaddingVertical: 22, tilingPaddingHorizontal: 22,
-  }).run();
-  if (graph.zoom() > 1.3) {
-    graph.zoom(1.3);
-    graph.center();
-  }
+  arrange(graph);
+  fitted(graph, undefined, 50);
+  const soon = (work) => {
+    let later = 0;
+    return () => {
+      cancelAnimationFrame(later);
+      later = requestAnimationFrame(() => graph.destroyed() || work());
+    };
+  };
+  graph.on("zoom", soon(() => nameFromAfar(graph)));
+  graph.on("resize", soon(() => {
+    fitted(graph, undefined, 50);
+    nameFromAfar(graph);
+  }));
+  nameFromAfar(graph);
   graph.on("tap", (event) => {
     if (event.target === graph) onSelect(null);
     else if (event.target.isEdge()) onSelect({ edge: data.edges[event.target.data("index")] });
@@ -89,7 +141,18 @@ function drawMap(container, data, onSelect) {
   return graph;
 }
 
+/* Only these stay bright, and come near enough to be read; without any, everything, as it was before. */
 function showOnly(graph, elements) {
   graph.elements().removeClass("faded");
-  if (elements) graph.elements().not(elements.union(elements.ancestors())).not(".group").addClass("faded");
+  if (elements) {
+    graph.elements().not(elements.union(elements.ancestors())).not(".group").addClass("faded");
+    if (elements.nonempty() && graph.zoom() < AFAR) {
+      graph.scratch("before", graph.scratch("before") || { zoom: graph.zoom(), pan: { ...graph.pan() } });
+      fitted(graph, elements, 90);
+    }
+  } else if (graph.scratch("before")) {
+    graph.viewport(graph.scratch("before"));
+    graph.removeScratch("before");
+  }
+  nameFromAfar(graph);
 }

@@ -219,7 +219,7 @@ function overview() {
     ...rows("Filtered", reasons("filtered")),
     ...rows("Unresolved", reasons("unresolved")),
     ...rows("Accepted, but not comparable", uncompared),
-    make("h3", "Select a service or a line to see more."),
+    make("p", "Select a service or a line to see more.", { class: "hint" }),
   ];
 }
 
@@ -233,13 +233,13 @@ function select(what) {
     byId("detail").replaceChildren(...overview());
   } else if (what.edge) {
     const edge = graph.getElementById(`edge/${data.edges.indexOf(what.edge)}`);
-    showOnly(graph, edge.union(edge.connectedNodes()));
     edge.select();
+    showOnly(graph, edge.union(edge.connectedNodes()));
     byId("detail").replaceChildren(...edgeDetail(what.edge));
   } else {
     const node = graph.getElementById(what.service);
-    showOnly(graph, node.closedNeighborhood());
     node.select();
+    showOnly(graph, node.closedNeighborhood());
     byId("detail").replaceChildren(...serviceDetail(what.service));
   }
 }

@@ -100,3 +100,14 @@ def test_stopped_while_it_asks_the_directory_keeps_the_capture(tmp_path: Path, s
             assert b"/v1/resolve" in connection.recv(65536)
             assert running.stop() == 0, running.said
         assert [path.name.rpartition("-")[2] for path in running.kept()] == ["23.capture"]
+
+
+def test_hangup_ends_nothing(tmp_path: Path) -> None:
+    """SIGHUP, sent to supervisor and agent alike as a closing terminal does, leaves the window going on."""
+    with agent(tmp_path) as running:
+        running.until(lambda: running.ready() == (200, "ok\n"))
+        os.killpg(running.process.pid, signal.SIGHUP)
+        time.sleep(0.5)
+        assert running.ready() == (200, "ok\n"), running.said
+        assert running.stop() == 0, running.said
+        assert running.observation()["gap"].endswith("stopped")

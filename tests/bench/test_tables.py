@@ -21,6 +21,7 @@ KERNEL = pytest.mark.kernel
         pytest.param("short_lived", [], marks=KERNEL),
         pytest.param("agent", [], marks=KERNEL),
         ("replay", []),
+        ("manager", []),
     ],
 )
 def test_small_measurement_prints_its_table_and_writes_it(

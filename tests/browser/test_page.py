@@ -5,6 +5,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -13,7 +14,7 @@ from manager.server import serving
 from manager.store import Store
 from manager.store_tokens import create_token
 from tests.manager.conftest import Running
-from tests.manager.shop import NODE_A, NODE_B, inventory
+from tests.manager.shop import NODE_A, NODE_B, connection, inventory, observed, pod, service
 
 pytestmark = pytest.mark.browser
 
@@ -27,6 +28,7 @@ FLAGS = [
     "--disable-sync",
 ]
 SECONDS = 1000
+LATER = {"start": "2026-11-24T10:20:00.000000Z", "end": "2026-11-24T10:21:00.000000Z"}
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +138,96 @@ def test_node_without_tracer_is_shown_as_not_observed_with_the_reason(manager: R
     assert "node-c" in text
     assert "capability missing" in text
     shoot(page, "not-observed")
+
+
+PLACES = "page.graph.nodes().not('.group').map(node => [node.id(), node.position('x'), node.position('y')])"
+FRAMES = """page.graph.nodes('.group').map(group => {
+    const box = group.boundingBox({includeLabels: false}); return [box.x1, box.y1, box.x2, box.y2]; })"""
+SHOWN = """page.graph.nodes().not('.group').filter(one => one.hasClass('named') || !one.hasClass('afar')).map(node => {
+    const {x, y} = node.renderedPosition();
+    const half = node.hasClass('named') ? node.data('label').length * 3.4 : node.renderedWidth() / 2;
+    return [x - half, y - 8, x + half, y + 8]; })"""
+DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done))))"
+NAMESPACES, SERVICES = 9, 17
+
+
+def crowd() -> list[dict[str, Any]]:
+    """An inventory of 9 namespaces with 17 services each, and connections within and between them."""
+    names = [(f"team-{n}", f"service-{s}") for n in range(NAMESPACES) for s in range(SERVICES)]
+    services, pods, flows = [], [], []
+    for place, (namespace, name) in enumerate(names):
+        address = f"10.1.{place // 200}.{place % 200 + 1}"
+        services.append(service(name, 80, 80, name, f"10.96.{place // 200}.{place % 200 + 1}"))
+        pods.append(pod(name, address, "node-a", name))
+        for one in (services[-1], pods[-1]):
+            one["metadata"] |= {"namespace": namespace, "uid": f"{one['kind']}-{place}"}
+        for far in {place // SERVICES * SERVICES + place % SERVICES // 2, place * 7 % len(names)} - {place}:
+            flow = connection(name, address, "10.96.0.1", 80, service="x", n=place + 1)
+            flow["kubernetes"]["sourcePod"]["uid"] = f"Pod-{place}"
+            flow["kubernetes"]["destinationService"]["uid"] = f"Service-{far}"
+            flows.append(flow)
+    return [inventory({"serviceList": services, "podList": pods}), observed("node-a", flows, [])]
+
+
+def overlapping(boxes: list[list[float]]) -> int:
+    """How many of the boxes (left, top, right, bottom) have a common area."""
+    pairs = ((one, other) for place, one in enumerate(boxes) for other in boxes[place + 1 :])
+    return sum(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for a, b in pairs)
+
+
+def test_places_are_the_same_at_every_visit_and_no_line_runs_below_a_node(manager: Running, page: Page) -> None:
+    """Who opens the map again finds everything where it was; each line can be followed from end to end."""
+    found = []
+    for _ in range(2):
+        page.goto(f"{manager.url}/?again#key={manager.key}")
+        page.wait_for_selector("body[data-ready]", timeout=20 * SECONDS)
+        found.append(page.evaluate(PLACES))
+    assert found[0] == found[1]
+    below = page.evaluate(
+        """page.graph.edges().reduce((count, edge) => count + page.graph.nodes().not('.group').filter(node => {
+            if (node.same(edge.source()) || node.same(edge.target())) return false;
+            const [a, b] = [edge.source().position(), edge.target().position()];
+            const {x1, x2, y1, y2} = node.boundingBox({includeLabels: false});
+            return crosses(a, b, {x: x1, y: y1}, {x: x2, y: y2}) || crosses(a, b, {x: x1, y: y2}, {x: x2, y: y1});
+        }).length, 0)"""
+    )
+    assert below == 0
+
+
+def test_many_services_stand_by_namespace_and_can_be_read_from_afar(manager: Running, page: Page) -> None:
+    """Frames of namespaces do not overlap; names that are shown do not either; a service that is chosen comes near."""
+    for place, body in enumerate(crowd()):
+        answer = manager.push(body | {"window": LATER}, f"b-crowd-{place}")
+        assert answer.status_code == 201, answer.text
+    page.goto(f"{manager.url}/#key={manager.key}")
+    page.wait_for_selector("body[data-ready]", timeout=60 * SECONDS)
+    page.evaluate(DRAWN)
+    frames, shown = page.evaluate(FRAMES), page.evaluate(SHOWN)
+    assert (len(frames), overlapping(frames)) == (NAMESPACES, 0)
+    assert len(shown) >= NAMESPACES
+    assert overlapping(shown) == 0
+    shoot(page, "many")
+    before = page.evaluate("page.graph.zoom()")
+    page.evaluate("select({service: 'service/team-3/service-0'})")
+    assert page.evaluate("page.graph.zoom()") >= before
+    chosen = "page.graph.getElementById('service/team-3/service-0')"
+    assert page.evaluate(f"{chosen}.hasClass('named') || !{chosen}.hasClass('afar')")
+    sizes = page.evaluate("page.graph.nodes().not('.group').map(n => n.numericStyle('font-size') * page.graph.zoom())")
+    assert max(sizes) < 17  # of the screen's pixels: none that was large from afar stays so
+    shoot(page, "many-chosen")
+    page.evaluate("select(null)")
+    assert page.evaluate("page.graph.zoom()") == pytest.approx(before)
+
+
+def test_map_fits_into_whatever_window_it_is_given(manager: Running, page: Page) -> None:
+    """On a telephone, and when it is turned, every service stays within the stage and above the legend."""
+    page.goto(f"{manager.url}/#key={manager.key}")
+    page.wait_for_selector("body[data-ready]", timeout=20 * SECONDS)
+    for width, height in ((420, 800), (800, 420), (1360, 820)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_function(
+            """() => { const stage = document.getElementById('map').getBoundingClientRect();
+            const box = page.graph.nodes().renderedBoundingBox();
+            return box.x1 >= 0 && box.y1 >= 0 && box.x2 <= stage.width && box.y2 <= stage.height; }"""
+        )
+        shoot(page, f"window-{width}")

@@ -91,6 +91,21 @@ def test_rendered_settings_are_settings_of_the_programs(chart: Chart, tmp_path: 
     assert settings.manager.url.startswith("https://manager.example" if values == "external" else "http://podsonar-")
 
 
+@pytest.mark.parametrize(
+    ("values", "straight"),
+    [
+        ("proxy.url=http://proxy:3128", ".svc"),
+        ("proxy.httpsProxy=http://proxy:3128,proxy.noProxy=.example", ".example,.svc"),
+        ("proxy.noProxy=.example", ".example"),
+        ("manager.install=false,manager.url=https://m.example,manager.tokenSecret.name=t,proxy.url=http://proxy:1", ""),
+    ],
+)
+def test_manager_of_the_release_is_pushed_to_straight(chart: Chart, values: str, straight: str) -> None:
+    """A proxy is for managers elsewhere: the one that the chart installs is added to `proxy.noProxy`."""
+    config = only(chart.template("--set", values), "ConfigMap", "-collector")["data"]["config.yaml"]
+    assert yaml.safe_load(config)["proxy"]["noProxy"] == straight
+
+
 def test_managers_environment_names_its_settings(chart: Chart) -> None:
     """Each PODSONAR_ variable of the manager's pod is one that the manager reads."""
     known = {environment_name(path) for path, _kind, _default in leaves(ManagerSettings)}
@@ -99,7 +114,7 @@ def test_managers_environment_names_its_settings(chart: Chart) -> None:
         (container,) = pod(only(rendered, "Deployment", "-manager"))["containers"]
         names = {one["name"] for one in container["env"]}
         assert names <= known
-        assert len(names) == 5
+        assert len(names) == 6
 
 
 def test_changed_settings_restart_the_pods_that_read_them_and_a_changed_token_none(chart: Chart) -> None:

@@ -17,7 +17,7 @@ from discovery.codec import pack
 from discovery.credentials import TokenFile
 from discovery.manager_client import reach
 from discovery.push import Outcome, Pusher
-from discovery.settings import AgentConfiguration, Manager, Mtls
+from discovery.settings import AgentConfiguration, Manager, Mtls, Proxy
 from discovery.spool import Spool
 from lab.controlplane.certificates import Authority, Pair
 
@@ -91,14 +91,16 @@ def pair_for(signer: Authority, host: str, age: dt.timedelta = dt.timedelta()) -
     return signer.pair("server", ExtendedKeyUsageOID.SERVER_AUTH, alternatives=[x509.DNSName(host)])
 
 
-def pusher(folder: Path, port: int, ca_file: Path, mtls: Mtls | None = None) -> tuple[Pusher, Spool, list[Outcome]]:
+def pusher(
+    folder: Path, port: int, ca_file: Path, mtls: Mtls | None = None, proxy: Proxy | None = None
+) -> tuple[Pusher, Spool, list[Outcome]]:
     """A pusher with one batch, and what it tells."""
     (folder / "token").write_text("t" * 32)
     spool = Spool(folder / "spool")
     spool.put(Batch("c-1-tls", "connections", 1 << 62, pack({})))
     told: list[Outcome] = []
     manager = Manager(url=f"https://localhost:{port}", ca_file=str(ca_file))
-    settings = AgentConfiguration(manager=manager, mtls=mtls or Mtls())
+    settings = AgentConfiguration(manager=manager, mtls=mtls or Mtls(), proxy=proxy or Proxy())
     return Pusher(settings, spool, TokenFile(str(folder / "token")), told.append), spool, told
 
 
@@ -149,6 +151,22 @@ def test_rotated_client_certificate_is_used_without_restart(tmp_path: Path) -> N
         assert server.names == ["agent-old", "agent-old", "agent-new"]
     made.close()
     assert [one.code for one in told] == ["201"] * 3
+
+
+def test_rotated_authority_is_trusted_without_restart(tmp_path: Path) -> None:
+    """A manager whose certificate another authority signed is distrusted until the bundle holds that one."""
+    old, new = authority(tmp_path, "old"), authority(tmp_path, "new")
+    bundle = tmp_path / "ca.crt"
+    bundle.write_bytes(old.file.read_bytes())
+    with serving(Served(pair_for(new, "localhost"))) as server:
+        made, _, told = pusher(tmp_path, server.server_port, bundle)
+        made.step()
+        fresh = tmp_path / "fresh"
+        fresh.write_bytes(old.file.read_bytes() + new.file.read_bytes())
+        fresh.replace(bundle)
+        made.step()
+    made.close()
+    assert [(one.code, one.reason) for one in told] == [("error", "tls_untrusted"), ("201", None)]
 
 
 def test_reaching_the_manager_sends_no_token_and_tells_what_is_wrong(tmp_path: Path) -> None:

@@ -86,3 +86,13 @@ def test_agents_hold_two_capabilities_and_no_token(installed: Cluster) -> None:
         assert container["securityContext"]["capabilities"] == {"add": ["BPF", "PERFMON"], "drop": ["ALL"]}
         assert not container["securityContext"].get("privileged")
         assert not [one for one in pod["spec"]["volumes"] if "projected" in one]
+
+
+@pytest.mark.timeout(420)
+def test_helm_test_passes_once_agents_have_reported(installed: Cluster, observed: Observed) -> None:
+    """What the notes tell an operator to run: the release's own test pod reaches a manager that agents push to."""
+    said = install.helm(
+        installed, "test", install.RELEASE, "--namespace", install.NAMESPACE, "--timeout=180s", "--logs"
+    )
+    assert "Phase:          Succeeded" in said
+    assert "the manager is ready and has stored" in said

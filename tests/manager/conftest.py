@@ -1,8 +1,10 @@
 """A running manager with an agent's token and a person's key."""
 
+import atexit
 import gzip
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,10 @@ import pytest
 from manager.server import serving
 from manager.store import Store
 from manager.store_tokens import create_token
+from tests.manager.postgresql import PostgresqlServer
+
+CLIENT = httpx.Client(timeout=30, trust_env=False)  # one for all: each would read the system's authorities anew
+atexit.register(CLIENT.close)
 
 
 @dataclass(frozen=True)
@@ -34,19 +40,45 @@ class Running:
             "Content-Encoding": "gzip",
             "Idempotency-Key": batch_id,
         }
-        return httpx.post(f"{self.url}/api/v1/collections", content=raw, headers=sent | headers, timeout=30)
+        return CLIENT.post(f"{self.url}/api/v1/collections", content=raw, headers=sent | headers)
 
     def get(self, path: str, **query: str) -> Any:
         """The JSON of a read with the key."""
-        answer = httpx.get(f"{self.url}/api/v1{path}", params=query, headers={"X-API-Key": self.key}, timeout=30)
+        answer = CLIENT.get(f"{self.url}/api/v1{path}", params=query, headers={"X-API-Key": self.key})
         assert answer.status_code == 200, answer.text
         return answer.json()
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """A real PostgreSQL, for as long as the tests run."""
+    server = PostgresqlServer()
+    yield server
+    server.remove()
+
+
+@contextmanager
+def database_of(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """The URL of an empty database of the fixture's kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{folder}/manager.db"
+        return
+    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    url = server.new_database()
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database, of each kind in turn."""
+    with database_of(request, tmp_path) as url:
+        yield url
+
+
+@contextmanager
+def running_on(database: str) -> Iterator[Running]:
     """A manager on a fresh database, in a thread of this process."""
-    database = f"sqlite:///{tmp_path}/manager.db"
     store = Store(database)
     store.migrate()
     token = create_token(store, "ingest", "lab", 1, secrets.token_bytes).text()
@@ -54,3 +86,10 @@ def running(tmp_path: Path) -> Iterator[Running]:
     store.close()
     with serving(database) as url:
         yield Running(url, database, token, key)
+
+
+@pytest.fixture
+def running(database: str) -> Iterator[Running]:
+    """A manager on a fresh database of each kind."""
+    with running_on(database) as made:
+        yield made

@@ -1,13 +1,11 @@
 """manager/store_batches.py: what inventories do to what is known, and that a restart changes nothing."""
 
 import secrets
-import sqlite3
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from discovery.records import NS_PER_SECOND
 from manager.server import serving
@@ -96,29 +94,29 @@ def test_kind_that_was_not_listed_whole_says_why(running: Running) -> None:
     assert running.get("/agents/lab")["inventory"]["incompleteKinds"] == {}
 
 
-def test_database_of_before_is_migrated_and_its_reasons_are_not_known(tmp_path: Path) -> None:
+def test_database_of_before_is_migrated_and_its_reasons_are_not_known(database: str) -> None:
     """The first schema gets the column; what it held stays, and nothing is made up about it."""
-    store = Store(f"sqlite:///{tmp_path}/manager.db")
+    store = Store(database)
     store.migrate()
     create_token(store, "ingest", "lab", 1, secrets.token_bytes)
     agent = find_agent(store, "lab")
     assert agent is not None
     store_batch(store, agent.id, "b-0", read_batch(inventory()), 1)
+    with store.writing() as connection:
+        connection.execute(text("alter table inventories drop column reasons"))
+        connection.execute(text("alter table batches drop column body_sha256"))
+        connection.execute(text("update alembic_version set version_num = '0001'"))
     store.close()
-    with closing(sqlite3.connect(tmp_path / "manager.db")) as connection:
-        connection.executescript(
-            "alter table inventories drop column reasons; update alembic_version set version_num = '0001'"
-        )
-    again = Store(f"sqlite:///{tmp_path}/manager.db")
+    again = Store(database)
     again.migrate()
     found = newest_inventory(again, agent.id)
     assert found == {"window": WINDOW_ID, "state": "complete", "waitingParts": 0, "incompleteKinds": None}
     again.close()
 
 
-def test_parts_that_wait_for_an_hour_are_dropped(tmp_path: Path) -> None:
+def test_parts_that_wait_for_an_hour_are_dropped(database: str) -> None:
     """A missing part that comes after an hour finds nothing to complete: no pod is deleted by half an inventory."""
-    store = Store(f"sqlite:///{tmp_path}/manager.db")
+    store = Store(database)
     store.migrate()
     create_token(store, "ingest", "lab", 1, secrets.token_bytes)
     agent = find_agent(store, "lab")

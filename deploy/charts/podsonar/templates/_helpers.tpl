@@ -191,7 +191,9 @@ mtls:
   keyPath: /etc/podsonar/client-certificate/tls.key
 {{- end }}
 proxy:
-  {{- toYaml .Values.proxy | nindent 2 }}
+  {{- toYaml (omit .Values.proxy "noProxy") | nindent 2 }}
+  {{- /* The manager of this release is in the cluster, behind no proxy. */}}
+  noProxy: {{ join "," (compact (list .Values.proxy.noProxy (ternary ".svc" "" (and .Values.manager.install (gt (len (compact (values (omit .Values.proxy "noProxy")))) 0))))) | quote }}
 spool:
   folder: /var/lib/podsonar
   maxBytes: {{ int64 .Values.spool.maxBytes }}

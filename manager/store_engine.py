@@ -1,0 +1,113 @@
+"""Engines for the two databases: a SQLite whose commits are durable, a PostgreSQL that fails where it would hang.
+
+On both a reader has one snapshot for the whole of its transaction.
+"""
+
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from discovery.errors import SettingsError, StoreConflictError, StoreError
+
+BUSY_TIMEOUT_MS = 5000
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 15
+# A manager that stands still in the middle of a transaction (a paused machine) must not hold an agent's row for ever.
+IDLE_SECONDS = 60
+POOL_SECONDS = 10
+# Of PostgreSQL's advisory locks: schema and tokens change in one transaction at a time, whichever manager runs it.
+ALONE = 0x706F64736F6E6172
+CONFLICTS = ("40001", "40P01")  # serialization failure, deadlock
+WRITES, READS = "writes", "reads"
+
+
+def open_engine(given: str) -> Engine:
+    """An engine for the URL; SettingsError for one of another database."""
+    expected = "expected sqlite:///file or postgresql://user:password@host/database"
+    try:
+        url = make_url(given)
+    except (ArgumentError, ValueError):
+        raise SettingsError(f"the database's URL cannot be read, {expected}") from None  # it may hold a password
+    kind = url.drivername.partition("+")[0]
+    if kind in ("postgresql", "postgres"):
+        return open_postgresql(url)
+    if kind != "sqlite":
+        raise SettingsError(f"the database's URL is {shown(url)!r}, {expected}")
+    return open_sqlite(url)
+
+
+def shown(url: URL) -> str:
+    """The URL without what may hold a password: it can stand before the host and in the query."""
+    return url.set(drivername=url.drivername.partition("+")[0], query={}).render_as_string()
+
+
+def open_sqlite(url: URL) -> Engine:
+    """An engine whose commits are on disk."""
+    engine = create_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def prepare(raw: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection
+        """Take transactions out of the driver's hands and make commits durable."""
+        raw.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON"):
+            raw.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        """A writer takes the write lock at once; a reader takes a snapshot."""
+        reads = connection.get_execution_options().get("podsonar") == READS
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def open_postgresql(url: URL) -> Engine:
+    """An engine that gives up on a server which does not answer, and prepares nothing that a pooler would lose."""
+    arguments: dict[str, Any] = {"prepare_threshold": None}
+    defaults = {"connect_timeout": CONNECT_SECONDS, "application_name": "podsonar-manager"}
+    # A connection whose other end is gone without a word ends like a statement that takes too long.
+    defaults |= {"keepalives_idle": 15, "keepalives_interval": 5, "tcp_user_timeout": STATEMENT_SECONDS * 1000}
+    arguments |= {name: value for name, value in defaults.items() if name not in url.query}
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=10,
+        pool_timeout=POOL_SECONDS,
+        connect_args=arguments,
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(raw: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection
+        """Nothing takes for ever."""
+        raw.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
+        raw.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+        raw.commit()
+
+    return engine
+
+
+def begun(connection: Connection, what: str) -> Connection:
+    """The connection, set up for a transaction that reads or writes."""
+    options: dict[str, Any] = {"podsonar": what}
+    if what == READS and connection.dialect.name == "postgresql":
+        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return connection.execution_options(**options)
+
+
+def be_alone(connection: Connection) -> None:
+    """Wait until no other manager is in such a transaction; it may take as long as it takes."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ALONE})
+
+
+def store_error(engine: Engine, error: Exception) -> StoreError:
+    """What the database raised, in one sentence: its own words where they tell of the server and not of rows."""
+    cause = getattr(error, "orig", None)
+    if getattr(cause, "sqlstate", None) in CONFLICTS:
+        return StoreConflictError(f"database {engine.dialect.name}: another transaction was in the way")
+    said = type(error).__name__
+    if isinstance(error, OperationalError) and cause is not None:
+        said = " ".join(str(cause).split())
+    return StoreError(f"database {shown(engine.url)!r} failed: {said}")

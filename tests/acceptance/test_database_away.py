@@ -1,0 +1,181 @@
+"""A PostgreSQL that crashes, refuses or hangs: no batch is lost, and whoever asks is told in one sentence."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from discovery.batch import Batch
+from discovery.codec import pack
+from discovery.credentials import TokenFile
+from discovery.push import Pusher
+from discovery.settings import AgentConfiguration, Manager
+from discovery.spool import Spool
+from manager.server import serving
+from manager.store import Store
+from manager.store_reads import list_windows, read_observations
+from manager.store_tables import AGENTS, BATCHES
+from manager.store_tokens import create_token
+from tests.manager.postgresql import PostgresqlServer
+from tests.manager.shop import NODE_A
+
+pytestmark = pytest.mark.postgresql
+AGENTS_COUNT, BATCHES_EACH, BEFORE_THE_CRASH = 4, 23, 10
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL of this module's own, since it is to crash."""
+    made = PostgresqlServer()
+    yield made
+    made.remove()
+
+
+class PushingAgent(threading.Thread):
+    """An agent with a full spool that pushes until it is empty; it heeds no waiting time, for the test's sake."""
+
+    def __init__(self, name: str, folder: Path, url: str, token: str, crashed: threading.Event) -> None:
+        super().__init__(name=name, daemon=True)
+        self.spool = Spool(folder / name)
+        payload = pack(NODE_A | {"nodeName": name})
+        for number in range(BATCHES_EACH):
+            self.spool.put(Batch(f"c-{number}-{name}", "connections", 1 << 62, payload))
+        (folder / f"{name}-token").write_text(token)
+        settings = AgentConfiguration(manager=Manager(url=url))
+        self.pusher = Pusher(settings, self.spool, TokenFile(str(folder / f"{name}-token")), self.hear)
+        self.outcomes: list[tuple[str, float]] = []
+        self.crashed, self.refused = crashed, threading.Event()
+
+    def hear(self, outcome: object) -> None:
+        """Keep the code of every answer and the wait that it asks for."""
+        code, wait_seconds = getattr(outcome, "code", ""), getattr(outcome, "wait_seconds", 0.0)
+        self.outcomes.append((code, wait_seconds))
+        if code == "503":
+            self.refused.set()
+
+    def run(self) -> None:
+        """Push until nothing waits; half of it only once the database has crashed."""
+        while (code := self.pusher.step().code) != "idle":
+            if code != "201":
+                time.sleep(0.05)
+            elif self.spool.stats().batches == BATCHES_EACH // 2:
+                self.crashed.wait()
+        self.pusher.close()
+        self.spool.close()
+
+
+def test_database_crashes_during_ingest_every_batch_is_stored_once(server: PostgresqlServer, tmp_path: Path) -> None:
+    """While it is away agents get 503 with Retry-After and the manager is alive, not ready; then the rest arrives."""
+    database = server.new_database()
+    store = Store(database)
+    store.migrate()
+    token = create_token(store, "ingest", "lab", 1, secrets.token_bytes).text()
+    crashed = threading.Event()
+    with serving(database) as url:
+        agents = [PushingAgent(f"node-{n}", tmp_path, url, token, crashed) for n in range(AGENTS_COUNT)]
+        for agent in agents:
+            agent.start()
+        while sum(len(agent.outcomes) for agent in agents) < BEFORE_THE_CRASH:
+            time.sleep(0.01)
+        server.stop(signal.SIGQUIT)
+        crashed.set()
+        for agent in agents:
+            agent.refused.wait()
+        assert [httpx.get(f"{url}/{path}").status_code for path in ("readyz", "healthz", "metrics")] == [503, 200, 200]
+        assert 'podsonar_manager_agents{state="active"} NaN' in httpx.get(f"{url}/metrics").text
+        server.start()
+        for agent in agents:
+            agent.join()
+        assert httpx.get(f"{url}/readyz").status_code == 200
+    assert {code for agent in agents for code, _ in agent.outcomes} == {"201", "503", "idle"}
+    assert {wait for agent in agents for code, wait in agent.outcomes if code == "503"} == {5.0}
+    with store.reading() as connection:
+        stored = list(connection.execute(select(BATCHES.c.batch_id)).scalars())
+        agent_id = connection.execute(select(AGENTS.c.id)).scalar_one()
+    sent = {f"c-{number}-{agent.name}" for agent in agents for number in range(BATCHES_EACH)}
+    assert sorted(stored) == sorted(sent)
+    (window,) = list_windows(store, agent_id)
+    assert len(read_observations(store, agent_id, window.id)) == len(sent)
+    store.close()
+
+
+def test_hanging_database_holds_up_neither_health_nor_metrics(server: PostgresqlServer) -> None:
+    """A server that takes a statement and does not answer (here: frozen) keeps the manager alive and answering."""
+    database = server.new_database()
+    with serving(database) as url:
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        frozen = [int(line) for line in children_of(server)]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            waiting = threading.Thread(target=lambda: httpx.get(f"{url}/readyz", timeout=60), daemon=True)
+            waiting.start()
+            assert httpx.get(f"{url}/healthz").status_code == 200
+            assert waiting.is_alive()
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+        waiting.join()
+        assert httpx.get(f"{url}/readyz").status_code == 200
+
+
+def children_of(server: PostgresqlServer) -> list[str]:
+    """The server's processes: one a connection, and its own."""
+    assert server.process is not None
+    pid = server.process.pid
+    return [str(pid), *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def manager(words: list[str], environment: dict[str, str], repository: Path) -> subprocess.CompletedProcess[str]:
+    """What a command of the manager says."""
+    return subprocess.run(
+        [sys.executable, "-c", "from cli.main import main; main()", "manager", *words],
+        cwd=repository,
+        env={"PATH": os.environ["PATH"]} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("words", [["serve", "--listen", "127.0.0.1:0"], ["migrate"], ["token", "list"]])
+def test_wrong_password_is_told_in_one_sentence_without_any_password(
+    server: PostgresqlServer, tmp_path: Path, repository: Path, words: list[str]
+) -> None:
+    """The server's own words, host, port and user; the exit code says that it may be better next time."""
+    (tmp_path / "url").write_text(server.url("postgres", password="hunter2-hunter2") + "\n")
+    done = manager(words, {"PODSONAR_DATABASE_FILE": str(tmp_path / "url")}, repository)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith(f"podsonar: database 'postgresql://podsonar:***@127.0.0.1:{server.port}/postgres'")
+    assert 'password authentication failed for user "podsonar"' in done.stderr
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+    assert "hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "told"),
+    [
+        ("postgresql://podsonar:hunter2@127.0.0.1:1/podsonar", 1, "Connection refused"),
+        ("postgresql://podsonar:hunter2@nowhere.invalid/podsonar", 1, "nowhere.invalid"),
+        ("postgresql:///podsonar?host=/nowhere&password=hunter2", 1, "No such file or directory"),
+        ("mysql://podsonar:hunter2@db/podsonar", 2, "expected sqlite:///file or postgresql://"),
+        ("postgresql://podsonar:hunter2@db:port/podsonar", 2, "expected sqlite:///file or postgresql://"),
+    ],
+)
+def test_database_that_is_not_there_is_told_in_one_sentence(repository: Path, url: str, code: int, told: str) -> None:
+    """Exit 1 where the same command may succeed later, 2 where it never can; nothing of it shows the password."""
+    done = manager(["migrate"], {"PODSONAR_DATABASE": url}, repository)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stderr

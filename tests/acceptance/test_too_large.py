@@ -1,0 +1,129 @@
+"""A batch that the manager finds too large is halved by its agent until it fits, and nothing of the map changes."""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from discovery.batch import Batch
+from discovery.codec import pack, unpack
+from discovery.credentials import TokenFile
+from discovery.halves import halves
+from discovery.push import Pusher
+from discovery.settings import AgentConfiguration, Manager
+from discovery.spool import Spool
+from manager.receive import Limits
+from manager.server import serving
+from manager.store import Store
+from manager.store_tokens import create_token
+from tests.manager.shop import NODE_A, NODE_B, connection, inventory, observed, taken
+
+MANY = 300
+COUNTS = {"gap": "started_late", "ownPod": "uid-agent", "accepted": {"counted": 3, "filtered": {"loopback": 2}}}
+
+
+def crowded() -> dict[str, Any]:
+    """What a busy node saw: many flows that no compression makes one, and what it accepted."""
+    flows = [
+        connection("load-1", "10.1.2.40", f"2001:db8::{secrets.token_hex(2)}:{n:x}", 443, n=n + 1) for n in range(MANY)
+    ]
+    body = observed("node-b", flows + NODE_B["connectionList"], NODE_B["acceptedList"])
+    return body | {"observation": {**body["observation"], **COUNTS}}
+
+
+class Delivered:
+    """A cluster's inventory and two nodes' batches, pushed by a real pusher to a manager with limits."""
+
+    def __init__(self, folder: Path, bodies: list[dict[str, Any]], limits: Limits) -> None:
+        folder.mkdir()
+        database = f"sqlite:///{folder}/manager.db"
+        store = Store(database)
+        store.migrate()
+        (folder / "token").write_text(create_token(store, "ingest", "lab", 1, secrets.token_bytes).text())
+        key = create_token(store, "read", "tester", 1, secrets.token_bytes).text()
+        store.close()
+        self.lost: list[tuple[str, str, int]] = []
+        self.codes: list[str] = []
+        spool = Spool(folder / "spool", dropped=lambda *told: self.lost.append(told))
+        for number, body in enumerate(bodies):
+            kind = "inventory" if "inventory" in body else "connections"
+            events = body.get("observation", {}).get("delivered", 0)
+            spool.put(Batch(f"{kind[0]}-{number}", kind, 1 << 62, pack(body), events))
+        with serving(database, limits=limits) as url:
+            settings = AgentConfiguration(manager=Manager(url=url))
+            pusher = Pusher(
+                settings, spool, TokenFile(str(folder / "token")), lambda told: self.codes.append(told.code)
+            )
+            while pusher.step().code != "idle":
+                assert len(self.codes) < 200, self.codes
+            pusher.close()
+            answer = httpx.get(f"{url}/api/v1/agents/lab/map", headers={"X-API-Key": key}, trust_env=False)
+            self.map = answer.json()
+
+
+def test_halves_give_the_same_map_as_the_whole(tmp_path: Path) -> None:
+    """Edges, counts, recall and coverage are the same; each record is stored once, and nothing is dropped."""
+    bodies = [inventory(), NODE_A, crowded()]
+    whole = Delivered(tmp_path / "whole", bodies, Limits())
+    halved = Delivered(tmp_path / "halved", bodies, Limits(compressed_bytes=1500))
+    assert whole.codes == ["201"] * 3 + ["idle"]
+    assert halved.codes.count("413") >= 3
+    assert halved.map == whole.map
+    assert len(whole.map["edges"]) > MANY
+    assert (halved.lost, whole.lost) == ([], [])
+
+
+def test_what_has_no_halves_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """One record, or an inventory's part, that is too large alone: quarantined and counted, and the next is sent."""
+    huge = connection("load-1", "10.1.2.40", "203.0.113.9", 443, n=3) | {"note": secrets.token_hex(4000)}
+    bodies = [inventory({"podList": []}), observed("node-b", [huge], []), NODE_A]
+    found = Delivered(tmp_path / "huge", bodies, Limits(compressed_bytes=3000))
+    assert found.codes == ["201", "413", "201", "idle"]
+    assert found.lost == [("rejected", "c-1", 3)]
+
+
+def test_batch_that_cannot_be_halved_for_lack_of_a_disk_waits(tmp_path: Path) -> None:
+    """The spool takes no file now: the whole batch stays, is tried again, and is halved once there is room."""
+    (tmp_path / "token").write_text("t" * 32)
+    spool = Spool(tmp_path / "spool")
+    spool.put(Batch("c-1", "connections", 1 << 62, pack(crowded())))
+    pusher = Pusher(AgentConfiguration(), spool, TokenFile(str(tmp_path / "token")))
+    batch = spool.oldest()
+    assert batch is not None
+    in_the_way = spool.folder / "000000000002-c-1.0.tmp"  # the name that the half's file has while it is written
+    in_the_way.mkdir()
+    assert 0 <= pusher.settle(batch, 413, None) <= 1
+    assert spool.oldest() == batch
+    in_the_way.rmdir()
+    assert pusher.settle(batch, 413, None) == 0
+    assert [path.stem.partition("-")[2] for path in spool.paths()] == ["c-1.0", "c-1.1"]
+    pusher.close()
+    spool.close()
+
+
+@pytest.mark.parametrize(("connections", "accepted"), [(2, 0), (0, 2), (1, 1), (5, 0), (3, 4), (0, 7), (1, 6)])
+def test_halves_hold_every_record_once_and_every_count_once(connections: int, accepted: int) -> None:
+    """Whatever is in the lists: their halves joined are the whole, the counts are told by the first alone."""
+    flows = [connection("load-1", "10.1.2.40", "203.0.113.9", n + 1, n=n + 1) for n in range(connections)]
+    taken_flows = [taken("db-1", "10.1.2.30", n + 1, "10.1.2.40", 1) for n in range(accepted)]
+    body = observed("node-b", flows, taken_flows)
+    body["observation"] |= COUNTS
+    batch = Batch("c-1-x", "connections", 7, pack(body), body["observation"]["delivered"])
+    two = halves(batch)
+    assert two is not None
+    first, second = (unpack(one.payload) for one in two)
+    for name in ("connectionList", "acceptedList"):
+        assert first[name] + second[name] == body[name]
+    assert all(one["connectionList"] or one["acceptedList"] for one in (first, second))
+    assert first["observation"] == body["observation"]
+    assert second["observation"] == {
+        "tracer": "bcc:raw_tracepoint",
+        "identity": "cgroup",
+        "gap": "started_late",
+        "ownPod": "uid-agent",
+    }
+    assert [one.id for one in two] == ["c-1-x.0", "c-1-x.1"]
+    assert sum(one.events for one in two) == batch.events
+    assert {one.created_ns for one in two} == {7}

@@ -1,0 +1,111 @@
+"""SIGTERM ends the collector within 5 s though nobody answers it; what it had to send is still on disk."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from discovery.batch import Batch
+from discovery.codec import pack
+from discovery.spool import Spool
+
+COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "collector", "run", "--now"]
+PATIENCE_SECONDS = 15  # 5 are promised, on a machine that does nothing else; without them it would be 30 to 60
+
+
+class Silent:
+    """A server that takes connections and requests, and never answers."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.taken: list[socket.socket] = []
+
+    def heard(self, count: int) -> list[bytes]:
+        """The first lines of the first `count` requests."""
+        self.listener.settimeout(60)
+        while len(self.taken) < count:
+            self.taken.append(self.listener.accept()[0])
+        return sorted(one.recv(65536, socket.MSG_PEEK).split(b"\r\n")[0] for one in self.taken)
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        for one in (self.listener, *self.taken):
+            one.close()
+
+
+@pytest.fixture
+def api() -> Iterator[Silent]:
+    """An API server that never answers."""
+    with closing(Silent()) as made:
+        yield made
+
+
+@pytest.fixture
+def manager() -> Iterator[Silent]:
+    """A manager that never answers."""
+    with closing(Silent()) as made:
+        yield made
+
+
+def kubeconfig_of(api: Silent) -> dict[str, Any]:
+    """A kubeconfig of that server."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "it",
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        "clusters": [{"name": "it", "cluster": {"server": api.url}}],
+        "users": [{"name": "it", "user": {"token": "t" * 40}}],
+    }
+
+
+def started(folder: Path, api: Silent, manager: Silent, data: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """A collector that has one batch to send."""
+    (folder / "token").write_text("podsonar_0123456789ab_" + "A" * 43)
+    with closing(Spool(folder / "spool")) as spool:
+        spool.put(Batch("i-1", "inventory", time.time_ns(), pack({"kept": True})))
+    settings = {
+        "manager": {"url": manager.url, "tokenFile": str(folder / "token")},
+        "directory": {"listen": "127.0.0.1:0", "tokenFile": str(folder / "token")},
+        "spool": {"folder": str(folder / "spool")},
+        "data": {"cron": {"expression": "0 0 1 1 *"}, **data},
+    }
+    (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
+    (folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig_of(api)))
+    given = ["--config", str(folder / "settings.yaml"), "--kubeconfig", str(folder / "kubeconfig")]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    return subprocess.Popen([*COMMAND, *given], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize(
+    ("data", "asks"),
+    [({}, 4), ({"namespaceSelector": "team=shop"}, 1)],
+    ids=["lists-and-watches", "selector-at-start"],
+)
+def test_sigterm_while_nobody_answers_ends_it_and_keeps_what_waits(
+    tmp_path: Path, api: Silent, manager: Silent, data: dict[str, Any], asks: int
+) -> None:
+    """Neither the answer to a list, nor to a watch, nor to a push is waited for, and no half inventory is kept."""
+    with started(tmp_path, api, manager, data) as process:
+        try:
+            lines = api.heard(asks)
+            assert all(line.startswith(b"GET /api") for line in lines), lines
+            if asks > 1:
+                assert manager.heard(1) == [b"POST /api/v1/collections HTTP/1.1"]
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            process.kill()
+    assert (process.returncode, b"Traceback" in said) == (0, False), said.decode()
+    assert [path.name for path in (tmp_path / "spool").glob("*.batch")] == ["000000000001-i-1.batch"]
+    assert not list((tmp_path / "spool").glob("*.tmp"))
