@@ -1,0 +1,72 @@
+"""Who asks the API server for what: its own audit log, at the level of metadata, and sums of it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata"}],
+}
+LOG_MEGABYTES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: when it came, who asked by which program, and what for."""
+
+    received: str
+    user: str
+    user_agent: str
+    verb: str
+    resource: str
+    source: str
+
+    @property
+    def program(self) -> str:
+        """The user agent up to its version."""
+        return self.user_agent.partition("/")[0] or "(none)"
+
+
+def arguments(folder: Path, log: Path) -> list[str]:
+    """What kube-apiserver is told, so that each request is a line of the log."""
+    policy = folder / "audit-policy.json"
+    policy.write_bytes(orjson.dumps(POLICY))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return [
+        f"--audit-policy-file={policy}",
+        f"--audit-log-path={log}",
+        f"--audit-log-maxsize={LOG_MEGABYTES}",
+        "--audit-log-maxbackup=1",
+    ]
+
+
+def requests(lines: Iterable[bytes], begin: str, end: str) -> Iterator[Request]:
+    """The requests received in `[begin, end)`, each once: a watch has a line at its begin and one at its end."""
+    seen: set[str] = set()
+    for line in lines:
+        event = orjson.loads(line)
+        received = event["requestReceivedTimestamp"]
+        if not begin <= received < end or event["auditID"] in seen:
+            continue
+        seen.add(event["auditID"])
+        about = event.get("objectRef", {})
+        resource = "/".join(about[key] for key in ("resource", "subresource") if key in about)
+        yield Request(
+            received,
+            event["user"]["username"],
+            event.get("userAgent", ""),
+            event["verb"],
+            resource or event["requestURI"].partition("?")[0],
+            event["sourceIPs"][0],
+        )
+
+
+def by_program(every: Iterable[Request]) -> Counter[str]:
+    """How many requests each program made."""
+    return Counter(one.program for one in every)
