@@ -1,16 +1,19 @@
-"""`python -m lab.nodes up|down` (`make cluster`): two nodes with Podsonar and the sample shop, and the end of it."""
+"""`python -m lab.nodes up|down|cost` (`make cluster`): two nodes with Podsonar and the sample shop, and their end."""
 
 import sys
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 from discovery.errors import PodsonarError
 from discovery.records import NS_PER_SECOND, Window
 from lab.network import LabError
-from lab.nodes import install, shop
+from lab.nodes import cost, install, shop
 from lab.nodes.cluster import Cluster, down, up
 from lab.nodes.comparison import counts, differences
 from lab.nodes.layout import Layout
+from lab.nodes.running import running_cluster
 
 REPORT_SECONDS = 150.0
 WINDOW_SECONDS = 30  # of `make cluster`: nobody waits for a whole minute to pass before the one that is observed
@@ -68,6 +71,35 @@ def show(cluster: Cluster, window: str, workloads: tuple[shop.Workload, ...]) ->
     return wrong
 
 
+def observe(cluster: Cluster, workloads: tuple[shop.Workload, ...]) -> list[str]:
+    """Prints the edges of the next window and what observing it cost; what differs from the truth."""
+    start_ns = next_start(time.time_ns(), WINDOW_SECONDS)
+    window = Window(start_ns, start_ns + WINDOW_SECONDS * NS_PER_SECOND)
+    stop = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        measuring = pool.submit(cost.measure, cluster, window, stop)
+        try:
+            wrong = show(cluster, window.id, workloads)
+        finally:
+            stop.set()
+        used = measuring.result()
+    for line in cost.table(used, cost.asked(cluster, window), window):
+        say(line)
+    return wrong
+
+
+def print_cost() -> int:
+    """What Podsonar costs the running cluster in one window."""
+    cluster = running_cluster(Layout(), say)
+    seconds = cost.window_seconds(cluster)
+    start_ns = next_start(time.time_ns(), seconds)
+    window = Window(start_ns, start_ns + seconds * NS_PER_SECOND)
+    used = cost.measure(cluster, window, threading.Event())
+    print("\n".join(cost.table(used, cost.asked(cluster, window), window)))  # noqa: T201 - a command's output
+    cluster.close()
+    return 0
+
+
 def bring_up() -> int:
     """Everything from nothing to a map that is the truth."""
     began = time.monotonic()
@@ -78,7 +110,7 @@ def bring_up() -> int:
     install.install(cluster, install.windows(WINDOW_SECONDS))
     cluster.done("chart installed, its pods ready")
     cluster.wait("the shop's pods run", lambda: shop_runs(cluster, workloads, WINDOW_SECONDS))
-    wrong = show(cluster, next_window(time.time_ns(), WINDOW_SECONDS), workloads)
+    wrong = observe(cluster, workloads)
     cluster.done("window observed and on the map")
     say(f"up in {time.monotonic() - began:.0f} s; KUBECONFIG={cluster.kubeconfig}")
     print(f"{install.page(cluster)}/  key: {install.read_key(cluster)}")  # noqa: T201 - a command's output
@@ -89,18 +121,20 @@ def bring_up() -> int:
 
 
 def main() -> int:
-    """Exit 0 when the map is the truth (up) or nothing is left (down)."""
+    """Exit 0 when the map is the truth (up), nothing is left (down), or the cost was measured (cost)."""
     word = sys.argv[1] if len(sys.argv) == 2 else ""
     try:
         if word == "up":
             return bring_up()
+        if word == "cost":
+            return print_cost()
         if word == "down":
             down(Layout())
             return 0
     except (PodsonarError, LabError) as error:
         say(str(error))
         return 1
-    say(f"word {word!r}, expected up or down")
+    say(f"word {word!r}, expected up, down or cost")
     return 2
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import orjson
 
+from discovery.records import Window, rfc3339
+
 POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -18,14 +20,12 @@ LOG_MEGABYTES = 200
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: when it came, who asked by which program, and what for."""
+    """One request: who asked by which program, and what for."""
 
-    received: str
     user: str
     user_agent: str
     verb: str
     resource: str
-    source: str
 
     @property
     def program(self) -> str:
@@ -46,10 +46,13 @@ def arguments(folder: Path, log: Path) -> list[str]:
     ]
 
 
-def requests(lines: Iterable[bytes], begin: str, end: str) -> Iterator[Request]:
-    """The requests received in `[begin, end)`, each once: a watch has a line at its begin and one at its end."""
+def requests(lines: Iterable[bytes], window: Window) -> Iterator[Request]:
+    """The requests received in the window, each once: a watch has a line at its begin and one at its end."""
+    begin, end = rfc3339(window.start_ns), rfc3339(window.end_ns)  # as the log writes times
     seen: set[str] = set()
     for line in lines:
+        if not line.endswith(b"\n"):
+            break  # the server is writing it
         event = orjson.loads(line)
         received = event["requestReceivedTimestamp"]
         if not begin <= received < end or event["auditID"] in seen:
@@ -57,14 +60,8 @@ def requests(lines: Iterable[bytes], begin: str, end: str) -> Iterator[Request]:
         seen.add(event["auditID"])
         about = event.get("objectRef", {})
         resource = "/".join(about[key] for key in ("resource", "subresource") if key in about)
-        yield Request(
-            received,
-            event["user"]["username"],
-            event.get("userAgent", ""),
-            event["verb"],
-            resource or event["requestURI"].partition("?")[0],
-            event["sourceIPs"][0],
-        )
+        what = resource or event["requestURI"].partition("?")[0]
+        yield Request(event["user"]["username"], event.get("userAgent", ""), event["verb"], what)
 
 
 def by_program(every: Iterable[Request]) -> Counter[str]:

@@ -3,6 +3,7 @@
 import math
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from lab.nodes import install, prometheus
+from collector.kinds import KINDS
+from discovery.records import NS_PER_SECOND, Window, parse_rfc3339
+from lab.nodes import cost, install, prometheus
 from lab.nodes.cluster import Cluster
 from lab.nodes.prometheus import Prometheus
-from tests.installed.conftest import Observed
+from tests.installed.conftest import WINDOW_SECONDS, Observed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(420)]
 
@@ -137,6 +140,30 @@ def test_attempts_are_conserved_as_scraped(installed: Cluster, watched: Promethe
         return [float(one["value"][1]) for one in watched.query(f"{seen} - ({told})")] == [0, 0]
 
     installed.wait("every attempt has one fate", conserved, 30)
+
+
+def test_nodes_ask_the_api_server_nothing_and_the_collector_lists_once(installed: Cluster, observed: Observed) -> None:
+    """By its audit log: in the window no request of agents or manager, one page of each kind, few watches."""
+    start_ns = parse_rfc3339(observed.window)
+    requests = cost.asked(installed, Window(start_ns, start_ns + WINDOW_SECONDS * NS_PER_SECOND))
+    assert cost.own(requests, "node-agent") == cost.own(requests, "manager") == []
+    assert [one for one in requests if one.user == cost.ANONYMOUS] == []
+    made = Counter((one.verb, one.resource) for one in cost.own(requests, "collector"))
+    lists = {resource: count for (verb, resource), count in made.items() if verb == "list"}
+    assert lists == {kind.plural: 1 for kind in KINDS}
+    # What else there is are watches of the directory, which are begun again when the server ends them.
+    assert {resource for verb, resource in made if verb != "list"} <= {"pods", "services", "endpointslices", "nodes"}
+    assert {verb for verb, _resource in made} <= {"list", "watch"}
+
+
+def test_cost_of_each_pod_is_that_of_its_cgroup(installed: Cluster) -> None:
+    """Collector, manager and an agent on each node: every pod has used CPU, and less memory than its limit."""
+    every = cost.pods(installed)
+    assert [one.component for one in every] == ["collector", "manager", "node-agent", "node-agent"]
+    for pod in every:
+        memory = cost.memory_of(pod.memory)
+        assert cost.cpu_seconds_of(pod.cpu) > 0.1
+        assert 5 << 20 < memory.anonymous <= memory.working_set < 512 << 20
 
 
 def selected(selector: Object, labels: Object) -> bool:
