@@ -103,7 +103,7 @@ def print_cost() -> int:
 def bring_up() -> int:
     """Everything from nothing to a map that is the truth."""
     began = time.monotonic()
-    cluster = up(Layout(), say, install.podsonar_images(say))
+    cluster = up(Layout(), say, install.prepared(say))
     workloads = start_shop(cluster, WINDOW_SECONDS)
     cluster.loaded()
     cluster.done("Podsonar's images on the nodes")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import orjson
 
@@ -20,12 +21,18 @@ LOG_MEGABYTES = 200
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: who asked by which program, and what for."""
+    """One request: who asked by which program, what for, and for how many objects at most (0: no limit)."""
 
     user: str
     user_agent: str
     verb: str
     resource: str
+    limit: int = 0
+
+    @property
+    def what(self) -> str:
+        """Verb and resource; `peek` is a list of one object, which tells how far the server is."""
+        return f"{'peek' if self.limit == 1 else self.verb} {self.resource}"
 
     @property
     def program(self) -> str:
@@ -60,8 +67,9 @@ def requests(lines: Iterable[bytes], window: Window) -> Iterator[Request]:
         seen.add(event["auditID"])
         about = event.get("objectRef", {})
         resource = "/".join(about[key] for key in ("resource", "subresource") if key in about)
-        what = resource or event["requestURI"].partition("?")[0]
-        yield Request(event["user"]["username"], event.get("userAgent", ""), event["verb"], what)
+        path, _, query = event["requestURI"].partition("?")
+        limit = int(parse_qs(query).get("limit", ["0"])[0])
+        yield Request(event["user"]["username"], event.get("userAgent", ""), event["verb"], resource or path, limit)
 
 
 def by_program(every: Iterable[Request]) -> Counter[str]:

@@ -153,7 +153,7 @@ def request_lines(requests: Sequence[audit.Request]) -> list[str]:
     told = [f"  {count:>5}  {program}" for program, count in audit.by_program(requests).most_common()]
     for component in ("collector", "manager", "node-agent"):
         made = own(requests, component)
-        what = Counter(f"{one.verb} {one.resource}" for one in made)
+        what = Counter(one.what for one in made)
         told.append(f"  {component}: {len(made)} ({', '.join(f'{n} {w}' for w, n in sorted(what.items())) or 'none'})")
     unnamed = sum(one.user == ANONYMOUS for one in requests)
     return [*told, f"  without a name: {unnamed}"]

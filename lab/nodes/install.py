@@ -4,6 +4,7 @@ import base64
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import orjson
 import yaml
 
 from discovery.errors import ApiServerError
-from lab.controlplane.binaries import find_or_build, locked
+from lab.controlplane.binaries import EVERY_PROGRAM, NODE_PROGRAMS, find_or_build, locked
 from lab.nodes.cluster import Cluster
-from lab.nodes.images import cache_folder, checked, fingerprint
+from lab.nodes.images import cache_folder, checked, cluster_images, fingerprint
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CHART = REPOSITORY / "deploy" / "charts" / "podsonar"
@@ -55,6 +56,18 @@ def version() -> str:
     """The chart's version of the application: the images' tag."""
     found: str = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
     return found
+
+
+def prepared(report: Callable[[str], object]) -> list[Path]:
+    """The archives of Podsonar's images; they and all programs of a cluster are found, or built side by side.
+
+    Compilers keep the processors busy while an image waits for its packages and its disk.
+    """
+    with ThreadPoolExecutor() as pool:
+        images = pool.submit(podsonar_images, report)
+        find_or_build((*EVERY_PROGRAM, *NODE_PROGRAMS, "helm"), report)
+        cluster_images(report)
+        return images.result()
 
 
 def podsonar_images(report: Callable[[str], object]) -> list[Path]:

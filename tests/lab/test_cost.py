@@ -94,11 +94,12 @@ def test_requests_of_a_window_are_counted_once() -> None:
         line("watch", start_ns),
         line("status", start_ns + SECOND, **kubelet, objectRef={"resource": "nodes", "subresource": "status"}),
         line("health", start_ns + SECOND, **kubelet, objectRef={}, requestURI="/readyz?verbose"),
+        line("peek", start_ns + SECOND, verb="list", requestURI="/api/v1/pods?limit=1"),
         line("next", start_ns + 30 * SECOND),
         line("unfinished", start_ns)[:50],
     ]
     found = list(audit.requests(lines, Window(start_ns, start_ns + 30 * SECOND)))
-    assert [one.resource for one in found] == ["pods", "nodes/status", "/readyz"]
-    assert audit.by_program(found) == {"podsonar-collector": 1, "kubelet": 2}
-    assert cost.own(found, "collector") == found[:1]
+    assert [one.resource for one in found] == ["pods", "nodes/status", "/readyz", "pods"]
+    assert audit.by_program(found) == {"podsonar-collector": 2, "kubelet": 2}
+    assert [one.what for one in cost.own(found, "collector")] == ["watch pods", "peek pods"]
     assert cost.own(found, "node-agent") == []
