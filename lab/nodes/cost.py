@@ -152,11 +152,17 @@ def request_lines(requests: Sequence[audit.Request]) -> list[str]:
     """The table of requests by program, and what Podsonar's own were for."""
     told = [f"  {count:>5}  {program}" for program, count in audit.by_program(requests).most_common()]
     for component in ("collector", "manager", "node-agent"):
-        made = own(requests, component)
-        what = Counter(one.what for one in made)
-        told.append(f"  {component}: {len(made)} ({', '.join(f'{n} {w}' for w, n in sorted(what.items())) or 'none'})")
-    unnamed = sum(one.user == ANONYMOUS for one in requests)
-    return [*told, f"  without a name: {unnamed}"]
+        made = Counter(one.what for one in own(requests, component))
+        told.append(f"  {component}: {made.total() or 'none'}")
+        words = sorted({what.partition(" ")[0] for what in made})
+        told += [f"    {word}: {times(made, word)}" for word in words]
+    return [*told, f"  without a name: {sum(one.user == ANONYMOUS for one in requests) or 'none'}"]
+
+
+def times(made: Counter[str], word: str) -> str:
+    """The resources of one verb; how many times where it is not once."""
+    chosen = {what.removeprefix(f"{word} "): count for what, count in made.items() if what.startswith(f"{word} ")}
+    return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in sorted(chosen.items()))
 
 
 def table(usages: Sequence[Usage], requests: Sequence[audit.Request], window: Window) -> list[str]:

@@ -103,3 +103,21 @@ def test_requests_of_a_window_are_counted_once() -> None:
     assert audit.by_program(found) == {"podsonar-collector": 2, "kubelet": 2}
     assert [one.what for one in cost.own(found, "collector")] == ["watch pods", "peek pods"]
     assert cost.own(found, "node-agent") == []
+
+
+def test_table_of_requests_names_what_was_asked_more_than_once() -> None:
+    """Programs by number; Podsonar's parts by verb, a part that asked nothing too."""
+    user = f"{cost.ACCOUNT}podsonar-collector"
+    asked = [audit.Request(user, "podsonar-collector", "watch", "pods") for _ in range(2)]
+    asked += [audit.Request(user, "podsonar-collector", "list", name, 500) for name in ("pods", "nodes")]
+    asked += [audit.Request(cost.ANONYMOUS, "curl/8", "get", "/version")]
+    assert cost.request_lines(asked) == [
+        "      4  podsonar-collector",
+        "      1  curl",
+        "  collector: 4",
+        "    list: nodes, pods",
+        "    watch: 2 x pods",
+        "  manager: none",
+        "  node-agent: none",
+        "  without a name: 1",
+    ]
