@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -24,12 +25,12 @@ from discovery.delivery_metrics import DeliveryMetrics
 from discovery.directory import Directory
 from discovery.errors import SettingsError, SpoolError
 from discovery.push import Pusher
-from discovery.records import NS_PER_SECOND, Window
+from discovery.records import Window
 from discovery.selection import Selection
 from discovery.settings import CollectorSettings
 from discovery.spool import Limits, Spool
 from discovery.telemetry import serve_metrics, start_logs, tell_build
-from discovery.window import NS_PER_MINUTE, next_window
+from discovery.window import next_window, window_at
 
 FLUSH_SECONDS = 2.5
 
@@ -49,8 +50,7 @@ def inventory_of(
 
 def window_now(settings: CollectorSettings) -> Window:
     """A window that starts now."""
-    start_ns = time.time_ns() // NS_PER_SECOND * NS_PER_SECOND
-    return Window(start_ns, start_ns + settings.data.collection_window_in_min * NS_PER_MINUTE)
+    return window_at(datetime.now(UTC), settings.data.collection_window_in_min)
 
 
 def collect(inventory: Inventory, spool: Spool, live: KeptDirectory) -> None:

@@ -3,12 +3,18 @@
 import time
 from collections import Counter as Counted
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from collector.intervals_file import Read
 from discovery.directory import Directory
-from discovery.records import NS_PER_SECOND, Answer
+from discovery.records import NS_PER_SECOND, Answer, OwnerKind
+from discovery.telemetry import from_zero
+
+RUNS = ("success", "partial", "error")
+SKIPS = ("overlap", "missed")
+SAVES = ("written", "too_large", "error")
 
 
 class Metrics:
@@ -39,6 +45,8 @@ class Metrics:
         self.next_run = Gauge(
             "podsonar_collector_next_run_timestamp_seconds", "Start of the next window", registry=registry
         )
+        from_zero(self.runs, RUNS)
+        from_zero(self.skipped, SKIPS)
 
     def inventory(self, redacted: Mapping[str, int], requests: int) -> None:
         """Count what one inventory took out and what it asked of the API server."""
@@ -53,7 +61,8 @@ class Metrics:
         result = "success" if len(complete) == len(tried) else "partial" if complete else "error"
         self.runs.labels(result).inc()
         for name, kind in tried.items():
-            self.lists.labels(name, "success" if kind["complete"] else "error").inc()
+            for listed in ("success", "error"):  # both: a kind's first failure is an increase
+                self.lists.labels(name, listed).inc(kind["complete"] is (listed == "success"))
             if kind["complete"]:
                 self.objects.labels(name).set(kind["count"])
                 self.success.labels(name).set_to_current_time()
@@ -97,6 +106,9 @@ class DirectoryMetrics:
         self.restores = Counter(
             f"{prefix}_restores_total", "Reads of the intervals file", ["result"], registry=registry
         )
+        from_zero(self.answers, get_args(OwnerKind))
+        from_zero(self.saves, SAVES)
+        from_zero(self.restores, get_args(Read))
 
     def follow(self, kept: Kept) -> None:
         """Let the gauges follow a directory."""

@@ -4,8 +4,24 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from discovery.push import Outcome
 from discovery.spool import Spool
+from discovery.telemetry import from_zero
 
+ENCODINGS = ("raw", "gzip")
+DROPS = ("full", "expired", "rejected", "corrupt")
 OWN_CODES = ("error", "201", "400", "401", "403", "404", "413", "429")
+FAILURES = (
+    "tls_untrusted",
+    "tls_expired",
+    "tls_not_yet_valid",
+    "tls_hostname",
+    "tls_refused",
+    "dns",
+    "connect",
+    "timeout",
+    "transport",
+    "token_invalid",
+    "token_absent",
+)
 REFUSED = ("401", "403", "404")
 
 
@@ -57,6 +73,10 @@ class DeliveryMetrics:
             registry=registry,
         )
         Gauge("podsonar_spool_capacity_bytes", "Bytes that may wait", registry=registry).set(capacity_bytes)
+        from_zero(self.requests, (*OWN_CODES, "5xx"))
+        from_zero(self.sent_bytes, ENCODINGS)
+        from_zero(self.failures, FAILURES)
+        from_zero(self.dropped, DROPS)
 
     def told(self, outcome: Outcome) -> None:
         """Count one step of the pusher."""

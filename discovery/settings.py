@@ -11,6 +11,7 @@ from msgspec import Meta
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
+Minutes = Positive | Annotated[float, Meta(ge=0.25)]  # parts of a minute are for trials
 
 
 class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
@@ -20,7 +21,7 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 class Cron(Group, frozen=True):
     """When windows start."""
 
-    expression: str = "15 * * * *"  # five fields, UTC; the default of the system that we follow
+    expression: str = "15 * * * *"  # five fields (or six, seconds first), UTC; as in the system that we follow
 
 
 class Data(Group, frozen=True):
@@ -33,7 +34,7 @@ class Data(Group, frozen=True):
     blacklisted_namespaces: list[str] = []
     enable_orphaned_pod: bool = False  # pods without a controller are noise for most maps
     enable_batch_resources: bool = False  # jobs come and go with every window
-    collection_window_in_min: Positive = 2  # minutes; long enough for keep-alive pools to reconnect
+    collection_window_in_min: Minutes = 2  # minutes; long enough for keep-alive pools to reconnect
     cron: Cron = Cron()
 
 

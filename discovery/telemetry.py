@@ -5,11 +5,11 @@ import platform
 import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import structlog
-from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from structlog.typing import EventDict, WrappedLogger
 
 from discovery.errors import SettingsError
@@ -78,6 +78,12 @@ def tell_build(registry: CollectorRegistry, component: str, installed: str | Non
     build = Gauge("podsonar_build_info", "1; the labels say what runs", names, registry=registry)
     release, _, revision = (installed or installed_version()).partition("+")
     build.labels(release, revision or "release", platform.python_version(), component).set(1)
+
+
+def from_zero(counter: Counter, values: Iterable[str]) -> None:
+    """The counter says 0 for each value of its label: a first event is an increase, and "none" is not "no data"."""
+    for value in values:
+        counter.labels(value)
 
 
 def listen_address(setting: str, listen: str) -> tuple[str, int]:

@@ -19,17 +19,17 @@ def schedule(expression: str, after: datetime) -> CronSim:
     except CronSimError as error:
         raise SettingsError(
             f"data.cron.expression {expression!r} is not a cron expression ({error}); "
-            'expected five fields such as "15 * * * *"'
+            'expected five fields such as "15 * * * *", or six with seconds first'
         ) from error
 
 
-def window_at(tick: datetime, minutes: int) -> Window:
-    """The window that begins with a tick."""
+def window_at(tick: datetime, minutes: float) -> Window:
+    """The window that begins with a tick and lasts whole seconds."""
     start_ns = int(tick.timestamp()) * NS_PER_SECOND
-    return Window(start_ns, start_ns + minutes * NS_PER_MINUTE)
+    return Window(start_ns, start_ns + round(minutes * 60) * NS_PER_SECOND)
 
 
-def next_window(expression: str, minutes: int, after_ns: int) -> Window:
+def next_window(expression: str, minutes: float, after_ns: int) -> Window:
     """The first window that starts at or after a time."""
     after = datetime.fromtimestamp((after_ns - 1) // NS_PER_SECOND, UTC)
     return window_at(next(schedule(expression, after)), minutes)
@@ -42,7 +42,7 @@ def ticks(expression: str, after_ns: int, until_ns: int) -> int:
     return sum(1 for _ in islice(found, MOST_TICKS))
 
 
-def due_window(expression: str, minutes: int, after_ns: int, now_ns: int) -> tuple[Window | None, int]:
+def due_window(expression: str, minutes: float, after_ns: int, now_ns: int) -> tuple[Window | None, int]:
     """The latest window that began in `(after, now]`, and how many before it are passed over.
 
     Where the clock stood still or jumped ahead, one window is caught up with and no more; where it jumped back, a

@@ -7,12 +7,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from discovery.errors import StoreError
 from discovery.records import NS_PER_SECOND
-from discovery.telemetry import tell_build
+from discovery.telemetry import from_zero, tell_build
 from manager.store import Store
 from manager.store_batches import Receipt
 from manager.store_tokens import last_pushes
 from manager.wire import ConnectionsBatch, InventoryPart
 
+RESULTS = ("stored", "duplicate", "stale", "rejected")
+DIRECTIONS = ("future", "past")
+REFUSALS = ("no_token", "wrong_token", "agent_gone")
 STALE_SECONDS = 3 * 3600  # three windows of the default schedule
 
 
@@ -48,6 +51,9 @@ class Telemetry:
             ["direction"],
             registry=self.registry,
         )
+        from_zero(self.batches, RESULTS)
+        from_zero(self.auth_failures, REFUSALS)
+        from_zero(self.skewed, DIRECTIONS)
         self.connections = Counter(
             "podsonar_manager_connections_total", "Connection records stored", registry=self.registry
         )

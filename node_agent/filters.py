@@ -2,6 +2,8 @@
 
 from discovery.records import Answer, Flow
 
+RULES = ("source_not_a_pod", "loopback", "own_traffic", "other_node")  # beside those of the selection
+
 
 def is_loopback(address: str) -> bool:
     """Whether an address, in its canonical text, is in 127.0.0.0/8 or is ::1."""

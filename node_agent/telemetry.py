@@ -4,14 +4,21 @@ Conservation, in attempts: events = delivered + lost + filtered + unresolved (so
 """
 
 from collections.abc import Callable
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from discovery.records import Capture
+from discovery.delivery_metrics import DROPS
+from discovery.records import Capture, Exclusion
+from discovery.telemetry import from_zero
+from node_agent import filters
 from node_agent.connections import Outcome
 from node_agent.maps import Counts
+from node_agent.observe import ACCEPTED_LOST, LOST, MISSED, OUTCOMES_LOST
 
 STARTING = "starting"
+FAMILIES = ("ipv4", "ipv6", "unknown")
+SIDES = ("source", "destination")
 
 
 class Metrics:
@@ -61,6 +68,11 @@ class Metrics:
         self.connections = Gauge(
             "podsonar_node_agent_connections", "Distinct flows in the current window", registry=registry
         )
+        from_zero(self.events, FAMILIES)
+        from_zero(self.lost, (*LOST, *ACCEPTED_LOST, *OUTCOMES_LOST, MISSED))
+        from_zero(self.filtered, (*filters.RULES, *get_args(Exclusion)))
+        from_zero(self.unresolved, SIDES)
+        from_zero(self.dropped, (*DROPS, "io_error"))
         self.tracer_down(STARTING)
 
     def tracer_is_up(self, tracer: str, headers_source: str) -> None:
@@ -90,7 +102,7 @@ class Metrics:
             self.events.labels("ipv6" if ":" in flow.source else "ipv4").inc(flow.attempts)
         if capture.lost:
             self.events.labels("unknown").inc(sum(capture.lost.values()))
-        missed = {"program_missed": capture.missed_runs} if capture.missed_runs else {}
+        missed = {MISSED: capture.missed_runs} if capture.missed_runs else {}
         for stage, count in {**capture.lost, **capture.accepted_lost, **capture.outcomes_lost, **missed}.items():
             self.lost.labels(stage).inc(count)
 

@@ -9,7 +9,7 @@ import pytest
 from discovery.errors import ApiServerError
 from lab.controlplane import binaries
 from lab.nodes.images import cluster_images
-from lab.nodes.install import podsonar_images
+from lab.nodes.install import prepared
 from tests.manager.postgresql import missing_postgresql
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -53,11 +53,13 @@ def build_ahead(fixtures: set[str], say: Callable[[str], object]) -> None:
     """The programs that cluster tests with these fixtures run are there, and the images of their pods."""
     for version in binaries.VERSIONS:
         binaries.find_or_build(("kube-apiserver", "etcd"), say, version=version)
+    if "installed" in fixtures:
+        prepared(say)
     if "nodes" in fixtures:
         binaries.find_or_build((*binaries.EVERY_PROGRAM, *binaries.NODE_PROGRAMS), say)
         cluster_images(say)
-    if "installed" in fixtures:
-        podsonar_images(say)
+    if "watching" in fixtures:
+        binaries.find_or_build(("podtargets",), say)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -16,6 +16,6 @@ install_without() {
   python3 -m compileall -q --invalidation-mode unchecked-hash -s "/opt/$part" -p /opt/podsonar \
     "$site/cli" "$site/discovery" $(ls -d "$site/collector" "$site/manager" "$site/node_agent" 2>/dev/null)
 }
-install_without collector manager node_agent lab bpf
-install_without manager collector node_agent lab bpf
-install_without node-agent collector manager lab
+install_without collector manager node_agent bpf
+install_without manager collector node_agent bpf
+install_without node-agent collector manager

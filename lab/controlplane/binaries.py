@@ -38,20 +38,24 @@ def find(
     return paths if all(os.access(path, os.X_OK) for path in paths.values()) else None
 
 
-def build(go: Path, name: str, wanted: Program, work: Path, environ: Mapping[str, str]) -> Path:
-    """One program, built below the work folder from a copy of its module (the pinned files stay as they are)."""
-    module = wanted.module
+def build(go: Path, wanted: Mapping[str, Program], work: Path, environ: Mapping[str, str]) -> dict[str, Path]:
+    """Programs of one module, built below the work folder from a copy of it (the pinned files stay as they are).
+
+    One command builds them all: what is linked leaves a processor to what still compiles.
+    """
+    module = next(iter(wanted.values())).module
     modules = work / "gomod"
-    if not modules.exists():
-        shutil.copytree(MODULES, modules)
-    target = work / name
+    shutil.copytree(MODULES, modules)
     # GOROOT of another toolchain would mix two of them; a go.work above would add modules that nobody pinned.
     clean = {key: value for key, value in environ.items() if key != "GOROOT"}
     settings = {**clean, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
     linker = f"-s -w -X {module.version_variable}" if module.version_variable else "-s -w"
     command = ["nice", str(go), "build", "-mod=mod", "-trimpath", "-tags=providerless", "-ldflags", linker]
+    made = {name: work / name for name in wanted}
+    (single,) = made.values() if len(made) == 1 else [work]  # several are named by their packages
+    names = ", ".join(wanted)
     result = subprocess.run(
-        [*command, "-o", str(target), wanted.package],
+        [*command, "-o", str(single), *(one.package for one in wanted.values())],
         cwd=modules / module.folder,
         env=settings,
         capture_output=True,
@@ -60,11 +64,11 @@ def build(go: Path, name: str, wanted: Program, work: Path, environ: Mapping[str
     )
     if result.returncode:
         last = result.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise ApiServerError(f"{name} could not be built from {wanted.package}, expected success: {last[0]}")
+        raise ApiServerError(f"{names} could not be built from {module.folder!r}, expected success: {last[0]}")
     for file in ("go.mod", "go.sum"):
         if (modules / module.folder / file).read_bytes() != (MODULES / module.folder / file).read_bytes():
-            raise ApiServerError(f"{name}: the build had to change {file}, expected every module pinned there")
-    return target
+            raise ApiServerError(f"{names}: the build had to change {file}, expected every module pinned there")
+    return made
 
 
 @contextmanager
@@ -75,18 +79,23 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def cached(name: str, wanted: Program, report: Callable[[str], object], environ: Mapping[str, str]) -> Path:
-    """The program in its cache folder; built there, whole or not at all, when it is missing."""
-    folder = wanted.module.cache_folder(environ)
-    path = folder / name
+def cached(
+    wanted: Mapping[str, Program], report: Callable[[str], object], environ: Mapping[str, str]
+) -> dict[str, Path]:
+    """Programs of one module in its cache folder; what is missing is built there, each whole or not at all."""
+    module = next(iter(wanted.values())).module
+    folder = module.cache_folder(environ)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(f"{folder.name}.lock")):
-        if not os.access(path, os.X_OK):
-            go = find_go(environ, wanted.module.oldest_go, name)
-            report(f"building {name}, once a machine (about {wanted.minutes} min) …")
+        missing = {name: one for name, one in wanted.items() if not os.access(folder / name, os.X_OK)}
+        if missing:
+            names, minutes = ", ".join(missing), sum(one.minutes for one in missing.values())
+            go = find_go(environ, module.oldest_go, names)
+            report(f"building {names}, once a machine (about {minutes} min) …")
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as work:
-                build(go, name, wanted, Path(work), environ).replace(path)
-    return path
+                for name, path in build(go, missing, Path(work), environ).items():
+                    path.replace(folder / name)
+    return {name: folder / name for name in wanted}
 
 
 def find_or_build(
@@ -98,6 +107,8 @@ def find_or_build(
     """The programs; those that are not here are built, and appear in the cache whole or not at all."""
     wanted = {name: program(name, version) for name in programs}
     found = find(wanted, environ, version)
-    if found is not None:
-        return found
-    return {name: cached(name, one, report, environ) for name, one in wanted.items()}
+    if found is None:
+        found = {}
+        for module in dict.fromkeys(one.module for one in wanted.values()):
+            found |= cached({name: one for name, one in wanted.items() if one.module == module}, report, environ)
+    return {name: found[name] for name in wanted}

@@ -56,6 +56,7 @@ SHARED = {
     "etcd": ETCD,
     "helm": Program(ADDONS, "helm.sh/helm/v4/cmd/helm", 2),
     "coredns": Program(ADDONS, "./coredns"),
+    "podtargets": Program(Module("podtargets", (1, 26)), "."),
 }
 PROGRAMS: dict[str, dict[str, Program]] = {
     OLDEST: {
@@ -72,7 +73,7 @@ PROGRAMS: dict[str, dict[str, Program]] = {
 
 
 def program(name: str, version: str) -> Program:
-    """The program of a Kubernetes version (etcd, helm and coredns are the same for all)."""
+    """The program of a Kubernetes version (those of SHARED are the same for all)."""
     if version not in PROGRAMS:
         raise ApiServerError(f"Kubernetes version {version!r} is not known, expected one of {', '.join(VERSIONS)}")
     if name not in PROGRAMS[version]:

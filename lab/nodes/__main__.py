@@ -1,20 +1,22 @@
-"""`python -m lab.nodes up|down` (`make cluster`): two nodes with Podsonar and the sample shop, and the end of it."""
+"""`python -m lab.nodes up|down|cost` (`make cluster`): two nodes with Podsonar and the sample shop, and their end."""
 
 import sys
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from discovery.errors import PodsonarError
-from discovery.records import Window
+from discovery.records import NS_PER_SECOND, Window
 from lab.network import LabError
-from lab.nodes import install, shop
+from lab.nodes import cost, install, shop
 from lab.nodes.cluster import Cluster, down, up
 from lab.nodes.comparison import counts, differences
 from lab.nodes.layout import Layout
+from lab.nodes.running import running_cluster
 
-MINUTE_NS = 60_000_000_000
 REPORT_SECONDS = 150.0
+WINDOW_SECONDS = 30  # of `make cluster`: nobody waits for a whole minute to pass before the one that is observed
 
 
 def say(text: str) -> None:
@@ -22,30 +24,43 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - a command's output
 
 
-def start_shop(cluster: Cluster) -> tuple[shop.Workload, ...]:
-    """The shop's pods are made."""
-    workloads = shop.workloads(cluster.layout.size)
-    cluster.apply(shop.objects(workloads, cluster.layout.outside))
+def start_shop(cluster: Cluster, seconds: int = 60) -> tuple[shop.Workload, ...]:
+    """The shop's pods are made, for windows of so many seconds; the cron job does not wait for its first minute."""
+    workloads, outside = shop.workloads(cluster.layout.size), cluster.layout.outside
+    while time.time() % 60 > 58:  # the cron job and its first job are to be of the same minute
+        time.sleep(0.1)
+    now_seconds = int(time.time())
+    stored = {one["metadata"]["name"]: one for one in cluster.apply(shop.objects(workloads, outside, seconds))}
+    jobs = [one for one in workloads if one.kind == "CronJob"]
+    cluster.apply(shop.first_job(one, stored[one.name], outside, seconds, now_seconds) for one in jobs)
     return workloads
 
 
-def shop_runs(cluster: Cluster, workloads: tuple[shop.Workload, ...]) -> bool:
-    """Whether every pod of the shop runs, and a job that makes its connects in the next minute."""
+def shop_runs(cluster: Cluster, workloads: tuple[shop.Workload, ...], seconds: int = 60) -> bool:
+    """Whether every pod of the shop runs, among them that of the job that makes its connects in the next window."""
     pods = cluster.get(f"/api/v1/namespaces/{shop.NAMESPACE}/pods")["items"]
-    running = Counter(pod["metadata"]["labels"]["app"] for pod in pods if pod["status"].get("phase") == "Running")
-    return all(running[one.name] >= one.pods for one in workloads)
+    labels = [pod["metadata"]["labels"] for pod in pods if pod["status"].get("phase") == "Running"]
+    running = Counter(one["app"] for one in labels)
+    jobs = {one.get("batch.kubernetes.io/job-name") for one in labels}
+    minute = (next_start(time.time_ns(), seconds) // NS_PER_SECOND - seconds) // 60
+    due = {f"{one.name}-{minute}" for one in workloads if one.kind == "CronJob"}
+    return due <= jobs and all(running[one.name] >= one.pods for one in workloads)
 
 
-def next_window(now_ns: int) -> str:
+def next_start(now_ns: int, seconds: int) -> int:
+    """The start of the first window that begins from now on, in ns."""
+    return (now_ns // (seconds * NS_PER_SECOND) + 1) * seconds * NS_PER_SECOND
+
+
+def next_window(now_ns: int, seconds: int = 60) -> str:
     """The id of the first window that begins from now on."""
-    return Window((now_ns // MINUTE_NS + 1) * MINUTE_NS, 0).id
+    return Window(next_start(now_ns, seconds), 0).id
 
 
 def show(cluster: Cluster, window: str, workloads: tuple[shop.Workload, ...]) -> list[str]:
     """Prints the edges of the window; what differs from the truth."""
     names = [node.name for node in cluster.layout.nodes]
-    until_end = MINUTE_NS // 1_000_000_000
-    found = install.wait_for_map(cluster, window, names, until_end + REPORT_SECONDS)
+    found = install.wait_for_map(cluster, window, names, WINDOW_SECONDS + REPORT_SECONDS)
     expected = shop.truth(workloads)
     wrong = differences(expected, found)
     say(f"window {window}:")
@@ -56,41 +71,70 @@ def show(cluster: Cluster, window: str, workloads: tuple[shop.Workload, ...]) ->
     return wrong
 
 
+def observe(cluster: Cluster, workloads: tuple[shop.Workload, ...]) -> list[str]:
+    """Prints the edges of the next window and what observing it cost; what differs from the truth."""
+    start_ns = next_start(time.time_ns(), WINDOW_SECONDS)
+    window = Window(start_ns, start_ns + WINDOW_SECONDS * NS_PER_SECOND)
+    stop = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        measuring = pool.submit(cost.measure, cluster, window, stop)
+        try:
+            wrong = show(cluster, window.id, workloads)
+        finally:
+            stop.set()
+        used = measuring.result()
+    for line in cost.table(used, cost.asked(cluster, window), window):
+        say(line)
+    return wrong
+
+
+def print_cost() -> int:
+    """What Podsonar costs the running cluster in one window."""
+    cluster = running_cluster(Layout(), say)
+    seconds = cost.window_seconds(cluster)
+    start_ns = next_start(time.time_ns(), seconds)
+    window = Window(start_ns, start_ns + seconds * NS_PER_SECOND)
+    used = cost.measure(cluster, window, threading.Event())
+    print("\n".join(cost.table(used, cost.asked(cluster, window), window)))  # noqa: T201 - a command's output
+    cluster.close()
+    return 0
+
+
 def bring_up() -> int:
     """Everything from nothing to a map that is the truth."""
     began = time.monotonic()
-    archives = install.podsonar_images(say)
-    cluster = up(Layout(), say)
-    with ThreadPoolExecutor() as pool:
-        loading = pool.submit(cluster.load, archives)
-        workloads = start_shop(cluster)
-        loading.result()
+    cluster = up(Layout(), say, install.prepared(say))
+    workloads = start_shop(cluster, WINDOW_SECONDS)
+    cluster.loaded()
     cluster.done("Podsonar's images on the nodes")
-    install.install(cluster)
+    install.install(cluster, install.windows(WINDOW_SECONDS))
     cluster.done("chart installed, its pods ready")
-    cluster.wait("the shop's pods run", lambda: shop_runs(cluster, workloads))
-    wrong = show(cluster, next_window(time.time_ns()), workloads)
+    cluster.wait("the shop's pods run", lambda: shop_runs(cluster, workloads, WINDOW_SECONDS))
+    wrong = observe(cluster, workloads)
     cluster.done("window observed and on the map")
     say(f"up in {time.monotonic() - began:.0f} s; KUBECONFIG={cluster.kubeconfig}")
     print(f"{install.page(cluster)}/  key: {install.read_key(cluster)}")  # noqa: T201 - a command's output
     for text in wrong:
         say(f"wrong: {text}")
+    cluster.close()
     return 1 if wrong else 0
 
 
 def main() -> int:
-    """Exit 0 when the map is the truth (up) or nothing is left (down)."""
+    """Exit 0 when the map is the truth (up), nothing is left (down), or the cost was measured (cost)."""
     word = sys.argv[1] if len(sys.argv) == 2 else ""
     try:
         if word == "up":
             return bring_up()
+        if word == "cost":
+            return print_cost()
         if word == "down":
             down(Layout())
             return 0
     except (PodsonarError, LabError) as error:
         say(str(error))
         return 1
-    say(f"word {word!r}, expected up or down")
+    say(f"word {word!r}, expected up, down or cost")
     return 2
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from lab.controlplane.binaries import EVERY_PROGRAM, NODE_PROGRAMS, find_or_buil
 from lab.controlplane.certificates import Authority, Certificates, Pair, make_certificates, write_secret
 from lab.controlplane.objects import Object, Objects
 from lab.controlplane.server import admin_client, apiserver_arguments, etcd_arguments, free_ports, kubeconfig, pair_user
-from lab.nodes import addons, images, kernel, network, settings
+from lab.nodes import addons, audit, images, kernel, network, settings
 from lab.nodes.daemons import Daemons, make_cgroups
 from lab.nodes.layout import OUTSIDE_PORT, Layout, Node
 
@@ -47,6 +47,8 @@ class Cluster:
         self.seconds: dict[str, float] = {}
         self.began = time.monotonic()
         self.opened = ExitStack()
+        self.background = self.opened.enter_context(ThreadPoolExecutor(1))
+        self.loading: Future[None] | None = None
 
     def close(self) -> None:
         """The connections to the API server are closed; the cluster runs on."""
@@ -103,6 +105,11 @@ class Cluster:
         """Every node has the images of the archives."""
         images.load(archives, self.holders())
 
+    def loaded(self) -> None:
+        """What was to be loaded in the background is there."""
+        if self.loading is not None:
+            self.loading.result()
+
 
 def start_control_plane(cluster: Cluster) -> Authority:
     """Etcd and the API server answer; the authority signs the nodes' certificates."""
@@ -120,6 +127,7 @@ def start_control_plane(cluster: Cluster) -> Authority:
         f"--kubelet-client-certificate={pki.admin.certificate}",
         f"--kubelet-client-key={pki.admin.key}",
         "--kubelet-preferred-address-types=InternalIP",
+        *audit.arguments(cluster.folder, daemons.log("audit")),
     ]
     daemons.start("kube-apiserver", [str(cluster.programs["kube-apiserver"]), *arguments])
     cluster.speak(f"https://{layout.address}:{secure_port}", pki)
@@ -210,8 +218,8 @@ def ready_nodes(cluster: Cluster) -> int:
     return sum(any(c["type"] == "Ready" and c["status"] == "True" for c in every) for every in conditions)
 
 
-def bring_up(cluster: Cluster, archives: Iterable[Path]) -> None:
-    """All of it runs and every node is Ready."""
+def bring_up(cluster: Cluster, archives: Iterable[Path], later: Iterable[Path]) -> None:
+    """All of it runs and every node is Ready; the images of `later` may still be on their way."""
     layout = cluster.layout
     make_cgroups(layout)
     pids = {node.name: network.hold(cluster.daemons, node) for node in layout.nodes}
@@ -223,6 +231,7 @@ def bring_up(cluster: Cluster, archives: Iterable[Path]) -> None:
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda node: start_runtime(cluster, node), layout.nodes))
         loading = pool.submit(cluster.load, list(archives))
+        cluster.loading = cluster.background.submit(cluster.load, list(later))
         cluster.wait("the API server is ready", lambda: cluster.client.get("/readyz").is_success)
         cluster.done("API server and containerd")
         cluster.apply(addons.node_objects(layout))
@@ -235,8 +244,11 @@ def bring_up(cluster: Cluster, archives: Iterable[Path]) -> None:
     cluster.done("nodes Ready")
 
 
-def up(layout: Layout, report: Callable[[str], object] = print) -> Cluster:
-    """A fresh cluster; ApiServerError when one of that name is there. What fails half-way is taken away again."""
+def up(layout: Layout, report: Callable[[str], object] = print, later: Iterable[Path] = ()) -> Cluster:
+    """A fresh cluster; ApiServerError when one of that name is there. What fails half-way is taken away again.
+
+    `later`: archives of images that are loaded in the background (`loaded` waits for them).
+    """
     absent = missing_programs()
     if absent:
         raise ApiServerError(f"{', '.join(absent)} not found, expected what `deploy/setup.sh cluster` installs")
@@ -250,7 +262,7 @@ def up(layout: Layout, report: Callable[[str], object] = print) -> Cluster:
     layout.folder.mkdir(mode=0o711)
     kernel.keep(layout.folder / "sysctls.json")
     try:
-        bring_up(cluster, archives)
+        bring_up(cluster, archives, later)
     except BaseException:
         keep_logs(layout, report)
         down(layout, cluster)

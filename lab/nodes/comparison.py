@@ -52,10 +52,10 @@ def counts(edge: Edge | None) -> str:
     return f"{edge.attempts} attempts ({edge.established} established, {edge.failed} failed)"
 
 
-def made_in(lines: Iterable[Mapping[str, Any]], minute: str) -> dict[str, int]:
-    """Attempts by address that pods themselves report for a minute."""
+def made_in(lines: Iterable[Mapping[str, Any]], window: str) -> dict[str, int]:
+    """Attempts by address that pods themselves report for a window."""
     totals: dict[str, int] = {}
     for line in lines:
-        if line["minute"] == minute:
+        if line["window"] == window:
             totals[line["address"]] = totals.get(line["address"], 0) + line["attempts"]
     return totals

@@ -5,6 +5,7 @@ containers below `<name>/node-a` and `<name>/node-b`. So whatever happens to the
 """
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterable
@@ -136,6 +137,17 @@ class Daemons:
                 lines = self.log(name).read_text(errors="replace").splitlines()[-1:]
                 code = os.waitstatus_to_exitcode(status)
                 raise ApiServerError(f"{name} ended with code {code}, expected it to stay: {''.join(lines)}")
+
+    def stop(self, name: str) -> None:
+        """A daemon that this object started has ended: asked to, and killed when it does not."""
+        pid = self.children.pop(name)
+        deadline = time.monotonic() + KILL_SECONDS
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        while not os.waitpid(pid, os.WNOHANG)[0]:
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
 
     def kill(self) -> None:
         """No process of the cluster is left: the recorded ones, and all in its cgroups with what they forked.

@@ -3,7 +3,8 @@
 import base64
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import orjson
 import yaml
 
 from discovery.errors import ApiServerError
-from lab.controlplane.binaries import find_or_build
+from lab.controlplane.binaries import EVERY_PROGRAM, NODE_PROGRAMS, find_or_build, locked
 from lab.nodes.cluster import Cluster
-from lab.nodes.images import cache_folder, checked, fingerprint
+from lab.nodes.images import cache_folder, checked, cluster_images, fingerprint
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CHART = REPOSITORY / "deploy" / "charts" / "podsonar"
@@ -27,14 +28,15 @@ SOURCES = (
     "discovery",
     "manager",
     "node_agent",
-    "lab",
     "deploy/images",
     "pyproject.toml",
-    "requirements.lock",
+    "requirements-build.lock",
 )
+KEPT = 4  # states of the sources whose images are kept: branches are worked on side by side
 NAMESPACE = "podsonar"
 RELEASE = "podsonar"
 INSTALL_SECONDS = 180
+METRICS_FROM = {"kubernetes.io/metadata.name": "monitoring"}  # who may scrape, where network policies are enforced
 
 
 def source_files() -> list[Path]:
@@ -56,35 +58,52 @@ def version() -> str:
     return found
 
 
+def prepared(report: Callable[[str], object]) -> list[Path]:
+    """The archives of Podsonar's images; they and all programs of a cluster are found, or built side by side.
+
+    Compilers keep the processors busy while an image waits for its packages and its disk.
+    """
+    with ThreadPoolExecutor() as pool:
+        images = pool.submit(podsonar_images, report)
+        find_or_build((*EVERY_PROGRAM, *NODE_PROGRAMS, "helm"), report)
+        cluster_images(report)
+        return images.result()
+
+
 def podsonar_images(report: Callable[[str], object]) -> list[Path]:
-    """Archives of the three images; built once for each state of the sources."""
-    key = fingerprint(source_files())
-    archives = {part: cache_folder() / f"podsonar-{part}-{key}.tar" for part in PARTS}
-    if all(path.exists() for path in archives.values()):
-        return list(archives.values())
+    """Archives of the three images; built once for each state of the sources, by one process at a time."""
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / "podsonar.lock"):  # the store has one image of a name: what is built is pushed before the next
+        key = fingerprint(source_files())
+        archives = {part: folder / f"podsonar-{part}-{key}.tar" for part in PARTS}
+        if not all(path.exists() for path in archives.values()):
+            build_images(archives, report)
+            forget(folder)
+    return list(archives.values())
+
+
+def build_images(archives: Mapping[str, Path], report: Callable[[str], object]) -> None:
+    """Every part's archive is there, made from the sources of now."""
     report("building Podsonar's images …")
     store = storage()
     report(checked(["nice", str(REPOSITORY / "deploy" / "images" / "build.sh")], env={**os.environ, **store}).strip())
-    root = store["PODSONAR_IMAGE_ROOT"]
-    buildah = [
-        "buildah",
-        "--storage-driver",
-        store["PODSONAR_IMAGE_DRIVER"],
-        "--root",
-        root,
-        "--runroot",
-        f"{root}.run",
-    ]
+    driver, root = store["PODSONAR_IMAGE_DRIVER"], store["PODSONAR_IMAGE_ROOT"]
+    buildah = ["buildah", "--storage-driver", driver, "--root", root, "--runroot", f"{root}.run"]
     for part, target in archives.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for old in target.parent.glob(f"podsonar-{part}-*"):
-            old.unlink()
         image = f"localhost/podsonar-{part}:{version()}"
         made = target.with_suffix(".part")
         made.unlink(missing_ok=True)
         checked([*buildah, "push", image, f"docker-archive:{made}:{image}"])
         made.replace(target)
-    return list(archives.values())
+
+
+def forget(folder: Path) -> None:
+    """Of each part the newest archives are left."""
+    for part in PARTS:
+        every = sorted(folder.glob(f"podsonar-{part}-*.tar"), key=lambda path: path.stat().st_mtime)
+        for old in every[:-KEPT]:
+            old.unlink()
 
 
 def storage() -> dict[str, str]:
@@ -104,7 +123,14 @@ def values() -> dict[str, Any]:
         },
         "kubernetes": {"imagePullPolicy": "Never"},
         "manager": {"persistence": {"enabled": False}, "agentName": "lab", "service": {"type": "NodePort"}},
+        "networkPolicy": {"enabled": True, "metricsFrom": [{"namespaceSelector": {"matchLabels": METRICS_FROM}}]},
     }
+
+
+def windows(seconds: int) -> dict[str, Any]:
+    """Values for windows of a part of a minute, back to back."""
+    starts = ",".join(str(second) for second in range(0, 60, seconds))
+    return {"data": {"collectionWindowInMin": seconds / 60, "cron": {"expression": f"{starts} * * * * *"}}}
 
 
 def helm(cluster: Cluster, *arguments: str) -> str:
@@ -115,13 +141,16 @@ def helm(cluster: Cluster, *arguments: str) -> str:
     return checked([str(program), *arguments], env=environ)
 
 
-def install(cluster: Cluster, changed: dict[str, Any] | None = None) -> None:
-    """The release is installed and every pod of it is ready."""
+def install(cluster: Cluster, changed: dict[str, Any] | None = None, chart: Path = CHART, *, wait: bool = True) -> None:
+    """The release is installed with the lab's values and those that are `changed`, and every pod of it is ready."""
     cluster.apply([yaml.safe_load((REPOSITORY / "deploy" / "manifests" / "namespace.yaml").read_text())])
-    file = cluster.layout.folder / "values.json"
-    file.write_bytes(orjson.dumps({**values(), **(changed or {})}))
-    wait = ["--wait", f"--timeout={INSTALL_SECONDS}s"]
-    helm(cluster, "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "-f", str(file), *wait)
+    files = []
+    for name, content in (("values", values()), ("changed", changed or {})):
+        file = cluster.layout.folder / f"{name}.json"
+        file.write_bytes(orjson.dumps(content))
+        files += ["-f", str(file)]
+    waiting = ["--wait", f"--timeout={INSTALL_SECONDS}s"] if wait else []
+    helm(cluster, "upgrade", "--install", RELEASE, str(chart), "--namespace", NAMESPACE, *files, *waiting)
 
 
 def page(cluster: Cluster) -> str:
@@ -136,19 +165,26 @@ def read_key(cluster: Cluster) -> str:
     return base64.b64decode(secret["data"]["read-key"]).decode()
 
 
-def read_map(cluster: Cluster, window: str, namespace: str = "shop") -> dict[str, Any] | None:
-    """The map of a window; None as long as the manager has nothing of it."""
+def read(cluster: Cluster, path: str = "", **query: str) -> dict[str, Any] | None:
+    """What the manager has below its one agent; None as long as it has nothing there, or does not answer."""
     headers = {"X-API-Key": read_key(cluster)}
     with httpx.Client(base_url=page(cluster), headers=headers, timeout=30, trust_env=False) as client:
-        agents = client.get("/api/v1/agents").raise_for_status().json()["items"]
-        if not agents:
-            return None
-        path = f"/api/v1/agents/{agents[0]['identity']}/map"
-        answer = client.get(path, params={"window": window, "namespace": namespace})
+        try:
+            agents = client.get("/api/v1/agents").raise_for_status().json()["items"]
+            if not agents:
+                return None
+            answer = client.get(f"/api/v1/agents/{agents[0]['identity']}{path}", params=query)
+        except httpx.TransportError:
+            return None  # it is being replaced; who waits has a limit
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         found: dict[str, Any] = answer.raise_for_status().json()
         return found
+
+
+def read_map(cluster: Cluster, window: str, namespace: str = "shop") -> dict[str, Any] | None:
+    """The map of a window; None as long as the manager has nothing of it."""
+    return read(cluster, "/map", window=window, namespace=namespace)
 
 
 def wait_for_map(cluster: Cluster, window: str, nodes: Iterable[str], seconds: float) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""The sample shop of a real cluster, declared: its objects, and the edges that its pods make in every minute.
+"""The sample shop of a real cluster, declared: its objects, and the edges that its pods make in every window.
 
-Each count is a prime, and each pod makes its connects between second 8 and second 52 of every minute: in a window of
-one minute the truth of an edge is its count times the pods that make it.
+Each count is a prime, and each pod makes its connects in every window, away from its borders: the truth of an edge is
+its count times the pods that make it.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from lab.nodes.images import POD_IMAGE
@@ -16,7 +17,7 @@ EVERYWHERE = [{"operator": "Exists"}]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What each pod of a workload does in a minute: that many connects to a service, or to `outside`."""
+    """What each pod of a workload does in a window: that many connects to a service, or to `outside`."""
 
     target: str
     port: int
@@ -62,7 +63,7 @@ def workloads(nodes: int) -> tuple[Workload, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One edge of a minute's truth."""
+    """One edge of a window's truth."""
 
     source: str
     target: str
@@ -73,7 +74,7 @@ class Edge:
 
 
 def truth(every: tuple[Workload, ...]) -> list[Edge]:
-    """The edges of every whole minute in which all pods run."""
+    """The edges of every whole window in which all pods run."""
     edges = []
     for workload in every:
         for call in workload.calls:
@@ -94,13 +95,16 @@ def container(name: str, arguments: list[str]) -> Object:
     }
 
 
-def pod_template(workload: Workload, outside: str) -> Object:
-    """The pods: one container that serves, one that calls, as far as the workload does either."""
+def pod_template(workload: Workload, outside: str, seconds: int, minute: str = "now") -> Object:
+    """The pods: one container that serves, one that calls, as far as the workload does either.
+
+    `seconds`: of a window; `minute`: whose job it is, where the workload is a cron job.
+    """
     containers = []
     if workload.listen:
         containers.append(container("server", ["serve", *map(str, workload.listen)]))
     if workload.calls:
-        word = "once" if workload.kind == "CronJob" else "call"
+        words = ["job", f"{seconds}s", minute] if workload.kind == "CronJob" else ["call", f"{seconds}s"]
         pairs = [
             text
             for call in workload.calls
@@ -109,7 +113,7 @@ def pod_template(workload: Workload, outside: str) -> Object:
                 str(call.count),
             )
         ]
-        containers.append(container("client", [word, *pairs]))
+        containers.append(container("client", [*words, *pairs]))
     spec: Object = {
         "containers": containers,
         "terminationGracePeriodSeconds": 1,
@@ -124,16 +128,36 @@ def pod_template(workload: Workload, outside: str) -> Object:
     return {"metadata": {"labels": {"app": workload.name}}, "spec": spec}
 
 
-def workload_object(workload: Workload, outside: str) -> Object:
+def job_spec(workload: Workload, outside: str, seconds: int, minute: str) -> Object:
+    """One job of a cron job."""
+    template = pod_template(workload, outside, seconds, minute)
+    template["spec"]["restartPolicy"] = "Never"
+    return {"template": template, "ttlSecondsAfterFinished": 600}
+
+
+def first_job(workload: Workload, cron_job: Object, outside: str, seconds: int, now_seconds: int) -> Object:
+    """The job that a cron job, had it been there, would have made at the last full minute, and under that name."""
+    minute = now_seconds // 60
+    start = datetime.fromtimestamp(minute * 60, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": workload.name, "uid": cron_job["metadata"]["uid"]}
+    metadata = {
+        "name": f"{workload.name}-{minute}",
+        "namespace": NAMESPACE,
+        "annotations": {"cronjob.kubernetes.io/instantiate": "manual"},
+        "ownerReferences": [{**owner, "controller": True}],
+    }
+    spec = job_spec(workload, outside, seconds, start)
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def workload_object(workload: Workload, outside: str, seconds: int) -> Object:
     """The object that makes the pods."""
     metadata = {"name": workload.name, "namespace": NAMESPACE}
-    template = pod_template(workload, outside)
     if workload.kind == "CronJob":
-        template["spec"]["restartPolicy"] = "Never"
-        job = {"spec": {"template": template, "ttlSecondsAfterFinished": 600}}
-        # Started in a minute, each job makes its connects in the next one: one job's worth in every minute.
+        job = {"spec": job_spec(workload, outside, seconds, "now")}
         spec: Object = {"schedule": "* * * * *", "jobTemplate": job, "successfulJobsHistoryLimit": 10}
         return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": spec}
+    template = pod_template(workload, outside, seconds)
     spec = {"selector": {"matchLabels": {"app": workload.name}}, "template": template}
     if workload.kind != "DaemonSet":
         spec["replicas"] = workload.pods
@@ -149,8 +173,8 @@ def service_object(workload: Workload) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
-def objects(every: tuple[Workload, ...], outside: str) -> list[Object]:
-    """All objects of the shop."""
+def objects(every: tuple[Workload, ...], outside: str, seconds: int = 60) -> list[Object]:
+    """All objects of the shop, which makes its connects in windows of that many seconds."""
     found: list[Object] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}]
     found += [service_object(one) for one in every if one.service_port is not None]
-    return [*found, *(workload_object(one, outside) for one in every)]
+    return [*found, *(workload_object(one, outside, seconds) for one in every)]

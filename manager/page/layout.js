@@ -4,6 +4,8 @@
 const CROWD = 60; // nodes; beyond, each namespace is laid out by itself and the boxes stand side by side
 const FEW = 40; // nodes whose places are improved one by one
 const GAP = 70;
+const TRIES = 32; // arrangements of a small map, of which the most legible one is shown
+const WORK = 900; // services, namespaces and lines that are laid out at most in all of them
 
 /* fcose asks Math.random; a generator of our own makes its answer repeatable (mulberry32). */
 function withSeed(seed, work) {
@@ -22,11 +24,17 @@ function withSeed(seed, work) {
   }
 }
 
-function force(elements, quality) {
+function force(elements, quality, changed = {}) {
   elements.layout({
     name: "fcose", quality, animate: false, randomize: true, nodeSeparation: 110, idealEdgeLength: 130, nodeRepulsion: 9000,
     packComponents: false, nodeDimensionsIncludeLabels: true, fit: false, tilingPaddingVertical: 22, tilingPaddingHorizontal: 22,
+    ...changed,
   }).run();
+}
+
+/* Tries differ in chance, in how strongly all is drawn together, and in how long lines are. */
+function variant(seed) {
+  return { gravity: [0.25, 0.6, 1.2][seed % 3], gravityRange: 2, idealEdgeLength: [130, 112, 150][Math.floor(seed / 3) % 3] };
 }
 
 function crosses(a, b, c, d) {
@@ -79,6 +87,64 @@ function untangle(nodes, edges) {
     }
   }
   boxes.forEach(({ x, y }, index) => nodes[index].position({ x, y }));
+}
+
+function through(a, b, { x1, y1, x2, y2 }) {
+  return crosses(a, b, { x: x1, y: y1 }, { x: x2, y: y2 }) || crosses(a, b, { x: x1, y: y2 }, { x: x2, y: y1 });
+}
+
+function near(one, other, gap) {
+  return one.x1 - gap < other.x2 && other.x1 - gap < one.x2 && one.y1 - gap < other.y2 && other.y1 - gap < one.y2;
+}
+
+/* How well a small map reads on its stage: large, with few lines across others, across namespaces and services that they do
+   not end in, or across a namespace's name, and with all boxes apart. */
+function legibility(graph) {
+  const box = (node) => [node, node.boundingBox({ includeLabels: false, includeOverlays: false })];
+  const groups = graph.nodes(".group").map(box);
+  const services = graph.nodes().not(".group").map(box);
+  const names = groups.map(([, { x1, x2, y1 }]) => ({ x1: (x1 + x2) / 2 - 32, x2: (x1 + x2) / 2 + 32, y1: y1 - 20, y2: y1 }));
+  const lines = graph.edges().map((edge) => [edge.source(), edge.target()]);
+  let hurt = 0;
+  lines.forEach(([source, target], index) => {
+    const [a, b] = [source.position(), target.position()];
+    const ends = source.union(target).union(source.parent()).union(target.parent());
+    for (const [from, to] of lines.slice(index + 1)) {
+      if (!from.union(to).anySame(source.union(target)) && crosses(a, b, from.position(), to.position())) hurt += 1;
+    }
+    for (const [node, its] of services) if (!ends.contains(node) && through(a, b, its)) hurt += 3;
+    for (const [node, its] of groups) if (!ends.contains(node) && through(a, b, its)) hurt += 1;
+    for (const its of names) if (through(a, b, its)) hurt += 0.5;
+  });
+  for (const [boxes, gap] of [[groups, 24], [services, 12]]) {
+    boxes.forEach(([, one], index) => boxes.slice(index + 1).forEach(([, other]) => {
+      hurt += near(one, other, 0) ? 6 : near(one, other, gap) ? 1 : 0;
+    }));
+  }
+  const { w, h } = graph.elements().boundingBox();
+  return Math.min(1.3, graph.width() / (w + 100), graph.height() / (h + 100)) * 0.9 ** hurt;
+}
+
+/* A small map as a whole: of several arrangements the most legible, its nodes then moved one by one where that helps. */
+function placedBest(graph, nodes) {
+  let best = { score: -1 };
+  const compare = () => {
+    const score = legibility(graph);
+    if (score > best.score) best = { score, places: nodes.map((node) => ({ ...node.position() })) };
+  };
+  byNamespace(graph, nodes);
+  compare();
+  const tries = Math.max(1, Math.min(TRIES, Math.floor(WORK / graph.elements().length)));
+  for (let seed = 1; seed <= tries; seed += 1) {
+    withSeed(seed, () => force(graph.elements(), "proof", variant(seed)));
+    compare();
+  }
+  const back = () => nodes.forEach((node, index) => node.position(best.places[index]));
+  back();
+  if (nodes.length > FEW) return;
+  untangle(nodes.toArray(), graph.edges().toArray());
+  compare();
+  back();
 }
 
 function placed(elements, all) {
@@ -137,14 +203,16 @@ function ownBox(nodes, all) {
   return boxOf(nodes);
 }
 
+/* Each namespace by itself, the boxes side by side: none lies on another. */
+function byNamespace(graph, nodes) {
+  const spaces = new Map();
+  for (const node of nodes.toArray()) spaces.set(node.data("parent") || "", [...(spaces.get(node.data("parent") || "") || []), node]);
+  const boxes = [...spaces].map(([, members]) => ownBox(graph.collection(members), nodes.length));
+  inRows(boxes, Math.max(1, graph.width()), Math.max(1, graph.height()));
+}
+
 function arrange(graph) {
   const nodes = graph.nodes().filter((node) => !node.hasClass("group"));
-  if (nodes.length <= CROWD) {
-    if (nodes.nonempty()) placed(graph.elements(), nodes.length);
-  } else {
-    const spaces = new Map();
-    for (const node of nodes.toArray()) spaces.set(node.data("parent") || "", [...(spaces.get(node.data("parent") || "") || []), node]);
-    const boxes = [...spaces].map(([, members]) => ownBox(graph.collection(members), nodes.length));
-    inRows(boxes, Math.max(1, graph.width()), Math.max(1, graph.height()));
-  }
+  if (nodes.length > CROWD) byNamespace(graph, nodes);
+  else if (nodes.nonempty()) placedBest(graph, nodes);
 }

@@ -151,9 +151,9 @@ DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame((
 NAMESPACES, SERVICES = 9, 17
 
 
-def crowd() -> list[dict[str, Any]]:
+def crowd(namespaces: int = NAMESPACES, each: int = SERVICES) -> list[dict[str, Any]]:
     """An inventory of 9 namespaces with 17 services each, and connections within and between them."""
-    names = [(f"team-{n}", f"service-{s}") for n in range(NAMESPACES) for s in range(SERVICES)]
+    names = [(f"team-{n}", f"service-{s}") for n in range(namespaces) for s in range(each)]
     services, pods, flows = [], [], []
     for place, (namespace, name) in enumerate(names):
         address = f"10.1.{place // 200}.{place % 200 + 1}"
@@ -161,7 +161,7 @@ def crowd() -> list[dict[str, Any]]:
         pods.append(pod(name, address, "node-a", name))
         for one in (services[-1], pods[-1]):
             one["metadata"] |= {"namespace": namespace, "uid": f"{one['kind']}-{place}"}
-        for far in {place // SERVICES * SERVICES + place % SERVICES // 2, place * 7 % len(names)} - {place}:
+        for far in {place // each * each + place % each // 2, place * 7 % len(names)} - {place}:
             flow = connection(name, address, "10.96.0.1", 80, service="x", n=place + 1)
             flow["kubernetes"]["sourcePod"]["uid"] = f"Pod-{place}"
             flow["kubernetes"]["destinationService"]["uid"] = f"Service-{far}"
@@ -192,6 +192,23 @@ def test_places_are_the_same_at_every_visit_and_no_line_runs_below_a_node(manage
         }).length, 0)"""
     )
     assert below == 0
+
+
+@pytest.mark.parametrize(("namespaces", "each"), [(3, 4), (4, 3), (5, 2)])
+def test_few_services_are_drawn_large_with_their_namespaces_apart(
+    manager: Running, page: Page, namespaces: int, each: int
+) -> None:
+    """Of several arrangements one is shown that reads well: no frame lies on another, every name can be read."""
+    for place, body in enumerate(crowd(namespaces, each)):
+        answer = manager.push(body | {"window": LATER}, f"b-few-{place}")
+        assert answer.status_code == 201, answer.text
+    page.goto(f"{manager.url}/#key={manager.key}")
+    page.wait_for_selector("body[data-ready]", timeout=20 * SECONDS)
+    page.evaluate(DRAWN)
+    frames = page.evaluate(FRAMES)
+    assert (len(frames), overlapping(frames)) == (namespaces, 0)
+    assert page.evaluate("page.graph.zoom()") >= 0.75  # of 12 px letters
+    shoot(page, f"few-{namespaces}")
 
 
 def test_many_services_stand_by_namespace_and_can_be_read_from_afar(manager: Running, page: Page) -> None:

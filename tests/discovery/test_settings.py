@@ -34,6 +34,7 @@ def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
         ("data: {enableNodAgent: true}", ["data.enableNodAgent", "did you mean data.enableNodeAgent"]),
         ("data: {collectionWindowInMin: soon}", ["data.collectionWindowInMin", "'soon'", "int"]),
         ("data: {collectionWindowInMin: 0}", ["data.collectionWindowInMin", "0", ">= 1"]),
+        ("data: {collectionWindowInMin: 0.1}", ["data.collectionWindowInMin", "0.1", ">= 0.25"]),
         ("data: 5", ["data", "5", "expected"]),
         ("[1]", ["list", "expected a mapping"]),
         ("a: [", ["not YAML"]),
@@ -62,6 +63,15 @@ def test_window_starts_at_the_first_tick_not_before(after_ns: int, minutes: int)
     assert after_ns <= window.start_ns < after_ns + 60 * NS_PER_MINUTE
     assert window.start_ns // NS_PER_MINUTE % 60 == 15
     assert window.end_ns - window.start_ns == minutes * NS_PER_MINUTE
+
+
+def test_windows_shorter_than_a_minute_follow_each_other() -> None:
+    """Half a minute, with six fields: each begins where the one before ended."""
+    settings = load(AgentSettings, None, {"PODSONAR_DATA_COLLECTION_WINDOW_IN_MIN": "0.5"}, {})
+    first = next_window("0,30 * * * * *", settings.data.collection_window_in_min, 61_000_000_000)
+    following = next_window("0,30 * * * * *", settings.data.collection_window_in_min, first.end_ns)
+    assert (first.start_ns, first.end_ns) == (90_000_000_000, 120_000_000_000)
+    assert (following.start_ns, following.end_ns) == (120_000_000_000, 150_000_000_000)
 
 
 def test_token_file_rotated_is_read_again_and_absent_keeps_the_last(tmp_path: Path) -> None:

@@ -27,15 +27,29 @@ def metrics(registry: CollectorRegistry) -> Iterator[tuple[str, tuple[str, tuple
 
 
 @pytest.fixture
-def coded() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Every metric of every program."""
+def registries() -> tuple[CollectorRegistry, CollectorRegistry]:
+    """The metrics of every program as it begins."""
     registry = CollectorRegistry()
     tell_build(registry, "test")
     CollectorMetrics(registry)
     DirectoryMetrics(registry)
     DeliveryMetrics(registry, 1)
     NodeAgentMetrics(registry)
-    return dict(metrics(registry)) | dict(metrics(Telemetry().registry))
+    return registry, Telemetry().registry
+
+
+@pytest.fixture
+def coded(registries: tuple[CollectorRegistry, CollectorRegistry]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Every metric of every program."""
+    return {name: what for registry in registries for name, what in metrics(registry)}
+
+
+def rows(repository: Path) -> Iterator[list[str]]:
+    """The cells of each documented metric."""
+    for line in (repository / "docs/metrics.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if cells[1:2] and cells[1].startswith("`podsonar_"):
+            yield cells
 
 
 def test_documented_metrics_are_those_of_the_code(
@@ -43,9 +57,25 @@ def test_documented_metrics_are_those_of_the_code(
 ) -> None:
     """Both ways: name, type and labels."""
     documented = {}
-    for line in (repository / "docs/metrics.md").read_text().splitlines():
-        cells = [cell.strip() for cell in line.split("|")]
-        if cells[1:2] and cells[1].startswith("`podsonar_"):
-            labels = re.sub(r"\([^)]*\)", "", cells[3])
-            documented[cells[1].strip("`")] = (cells[2], tuple(LABEL.findall(labels)))
+    for cells in rows(repository):
+        labels = re.sub(r"\([^)]*\)", "", cells[3])
+        documented[cells[1].strip("`")] = (cells[2], tuple(LABEL.findall(labels)))
     assert documented == coded
+
+
+def test_documented_values_of_a_counters_label_are_there_from_the_start(
+    repository: Path, registries: tuple[CollectorRegistry, CollectorRegistry]
+) -> None:
+    """Both ways, at 0: the values in parentheses, for every counter whose one label has such a list."""
+    begun: dict[str, set[str]] = {}
+    for sample in (one for registry in registries for family in registry.collect() for one in family.samples):
+        if sample.name.endswith("_total") and len(sample.labels) == 1:
+            assert sample.value == 0
+            begun.setdefault(sample.name, set()).update(sample.labels.values())
+    listed = {}
+    for cells in rows(repository):
+        one = re.fullmatch(r"`\w+` \((.*)\)", cells[3])
+        if cells[2] == "counter" and one:
+            listed[cells[1].strip("`")] = set(LABEL.findall(one[1]))
+    assert len(listed) > 10
+    assert listed == begun

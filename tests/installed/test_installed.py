@@ -1,50 +1,16 @@
 """Podsonar as an operator installs it, on real pods: the map is what the pods did, and an end leaves nothing."""
 
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pytest
 
 from lab.nodes import install, shop
-from lab.nodes.__main__ import next_window, shop_runs, start_shop
 from lab.nodes.cluster import Cluster
 from lab.nodes.comparison import differences, made_in
+from tests.installed.conftest import Observed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel]
-
-WINDOW_SECONDS = 60
-REPORT_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Observed:
-    """A window in which every pod of the shop ran, as the map shows it."""
-
-    window: str
-    workloads: tuple[shop.Workload, ...]
-    found: dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def installed(nodes: Cluster) -> Iterator[Cluster]:
-    """The test cluster with the release, until the tests of this file are over."""
-    nodes.load(install.podsonar_images(nodes.report))
-    install.install(nodes)
-    yield nodes
-    install.helm(nodes, "uninstall", install.RELEASE, "--namespace", install.NAMESPACE, "--wait")
-
-
-@pytest.fixture(scope="module")
-def observed(installed: Cluster) -> Observed:
-    """The first whole window after the shop's start."""
-    workloads = start_shop(installed)
-    installed.wait("the shop's pods run", lambda: shop_runs(installed, workloads), 120)
-    window = next_window(time.time_ns())
-    names = [node.name for node in installed.layout.nodes]
-    return Observed(window, workloads, install.wait_for_map(installed, window, names, WINDOW_SECONDS + REPORT_SECONDS))
 
 
 def lines(cluster: Cluster, app: str) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ def test_every_difference_is_told(edges: list[dict[str, Any]], told: str) -> Non
     assert differences(EXPECTED, {"services": SERVICES, "edges": edges}) == [told]
 
 
-def test_truth_of_a_minute_is_count_times_pods() -> None:
+def test_truth_of_a_window_is_count_times_pods() -> None:
     """On two nodes the watcher runs twice, on one once; what is refused has failed."""
     edges = {(one.source, one.target): one for one in truth(workloads(2))}
     assert edges["watcher", "cart"] == Edge("watcher", "cart", 8080, 10, 10, 0)
@@ -78,11 +78,11 @@ def test_edges_are_shown_once_a_pair_and_port() -> None:
     assert shown_edges({"services": SERVICES, "edges": RIGHT})["report", "cart", 8080] == EXPECTED[2]
 
 
-def test_pods_own_counts_are_summed_by_minute() -> None:
-    """Lines of other minutes do not count."""
+def test_pods_own_counts_are_summed_by_window() -> None:
+    """Lines of other windows do not count."""
     lines = [
-        {"minute": "2026-01-01T00:01:00Z", "address": "cart:8080", "attempts": 23},
-        {"minute": "2026-01-01T00:01:00Z", "address": "cart:8080", "attempts": 23},
-        {"minute": "2026-01-01T00:02:00Z", "address": "cart:8080", "attempts": 23},
+        {"window": "2026-01-01T00:01:00Z", "address": "cart:8080", "attempts": 23},
+        {"window": "2026-01-01T00:01:00Z", "address": "cart:8080", "attempts": 23},
+        {"window": "2026-01-01T00:02:00Z", "address": "cart:8080", "attempts": 23},
     ]
     assert made_in(lines, "2026-01-01T00:01:00Z") == {"cart:8080": 46}

@@ -29,11 +29,20 @@ def test_pushes_are_counted_by_what_became_of_them(running: Running) -> None:
     assert httpx.post(url, headers=wrong, trust_env=False).status_code == 401
     found = scraped(running)
     batches = "podsonar_manager_ingest_batches_total"
-    assert {key[1]: n for key, n in found.items() if key[0] == batches} == {"stored": 1, "duplicate": 1, "rejected": 1}
+    assert {key[1]: n for key, n in found.items() if key[0] == batches} == {
+        "stored": 1,
+        "duplicate": 1,
+        "stale": 0,
+        "rejected": 1,
+    }
     requests = "podsonar_manager_ingest_requests_total"
     assert {key[1]: n for key, n in found.items() if key[0] == requests} == {"201": 2, "400": 1, "401": 2}
     failures = "podsonar_manager_auth_failures_total"
-    assert {key[1]: n for key, n in found.items() if key[0] == failures} == {"no_token": 1, "wrong_token": 1}
+    assert {key[1]: n for key, n in found.items() if key[0] == failures} == {
+        "no_token": 1,
+        "wrong_token": 1,
+        "agent_gone": 0,
+    }
     assert found["podsonar_manager_agents", "active"] == 1
     assert found["podsonar_manager_agents", "stale"] == 0
     assert found["podsonar_manager_db_transaction_seconds_count",] >= 2

@@ -1,13 +1,16 @@
 // Command pod is the program of every pod of a test cluster: the sandbox's pause, a server, or a client that makes an
-// exact number of connects in every minute.
+// exact number of connects in every window of a schedule.
 //
 //	pause
 //	serve PORT...
-//	call ADDRESS COUNT [ADDRESS COUNT ...]   each minute, COUNT connects to ADDRESS between second 8 and second 52
-//	once ADDRESS COUNT                       COUNT connects in the next minute that begins, then the end (a Job)
-//	dial ADDRESS COUNT                       COUNT connects now; also prints which client address the server saw
+//	call PERIOD ADDRESS COUNT [ADDRESS COUNT ...]   in each window of PERIOD (60s), COUNT connects to ADDRESS
+//	job PERIOD MINUTE ADDRESS COUNT                 the same in the windows that belong to the job of MINUTE, then the end
+//	dial ADDRESS COUNT                              COUNT connects now; also prints which client address the server saw
 //
-// A client prints one JSON line a minute: what it really made, the truth that a map is compared with.
+// Windows begin at whole multiples of their period. To the job of a minute (its start in RFC 3339, or `now`) belong those
+// that begin within a minute from one period after its start on: one job for each window, and time for its pod to start.
+//
+// A client prints one JSON line a window: what it really made, the truth that a map is compared with.
 package main
 
 import (
@@ -24,13 +27,10 @@ import (
 	"time"
 )
 
-const (
-	quiet   = 8 * time.Second // after a window's start and before its end: no connect near a border
-	patient = 5 * time.Second
-)
+const patient = 5 * time.Second
 
 type made struct {
-	Minute      string `json:"minute"`
+	Window      string `json:"window"`
 	Address     string `json:"address"`
 	Attempts    int    `json:"attempts"`
 	Established int    `json:"established"`
@@ -106,12 +106,13 @@ func resolved(address string) string {
 	}
 }
 
-func call(address string, count int, minute time.Time, printed *sync.Mutex) {
+func call(address string, count int, window time.Time, period time.Duration, printed *sync.Mutex) {
 	target := resolved(address)
-	step := (time.Minute - 2*quiet) / time.Duration(count)
-	result := made{Minute: minute.UTC().Format(time.RFC3339), Address: address}
+	quiet := period / 7 // after a window's start and before its end: no connect near a border
+	step := (period - 2*quiet) / time.Duration(count)
+	result := made{Window: window.UTC().Format(time.RFC3339), Address: address}
 	for number := range count {
-		time.Sleep(time.Until(minute.Add(quiet + time.Duration(number)*step)))
+		time.Sleep(time.Until(window.Add(quiet + time.Duration(number)*step)))
 		result.Attempts++
 		if _, established := connect(target); established {
 			result.Established++
@@ -125,7 +126,7 @@ func call(address string, count int, minute time.Time, printed *sync.Mutex) {
 	printed.Unlock()
 }
 
-func callAll(arguments []string, minute time.Time) {
+func callAll(arguments []string, window time.Time, period time.Duration) {
 	var printed sync.Mutex
 	var every sync.WaitGroup
 	for place := 0; place+1 < len(arguments); place += 2 {
@@ -133,7 +134,7 @@ func callAll(arguments []string, minute time.Time) {
 		every.Add(1)
 		go func() {
 			defer every.Done()
-			call(arguments[place], count, minute, &printed)
+			call(arguments[place], count, window, period, &printed)
 		}()
 	}
 	every.Wait()
@@ -163,8 +164,32 @@ func number(text string) int {
 	return count
 }
 
-func next() time.Time {
-	return time.Now().Truncate(time.Minute).Add(time.Minute)
+func next(period time.Duration) time.Time {
+	return time.Now().Truncate(period).Add(period)
+}
+
+func seconds(text string) time.Duration {
+	period, err := time.ParseDuration(text)
+	if err != nil || period < time.Second || time.Minute%period != 0 {
+		log.Fatalf("period %q, expected a part of a minute, such as 60s", text)
+	}
+	return period
+}
+
+func job(text string, period time.Duration, arguments []string) {
+	minute := time.Now().Truncate(time.Minute)
+	if text != "now" {
+		var err error
+		if minute, err = time.Parse(time.RFC3339, text); err != nil {
+			log.Fatal(err)
+		}
+	}
+	end := minute.Add(period + time.Minute)
+	for window := minute.Add(period); window.Before(end); window = window.Add(period) {
+		if window.After(time.Now()) {
+			callAll(arguments, window, period)
+		}
+	}
 }
 
 func main() {
@@ -182,14 +207,15 @@ func main() {
 		}
 		select {}
 	case "call":
+		period := seconds(os.Args[2])
 		for {
-			callAll(os.Args[2:], next())
+			callAll(os.Args[3:], next(period), period)
 		}
-	case "once":
-		callAll(os.Args[2:], next())
+	case "job":
+		job(os.Args[3], seconds(os.Args[2]), os.Args[4:])
 	case "dial":
 		dial(os.Args[2], number(os.Args[3]))
 	default:
-		log.Fatalf("word %q, expected pause, serve, call, once or dial", os.Args[1])
+		log.Fatalf("word %q, expected pause, serve, call, job or dial", os.Args[1])
 	}
 }

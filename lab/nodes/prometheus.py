@@ -1,0 +1,173 @@
+"""A Prometheus beside the cluster, which finds pods by their annotations as a shared Prometheus does.
+
+Debian's package runs as a daemon of the cluster on the machine, which has routes to the pods. Debian builds it without
+the discovery of pods: that is Prometheus' own code in a program beside it (`podtargets`), whose file it follows. To the
+API server it is a service account that may list and watch pods, and nothing else.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import yaml
+
+from discovery.errors import ApiServerError
+from lab.controlplane.binaries import find_or_build
+from lab.controlplane.certificates import write_secret
+from lab.controlplane.server import free_ports
+from lab.nodes import install
+from lab.nodes.cluster import Cluster
+from lab.nodes.layout import Layout
+
+NAME = "prometheus"
+FINDER = "podtargets"
+NAMESPACE = "monitoring"
+JOB = "kubernetes-pods"
+SCRAPE_SECONDS = 5
+READY_SECONDS = 30.0
+Object = dict[str, Any]
+
+
+def permissions() -> list[Object]:
+    """The account that finds pods, with what kubernetes_sd_configs of role pod needs."""
+    group = "rbac.authorization.k8s.io"
+    account = {"name": NAME, "namespace": NAMESPACE}
+    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account},
+        {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": NAME}, "rules": rules},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": NAME},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": NAME},
+            "subjects": [{"kind": "ServiceAccount", **account}],
+        },
+    ]
+
+
+def relabelling() -> list[Object]:
+    """What the `prometheus.io/*` annotations mean: the job `kubernetes-pods` of the community's chart."""
+    meta = "__meta_kubernetes_pod"
+    annotation = f"{meta}_annotation_prometheus_io"
+    renamed = {f"{meta}_name": "pod", f"{meta}_node_name": "node", "__meta_kubernetes_namespace": "namespace"}
+    return [
+        {"source_labels": [f"{annotation}_scrape"], "action": "keep", "regex": "true"},
+        {"source_labels": [f"{annotation}_scheme"], "regex": "(https?)", "target_label": "__scheme__"},
+        {"source_labels": [f"{annotation}_path"], "regex": "(.+)", "target_label": "__metrics_path__"},
+        {
+            "source_labels": ["__address__", f"{annotation}_port"],
+            "regex": r"([^:]+)(?::\d+)?;(\d+)",
+            "replacement": "$1:$2",
+            "target_label": "__address__",
+        },
+        {"action": "labelmap", "regex": f"{meta}_label_(.+)"},
+        *({"source_labels": [source], "target_label": target} for source, target in renamed.items()),
+        {"source_labels": [f"{meta}_phase"], "action": "drop", "regex": "Pending|Succeeded|Failed|Completed"},
+    ]
+
+
+def settings(targets: Path, rules: Path) -> Object:
+    """prometheus.yml."""
+    every = f"{SCRAPE_SECONDS}s"
+    job = {"job_name": JOB, "file_sd_configs": [{"files": [str(targets)]}], "relabel_configs": relabelling()}
+    return {
+        "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
+        "rule_files": [str(rules)],
+        "scrape_configs": [job],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """A running one, by its HTTP API."""
+
+    url: str
+
+    def ask(self, path: str, **query: str) -> Any:  # noqa: ANN401 - JSON, of another shape for each path
+        """The `data` of an answer; ApiServerError with the words of one that is no success."""
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=query, timeout=10, trust_env=False)
+        body = orjson.loads(answer.content)
+        if body["status"] != "success":
+            raise ApiServerError(f"{path} {query}: {body['error']}, expected data")
+        return body["data"]
+
+    def query(self, expression: str) -> list[Object]:
+        """The samples of an instant query (a scalar has no labels)."""
+        data = self.ask("query", query=expression)
+        found: list[Object] = data["result"] if data["resultType"] == "vector" else [{"value": data["result"]}]
+        return found
+
+    def targets(self) -> list[Object]:
+        """What is scraped, with its health and the last error."""
+        found: list[Object] = self.ask("targets", state="active")["activeTargets"]
+        return found
+
+    def alerts(self) -> list[Object]:
+        """The alerts that are pending or firing."""
+        found: list[Object] = self.ask("alerts")["alerts"]
+        return found
+
+    def rules(self) -> list[Object]:
+        """Every rule, with its health and the last error."""
+        return [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]
+
+    def ready(self) -> bool:
+        """Whether it takes queries."""
+        return httpx.get(f"{self.url}/-/ready", timeout=5, trust_env=False).is_success
+
+
+def rendered_rules(cluster: Cluster) -> Object:
+    """The alerts as the chart renders them for windows of a minute."""
+    chosen = ["--api-versions=monitoring.coreos.com/v1/PrometheusRule", "--show-only=templates/monitoring.yaml"]
+    chosen += ["--set=metrics.prometheusRule.enabled=true", "--set=metrics.prometheusRule.periodSeconds=60"]
+    text = install.helm(cluster, "template", install.RELEASE, str(install.CHART), *chosen)
+    (rule,) = (one for one in yaml.safe_load_all(text) if one and one["kind"] == "PrometheusRule")
+    spec: Object = rule["spec"]
+    return spec
+
+
+def token(cluster: Cluster) -> str:
+    """A token of the account."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{NAME}/token"
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86_400}}
+    headers = {"Content-Type": "application/json"}
+    answer = cluster.objects.request("POST", path, headers=headers, content=orjson.dumps(request))
+    made: str = answer["status"]["token"]
+    return made
+
+
+def folder(layout: Layout) -> Path:
+    """Where its settings and its samples are."""
+    return layout.folder / NAME
+
+
+def start(cluster: Cluster) -> Prometheus:
+    """One that takes queries; it scrapes what it finds from now on, and ends with the cluster or by `stop`."""
+    cluster.apply(permissions())
+    place = folder(cluster.layout)
+    place.mkdir(exist_ok=True)
+    credentials = write_secret(place / "token", token(cluster).encode())
+    finder = find_or_build([FINDER], cluster.report)[FINDER]
+    targets, rules, file = place / "targets.json", place / "rules.yaml", place / "prometheus.yaml"
+    cluster.daemons.start(
+        FINDER, [str(finder), cluster.url, str(cluster.folder / "ca.crt"), str(credentials), str(targets)]
+    )
+    rules.write_text(yaml.safe_dump(rendered_rules(cluster)))
+    file.write_text(yaml.safe_dump(settings(targets, rules)))
+    (port,) = free_ports(1)
+    listen = f"127.0.0.1:{port}"
+    options = [f"--web.listen-address={listen}", f"--storage.tsdb.path={place / 'samples'}", "--log.level=warn"]
+    cluster.daemons.start(NAME, ["prometheus", f"--config.file={file}", *options])
+    running = Prometheus(f"http://{listen}")
+    cluster.wait("Prometheus is ready", running.ready, READY_SECONDS)
+    return running
+
+
+def stop(cluster: Cluster) -> None:
+    """It no longer runs."""
+    for name in (NAME, FINDER):
+        cluster.daemons.stop(name)

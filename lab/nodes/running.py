@@ -1,0 +1,23 @@
+"""A cluster that another command brought up."""
+
+from collections.abc import Callable
+
+import orjson
+
+from discovery.errors import ApiServerError
+from lab.controlplane.certificates import Certificates, Pair
+from lab.nodes.cluster import Cluster
+from lab.nodes.layout import Layout
+
+
+def running_cluster(layout: Layout, report: Callable[[str], object]) -> Cluster:
+    """The running cluster of that name, with every right; ApiServerError where there is none."""
+    if not (layout.folder / "admin.kubeconfig").exists():
+        raise ApiServerError(f"{layout.folder} has no cluster, expected one (`make cluster` brings it up)")
+    cluster = Cluster(layout, report)
+    admin = Pair(cluster.folder / "podsonar-lab-admin.crt", cluster.folder / "podsonar-lab-admin.key")
+    serving = Pair(cluster.folder / "kube-apiserver.crt", cluster.folder / "kube-apiserver.key")
+    signing = cluster.folder / "service-account.key"
+    url = orjson.loads(cluster.kubeconfig.read_bytes())["clusters"][0]["cluster"]["server"]
+    cluster.speak(url, Certificates(cluster.folder / "ca.crt", serving, admin, signing))
+    return cluster

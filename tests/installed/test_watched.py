@@ -1,0 +1,209 @@
+"""The release as its Prometheus sees it: every pod scraped, every metric there, every panel with data, no alert."""
+
+import math
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from collector.kinds import KINDS, WATCHED
+from discovery.records import NS_PER_SECOND, Window, parse_rfc3339
+from lab.nodes import cost, install, prometheus
+from lab.nodes.cluster import Cluster
+from lab.nodes.prometheus import Prometheus
+from tests.installed.conftest import WINDOW_SECONDS, Observed
+
+pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(420)]
+
+COMPONENTS = ("collector", "manager", "node-agent")
+# The sections of docs/metrics.md that a component has.
+SECTIONS = {
+    "collector": ("Every program", "Delivery (collector and node agent)", "Collector", "Directory"),
+    "manager": ("Every program", "Manager"),
+    "node-agent": ("Every program", "Node agent", "Delivery (collector and node agent)"),
+}
+# Declared, and without a sample as long as what they count has not happened; its label is not a short list.
+NOT_HAPPENED = {
+    "podsonar_collector_redacted_total",
+    "podsonar_directory_bookmarks_total",
+    "podsonar_directory_unsure_answers_total",
+    "podsonar_directory_watches_cut_total",
+    "podsonar_directory_watch_lists_total",
+}
+ATTEMPTS = "podsonar_node_agent_events"
+FATES = (
+    f"{ATTEMPTS}_delivered_total",
+    f'{ATTEMPTS}_lost_total{{stage=~"flows_full|unreadable"}}',
+    f"{ATTEMPTS}_filtered_total",
+    'podsonar_node_agent_unresolved_total{side="source"}',
+    f"{ATTEMPTS}_dropped_total",
+    f"{ATTEMPTS}_pending",
+)
+Object = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def watched(watching: Prometheus, observed: Observed) -> Prometheus:
+    """The Prometheus after a window that it saw whole."""
+    assert observed.found["observation"]
+    return watching
+
+
+def released_pods(cluster: Cluster) -> list[Object]:
+    """The pods of the release that run."""
+    query = {"labelSelector": "app.kubernetes.io/part-of=podsonar", "fieldSelector": "status.phase=Running"}
+    found: list[Object] = cluster.get(f"/api/v1/namespaces/{install.NAMESPACE}/pods", **query)["items"]
+    return found
+
+
+def component(labels: Object) -> str:
+    """Which program a pod is, by the labels of the pod or of its target."""
+    found: str = labels.get("app.kubernetes.io/component") or labels["app_kubernetes_io_component"]
+    return found
+
+
+def test_every_pod_of_the_release_is_scraped_and_no_other(installed: Cluster, watched: Prometheus) -> None:
+    """The annotations name each pod's port once, and every target answers."""
+    targets = watched.targets()
+    expected = [(pod["metadata"]["name"], pod["spec"]["nodeName"]) for pod in released_pods(installed)]
+    assert sorted((one["labels"]["pod"], one["labels"]["node"]) for one in targets) == sorted(expected)
+    assert {component(one["labels"]) for one in targets} == set(COMPONENTS)
+    assert [one["scrapeUrl"] for one in targets if one["health"] != "up" or one["lastError"]] == []
+    assert {one["metric"]["pod"] for one in watched.query("up == 1")} == {name for name, _node in expected}
+
+
+def documented(repository: Path, program: str) -> set[str]:
+    """The metrics that docs/metrics.md gives a program."""
+    parts = re.split(r"^#+ (.*)\n", (repository / "docs/metrics.md").read_text(), flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    named = re.compile(r"^\| `(podsonar_\w+)`", re.MULTILINE)
+    return {name for title in SECTIONS[program] for name in named.findall(sections[title])}
+
+
+@pytest.mark.parametrize("program", COMPONENTS)
+def test_scrape_is_clean_and_has_every_documented_metric(repository: Path, watched: Prometheus, program: str) -> None:
+    """Of each pod: promtool has nothing to say, nothing is undocumented, and what has no sample has not happened."""
+    targets = [one for one in watched.targets() if component(one["labels"]) == program]
+    assert targets
+    for target in targets:
+        text = httpx.get(target["scrapeUrl"], timeout=10, trust_env=False).raise_for_status().text
+        done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+        families = [one for one in text_string_to_metric_families(text) if one.name.startswith("podsonar_")]
+        names = {f"{one.name}_total" if one.type == "counter" else one.name: bool(one.samples) for one in families}
+        assert set(names) == documented(repository, program)
+        assert {name for name, has_samples in names.items() if not has_samples} <= NOT_HAPPENED
+
+
+def panels() -> Iterator[tuple[str, str]]:
+    """Title and expression of every query of the dashboard, in the release's namespace."""
+    dashboard = orjson.loads((install.CHART / "dashboards" / "podsonar.json").read_bytes())
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            yield panel["title"], target["expr"].replace("$namespace", install.NAMESPACE)
+
+
+def test_every_query_of_the_dashboard_returns_numbers(watched: Prometheus) -> None:
+    """Panels of failures too: they show zero, not "no data". The variable offers the release's namespace."""
+    offered = watched.query("group by (namespace) (podsonar_build_info)")
+    assert [one["metric"]["namespace"] for one in offered] == [install.NAMESPACE]
+    found = {title: [float(one["value"][1]) for one in watched.query(expr)] for title, expr in panels()}
+    assert len(found) >= 25
+    assert {title: values for title, values in found.items() if not values or not all(map(math.isfinite, values))} == {}
+    assert (found["Nodes that are traced"], found["Nodes that are not"]) == ([2.0], [0.0])
+    assert sum(found["Delivered"]) > 0
+
+
+def test_no_alert_is_pending_on_a_healthy_cluster(installed: Cluster, watched: Prometheus) -> None:
+    """Each of the chart's alerts is evaluated without an error, and finds nothing."""
+    installed.wait("rules are evaluated", lambda: all(one["health"] != "unknown" for one in watched.rules()))
+    rules = watched.rules()
+    assert len(rules) == 8
+    assert [(one["name"], one["lastError"]) for one in rules if one["health"] != "ok"] == []
+    assert watched.alerts() == []
+
+
+def test_attempts_are_conserved_as_scraped(installed: Cluster, watched: Prometheus) -> None:
+    """On each node every attempt that the kernel saw has exactly one fate, by the numbers that an operator has."""
+    seen = f"sum by (pod) ({ATTEMPTS}_total)"
+    told = " + ".join(f"sum by (pod) ({fate})" for fate in FATES)
+    assert all(float(one["value"][1]) > 0 for one in watched.query(seen))
+
+    def conserved() -> bool:  # between two scrapes one fate may have been counted and the other not
+        return [float(one["value"][1]) for one in watched.query(f"{seen} - ({told})")] == [0, 0]
+
+    installed.wait("every attempt has one fate", conserved, 30)
+
+
+def test_nodes_ask_the_api_server_nothing_and_the_collector_lists_once(installed: Cluster, observed: Observed) -> None:
+    """By its audit log: in the window no request of agents or manager, one list of each kind, few of the directory."""
+    start_ns = parse_rfc3339(observed.window)
+    requests = cost.asked(installed, Window(start_ns, start_ns + WINDOW_SECONDS * NS_PER_SECOND))
+    assert cost.own(requests, "node-agent") == cost.own(requests, "manager") == []
+    assert [one for one in requests if one.user == cost.ANONYMOUS] == []
+    made = Counter(one.what for one in cost.own(requests, "collector"))
+    lists = {what: count for what, count in made.items() if what.startswith("list ")}
+    assert lists == {f"list {kind.plural}": 1 for kind in KINDS}
+    # The directory: before it answers it asks how far the server is, and watches until it is as far.
+    asked = {f"{word} {kind.plural}" for word in ("peek", "watch") for kind in WATCHED}
+    assert made.keys() - lists.keys() <= asked
+    nodes = len(observed.found["observation"])  # each asks the directory once a window, or twice where it is late
+    assert max((made[what] for what in asked), default=0) <= 4 * nodes
+
+
+def test_cost_of_each_pod_is_that_of_its_cgroup(installed: Cluster) -> None:
+    """Collector, manager and an agent on each node: every pod has used CPU, and less memory than its limit."""
+    every = cost.pods(installed)
+    assert [one.component for one in every] == ["collector", "manager", "node-agent", "node-agent"]
+    for pod in every:
+        memory = cost.memory_of(pod.memory)
+        assert cost.cpu_seconds_of(pod.cpu) > 0.1
+        assert 5 << 20 < memory.anonymous <= memory.working_set < 512 << 20
+
+
+def selected(selector: Object, labels: Object) -> bool:
+    """Whether labels fit a selector of matchLabels alone."""
+    assert set(selector) <= {"matchLabels"}
+    return selector.get("matchLabels", {}).items() <= labels.items()
+
+
+def lets_in(policy: Object, pod: Object, port: int, namespace: Object) -> bool:
+    """Whether a NetworkPolicy that selects the pod lets pods of another namespace, by its labels, in to the port."""
+    ports = {one["name"]: one["containerPort"] for one in pod["spec"]["containers"][0]["ports"]}
+    for rule in policy["spec"]["ingress"]:
+        peers = [one["namespaceSelector"] for one in rule.get("from", ()) if "namespaceSelector" in one]
+        near = "from" not in rule or any(selected(one, namespace) for one in peers)
+        if near and port in {ports.get(one["port"], one["port"]) for one in rule["ports"]}:
+            return True
+    return False
+
+
+def test_network_policies_let_the_named_namespace_scrape(installed: Cluster, watched: Prometheus) -> None:
+    """As stored, for where they are enforced: `networkPolicy.metricsFrom` reaches each target, another does not."""
+    policies = installed.get(f"/apis/networking.k8s.io/v1/namespaces/{install.NAMESPACE}/networkpolicies")["items"]
+    names = {"monitoring": True, "elsewhere": False}
+    labels = {name: {"kubernetes.io/metadata.name": name} for name in names}
+    pods = {pod["metadata"]["name"]: pod for pod in released_pods(installed)}
+    for target in watched.targets():
+        pod = pods[target["labels"]["pod"]]
+        chosen = [one for one in policies if selected(one["spec"]["podSelector"], pod["metadata"]["labels"])]
+        port = httpx.URL(target["scrapeUrl"]).port
+        assert len(chosen) == 1
+        assert port is not None
+        assert {name: lets_in(chosen[0], pod, port, labels[name]) for name in names} == names, target["labels"]["pod"]
+
+
+def test_prometheus_may_find_pods_and_nothing_else(installed: Cluster) -> None:
+    """What an operator grants for the scrape is enough: the account that found the targets reads no more than pods."""
+    account = f"--as=system:serviceaccount:{prometheus.NAMESPACE}:{prometheus.NAME}"
+    listed = installed.kubectl("auth", "can-i", "--list", "--no-headers", account)
+    rules = [line.split() for line in listed.splitlines() if "[list" in line or "[get" in line]
+    assert ["pods", "[]", "[]", "[list", "watch]"] in rules
+    assert [words for words in rules if words[0] != "pods" and not words[0].startswith("[")] == []
