@@ -15,6 +15,7 @@ from discovery.errors import ApiServerError
 from lab.controlplane.binaries import find_or_build
 from lab.nodes.cluster import Cluster
 from lab.nodes.images import cache_folder, checked, fingerprint
+from lab.nodes.layout import Node
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CHART = REPOSITORY / "deploy" / "charts" / "podsonar"
@@ -115,13 +116,44 @@ def helm(cluster: Cluster, *arguments: str) -> str:
     return checked([str(program), *arguments], env=environ)
 
 
-def install(cluster: Cluster, changed: dict[str, Any] | None = None) -> None:
-    """The release is installed and every pod of it is ready."""
+def install(cluster: Cluster, changed: dict[str, Any] | None = None, chart: Path = CHART, *, wait: bool = True) -> None:
+    """The release is installed with the lab's values and those that are `changed`, and every pod of it is ready."""
     cluster.apply([yaml.safe_load((REPOSITORY / "deploy" / "manifests" / "namespace.yaml").read_text())])
-    file = cluster.layout.folder / "values.json"
-    file.write_bytes(orjson.dumps({**values(), **(changed or {})}))
-    wait = ["--wait", f"--timeout={INSTALL_SECONDS}s"]
-    helm(cluster, "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "-f", str(file), *wait)
+    files = []
+    for name, content in (("values", values()), ("changed", changed or {})):
+        file = cluster.layout.folder / f"{name}.json"
+        file.write_bytes(orjson.dumps(content))
+        files += ["-f", str(file)]
+    waiting = ["--wait", f"--timeout={INSTALL_SECONDS}s"] if wait else []
+    helm(cluster, "upgrade", "--install", RELEASE, str(chart), "--namespace", NAMESPACE, *files, *waiting)
+
+
+def uninstall(cluster: Cluster) -> None:
+    """The release is gone, its pods too, which helm does not wait for."""
+    helm(cluster, "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
+    cluster.wait("no pod of it is left", lambda: not cluster.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"], 60)
+
+
+def local_volume(cluster: Cluster, node: Node, name: str) -> dict[str, Any]:
+    """Values of a claim on a volume of that name: a folder of the node, which outlives the pods that use it."""
+    folder = volume_folder(node, name)
+    folder.mkdir(exist_ok=True)
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node.name]}
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "storageClassName": name,
+        "local": {"path": f"/var/lib/{name}"},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
+    }
+    cluster.apply([{"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}])
+    return {"enabled": True, "storageClassName": name, "size": "1Gi"}
+
+
+def volume_folder(node: Node, name: str) -> Path:
+    """The folder of such a volume, as seen from the machine."""
+    return node.folder / "lib" / name
 
 
 def page(cluster: Cluster) -> str:
@@ -136,19 +168,26 @@ def read_key(cluster: Cluster) -> str:
     return base64.b64decode(secret["data"]["read-key"]).decode()
 
 
-def read_map(cluster: Cluster, window: str, namespace: str = "shop") -> dict[str, Any] | None:
-    """The map of a window; None as long as the manager has nothing of it."""
+def read(cluster: Cluster, path: str = "", **query: str) -> dict[str, Any] | None:
+    """What the manager has below its one agent; None as long as it has nothing there, or does not answer."""
     headers = {"X-API-Key": read_key(cluster)}
     with httpx.Client(base_url=page(cluster), headers=headers, timeout=30, trust_env=False) as client:
-        agents = client.get("/api/v1/agents").raise_for_status().json()["items"]
-        if not agents:
-            return None
-        path = f"/api/v1/agents/{agents[0]['identity']}/map"
-        answer = client.get(path, params={"window": window, "namespace": namespace})
+        try:
+            agents = client.get("/api/v1/agents").raise_for_status().json()["items"]
+            if not agents:
+                return None
+            answer = client.get(f"/api/v1/agents/{agents[0]['identity']}{path}", params=query)
+        except httpx.TransportError:
+            return None  # it is being replaced; who waits has a limit
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         found: dict[str, Any] = answer.raise_for_status().json()
         return found
+
+
+def read_map(cluster: Cluster, window: str, namespace: str = "shop") -> dict[str, Any] | None:
+    """The map of a window; None as long as the manager has nothing of it."""
+    return read(cluster, "/map", window=window, namespace=namespace)
 
 
 def wait_for_map(cluster: Cluster, window: str, nodes: Iterable[str], seconds: float) -> dict[str, Any]:

@@ -4,10 +4,13 @@
 //	pause
 //	serve PORT...
 //	call ADDRESS COUNT [ADDRESS COUNT ...]   each minute, COUNT connects to ADDRESS between second 8 and second 52
+//	join ADDRESS COUNT [ADDRESS COUNT ...]   the same from now on: what of this minute's is past is left out
 //	once ADDRESS COUNT                       COUNT connects in the next minute that begins, then the end (a Job)
 //	dial ADDRESS COUNT                       COUNT connects now; also prints which client address the server saw
 //
-// A client prints one JSON line a minute: what it really made, the truth that a map is compared with.
+// A client prints one JSON line a minute: what it really made, the truth that a map is compared with. A client that is
+// stopped ends after the connect that it is at and prints what it made of its last minute; where COUNTS names a folder,
+// each line is also in a file of that folder, which outlives the pod.
 package main
 
 import (
@@ -18,6 +21,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
@@ -106,12 +110,34 @@ func resolved(address string) string {
 	}
 }
 
+var stopped = make(chan struct{})
+
+// until returns at that time, or false as soon as the program is to end.
+func until(due time.Time) bool {
+	timer := time.NewTimer(time.Until(due))
+	defer timer.Stop()
+	select {
+	case <-stopped:
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
 func call(address string, count int, minute time.Time, printed *sync.Mutex) {
 	target := resolved(address)
 	step := (time.Minute - 2*quiet) / time.Duration(count)
 	result := made{Minute: minute.UTC().Format(time.RFC3339), Address: address}
+	began := time.Now()
 	for number := range count {
-		time.Sleep(time.Until(minute.Add(quiet + time.Duration(number)*step)))
+		due := minute.Add(quiet + time.Duration(number)*step)
+		if minute.Before(began) && due.Before(began) {
+			continue
+		}
+		// A client that timeouts have held up leaves out what would be another window's.
+		if !until(due) || time.Since(minute) > time.Minute-quiet/2 {
+			break
+		}
 		result.Attempts++
 		if _, established := connect(target); established {
 			result.Established++
@@ -121,8 +147,26 @@ func call(address string, count int, minute time.Time, printed *sync.Mutex) {
 	}
 	line, _ := json.Marshal(result)
 	printed.Lock()
+	defer printed.Unlock()
 	fmt.Println(string(line))
-	printed.Unlock()
+	keep(line)
+}
+
+// keep writes a line where it outlives the pod, if a folder for that is named.
+func keep(line []byte) {
+	folder := os.Getenv("COUNTS")
+	if folder == "" {
+		return
+	}
+	host, _ := os.Hostname()
+	file, err := os.OpenFile(filepath.Join(folder, host), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Write(append(line, '\n')); err != nil {
+		log.Fatal(err)
+	}
 }
 
 func callAll(arguments []string, minute time.Time) {
@@ -163,6 +207,15 @@ func number(text string) int {
 	return count
 }
 
+func running() bool {
+	select {
+	case <-stopped:
+		return false
+	default:
+		return true
+	}
+}
+
 func next() time.Time {
 	return time.Now().Truncate(time.Minute).Add(time.Minute)
 }
@@ -174,22 +227,33 @@ func main() {
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
-	go func() { <-stop; os.Exit(0) }()
+	go func() {
+		<-stop
+		close(stopped)
+		if client := map[string]bool{"call": true, "join": true, "once": true}; !client[os.Args[1]] {
+			os.Exit(0)
+		}
+	}()
 	switch os.Args[1] {
 	case "serve":
 		for _, port := range os.Args[2:] {
 			go serve(port)
 		}
 		select {}
-	case "call":
-		for {
-			callAll(os.Args[2:], next())
+	case "call", "join":
+		minute := next()
+		if os.Args[1] == "join" {
+			minute = minute.Add(-time.Minute)
+		}
+		for running() {
+			callAll(os.Args[2:], minute)
+			minute = minute.Add(time.Minute)
 		}
 	case "once":
 		callAll(os.Args[2:], next())
 	case "dial":
 		dial(os.Args[2], number(os.Args[3]))
 	default:
-		log.Fatalf("word %q, expected pause, serve, call, once or dial", os.Args[1])
+		log.Fatalf("word %q, expected pause, serve, call, join, once or dial", os.Args[1])
 	}
 }
