@@ -1,11 +1,16 @@
-"""One real two-node cluster for all tests that ask for it."""
+"""One real two-node cluster for all tests that ask for it, with Podsonar and the sample shop for some."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from lab.nodes import install, shop
+from lab.nodes.__main__ import shop_runs, start_shop
 from lab.nodes.cluster import Cluster, down, up
 from lab.nodes.layout import TESTS
+from tests.installed.windows import Observed, next_whole, reported
+
+STORE = "podsonar-store"
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +20,29 @@ def nodes() -> Iterator[Cluster]:
     cluster = up(TESTS, lambda _text: None)
     yield cluster
     down(TESTS, cluster)
+
+
+@pytest.fixture(scope="session")
+def installed(nodes: Cluster) -> Iterator[Cluster]:
+    """The test cluster with the release, its database on a volume that outlives the manager's pod."""
+    nodes.load(install.podsonar_images(nodes.report))
+    volume = install.local_volume(nodes, nodes.layout.nodes[0], STORE)
+    agents = {"updateStrategy": {"maxUnavailable": nodes.layout.size}}  # both at once, so that the next window is whole
+    install.install(nodes, {"manager": {"persistence": volume}, "nodeAgent": agents})
+    yield nodes
+    install.uninstall(nodes)
+
+
+@pytest.fixture(scope="session")
+def workloads(installed: Cluster) -> tuple[shop.Workload, ...]:
+    """The shop, all of whose pods run."""
+    made = start_shop(installed)
+    installed.wait("the shop's pods run", lambda: shop_runs(installed, made), 120)
+    return made
+
+
+@pytest.fixture(scope="session")
+def observed(installed: Cluster, workloads: tuple[shop.Workload, ...]) -> Observed:
+    """The first whole window after the shop's start, in which nothing happens."""
+    window = next_whole()
+    return Observed(window, workloads, reported(installed, window))
