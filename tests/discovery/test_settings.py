@@ -65,7 +65,7 @@ def test_window_starts_at_the_first_tick_not_before(after_ns: int, minutes: int)
 
 
 def test_token_file_rotated_is_read_again_and_absent_keeps_the_last(tmp_path: Path) -> None:
-    """A swapped file is used at the next read; a gap in the swap loses nothing."""
+    """A swapped file is used at the next read, without its line end; a gap in it loses nothing (rows 7, 9, 10)."""
     path = tmp_path / "token"
     path.write_text("a" * 20 + "\r\n")
     token = TokenFile(str(path))
