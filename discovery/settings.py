@@ -123,6 +123,9 @@ class Node(Group, frozen=True):
     flow_capacity: Annotated[int, Meta(ge=64, le=1 << 20)] = 16384  # entries of each map of flows
     cgroup_capacity: Annotated[int, Meta(ge=64, le=1 << 16)] = 2048
     method: Literal["raw_tracepoint", "tracepoint"] = "raw_tracepoint"
+    stop_seconds: Annotated[float, Meta(ge=0, le=600)] = (
+        2.5  # on SIGTERM, to deliver what waits; the rest stays on disk
+    )
     tracer_retry_seconds: Positive = 600  # how often a tracer is tried for that could not be loaded
     require_tracer: bool = False  # end with code 3 instead of going on without a tracer
 

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from discovery.records import Window
+from manager.budgets import Join, Recall
 from manager.coverage import coverage, watched
-from manager.join import Join, Observers, Recall, join_ends, settle
+from manager.join import Observers, join_ends
+from manager.settle import settle
 from manager.topology import Facts, Topology, Workload, build_topology, resolve_port
 from manager.wire import Accepted, Connection, Reference
 
@@ -65,7 +67,7 @@ def has_target(service: Facts, pod: Facts, port: int) -> bool:
     return any(resolve_port(one["target"], pod) == port for one in service["ports"])
 
 
-def destination_places(one: Connection, topology: Topology, settled: str | None) -> list[Place]:
+def destination_places(one: Connection, topology: Topology, settled: Reference | None) -> list[Place]:
     """Where a connection's destination is on the map; an uncertain one is an address of kind Unresolved."""
     ends = one.kubernetes
     if ends.destination_service is not None:
@@ -77,7 +79,7 @@ def destination_places(one: Connection, topology: Topology, settled: str | None)
     if ends.destination_pod is not None:
         return pod_places(ends.destination_pod, topology, port)
     if settled is not None:
-        return pod_places(Reference(uid=settled), topology, port)
+        return pod_places(settled, topology, port)
     kind = one.destination.kind if one.destination else "External"
     address = one.destination_ip
     if kind == "Node":
@@ -136,7 +138,7 @@ def build_edges(
     for index, one in enumerate(connections):
         pod = one.kubernetes.source_pod
         for source in pod_places(pod, topology):
-            for destination in destination_places(one, topology, settled.get(index)):
+            for destination in destination_places(one, topology, join.pods.get(settled.get(index, ""))):
                 touched |= {source, destination}
                 key = (source.id, destination.id, one.destination_port, one.type)
                 edge = edges.setdefault(key, new_edge(source, destination, one.destination_port, one.type))
@@ -153,11 +155,11 @@ def build_edges(
                 if can_be_accepted(one, topology, observing):
                     edge["accepted"] = edge["accepted"] or 0
     for edge in edges.values():
-        finish_edge(edge, topology)
+        finish_edge(edge, topology, join.pods)
     return [edges[key] for key in sorted(edges)], touched
 
 
-def finish_edge(edge: dict[str, Any], topology: Topology) -> None:
+def finish_edge(edge: dict[str, Any], topology: Topology, accepting: Mapping[str, Reference]) -> None:
     """Turn sets into sorted lists and say whether both ends were seen."""
     backends: Counter[str] = edge["backends"]
     if backends:
@@ -167,7 +169,7 @@ def finish_edge(edge: dict[str, Any], topology: Topology) -> None:
     edge["bothEnds"] = None if edge["accepted"] is None else edge["accepted"] > 0
     edge["sourcePods"] = sorted(edge["sourcePods"])
     edge["reasons"] = sorted(edge["reasons"])
-    named = {uid: pod_name(Reference(uid=uid), topology) for uid in backends}
+    named = {uid: pod_name(accepting[uid], topology) for uid in backends}
     edge["backends"] = [
         {"pod": named[uid], "accepted": n} for uid, n in sorted(backends.items(), key=lambda pair: named[pair[0]])
     ]
@@ -232,7 +234,7 @@ def build_map(
     nodes = coverage([(view.node_name, view.counts) for view in views], [str(n["name"]) for n in facts.get("Node", ())])
     observing = watched(nodes, "whole", "part")
     join = join_ends(connections, accepted, topology, observers(nodes, views))
-    edges, touched = build_edges(connections, topology, join, settle(connections, accepted), observing)
+    edges, touched = build_edges(connections, topology, join, settle(connections, accepted, topology), observing)
     pods_at = all_places(topology)
     places = {one.id: one for one in [*pods_at, *touched]}
     if namespace:

@@ -28,15 +28,20 @@ class Topology:
     pods_behind: dict[str, list[str]]
     pods_at: dict[str, list[str]]
     node_at: dict[str, str]
-    pod_networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = field(default=())
+    pod_networks: Mapping[ipaddress.IPv4Network | ipaddress.IPv6Network, str] = field(default_factory=dict)
 
     def is_pod_network(self, address: str) -> bool:
         """Whether the address lies in a range that a node gives to pods."""
+        return self.node_of_range(address) is not None
+
+    def node_of_range(self, address: str) -> str | None:
+        """The node that gives an address's range to its pods."""
         try:
             parsed = ipaddress.ip_address(address)
         except ValueError:
-            return False
-        return any(parsed.version == network.version and parsed in network for network in self.pod_networks)
+            return None
+        ranges = self.pod_networks.items()
+        return next((node for network, node in ranges if parsed.version == network.version and parsed in network), None)
 
     def targets(self, service_uid: str, port: int) -> Iterable[tuple[str, int]]:
         """(pod UID, port) of each backend of a service's port or node port; a named port is looked up in each pod."""
@@ -103,9 +108,12 @@ def build_topology(facts: Mapping[str, Sequence[Facts]]) -> Topology:
         pods_behind=pods_behind,
         pods_at=pods_at,
         node_at={ip: str(node["name"]) for node in nodes for ip in node["ips"]},
-        pod_networks=tuple(
-            ipaddress.ip_network(text, strict=False) for node in nodes for text in node["podCIDRs"] if is_network(text)
-        ),
+        pod_networks={
+            ipaddress.ip_network(text, strict=False): str(node["name"])
+            for node in nodes
+            for text in node["podCIDRs"]
+            if is_network(text)
+        },
     )
 
 

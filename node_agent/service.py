@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -24,7 +24,7 @@ from node_agent.telemetry import Metrics
 from node_agent.tracer_source import TracerSource
 from node_agent.waiting import Waiting
 
-FLUSH_SECONDS = 2.5
+FLUSH_SECONDS = 2.5  # the end of the time to stop in, kept for one last try
 ONCE_SECONDS = 120.0
 
 log = structlog.get_logger()
@@ -108,6 +108,7 @@ def serve(
         if windows and not stop.is_set():
             ending.await_delivery()
     finally:
+        ending.deliver(settings.node.stop_seconds - FLUSH_SECONDS)
         done.set()
         waiting.woken.set()
         spool.woken.set()
@@ -142,6 +143,7 @@ class Ending:
     spool: Spool
     stop: threading.Event
     over: bool = False
+    nothing_left: threading.Event = field(default_factory=threading.Event)
 
     def left(self) -> tuple[int, int]:
         """Captures and batches that are not delivered; a capture goes only after its batch is there."""
@@ -152,6 +154,13 @@ class Ending:
         """Whoever resolves or sends has nothing left to do."""
         if self.over and not any(self.left()):
             self.stop.set()
+            self.nothing_left.set()
+
+    def deliver(self, seconds: float) -> None:
+        """Let what is left be delivered, for that long at most."""
+        self.over = True
+        self.settled()
+        self.nothing_left.wait(max(0.0, seconds))
 
     def await_delivery(self) -> None:
         """Wait until nothing is left, for two minutes at most; what is left stays on disk."""

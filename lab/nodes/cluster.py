@@ -152,12 +152,12 @@ def start_controllers(cluster: Cluster) -> None:
     cluster.daemons.start("kube-scheduler", [str(cluster.programs["kube-scheduler"]), *scheduler])
 
 
-def write_network(layout: Layout, node: Node) -> None:
-    """New pods of the node get their network by the layout; those that run keep theirs."""
+def write_network(layout: Layout, node: Node, only: str | None = None) -> None:
+    """New pods of the node get their network by the layout, or that address alone; those that run keep theirs."""
     folder = node.settings / "cni"
     folder.mkdir(exist_ok=True)
     made = folder / "pods.new"
-    made.write_bytes(orjson.dumps(settings.network(layout, node)))
+    made.write_bytes(orjson.dumps(settings.network(layout, node, only)))
     made.replace(folder / "10-pods.conflist")
 
 

@@ -16,6 +16,7 @@ from discovery.errors import ApiServerError
 from lab.controlplane.binaries import EVERY_PROGRAM, NODE_PROGRAMS, find_or_build, locked
 from lab.nodes.cluster import Cluster
 from lab.nodes.images import cache_folder, checked, cluster_images, fingerprint
+from lab.nodes.layout import Node
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CHART = REPOSITORY / "deploy" / "charts" / "podsonar"
@@ -151,6 +152,34 @@ def install(cluster: Cluster, changed: dict[str, Any] | None = None, chart: Path
         files += ["-f", str(file)]
     waiting = ["--wait", f"--timeout={INSTALL_SECONDS}s"] if wait else []
     helm(cluster, "upgrade", "--install", RELEASE, str(chart), "--namespace", NAMESPACE, *files, *waiting)
+
+
+def uninstall(cluster: Cluster) -> None:
+    """The release is gone, its pods too, which helm does not wait for."""
+    helm(cluster, "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
+    cluster.wait("no pod of it is left", lambda: not cluster.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"], 60)
+
+
+def local_volume(cluster: Cluster, node: Node, name: str) -> dict[str, Any]:
+    """Values of a claim on a volume of that name: a folder of the node, which outlives the pods that use it."""
+    folder = volume_folder(node, name)
+    folder.mkdir(exist_ok=True)
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node.name]}
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "storageClassName": name,
+        "local": {"path": f"/var/lib/{name}"},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
+    }
+    cluster.apply([{"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}])
+    return {"enabled": True, "storageClassName": name, "size": "1Gi"}
+
+
+def volume_folder(node: Node, name: str) -> Path:
+    """The folder of such a volume, as seen from the machine."""
+    return node.folder / "lib" / name
 
 
 def page(cluster: Cluster) -> str:

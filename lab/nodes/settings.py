@@ -38,8 +38,9 @@ conf_dir = "/run/node/cni"
 """
 
 
-def network(layout: Layout, node: Node) -> Settings:
-    """The CNI list: a bridge with addresses of the node's range, and host ports."""
+def network(layout: Layout, node: Node, only: str | None = None) -> Settings:
+    """The CNI list: a bridge with addresses of the node's range (or with that address alone), and host ports."""
+    addresses = {"subnet": node.pod_range} | ({"rangeStart": only, "rangeEnd": only} if only else {})
     bridge = {
         "type": "bridge",
         "bridge": "cni0",
@@ -49,7 +50,7 @@ def network(layout: Layout, node: Node) -> Settings:
         "ipam": {
             "type": "host-local",
             "dataDir": "/var/lib/cni/networks",
-            "ranges": [[{"subnet": node.pod_range}]],
+            "ranges": [[addresses]],
             "routes": [{"dst": "0.0.0.0/0"}],
         },
     }

@@ -38,7 +38,7 @@ def has_ended(pid: int) -> bool:
 
 
 def test_stopped_during_compile_leaves_no_process_and_a_window_not_observed(tmp_path: Path) -> None:
-    """The loader is frozen while it compiles; the agent does not wait for it, and the window says why it is empty."""
+    """The loader is frozen while it compiles; the agent does not wait for it, and the window says so (row 37)."""
     with agent(tmp_path) as running:
         running.until(lambda: running.children(LOADER))
         (loader,) = running.children(LOADER)
@@ -77,7 +77,7 @@ def test_stopped_while_it_drains_keeps_every_connect(tmp_path: Path, storm: Path
 
 
 def test_stopped_while_it_pushes_keeps_the_batch(tmp_path: Path, silent: socket.socket) -> None:
-    """A manager that takes its time does not keep the agent, and the batch is still there."""
+    """A manager that takes its time does not keep the agent, and the batch is still there (row 38)."""
     spool = Spool(tmp_path / "spool")
     spool.put(Batch("c-1-waiting", "connections", 1 << 62, pack({})))
     spool.close()

@@ -163,7 +163,7 @@ def test_snapshot_that_always_expires_is_asked_for_in_one_piece(crowd: Crowd, tm
 def test_fault_that_stays_makes_its_kind_incomplete_and_no_other(
     crowd: Crowd, tmp_path: Path, answer: Callable[[Ask], Reply], reason: str
 ) -> None:
-    """The kind says why; every other kind is complete, and the waits stay within what the rules allow."""
+    """The kind says why; every other kind is complete, and waits stay within the rules (rows 15 and 17)."""
     collected = Collected(crowd, tmp_path, on_page(2, 10_000, answer))
     kinds = collected.parts()[0]["inventory"]["kinds"]
     pod = kinds.pop("Pod")
@@ -176,7 +176,7 @@ def test_fault_that_stays_makes_its_kind_incomplete_and_no_other(
 
 
 def test_every_kind_forbidden_is_said_for_every_kind(crowd: Crowd, tmp_path: Path) -> None:
-    """A role without rights gives an inventory without objects in which nothing is complete."""
+    """A role without rights gives an inventory without objects in which nothing is complete (row 16)."""
     collected = Collected(crowd, tmp_path, lambda _request, _ask: Reply(403, b"{}"))
     (part,) = collected.parts()
     reasons = {kind["reason"] for kind in part["inventory"]["kinds"].values()}

@@ -6,18 +6,25 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.deploy import fault_rows
 from tests.deploy.conftest import Chart
 
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 ROW = re.compile(r"^\| (\d+) \|", re.MULTILINE)
 VALUE = re.compile(r"`((?:data|kubernetes|manager|collector|nodeAgent|networkPolicy|metrics|rbac)\.[A-Za-z.]+)[`=]")
-PAGES = ("install", "upgrade", "security", "troubleshooting")
+PAGES = ("install", "upgrade", "security", "troubleshooting", "faults")
 
 
 def test_each_of_the_46_faults_has_its_row(repository: Path) -> None:
     """Numbers 1 to 46, each once: symptom, cause, what to do."""
     rows = [int(number) for number in ROW.findall((repository / "docs/troubleshooting.md").read_text())]
     assert sorted(rows) == list(range(1, 47))
+
+
+def test_each_of_the_46_faults_has_a_test(repository: Path) -> None:
+    """A row that no test shows is a promise without proof; docs/faults.md lists them as they are."""
+    assert sorted(fault_rows.tests_of_rows(repository / "tests")) == list(range(1, 47))
+    assert (repository / "docs/faults.md").read_text() == fault_rows.page(repository)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -116,7 +116,7 @@ def pusher(
 def test_distrusted_manager_gets_nothing_and_each_cause_is_told_apart(
     tmp_path: Path, host: str, age_days: int, trusted: str, reason: str
 ) -> None:
-    """No request reaches the server; the batch stays, is probed each 30 s and longer, and the reason says why."""
+    """No request reaches the server; the batch stays, is probed each 30 s and longer, the reason says why (row 43)."""
     signers = {name: authority(tmp_path, name) for name in ("own", "other")}
     pair = pair_for(signers["own"], host, dt.timedelta(days=age_days))
     with serving(Served(pair)) as server:
@@ -130,7 +130,7 @@ def test_distrusted_manager_gets_nothing_and_each_cause_is_told_apart(
 
 
 def test_rotated_client_certificate_is_used_without_restart(tmp_path: Path) -> None:
-    """The second push presents the pair that the files hold by then; half a rotation keeps the last good one."""
+    """The second push presents the pair that the files hold then; half a rotation keeps the last good one (row 44)."""
     own = authority(tmp_path, "own")
     server_pair = pair_for(own, "localhost")
     first, second = (own.pair(name, ExtendedKeyUsageOID.CLIENT_AUTH) for name in ("agent-old", "agent-new"))

@@ -75,7 +75,7 @@ def test_windows_shorter_than_a_minute_follow_each_other() -> None:
 
 
 def test_token_file_rotated_is_read_again_and_absent_keeps_the_last(tmp_path: Path) -> None:
-    """A swapped file is used at the next read; a gap in the swap loses nothing."""
+    """A swapped file is used at the next read, without its line end; a gap in it loses nothing (rows 7, 9, 10)."""
     path = tmp_path / "token"
     path.write_text("a" * 20 + "\r\n")
     token = TokenFile(str(path))

@@ -41,7 +41,7 @@ def test_damaged_file_is_set_aside_and_the_next_is_sent(tmp_path: Path, damage: 
 
 
 def test_crash_before_rename_leaves_whole_batches_in_order(tmp_path: Path) -> None:
-    """An unfinished file is removed at start; what was put before is there, oldest first."""
+    """An unfinished file is removed at start; what was put before is there, oldest first (row 39)."""
     first = Spool(tmp_path)
     first.put(batch("c-1"))
     (tmp_path / "000000000002-c-2.tmp").write_bytes(b"half")

@@ -75,7 +75,7 @@ def pusher(folder: Path, server: Picky, token: Path) -> tuple[Pusher, list[Outco
 
 
 def test_refused_agent_goes_on_as_soon_as_the_secret_is_swapped(tmp_path: Path, picky: Picky) -> None:
-    """After a 401 the next try would be 30 s away; another token in the file ends that wait."""
+    """After a 401 the next try would be 30 s away; another token in the file ends that wait (row 9)."""
     secret(tmp_path / "mount", 1, OLD)
     made, told = pusher(tmp_path, picky, tmp_path / "mount/token")
     stop = threading.Event()
@@ -98,7 +98,7 @@ def test_refused_agent_goes_on_as_soon_as_the_secret_is_swapped(tmp_path: Path, 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\xff" * 20, b"x" * (1 << 20), b"two words are no token of ours"])
 def test_spoilt_token_sends_no_request_and_is_not_ready(tmp_path: Path, picky: Picky, content: bytes) -> None:
-    """Empty, binary, a mebibyte, words: no request, `token_invalid` for readiness, and the right one heals it."""
+    """Empty, binary, a mebibyte, words: no request, `token_invalid` for readiness; the right one heals it (row 8)."""
     token = tmp_path / "token"
     token.write_bytes(content)
     made, told = pusher(tmp_path, picky, token)
@@ -117,7 +117,7 @@ def test_spoilt_token_sends_no_request_and_is_not_ready(tmp_path: Path, picky: P
 
 
 def test_token_absent_in_the_middle_of_a_swap_keeps_the_last(tmp_path: Path, picky: Picky) -> None:
-    """A push while the file is gone uses the token that was last read."""
+    """A push while the file is gone uses the token that was last read (row 10)."""
     secret(tmp_path / "mount", 1, NEW)
     made, _told = pusher(tmp_path, picky, tmp_path / "mount/token")
     made.token.begin()
@@ -133,5 +133,5 @@ def test_token_absent_in_the_middle_of_a_swap_keeps_the_last(tmp_path: Path, pic
     [("/etc/podsonar/token/token", True), ("/etc/podsonar/token", False), ("/etc/podsonar/other", False)],
 )
 def test_token_mounted_by_subpath_is_told_apart(path: str, mounted: bool) -> None:
-    """A file that is a mount point of its own never changes with its Secret."""
+    """A file that is a mount point of its own never changes with its Secret (row 11)."""
     assert is_mount_point(Path(path), MOUNTS) is mounted

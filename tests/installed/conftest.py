@@ -1,29 +1,17 @@
-"""One real two-node cluster for all tests that ask for it; the release and a Prometheus for those that ask for them."""
+"""One real two-node cluster for all tests that ask for it, with Podsonar, a Prometheus and the sample shop for some."""
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from lab.nodes import install, prometheus, shop
-from lab.nodes.__main__ import next_window, shop_runs, start_shop
+from lab.nodes.__main__ import shop_runs, start_shop
 from lab.nodes.cluster import Cluster, down, up
 from lab.nodes.layout import TESTS
 from lab.nodes.prometheus import Prometheus
+from tests.installed.windows import Observed, next_whole, reported
 
-WINDOW_SECONDS = 60
-REPORT_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Observed:
-    """A window in which every pod of the shop ran, as the map shows it."""
-
-    window: str
-    workloads: tuple[shop.Workload, ...]
-    found: dict[str, Any]
+STORE = "podsonar-store"
 
 
 @pytest.fixture(scope="package")
@@ -37,11 +25,13 @@ def nodes() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="package")
 def installed(nodes: Cluster) -> Iterator[Cluster]:
-    """The test cluster with the release, until the last test that asks for it is over."""
+    """The test cluster with the release, its database on a volume that outlives the manager's pod."""
     nodes.load(install.podsonar_images(nodes.report))
-    install.install(nodes)
+    volume = install.local_volume(nodes, nodes.layout.nodes[0], STORE)
+    agents = {"updateStrategy": {"maxUnavailable": nodes.layout.size}}  # both at once, so that the next window is whole
+    install.install(nodes, {"manager": {"persistence": volume}, "nodeAgent": agents})
     yield nodes
-    install.helm(nodes, "uninstall", install.RELEASE, "--namespace", install.NAMESPACE, "--wait")
+    install.uninstall(nodes)
 
 
 @pytest.fixture(scope="package")
@@ -52,10 +42,15 @@ def watching(installed: Cluster) -> Iterator[Prometheus]:
 
 
 @pytest.fixture(scope="package")
-def observed(installed: Cluster, watching: Prometheus) -> Observed:
-    """The first whole window after the shop's start, with Prometheus at work in it."""
-    workloads = start_shop(installed)
-    installed.wait("the shop's pods run", lambda: shop_runs(installed, workloads), 120)
-    window = next_window(time.time_ns())
-    names = [node.name for node in installed.layout.nodes]
-    return Observed(window, workloads, install.wait_for_map(installed, window, names, WINDOW_SECONDS + REPORT_SECONDS))
+def workloads(installed: Cluster) -> tuple[shop.Workload, ...]:
+    """The shop, all of whose pods run."""
+    made = start_shop(installed)
+    installed.wait("the shop's pods run", lambda: shop_runs(installed, made), 120)
+    return made
+
+
+@pytest.fixture(scope="package")
+def observed(installed: Cluster, watching: Prometheus, workloads: tuple[shop.Workload, ...]) -> Observed:
+    """The first whole window after the shop's start, in which nothing happens, with Prometheus at work."""
+    window = next_whole()
+    return Observed(window, workloads, reported(installed, window))

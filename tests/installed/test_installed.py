@@ -1,22 +1,16 @@
 """Podsonar as an operator installs it, on real pods: the map is what the pods did, and an end leaves nothing."""
 
-from typing import Any
+import os
 
-import orjson
 import pytest
 
 from lab.nodes import install, shop
 from lab.nodes.cluster import Cluster
 from lab.nodes.comparison import differences, made_in
-from tests.installed.conftest import Observed
+from tests.installed import disturbances
+from tests.installed.windows import Observed, lines
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel]
-
-
-def lines(cluster: Cluster, app: str) -> list[dict[str, Any]]:
-    """What the clients of a workload printed."""
-    said = cluster.kubectl("-n", shop.NAMESPACE, "logs", "-l", f"app={app}", "-c", "client", "--tail=-1")
-    return [orjson.loads(line) for line in said.splitlines() if line.startswith("{")]
 
 
 @pytest.mark.timeout(420)
@@ -62,3 +56,28 @@ def test_helm_test_passes_once_agents_have_reported(installed: Cluster, observed
     )
     assert "Phase:          Succeeded" in said
     assert "the manager is ready and has stored" in said
+
+
+def test_headers_of_another_release_trace_this_kernel(installed: Cluster, observed: Observed) -> None:
+    """The agents' headers are their image's, of whatever kernel Debian has; the window is whole (row 26)."""
+    for pod in disturbances.pods(installed, "node-agent"):
+        up = 'podsonar_node_agent_tracer_up{headers_source="image",method="raw_tracepoint"}'
+        assert disturbances.metrics(pod)[up] == 1
+    agent = f"daemonset/{install.RELEASE}-node-agent"
+    configuration = "/usr/src/linux-headers-podsonar/include/generated/autoconf.h"
+    said = disturbances.kubectl(installed, "exec", agent, "--", "grep", "Kernel Configuration", configuration)
+    release = said.split()[2]  # " * Linux/x86 6.1.192 Kernel Configuration"
+    assert release[0].isdigit()
+    assert not os.uname().release.startswith(release)
+    assert {told["observed"] for told in observed.found["coverage"].values()} == {"whole"}
+
+
+def test_masqueraded_connects_are_named_or_compared_in_sums(observed: Observed) -> None:
+    """Each backend that is named took no more than the edge has; where the map names fewer, it says `inSums`."""
+    kinds = {one["id"]: one["kind"] for one in observed.found["services"]}
+    inside = [edge for edge in observed.found["edges"] if kinds[edge["destination"]] in ("Service", "Workload")]
+    sums = [edge for edge in inside if edge["inSums"]]
+    for edge in inside:
+        named = sum(one["accepted"] for one in edge["backends"])
+        assert named == edge["established"] or (edge["inSums"] and named < edge["established"]), edge
+    assert sums  # on two nodes some pods of a service are always on the other one

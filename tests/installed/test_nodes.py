@@ -9,9 +9,8 @@ import orjson
 import pytest
 
 from discovery.errors import ApiServerError
-from lab.nodes.cluster import Cluster, down, up, write_network
+from lab.nodes.cluster import Cluster, up, write_network
 from lab.nodes.images import POD_IMAGE
-from lab.nodes.layout import Layout
 from tests.installed import machine
 
 pytestmark = pytest.mark.cluster
@@ -124,25 +123,3 @@ def test_second_cluster_of_the_same_name_is_refused(nodes: Cluster) -> None:
     """A cluster that is there is never built over."""
     with pytest.raises(ApiServerError, match="expected no cluster of that name"):
         up(nodes.layout, lambda _text: None)
-
-
-def test_one_node_without_masquerade_by_iptables_leaves_nothing() -> None:
-    """Another kind of cluster comes up beside the first, and after its end the machine is as before."""
-    layout = Layout("podsonar-brief-cluster", 214, size=1, masquerade=False, proxy_mode="iptables")
-    down(layout)
-    before = machine.state(layout)
-    cluster = up(layout, lambda _text: None)
-    try:
-        assert len(cluster.get("/api/v1/nodes")["items"]) == 1
-        assert machine.state(layout) != before
-        cluster.wait("a pod runs", lambda: dns_ready(cluster))
-    finally:
-        down(layout, cluster)
-    assert machine.state(layout) == before
-    assert not layout.folder.exists()
-
-
-def dns_ready(cluster: Cluster) -> bool:
-    """Whether the name service's pod, the cluster's only one, is ready."""
-    found = cluster.get("/apis/apps/v1/namespaces/kube-system/deployments/coredns")
-    return bool(found["status"].get("readyReplicas"))

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from manager.facts import facts_of
-from manager.join import Observers, join_ends, settle
+from manager.join import Observers, join_ends
+from manager.settle import settle
 from manager.topology import build_topology
 from manager.wire import INVENTORY_LISTS, Accepted, Connection
 from tests.manager.shop import LISTS, connection, taken
@@ -96,7 +97,8 @@ def test_accepted_is_explained_counted_or_named(
     assert dict(join.recall.not_comparable) == uncompared
     seen = sum(one["accepted"] for one in accepted)
     assert join.recall.accepted + join.recall.not_comparable.total() == seen
-    assert sum(counts.total() for counts in join.backends.values()) == join.recall.explained
+    named = sum(counts.total() for counts in join.backends.values())
+    assert named == (0 if join.in_sums else join.recall.explained)
 
 
 BY_LOAD = connection("load-1", "10.1.2.40", "10.96.0.11", 7000, service="cart", n=9)
@@ -108,7 +110,7 @@ BY_CART = connection("cart-1", "10.1.1.20", "10.96.0.11", 7000, service="cart", 
     [
         pytest.param([BY_SERVICE], "192.0.2.1", 17, {"uid-cart-1": 13, "uid-cart-2": 4}, set(), id="one client"),
         pytest.param([BY_SERVICE, BY_CART], "192.0.2.1", 17, {}, {0, 1}, id="two clients, named for neither"),
-        pytest.param([BY_SERVICE, BY_LOAD], "192.0.2.2", 9, {"uid-cart-1": 9}, set(), id="only of that node"),
+        pytest.param([BY_SERVICE, BY_LOAD], "192.0.2.2", 9, {}, {1}, id="only of that node, and more than it made"),
         pytest.param([BY_LOAD], "192.0.2.1", 0, {}, set(), id="none of that node"),
     ],
 )
@@ -142,10 +144,124 @@ AMBIGUOUS = connection("frontend-1", "10.1.1.10", "10.1.2.20", 8080, kind="Ambig
             {},
         ),
         ([taken("cart-2", "10.1.2.20", 8081, "10.1.1.10", 4)], {}),
+        ([taken("cart-2", "10.1.2.20", 8080, "10.1.1.10", 3)], {}),
         ([], {}),
     ],
 )
 def test_ambiguous_destination_is_settled_by_one_taker_only(accepted: list[Any], settled: dict[int, str]) -> None:
-    """An address that changed hands is attributed only if exactly one pod took the connections."""
+    """An address that changed hands is attributed only if exactly one pod took the connections, and all of them."""
     ends = [("node-b", msgspec.convert(one, Accepted)) for one in accepted]
-    assert settle([msgspec.convert(AMBIGUOUS, Connection)], ends) == settled
+    assert settle([msgspec.convert(AMBIGUOUS, Connection)], ends, TOPOLOGY) == settled
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        pytest.param(
+            connection("frontend-1", "10.1.1.10", "10.1.2.20", 8080, kind="Ambiguous", n=4, failed=1),
+            id="one failed, perhaps refused by the next owner",
+        ),
+        pytest.param(
+            connection("frontend-1", "192.0.2.1", "10.1.2.20", 8080, kind="Ambiguous", n=4),
+            id="from a node's address, which others were given on the way",
+        ),
+    ],
+)
+def test_ambiguous_destination_with_attempts_of_unknown_end_is_not_settled(client: dict[str, Any]) -> None:
+    """What one pod took says nothing of an attempt that somebody else may have been meant by."""
+    took = taken("cart-2", "10.1.2.20", 8080, client["sourceIP"], 4)
+    assert settle([msgspec.convert(client, Connection)], [("node-b", msgspec.convert(took, Accepted))], TOPOLOGY) == {}
+
+
+EARLY = connection("frontend-1", "10.1.1.10", "10.1.2.20", 8080, kind="Ambiguous", n=4)
+LATE = connection("load-1", "10.1.1.10", "10.1.2.20", 8080, kind="Ambiguous", n=35)
+TAKEN_BY_TWO = [taken("db-1", "10.1.2.20", 8080, "10.1.1.10", 4), taken("cart-2", "10.1.2.20", 8080, "10.1.1.10", 35)]
+
+
+@pytest.mark.parametrize(
+    ("clients", "accepted", "backends", "in_sums"),
+    [
+        pytest.param([EARLY, LATE], TAKEN_BY_TWO, {}, {0, 1}, id="two pods had the client's address"),
+        pytest.param(
+            [
+                connection("frontend-1", "10.1.1.10", "10.96.0.11", 7000, service="cart", n=4),
+                connection("frontend-1", "10.1.1.10", "10.1.1.20", 8080, pod="cart-1", n=5),
+            ],
+            [taken("cart-1", "10.1.1.20", 8080, "10.1.1.10", 9)],
+            {"uid-cart-1": 9},
+            set(),
+            id="the pod itself and its service: the address tells them apart",
+        ),
+        pytest.param(
+            [
+                connection("frontend-1", "10.1.1.10", "10.96.0.11", 7000, service="cart", n=4),
+                connection("frontend-1", "10.1.1.10", "10.96.0.11", 7000, service="cart", n=5),
+            ],
+            [taken("cart-1", "10.1.1.20", 8080, "10.1.1.10", 9)],
+            {"uid-cart-1": 9},
+            set(),
+            id="two records of one edge",
+        ),
+    ],
+)
+def test_backend_is_named_only_where_one_edge_can_be_meant(
+    clients: list[Any], accepted: list[Any], backends: dict[str, int], in_sums: set[int]
+) -> None:
+    """An address that went from one client to another is compared in sums; all of it is explained all the same."""
+    join = join_ends(
+        [msgspec.convert(one, Connection) for one in clients],
+        [("node-b", msgspec.convert(one, Accepted)) for one in accepted],
+        TOPOLOGY,
+        BOTH_WATCHED,
+    )
+    assert sum(join.backends.values(), Counter()) == Counter(backends)
+    assert join.in_sums == in_sums
+    assert join.recall.value == 1.0
+
+
+def test_clients_address_that_two_pods_had_is_sure_only_where_all_was_watched() -> None:
+    """A pod that nobody watched may have made what was accepted: then no backend is named for the other."""
+    pods = [{**pod, "ips": ["10.1.1.10"]} if pod["name"] in ("frontend-1", "load-1") else pod for pod in FACTS["Pod"]]
+    topology = build_topology({**FACTS, "Pod": pods})
+    ends = [("node-b", msgspec.convert(one, Accepted)) for one in TAKEN_BY_TWO]
+    late = [msgspec.convert(LATE, Connection)]
+    watched = join_ends(late, ends, topology, BOTH_WATCHED)
+    in_part = join_ends(late, ends, topology, Observers(frozenset({"node-b"}), part=frozenset({"node-a"})))
+    assert sum(watched.backends.values(), Counter()).total() == 35
+    assert (sum(in_part.backends.values(), Counter()), in_part.in_sums) == (Counter(), {0})
+
+
+def test_ambiguous_destination_of_two_pods_with_one_address_is_not_settled() -> None:
+    """Whose connections the one pod took is not known."""
+    ends = [("node-b", msgspec.convert(taken("cart-2", "10.1.2.20", 8080, "10.1.1.10", 4), Accepted))]
+    both = [msgspec.convert(EARLY, Connection), msgspec.convert({**LATE, "attempts": 4, "established": 4}, Connection)]
+    assert settle(both, ends, TOPOLOGY) == {}
+
+
+def test_host_networks_client_behind_the_bridges_address_says_in_sums() -> None:
+    """On its way to a pod of its own node it gets an address of the pods' range, which an unlisted pod may have had."""
+    client = connection("watcher-1", "192.0.2.1", "10.96.0.11", 7000, service="cart", n=5)
+    ends = [("node-a", msgspec.convert(taken("cart-1", "10.1.1.20", 8080, "10.1.1.1", 3), Accepted))]
+    join = join_ends([msgspec.convert(client, Connection)], ends, TOPOLOGY, BOTH_WATCHED)
+    assert (join.backends, join.in_sums) == ({}, {0})
+    assert (join.recall.accepted, dict(join.recall.not_comparable)) == (0, {"remote_pod_not_observed": 3})
+
+
+def test_host_networks_client_shares_its_address_with_the_pods_that_its_node_hides() -> None:
+    """What came from the node's address is of either, so that no backend is named for one of them."""
+    watcher = connection("watcher-1", "192.0.2.1", "10.96.0.11", 7000, service="cart", n=5)
+    took = [taken("cart-1", "10.1.1.20", 8080, "192.0.2.1", 14), taken("cart-2", "10.1.2.20", 8080, "192.0.2.1", 14)]
+    join = join_ends(
+        [msgspec.convert(one, Connection) for one in (watcher, BY_SERVICE)],
+        [("node-b", msgspec.convert(one, Accepted)) for one in took],
+        TOPOLOGY,
+        BOTH_WATCHED,
+    )
+    assert (join.backends, join.in_sums, join.recall.value) == ({}, {0, 1}, 1.0)
+
+
+def test_masqueraded_dial_of_a_pods_own_address_is_explained() -> None:
+    """Without a service there is but one pod that it can have reached."""
+    ends = [("node-b", msgspec.convert(taken("cart-1", "10.1.1.20", 8080, "192.0.2.1", 5), Accepted))]
+    join = join_ends([msgspec.convert(DIRECT, Connection)], ends, TOPOLOGY, BOTH_WATCHED)
+    assert (join.backends, join.recall.value) == ({0: Counter({"uid-cart-1": 5})}, 1.0)

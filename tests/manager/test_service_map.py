@@ -6,7 +6,7 @@ import pytest
 
 from discovery.records import Window
 from manager.service_map import NodeView, build_map
-from tests.manager.shop import NODE_A, NODE_B, connection, observed
+from tests.manager.shop import NODE_A, NODE_B, connection, observed, taken
 from tests.manager.test_join import FACTS
 
 WINDOW = Window(1_763_979_300_000_000_000, 1_763_979_360_000_000_000)
@@ -86,3 +86,13 @@ def test_namespace_keeps_edges_that_touch_it() -> None:
     assert (found["services"], found["edges"]) == ([], [])
     inside = build_map(WINDOW, FACTS, [view(NODE_A), view(NODE_B)], namespace="shop")
     assert len(inside["edges"]) == 5
+
+
+def test_pod_that_no_inventory_listed_has_the_name_that_its_node_gave() -> None:
+    """A pod came and went between two inventories; the node that saw it accept still knows what it was called."""
+    client = connection("cart-1", "10.1.1.20", "10.1.9.9", 8080, kind="Ambiguous", reason="several_owners", n=3)
+    took = taken("brief", "10.1.9.9", 8080, "10.1.1.20", 3)
+    found = build_map(WINDOW, FACTS, [view(observed("node-a", [client], [took]))])
+    (edge,) = found["edges"]
+    assert edge["destination"] == "pod/shop/brief"
+    assert edge["backends"] == [{"pod": "shop/brief", "accepted": 3}]

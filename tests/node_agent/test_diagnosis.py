@@ -19,7 +19,7 @@ VERIFIER = "bpf: Failed to load program: Permission denied\n0: (79) r7 = *(u64 *
     ],
 )
 def test_cause_is_told_from_what_was_said_and_where(said: str, now: Situation, reason: str, named: str) -> None:
-    """A verifier's complaint is no security module, lockdown is no capability, an old kernel is old."""
+    """A verifier's complaint is no security module, lockdown is no capability, an old kernel old (rows 33 and 34)."""
     found = diagnose(said, perf=False, now=now)
     assert found.reason == reason
     assert named in found.text

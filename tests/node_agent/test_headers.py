@@ -36,7 +36,7 @@ def test_environment_beats_host_beats_image_beats_kheaders(tmp_path: Path) -> No
 
 
 def test_archive_without_xz_names_xz(tmp_path: Path) -> None:
-    """BCC unpacks the kernel's archive with programs of the image."""
+    """BCC unpacks the kernel's archive with programs of the image (row 27)."""
     touch(tmp_path / headers.KHEADERS)
     touch(tmp_path / "bin/tar")
     (tmp_path / "bin/tar").chmod(0o755)
@@ -46,7 +46,7 @@ def test_archive_without_xz_names_xz(tmp_path: Path) -> None:
 
 
 def test_archive_of_another_owner_names_hostusers(tmp_path: Path) -> None:
-    """Seen from a user namespace the archive is not root's, and BCC refuses it."""
+    """Seen from a user namespace the archive is not root's, and BCC refuses it (row 29)."""
     touch(tmp_path / headers.KHEADERS)
     os.chown(tmp_path / headers.KHEADERS, 65534, 65534)
     with pytest.raises(headers.HeadersError, match="hostUsers") as error:
@@ -55,7 +55,7 @@ def test_archive_of_another_owner_names_hostusers(tmp_path: Path) -> None:
 
 
 def test_archive_with_nowhere_to_unpack_names_the_folder(tmp_path: Path) -> None:
-    """The archive is the one source that needs a temporary folder."""
+    """The archive is the one source that needs a temporary folder (row 28)."""
     touch(tmp_path / headers.KHEADERS)
     with pytest.raises(headers.HeadersError, match=str(tmp_path / "absent")) as error:
         find(tmp_path, TMPDIR=str(tmp_path / "absent"))

@@ -50,7 +50,7 @@ DANGLING = f"{NO_HEADERS} && mkdir /lib/modules/$(uname -r) && ln -s /usr/src/go
     ],
 )
 def test_capability_that_lacks_is_named(held: list[str], missing: str, method: str) -> None:
-    """Whatever BCC makes of it, the answer names what to add, and where."""
+    """Whatever BCC makes of it, the answer names what to add, and where (rows 20 and 21)."""
     answer = load_under(with_capabilities(*held), method=method)
     assert answer["reason"] == "capability_missing"
     assert answer["error"].startswith(missing)
@@ -73,7 +73,7 @@ def test_raw_tracepoint_needs_no_root_no_tracefs_and_no_perf_event(repository: P
 
 
 def test_perf_tracepoint_needs_a_readable_tracefs() -> None:
-    """With tracefs it is loaded, without it the answer says what to mount and what would do without."""
+    """With tracefs it is loaded, without it the answer says what to mount and what would do without (row 30)."""
     assert load_under(mounted("mount -t tracefs none /sys/kernel/tracing"), **PERF)["tracer"] == "bcc:tracepoint"
     answer = load_under(mounted(NO_TRACEFS), **PERF)
     assert answer["reason"] == "tracefs_missing"
@@ -82,14 +82,14 @@ def test_perf_tracepoint_needs_a_readable_tracefs() -> None:
 
 
 def test_seccomp_filter_that_refuses_bpf_is_hinted_at(repository: Path) -> None:
-    """EPERM with the capabilities there and a filter on the process: the hint is seccomp."""
+    """EPERM with the capabilities there and a filter on the process: the hint is seccomp (row 22)."""
     answer = load_under(filtered(repository, 1, "bpf"))
     assert answer["reason"] == "seccomp_denied"
     assert "seccompProfile" in answer["error"]
 
 
 def test_security_module_that_refuses_bpf_is_hinted_at(repository: Path) -> None:
-    """EACCES with the capabilities there and no verifier's complaint: the hint is AppArmor or SELinux."""
+    """EACCES with the capabilities there and no verifier's complaint: the hint is AppArmor or SELinux (row 23)."""
     answer = load_under(filtered(repository, 13, "bpf"))
     assert answer["reason"] == "lsm_denied"
     assert "AppArmor" in answer["error"]
@@ -97,7 +97,7 @@ def test_security_module_that_refuses_bpf_is_hinted_at(repository: Path) -> None
 
 
 def test_user_namespace_is_told_apart_from_a_missing_capability() -> None:
-    """In a user namespace all capabilities are there and none counts: hostUsers is what to change."""
+    """In a user namespace all capabilities are there and none counts: hostUsers is what to change (row 29)."""
     answer = load_under(["unshare", "-U", "-r"])
     assert answer["reason"] == "user_namespace"
     assert "hostUsers" in answer["error"]
@@ -111,12 +111,12 @@ def test_user_namespace_is_told_apart_from_a_missing_capability() -> None:
     ],
 )
 def test_missing_headers_list_what_was_tried(script: str, tried: list[str]) -> None:
-    """No headers anywhere: every place that was tried is named, and a dangling link with where it leads."""
+    """No headers anywhere: every place that was tried is named, a dangling link with its end (rows 24 and 25)."""
     answer = load_under(mounted(script))
     assert answer["reason"] == "headers_missing"
     assert [place for place in tried if place not in answer["error"]] == []
 
 
 def test_read_only_temporary_folder_does_not_matter() -> None:
-    """The program is compiled in memory."""
+    """The program is compiled in memory (row 28)."""
     assert load_under(mounted("mount -t tmpfs -o ro none /tmp"))["tracer"] == "bcc:raw_tracepoint"

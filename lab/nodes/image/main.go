@@ -4,13 +4,16 @@
 //	pause
 //	serve PORT...
 //	call PERIOD ADDRESS COUNT [ADDRESS COUNT ...]   in each window of PERIOD (60s), COUNT connects to ADDRESS
+//	join PERIOD ADDRESS COUNT [ADDRESS COUNT ...]   the same from now on: what of this window's is past is left out
 //	job PERIOD MINUTE ADDRESS COUNT                 the same in the windows that belong to the job of MINUTE, then the end
 //	dial ADDRESS COUNT                              COUNT connects now; also prints which client address the server saw
 //
 // Windows begin at whole multiples of their period. To the job of a minute (its start in RFC 3339, or `now`) belong those
 // that begin within a minute from one period after its start on: one job for each window, and time for its pod to start.
 //
-// A client prints one JSON line a window: what it really made, the truth that a map is compared with.
+// A client prints one JSON line a window: what it really made, the truth that a map is compared with. A client that is
+// stopped ends after the connect that it is at and prints what it made of its last window; where COUNTS names a folder,
+// each line is also in a file of that folder, which outlives the pod.
 package main
 
 import (
@@ -21,6 +24,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
@@ -106,13 +110,35 @@ func resolved(address string) string {
 	}
 }
 
+var stopped = make(chan struct{})
+
+// until returns at that time, or false as soon as the program is to end.
+func until(due time.Time) bool {
+	timer := time.NewTimer(time.Until(due))
+	defer timer.Stop()
+	select {
+	case <-stopped:
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
 func call(address string, count int, window time.Time, period time.Duration, printed *sync.Mutex) {
 	target := resolved(address)
 	quiet := period / 7 // after a window's start and before its end: no connect near a border
 	step := (period - 2*quiet) / time.Duration(count)
 	result := made{Window: window.UTC().Format(time.RFC3339), Address: address}
+	began := time.Now()
 	for number := range count {
-		time.Sleep(time.Until(window.Add(quiet + time.Duration(number)*step)))
+		due := window.Add(quiet + time.Duration(number)*step)
+		if window.Before(began) && due.Before(began) {
+			continue
+		}
+		// A client that timeouts have held up leaves out what would be another window's.
+		if !until(due) || time.Since(window) > period-quiet/2 {
+			break
+		}
 		result.Attempts++
 		if _, established := connect(target); established {
 			result.Established++
@@ -122,8 +148,26 @@ func call(address string, count int, window time.Time, period time.Duration, pri
 	}
 	line, _ := json.Marshal(result)
 	printed.Lock()
+	defer printed.Unlock()
 	fmt.Println(string(line))
-	printed.Unlock()
+	keep(line)
+}
+
+// keep writes a line where it outlives the pod, if a folder for that is named.
+func keep(line []byte) {
+	folder := os.Getenv("COUNTS")
+	if folder == "" {
+		return
+	}
+	host, _ := os.Hostname()
+	file, err := os.OpenFile(filepath.Join(folder, host), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Write(append(line, '\n')); err != nil {
+		log.Fatal(err)
+	}
 }
 
 func callAll(arguments []string, window time.Time, period time.Duration) {
@@ -164,6 +208,15 @@ func number(text string) int {
 	return count
 }
 
+func running() bool {
+	select {
+	case <-stopped:
+		return false
+	default:
+		return true
+	}
+}
+
 func next(period time.Duration) time.Time {
 	return time.Now().Truncate(period).Add(period)
 }
@@ -185,7 +238,7 @@ func job(text string, period time.Duration, arguments []string) {
 		}
 	}
 	end := minute.Add(period + time.Minute)
-	for window := minute.Add(period); window.Before(end); window = window.Add(period) {
+	for window := minute.Add(period); running() && window.Before(end); window = window.Add(period) {
 		if window.After(time.Now()) {
 			callAll(arguments, window, period)
 		}
@@ -199,23 +252,34 @@ func main() {
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
-	go func() { <-stop; os.Exit(0) }()
+	go func() {
+		<-stop
+		close(stopped)
+		if client := map[string]bool{"call": true, "join": true, "job": true}; !client[os.Args[1]] {
+			os.Exit(0)
+		}
+	}()
 	switch os.Args[1] {
 	case "serve":
 		for _, port := range os.Args[2:] {
 			go serve(port)
 		}
 		select {}
-	case "call":
+	case "call", "join":
 		period := seconds(os.Args[2])
-		for {
-			callAll(os.Args[3:], next(period), period)
+		window := next(period)
+		if os.Args[1] == "join" {
+			window = window.Add(-period)
+		}
+		for running() {
+			callAll(os.Args[3:], window, period)
+			window = window.Add(period)
 		}
 	case "job":
 		job(os.Args[3], seconds(os.Args[2]), os.Args[4:])
 	case "dial":
 		dial(os.Args[2], number(os.Args[3]))
 	default:
-		log.Fatalf("word %q, expected pause, serve, call, job or dial", os.Args[1])
+		log.Fatalf("word %q, expected pause, serve, call, join, job or dial", os.Args[1])
 	}
 }

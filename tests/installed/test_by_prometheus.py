@@ -18,7 +18,7 @@ from discovery.records import NS_PER_SECOND, Window, parse_rfc3339
 from lab.nodes import cost, install, prometheus
 from lab.nodes.cluster import Cluster
 from lab.nodes.prometheus import Prometheus
-from tests.installed.conftest import WINDOW_SECONDS, Observed
+from tests.installed.windows import WINDOW_SECONDS, Observed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(420)]
 

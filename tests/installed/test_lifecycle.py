@@ -1,0 +1,187 @@
+"""An older release upgraded in the middle of a window, its next window, its end; on a cluster of another kind.
+
+No masquerade and kube-proxy with iptables: what the shared test cluster has not.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.nodes import install, shop
+from lab.nodes.__main__ import shop_runs, start_shop
+from lab.nodes.cluster import Cluster, down, up
+from lab.nodes.comparison import differences
+from lab.nodes.layout import Layout, Node
+from tests.installed import disturbances, machine
+from tests.installed.windows import next_whole, reported, wait_until, wrong_in_part
+
+pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
+
+PLAIN = Layout("podsonar-brief-cluster", 214, masquerade=False, proxy_mode="iptables")
+STORE, SPOOL = "podsonar-store", "podsonar"
+UPGRADE_SECOND = 25
+# Made and renewed all the time by the cluster itself.
+RESTLESS = ("Event", "Lease", "EndpointSlice", "Endpoints", "ControllerRevision", "PodMetrics", "NodeMetrics")
+
+
+def older_chart(folder: Path) -> Path:
+    """A chart of the previous version: its objects carry other version labels, its pods the same images."""
+    shutil.copytree(install.CHART, folder)
+    file = folder / "Chart.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "version": "0.0.9", "appVersion": "0.0.9"}))
+    return folder
+
+
+def older_values(volume: dict[str, Any]) -> dict[str, Any]:
+    """What the older release is installed with: a manager that finds no node, so that batches wait; other settings."""
+    return {
+        "image": {"tag": install.version()},
+        "kubernetes": {"labels": {"team": "shop"}},
+        "log": {"level": "debug"},
+        "manager": {"persistence": volume, "nodeSelector": {"pool": "that-is-gone"}},
+        "nodeAgent": {"drainSeconds": 2, "spool": {"kind": "hostPath"}, "updateStrategy": {"maxUnavailable": 2}},
+    }
+
+
+def newer_values(volume: dict[str, Any]) -> dict[str, Any]:
+    """What it is upgraded with."""
+    return {
+        "manager": {"persistence": volume},
+        "nodeAgent": {"spool": {"kind": "hostPath"}, "updateStrategy": {"maxUnavailable": 2}},
+    }
+
+
+def everything(cluster: Cluster) -> set[tuple[str, str, str]]:
+    """Kind, namespace and name of every object, but the shop's, the system's and what is renewed all the time."""
+    kinds = cluster.kubectl("api-resources", "--verbs=list", "-o", "name").split()
+    columns = "custom-columns=K:.kind,NS:.metadata.namespace,N:.metadata.name"
+    said = cluster.kubectl("get", ",".join(kinds), "--all-namespaces", "--no-headers", "-o", columns)
+    rows = {tuple(line.split(maxsplit=2)) for line in said.splitlines()}
+    return {
+        (kind, namespace, name)
+        for kind, namespace, name in rows
+        if kind not in RESTLESS and namespace not in (shop.NAMESPACE, "kube-system")
+    }
+
+
+def traces(node: Node) -> set[str]:
+    """What in the node's own /var/lib and /var/log has Podsonar in its name."""
+    return {
+        str(path.relative_to(node.folder))
+        for place in ("lib", "log")
+        for path in (node.folder / place).glob("*")
+        if "podsonar" in path.name
+    }
+
+
+@dataclass
+class Life:
+    """What was seen of the release from its installation to its end."""
+
+    cluster: Cluster
+    maps: dict[str, dict[str, Any]]
+    before: set[tuple[str, str, str]]
+    workloads: tuple[shop.Workload, ...]
+    left: set[tuple[str, str, str]]
+    traces: dict[str, set[str]]
+
+
+def lived(cluster: Cluster, folder: Path) -> Life:
+    """The release was installed, upgraded in a window, observed for another and taken away again."""
+    cluster.apply([yaml.safe_load((install.REPOSITORY / "deploy/manifests/namespace.yaml").read_text())])
+    volume = install.local_volume(cluster, cluster.layout.nodes[0], STORE)
+    workloads = start_shop(cluster)
+    own = ("ConfigMap", install.NAMESPACE, "kube-root-ca.crt")
+    cluster.wait("the namespace has what each has", lambda: own in everything(cluster))
+    before = everything(cluster)
+    agents = f"daemonset/{install.RELEASE}-node-agent"
+    install.install(cluster, older_values(volume), older_chart(folder / "older"), wait=False)
+    disturbances.rolled_out(cluster, agents)
+    cluster.wait("the shop's pods run", lambda: shop_runs(cluster, workloads), 120)
+    upgraded = next_whole()
+    wait_until(upgraded, UPGRADE_SECOND)
+    install.install(cluster, newer_values(volume))
+    whole = next_whole()
+    maps = {"whole": reported(cluster, whole), "upgraded": reported(cluster, upgraded)}
+    life = Life(cluster, maps, before, workloads, set(), {})
+    install.uninstall(cluster)
+    life.left = everything(cluster)
+    life.traces = {node.name: traces(node) for node in cluster.layout.nodes}
+    return life
+
+
+@pytest.fixture(scope="module")
+def machine_before() -> dict[str, object]:
+    """What the machine was like without this cluster."""
+    down(PLAIN)
+    return machine.state(PLAIN)
+
+
+@pytest.fixture(scope="module")
+def plain(machine_before: dict[str, object]) -> Iterator[Cluster]:
+    """Two nodes without masquerade, with kube-proxy by iptables, and the images on them."""
+    cluster = up(PLAIN, lambda _text: None)
+    try:
+        cluster.load(install.podsonar_images(cluster.report))
+        yield cluster
+    finally:
+        down(PLAIN, cluster)
+
+
+@pytest.fixture(scope="module")
+def life(plain: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Life:
+    """All of it, once."""
+    return lived(plain, tmp_path_factory.mktemp("charts"))
+
+
+def test_upgraded_release_maps_the_next_window_as_the_pods_made_it(life: Life) -> None:
+    """Changed values, labels and version meet no immutable field; the next window is the truth (row 46)."""
+    assert differences(shop.truth(life.workloads), life.maps["whole"]) == []
+
+
+def test_upgrade_keeps_the_spool(life: Life) -> None:
+    """What the older agents saw, which no manager was there to take, is on the map all the same (row 46)."""
+    found = life.maps["upgraded"]
+    assert {told["observed"] for told in found["coverage"].values()} == {"part"}
+    assert wrong_in_part(found, life.workloads, UPGRADE_SECOND, PLAIN.outside) == []
+
+
+def test_without_masquerade_every_backend_is_named_at_both_ends(life: Life) -> None:
+    """Each connect of a pod inside the cluster has the pod that took it, across nodes too; nothing is left to sums.
+
+    But for pods on their node's network: kube-proxy masquerades what they dial by a ClusterIP, and the map says so.
+    """
+    found = life.maps["whole"]
+    kinds = {one["id"]: one["kind"] for one in found["services"]}
+    inside = [edge for edge in found["edges"] if kinds[edge["destination"]] in ("Service", "Workload")]
+    for edge in inside:
+        named = sum(one["accepted"] for one in edge["backends"])
+        assert named == edge["established"] or (edge["source"].endswith("/watcher") and edge["inSums"]), edge
+    assert len([edge for edge in inside if len(edge["backends"]) > 1]) >= 2
+
+
+def test_uninstall_leaves_nothing_in_the_cluster(life: Life) -> None:
+    """Every kind of the API server is listed: no role, binding, Secret, claim or other object is left."""
+    assert life.left - life.before == set()
+
+
+def test_uninstall_leaves_the_spool_on_the_nodes_and_nothing_else(life: Life) -> None:
+    """The folder that nodeAgent.spool.kind=hostPath names, as the documentation says; the volume is the test's own."""
+    first, second = (node.name for node in life.cluster.layout.nodes)
+    assert life.traces == {first: {f"lib/{SPOOL}", f"lib/{STORE}"}, second: {f"lib/{SPOOL}"}}
+
+
+def test_cluster_without_masquerade_by_iptables_leaves_nothing(
+    plain: Cluster, life: Life, machine_before: dict[str, object]
+) -> None:
+    """After the end of another kind of cluster, which stood beside the first, the machine is as before."""
+    assert life.maps
+    assert machine.state(PLAIN) != machine_before
+    down(PLAIN, plain)
+    assert machine.state(PLAIN) == machine_before
+    assert not PLAIN.folder.exists()

@@ -1,0 +1,111 @@
+"""Windows of the test cluster: when they are, what the map shows of them, what pods say that they made."""
+
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Container, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from discovery.records import Window, parse_rfc3339
+from lab.nodes import install, shop
+from lab.nodes.__main__ import MINUTE_NS, next_window
+from lab.nodes.cluster import Cluster
+from lab.nodes.comparison import shown_edges
+
+SECOND_NS = 1_000_000_000
+REPORT_SECONDS = 120.0
+WINDOW_SECONDS = 60
+QUIET_SECONDS = 60 / 7  # at a window's start and end, in which the shop makes no connect
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A window in which every pod of the shop ran, as the map shows it."""
+
+    window: str
+    workloads: tuple[shop.Workload, ...]
+    found: dict[str, Any]
+
+
+def next_whole() -> str:
+    """The first window that begins from now on."""
+    return next_window(time.time_ns())
+
+
+def after(window: str) -> str:
+    """The window that follows on one."""
+    return Window(parse_rfc3339(window) + MINUTE_NS, 0).id
+
+
+def wait_until(window: str, second: float) -> None:
+    """Return at that second of the window; the moment is what a test of it is about."""
+    time.sleep(max(0.0, (parse_rfc3339(window) - time.time_ns()) / SECOND_NS + second))
+
+
+def reported(cluster: Cluster, window: str) -> dict[str, Any]:
+    """The map of a window that both nodes have reported."""
+    left = max(0.0, (parse_rfc3339(window) + MINUTE_NS - time.time_ns()) / SECOND_NS)
+    names = [node.name for node in cluster.layout.nodes]
+    return install.wait_for_map(cluster, window, names, left + REPORT_SECONDS)
+
+
+def made_before(count: int, second: float) -> int:
+    """How many of a pod's connects to one target are made before a second of the window."""
+    step = (60 - 2 * QUIET_SECONDS) / count
+    return sum(QUIET_SECONDS + number * step < second for number in range(count))
+
+
+def wrong_in_part(
+    found: dict[str, Any], workloads: Iterable[shop.Workload], second: float, outside: str, but: Container[str] = ()
+) -> list[str]:
+    """What the map of a window shows wrong that every node watched until `second`, and perhaps later again.
+
+    Each edge has what was made until then, none has more than was made in all; no other edge is there.
+    """
+    shown = {
+        (edge.source, "outside" if edge.target == outside else edge.target, edge.port): edge
+        for edge in shown_edges(found).values()
+        if edge.source not in but
+    }
+    told = []
+    for workload in workloads:
+        for call in workload.calls:
+            edge = shown.pop((workload.name, call.target, call.port), None)
+            least, most = made_before(call.count, second) * workload.pods, call.count * workload.pods
+            if edge is None or not least <= edge.attempts <= most or (edge.failed > 0) is not call.refused:
+                told.append(f"{workload.name} → {call.target}: expected {least} to {most} attempts, got {edge}")
+    return told + [f"{edge}: not made" for edge in shown.values()]
+
+
+def lines(cluster: Cluster, app: str) -> list[dict[str, Any]]:
+    """What the clients of a workload printed."""
+    said = cluster.kubectl("-n", shop.NAMESPACE, "logs", "-l", f"app={app}", "-c", "client", "--tail=-1")
+    return [orjson.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+
+def rows(cluster: Cluster, volume: str, query: str) -> list[tuple[Any, ...]]:
+    """The rows of the manager's database, read on the node that has its volume."""
+    file = install.volume_folder(cluster.layout.nodes[0], volume) / "podsonar.db"
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def stored(cluster: Cluster, volume: str) -> Counter[tuple[str, str]]:
+    """How many batches of connections the database holds of each window and node."""
+    return Counter(rows(cluster, volume, "SELECT window_id, node_name FROM observations"))
+
+
+def inventories(cluster: Cluster, volume: str, window: str) -> int:
+    """How many whole inventories of that window the database holds."""
+    every = rows(cluster, volume, "SELECT start_ns FROM inventories WHERE complete")
+    return sum(start_ns == parse_rfc3339(window) for (start_ns,) in every)
+
+
+def known(cluster: Cluster, plural: str) -> set[str]:
+    """The shop's objects of a kind that the manager knows to be there."""
+    found = install.read(cluster, f"/{plural}", namespace=shop.NAMESPACE, all="true") or {"items": []}
+    return {one["name"] for one in found["items"]}
