@@ -12,11 +12,12 @@ import orjson
 
 from discovery.records import Window, parse_rfc3339
 from lab.nodes import install, shop
-from lab.nodes.__main__ import MINUTE_NS, next_window
+from lab.nodes.__main__ import next_window
 from lab.nodes.cluster import Cluster
 from lab.nodes.comparison import shown_edges
 
 SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
 REPORT_SECONDS = 120.0
 WINDOW_SECONDS = 60
 QUIET_SECONDS = 60 / 7  # at a window's start and end, in which the shop makes no connect
