@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from discovery.records import Window, parse_rfc3339
+from discovery.window import NS_PER_MINUTE
 from lab.nodes import install, shop
 from lab.nodes.__main__ import next_window
 from lab.nodes.cluster import Cluster
@@ -39,7 +40,7 @@ def next_whole() -> str:
 
 def after(window: str) -> str:
     """The window that follows on one."""
-    return Window(parse_rfc3339(window) + MINUTE_NS, 0).id
+    return Window(parse_rfc3339(window) + NS_PER_MINUTE, 0).id
 
 
 def wait_until(window: str, second: float) -> None:
@@ -49,7 +50,7 @@ def wait_until(window: str, second: float) -> None:
 
 def reported(cluster: Cluster, window: str) -> dict[str, Any]:
     """The map of a window that both nodes have reported."""
-    left = max(0.0, (parse_rfc3339(window) + MINUTE_NS - time.time_ns()) / SECOND_NS)
+    left = max(0.0, (parse_rfc3339(window) + NS_PER_MINUTE - time.time_ns()) / SECOND_NS)
     names = [node.name for node in cluster.layout.nodes]
     return install.wait_for_map(cluster, window, names, left + REPORT_SECONDS)
 
