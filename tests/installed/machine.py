@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from lab import cgroups
 from lab.nodes.daemons import MOUNTS, processes
@@ -38,16 +39,22 @@ def groups(layout: Layout) -> list[Path]:
     return [top / layout.name for top in tops if (top / layout.name).exists()]
 
 
-def state(layout: Layout) -> dict[str, object]:
-    """All that bringing up a cluster touches."""
+def state(layout: Layout) -> dict[str, Any]:
+    """All that bringing up a cluster touches; sets where more can be there and less."""
     return {
         "processes": processes(layout.name),
-        "groups": groups(layout),
+        "groups": set(groups(layout)),
         "mounts": mounts(),
         "links": links(),
-        "routes": printed("ip", "route", "show", "table", "all"),
-        "packet filter": printed("nft", "list", "tables"),
+        "routes": set(printed("ip", "route", "show", "table", "all").splitlines()),
+        "packet filter": set(printed("nft", "list", "tables").splitlines()),
         "settings": {name: (SYSCTL / name).read_text() for name in CHANGED_BY_KUBELET if (SYSCTL / name).exists()},
         "forwarding": (SYSCTL / "net/ipv4/ip_forward").read_text(),
-        "files": {place: names(place) for place in PLACES},
+        "files": {f"{place}/{name}" for place in PLACES for name in names(place)},
     }
+
+
+def left_behind(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What is there that was not, or is otherwise; what others took away meanwhile is their business."""
+    found = {name: new - before[name] if isinstance(new, set) else new for name, new in after.items()}
+    return {name: new for name, new in found.items() if new and new != before[name]}
