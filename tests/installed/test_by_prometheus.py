@@ -110,15 +110,21 @@ def panels() -> Iterator[tuple[str, str]]:
             yield panel["title"], target["expr"].replace("$namespace", install.NAMESPACE)
 
 
-def test_every_query_of_the_dashboard_returns_numbers(watched: Prometheus) -> None:
+def values(prometheus: Prometheus, expr: str) -> list[float]:
+    """What an expression is now, of each series."""
+    return [float(one["value"][1]) for one in prometheus.query(expr)]
+
+
+def test_every_query_of_the_dashboard_returns_numbers(installed: Cluster, watched: Prometheus) -> None:
     """Panels of failures too: they show zero, not "no data". The variable offers the release's namespace."""
     offered = watched.query("group by (namespace) (podsonar_build_info)")
     assert [one["metric"]["namespace"] for one in offered] == [install.NAMESPACE]
-    found = {title: [float(one["value"][1]) for one in watched.query(expr)] for title, expr in panels()}
+    every = dict(panels())
+    installed.wait("what was delivered is scraped", lambda: sum(values(watched, every["Delivered"])) > 0, 60)
+    found = {title: values(watched, expr) for title, expr in every.items()}
     assert len(found) >= 25
-    assert {title: values for title, values in found.items() if not values or not all(map(math.isfinite, values))} == {}
+    assert {title: shown for title, shown in found.items() if not shown or not all(map(math.isfinite, shown))} == {}
     assert (found["Nodes that are traced"], found["Nodes that are not"]) == ([2.0], [0.0])
-    assert sum(found["Delivered"]) > 0
 
 
 def test_no_alert_is_pending_on_a_healthy_cluster(installed: Cluster, watched: Prometheus) -> None:

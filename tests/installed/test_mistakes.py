@@ -71,17 +71,23 @@ def refused(installed: Cluster) -> Iterator[list[str]]:
     installed.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
+def state(found: Object) -> Object:
+    """The status of the pod's container; empty before there is one."""
+    every = found["status"].get("containerStatuses") or [{}]
+    status: Object = every[0]
+    return status
+
+
 @pytest.fixture(scope="module")
 def waiting(installed: Cluster, refused: list[str]) -> list[str]:
     """What the events said while the Secret with the token was missing; it is there afterwards."""
 
     def told() -> bool:
-        return len(agents(installed)) == installed.layout.size and bool(events(installed, "FailedMount"))
+        states = [state(pod).get("state", {}).get("waiting", {}).get("reason") for pod in agents(installed)]
+        return states == ["ContainerCreating"] * installed.layout.size and bool(events(installed, "FailedMount"))
 
     installed.wait("pods wait for their Secret", told, 60)
     said = events(installed, "FailedMount")
-    states = [one["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] for one in agents(installed)]
-    assert set(states) == {"ContainerCreating"}
     first = installed.get(f"/api/v1/namespaces/{install.NAMESPACE}/secrets/{SECRET}")
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": TOKEN_SECRET, "namespace": NAMESPACE}}
     installed.apply([{**secret, "data": {"token": first["data"]["token"]}}])
@@ -128,13 +134,6 @@ def mistaken(installed: Cluster, waiting: list[str]) -> Cluster:
 def pod(cluster: Cluster, name: str) -> Object:
     """The pod as it is now."""
     return cluster.get(f"{PODS}/{name}")
-
-
-def state(found: Object) -> Object:
-    """The status of the pod's container; empty before there is one."""
-    every = found["status"].get("containerStatuses") or [{}]
-    status: Object = every[0]
-    return status
 
 
 def said(cluster: Cluster, name: str) -> str:
