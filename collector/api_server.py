@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -24,6 +25,7 @@ PAGE_SECONDS = 120.0  # a whole answer: a server that sends a byte now and then 
 PIECE_BYTES = 1 << 20
 REFUSAL_BYTES = 4096
 Query = dict[str, str | int]
+USER_AGENT = f"podsonar/{version('podsonar')} (collector)"
 
 log = structlog.get_logger()
 
@@ -97,7 +99,7 @@ class ApiServer:
 
     def headers(self) -> dict[str, str]:
         """Authentication as it stands now (a rotated token is read again by the client) and our name."""
-        found = {"Accept": "application/json", "User-Agent": "podsonar-collector"}
+        found = {"Accept": "application/json", "User-Agent": USER_AGENT}
         settings: dict[str, dict[str, str]] = dict(self.configuration.auth_settings())  # type: ignore[arg-type]
         for setting in settings.values():
             if setting["in"] == "header" and setting["value"]:

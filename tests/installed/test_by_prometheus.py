@@ -13,6 +13,7 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from collector.api_server import USER_AGENT
 from collector.kinds import KINDS, WATCHED
 from discovery.records import NS_PER_SECOND, Window, parse_rfc3339
 from lab.nodes import cost, install, prometheus
@@ -154,7 +155,9 @@ def test_nodes_ask_the_api_server_nothing_and_the_collector_lists_once(installed
     requests = cost.asked(installed, Window(start_ns, start_ns + WINDOW_SECONDS * NS_PER_SECOND))
     assert cost.own(requests, "node-agent") == cost.own(requests, "manager") == []
     assert [one for one in requests if one.user == cost.ANONYMOUS] == []
-    made = Counter(one.what for one in cost.own(requests, "collector"))
+    collector = cost.own(requests, "collector")
+    assert {one.user_agent for one in collector} == {USER_AGENT}
+    made = Counter(one.what for one in collector)
     lists = {what: count for what, count in made.items() if what.startswith("list ")}
     assert lists == {f"list {kind.plural}": 1 for kind in KINDS}
     # The directory: before it answers it asks how far the server is, and watches until it is as far.

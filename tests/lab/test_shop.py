@@ -32,7 +32,6 @@ def test_shop_started_makes_the_true_connects_and_cleans_up() -> None:
         for edge in done:
             assert edge["program"]["established"] == edge["established"], edge
             assert edge["program"]["failed"] == edge["failed"], edge
-            assert edge["program"]["longest_seconds"] < 0.1, edge
         assert (
             f"pod{uids[shop.first_pods()['cart']]}"
             in Path(f"/proc/{lab.pods[shop.first_pods()['cart']].process.pid}/cgroup").read_text()
