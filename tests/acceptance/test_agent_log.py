@@ -8,15 +8,20 @@ import pytest
 
 from node_agent.sample_log import read_log
 from tests.acceptance.agent_process import agent
+from tests.acceptance.answering import answering
 
 pytestmark = pytest.mark.kernel
 
 
 def test_filtered_flow_is_one_line_that_replay_reads(tmp_path: Path) -> None:
-    """11 connects of this process, which is no pod, are one flow and one line; reading the log gives it back."""
+    """11 connects of this process, which is no pod, are one flow and one line; reading the log gives it back.
+
+    There is a directory, for other pods of the machine.
+    """
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        agent(tmp_path, seconds=6, words=["--log-level", "debug"]) as running,
+        answering() as (url, _came),
+        agent(tmp_path, seconds=6, words=["--log-level", "debug"], directory={"url": url}) as running,
     ):
         port = server.getsockname()[1]
         running.until_said("event=tracing")
