@@ -19,6 +19,8 @@ class Limits:
 
     compressed_bytes: int = 8 * 2**20
     inflated_bytes: int = 32 * 2**20
+    dropped_bytes: int = 32 * 2**20  # of a body that is too large: what is read of it for its sender's sake
+    dropped_pause_seconds: float = 0.2
     head_seconds: float = 10.0
     body_seconds: float = 30.0
     slow_seconds: float = 10.0  # after these a body must have come at least at this rate
@@ -48,20 +50,40 @@ class Door:
             self.inside -= 1
 
 
+async def drop(stream: AsyncIterator[bytes], limits: Limits) -> None:
+    """Read on until the end, a pause, or enough."""
+    dropped = 0
+    while dropped <= limits.dropped_bytes:
+        piece = None
+        with anyio.move_on_after(limits.dropped_pause_seconds):
+            piece = await anext(stream, None)
+        if piece is None:
+            return
+        dropped += len(piece)
+
+
 async def read_limited(request: Request, limits: Limits) -> bytes:
-    """The body; 413 as soon as it is known to be too large, 408 as soon as it is too slow, without reading the rest."""
+    """The body; 413 as soon as it is known to be too large, 408 as soon as it is too slow.
+
+    Of what is too large all that is under way is read and dropped first: a connection that is closed on what is unread
+    may take the answer with it, and a sender that is not told 413 sends the same again.
+    """
     refusal = HTTPException(413, f"body is larger than {limits.compressed_bytes} bytes", headers=CLOSE)
     slow = HTTPException(408, "body came too slowly", headers=CLOSE)
     length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > limits.compressed_bytes:
-        raise refusal
     body = bytearray()
     began = time.monotonic()
     try:
         with anyio.fail_after(limits.body_seconds):
-            async for piece in request.stream():
+            stream = request.stream()
+            if length.isdecimal() and int(length) > limits.compressed_bytes:
+                await drop(stream, limits)
+                raise refusal
+            async for piece in stream:
                 body += piece
                 if len(body) > limits.compressed_bytes:
+                    body.clear()
+                    await drop(stream, limits)
                     raise refusal
                 seconds = time.monotonic() - began
                 if seconds > limits.slow_seconds and len(body) < seconds * limits.slow_bytes_a_second:

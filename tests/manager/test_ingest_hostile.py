@@ -278,6 +278,18 @@ def test_more_pushes_than_there_is_room_for_are_told_when_to_come_again(tmp_path
             time.sleep(0.05)
 
 
+def test_answer_to_a_body_that_is_too_large_arrives_whole(standing: Running) -> None:
+    """Row 12: whoever sends all of it before it listens is told so every time, and the connection ends in order."""
+    length = (8 << 20) + 1
+    for _ in range(5):
+        with connected(standing.url) as sock:
+            sock.sendall(head(standing, AUTHORIZED, f"Content-Length: {length}") + b" " * length)
+            with sock.makefile("rb") as answer:
+                said = answer.read()
+        assert said.startswith(b"HTTP/1.1 413 ")
+        assert b"body is larger than" in said
+
+
 def test_endless_body_is_cut_at_the_limit(standing: Running) -> None:
     """Row 12: a body without a length gets 413 once it is too large, though it never ends."""
     with connected(standing.url) as sock:
