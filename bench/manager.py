@@ -27,8 +27,7 @@ import orjson
 from bench import report
 from bench.report import REPOSITORY, Row
 from lab.controlplane.server import free_ports
-from manager.store import Store
-from manager.store_tokens import create_token
+from tests.manager.fresh import migrated
 from tests.manager.postgresql import PostgresqlServer, missing_postgresql
 from tests.manager.shop import connection, inventory, observed, pod, service
 
@@ -51,11 +50,7 @@ def cluster(services: int) -> list[dict[str, Any]]:
 @contextmanager
 def running(database: str) -> Iterator[tuple[httpx.Client, httpx.Client]]:
     """Clients of an agent and of a person, of a manager in its own process."""
-    store = Store(database)
-    store.migrate()
-    token = create_token(store, "ingest", "bench", 1, secrets.token_bytes).text()
-    key = create_token(store, "read", "bench", 1, secrets.token_bytes).text()
-    store.close()
+    token, key = migrated(database, "bench")
     (port,) = free_ports(1)
     command = [sys.executable, "-c", "from cli.main import main; main()", "manager", "serve"]
     environment = {**os.environ, "PODSONAR_DATABASE": database, "PODSONAR_LISTEN": f"127.0.0.1:{port}"}

@@ -8,7 +8,7 @@ import pytest
 from discovery.tenures import SETTLE_NS
 from node_agent.waiting import Waiting
 from tests.acceptance.agent_process import agent
-from tests.acceptance.answering import answering
+from tests.acceptance.directory_and_manager import directory_and_manager
 from tests.node_agent import stages
 
 pytestmark = pytest.mark.kernel
@@ -19,7 +19,7 @@ def test_stopped_with_time_to_deliver_waits_for_settled_answers_and_pushes(tmp_p
     now_ns = time.time_ns()
     seen = stages.flow(7, "10.96.0.10", 23)._replace(first_ns=now_ns, last_ns=now_ns)
     Waiting(tmp_path / "spool").put(stages.capture([seen]))
-    with answering() as (url, came):
+    with directory_and_manager() as (url, came):
         node = {"stopSeconds": 22}
         with agent(tmp_path, starts_in=600, node=node, manager={"url": url}, directory={"url": url}) as running:
             running.until_said("event=next_window")

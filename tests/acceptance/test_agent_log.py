@@ -8,7 +8,7 @@ import pytest
 
 from node_agent.sample_log import read_log
 from tests.acceptance.agent_process import agent
-from tests.acceptance.answering import answering
+from tests.acceptance.directory_and_manager import directory_and_manager
 
 pytestmark = pytest.mark.kernel
 
@@ -20,7 +20,7 @@ def test_filtered_flow_is_one_line_that_replay_reads(tmp_path: Path) -> None:
     """
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        answering() as (url, _came),
+        directory_and_manager() as (url, _came),
         agent(tmp_path, seconds=6, words=["--log-level", "debug"], directory={"url": url}) as running,
     ):
         port = server.getsockname()[1]

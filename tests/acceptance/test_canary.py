@@ -1,6 +1,5 @@
 """A secret in a pod's environment, and in the copy that kubectl keeps of it, stays in the cluster."""
 
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ from discovery.selection import Selection
 from discovery.settings import CollectorSettings, Data, Manager
 from discovery.spool import Spool
 from manager.server import serving
-from manager.store import Store
-from manager.store_tokens import create_token
+from tests.manager.fresh import migrated
 
 CANARY = "canary-7b1e-password"
 WINDOW = Window(1_700_000_000_000_000_000, 1_700_000_120_000_000_000)
@@ -47,11 +45,8 @@ class OnePod:
 def test_canary_is_in_no_spool_file_store_or_answer(tmp_path: Path) -> None:
     """The pod arrives at the manager, its secret nowhere: not in the spool, the database or any API answer."""
     database = f"sqlite:///{tmp_path}/manager.db"
-    store = Store(database)
-    store.migrate()
-    (tmp_path / "token").write_text(create_token(store, "ingest", "lab", 1, secrets.token_bytes).text())
-    key = create_token(store, "read", "tester", 1, secrets.token_bytes).text()
-    store.close()
+    token, key = migrated(database)
+    (tmp_path / "token").write_text(token)
     spool = Spool(tmp_path / "spool")
     with serving(database) as url:
         settings = CollectorSettings(

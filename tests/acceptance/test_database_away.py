@@ -1,13 +1,13 @@
 """A PostgreSQL that crashes, refuses or hangs: no batch is lost, and whoever asks is told in one sentence."""
 
 import os
-import secrets
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -23,8 +23,8 @@ from discovery.spool import Spool
 from manager.server import serving
 from manager.store import Store
 from manager.store_reads import list_windows, read_observations
-from manager.store_tables import AGENTS, BATCHES
-from manager.store_tokens import create_token
+from manager.store_tables import BATCHES
+from tests.manager.fresh import agent_of, migrated
 from tests.manager.postgresql import PostgresqlServer
 from tests.manager.shop import NODE_A
 
@@ -76,9 +76,7 @@ class PushingAgent(threading.Thread):
 def test_database_crashes_during_ingest_every_batch_is_stored_once(server: PostgresqlServer, tmp_path: Path) -> None:
     """While it is away agents get 503 with Retry-After and the manager is alive, not ready; then the rest arrives."""
     database = server.new_database()
-    store = Store(database)
-    store.migrate()
-    token = create_token(store, "ingest", "lab", 1, secrets.token_bytes).text()
+    token, _key = migrated(database)
     crashed = threading.Event()
     with serving(database) as url:
         agents = [PushingAgent(f"node-{n}", tmp_path, url, token, crashed) for n in range(AGENTS_COUNT)]
@@ -98,14 +96,14 @@ def test_database_crashes_during_ingest_every_batch_is_stored_once(server: Postg
         assert httpx.get(f"{url}/readyz").status_code == 200
     assert {code for agent in agents for code, _ in agent.outcomes} == {"201", "503", "idle"}
     assert {wait for agent in agents for code, wait in agent.outcomes if code == "503"} == {5.0}
-    with store.reading() as connection:
-        stored = list(connection.execute(select(BATCHES.c.batch_id)).scalars())
-        agent_id = connection.execute(select(AGENTS.c.id)).scalar_one()
     sent = {f"c-{number}-{agent.name}" for agent in agents for number in range(BATCHES_EACH)}
+    with closing(Store(database)) as store:
+        with store.reading() as connection:
+            stored = list(connection.execute(select(BATCHES.c.batch_id)).scalars())
+        (window,) = list_windows(store, agent_of(store))
+        observed = read_observations(store, agent_of(store), window.id)
     assert sorted(stored) == sorted(sent)
-    (window,) = list_windows(store, agent_id)
-    assert len(read_observations(store, agent_id, window.id)) == len(sent)
-    store.close()
+    assert len(observed) == len(sent)
 
 
 def test_hanging_database_holds_up_neither_health_nor_metrics(server: PostgresqlServer) -> None:

@@ -1,6 +1,5 @@
 """What the agent and the manager promise each other, held by the real ones: a real spool, pusher, server and store."""
 
-import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,8 +15,7 @@ from discovery.push import Pusher
 from discovery.settings import AgentConfiguration, Manager
 from discovery.spool import Spool
 from manager.server import serving
-from manager.store import Store
-from manager.store_tokens import create_token
+from tests.manager.fresh import migrated
 from tests.manager.shop import NODE_A
 
 NEVER_EXPIRES_NS = 1 << 62
@@ -29,11 +27,7 @@ class Delivery:
 
     def __init__(self, folder: Path) -> None:
         self.database = f"sqlite:///{folder}/manager.db"
-        store = Store(self.database)
-        store.migrate()
-        token = create_token(store, "ingest", "lab", 1, secrets.token_bytes).text()
-        self.key = create_token(store, "read", "tester", 1, secrets.token_bytes).text()
-        store.close()
+        token, self.key = migrated(self.database)
         self.token_file = folder / "token"
         self.token_file.write_text(token + "\n")
         self.spool = Spool(folder / "spool")

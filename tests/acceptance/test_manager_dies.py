@@ -18,23 +18,12 @@ import httpx
 from manager.server import serving
 from manager.store import Store
 from manager.store_reads import list_windows, read_observations
-from manager.store_tokens import create_token, find_agent
 from tests.acceptance.agent_process import free_port
 from tests.manager.conftest import Running
+from tests.manager.fresh import agent_of, migrated
 from tests.manager.shop import NODE_A, observed
 
 KILLS, BATCHES = 5, 40
-
-
-def with_tokens(folder: Path) -> tuple[str, str, str]:
-    """A database's URL, and tokens of an agent and a person."""
-    database = f"sqlite:///{folder}/manager.db"
-    store = Store(database)
-    store.migrate()
-    token = create_token(store, "ingest", "lab", 1, secrets.token_bytes).text()
-    key = create_token(store, "read", "tester", 1, secrets.token_bytes).text()
-    store.close()
-    return database, token, key
 
 
 @contextmanager
@@ -73,16 +62,16 @@ def process(folder: Path, database: str, port: int, file_bytes: int | None = Non
 def stored_ids(database: str) -> list[str]:
     """The ids of all stored batches, one for each time that it is stored."""
     store = Store(database)
-    agent = find_agent(store, "lab")
-    assert agent is not None
-    seen = [one.batch_id for w in list_windows(store, agent.id) for one in read_observations(store, agent.id, w.id)]
+    agent = agent_of(store)
+    seen = [one.batch_id for w in list_windows(store, agent) for one in read_observations(store, agent, w.id)]
     store.close()
     return sorted(seen)
 
 
 def test_killed_manager_has_what_it_said_is_stored_and_takes_the_rest_again(tmp_path: Path) -> None:
     """SIGKILL at any moment: each 201 was on disk, a batch without an answer is stored once when it is pushed again."""
-    database, token, key = with_tokens(tmp_path)
+    database = f"sqlite:///{tmp_path}/manager.db"
+    token, key = migrated(database)
     port = free_port()
     answered: list[str] = []
     waiting = [f"b-{n:03d}" for n in range(BATCHES)]
@@ -114,7 +103,8 @@ def test_killed_manager_has_what_it_said_is_stored_and_takes_the_rest_again(tmp_
 
 def test_full_disk_is_503_and_what_was_stored_is_still_served(tmp_path: Path) -> None:
     """A file that cannot grow, as on a full disk: 503 with Retry-After, reads go on, and no batch is half there."""
-    database, token, key = with_tokens(tmp_path)
+    database = f"sqlite:///{tmp_path}/manager.db"
+    token, key = migrated(database)
     port = free_port()
     names = [secrets.token_hex(1000) for _ in range(40)]  # what no compression makes small
     with process(tmp_path, database, port, file_bytes=600_000) as manager:
@@ -140,7 +130,8 @@ def big(names: list[str]) -> dict[str, object]:
 
 def test_locked_database_is_503_and_the_same_push_is_stored_afterwards(tmp_path: Path) -> None:
     """Another program holds SQLite's write lock (a backup): 503 after the time that a writer waits, reads go on."""
-    database, token, key = with_tokens(tmp_path)
+    database = f"sqlite:///{tmp_path}/manager.db"
+    token, key = migrated(database)
     with serving(database) as url:
         running = Running(url, database, token, key)
         with closing(sqlite3.connect(tmp_path / "manager.db", isolation_level=None)) as other:

@@ -16,8 +16,7 @@ from discovery.settings import AgentConfiguration, Manager
 from discovery.spool import Spool
 from manager.receive import Limits
 from manager.server import serving
-from manager.store import Store
-from manager.store_tokens import create_token
+from tests.manager.fresh import migrated
 from tests.manager.shop import NODE_A, NODE_B, connection, inventory, observed, taken
 
 MANY = 300
@@ -39,11 +38,8 @@ class Delivered:
     def __init__(self, folder: Path, bodies: list[dict[str, Any]], limits: Limits) -> None:
         folder.mkdir()
         database = f"sqlite:///{folder}/manager.db"
-        store = Store(database)
-        store.migrate()
-        (folder / "token").write_text(create_token(store, "ingest", "lab", 1, secrets.token_bytes).text())
-        key = create_token(store, "read", "tester", 1, secrets.token_bytes).text()
-        store.close()
+        token, key = migrated(database)
+        (folder / "token").write_text(token)
         self.lost: list[tuple[str, str, int]] = []
         self.codes: list[str] = []
         spool = Spool(folder / "spool", dropped=lambda *told: self.lost.append(told))

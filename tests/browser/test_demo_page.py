@@ -1,6 +1,5 @@
 """The page shows the demo's cluster: its services and its edges, read from the page itself."""
 
-import secrets
 from pathlib import Path
 
 import pytest
@@ -9,9 +8,8 @@ from playwright.sync_api import sync_playwright
 from cli.demo_replay import replayed
 from lab import shop
 from manager.server import serving
-from manager.store import Store
-from manager.store_tokens import create_token
 from tests.browser.test_page import FLAGS, SECONDS
+from tests.manager.fresh import migrated
 
 pytestmark = pytest.mark.browser
 
@@ -19,11 +17,8 @@ pytestmark = pytest.mark.browser
 def test_page_shows_the_services_and_edges_of_the_demo(tmp_path: Path) -> None:
     """Every service of the shop and every true edge between workloads and services is in the page's tables."""
     database = f"sqlite:///{tmp_path}/manager.db"
-    store = Store(database)
-    store.migrate()
-    (tmp_path / "token").write_text(create_token(store, "ingest", "demo", 1, secrets.token_bytes).text())
-    key = create_token(store, "read", "tester", 1, secrets.token_bytes).text()
-    store.close()
+    token, key = migrated(database, "demo")
+    (tmp_path / "token").write_text(token)
     with serving(database) as url, sync_playwright() as playwright:
         replayed(tmp_path, url)
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS, headless=True)

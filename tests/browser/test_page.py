@@ -1,7 +1,6 @@
 """The page at `/`, read with a real Chromium from a running manager that was fed by batches."""
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from manager.server import serving
-from manager.store import Store
-from manager.store_tokens import create_token
 from tests.manager.conftest import Running
+from tests.manager.fresh import migrated
 from tests.manager.shop import NODE_A, NODE_B, connection, inventory, observed, pod, service
 
 pytestmark = pytest.mark.browser
@@ -45,13 +43,9 @@ def browser() -> Iterator[Browser]:
 def manager(tmp_path: Path) -> Iterator[Running]:
     """A manager that holds one window of the shop."""
     database = f"sqlite:///{tmp_path}/manager.db"
-    store = Store(database)
-    store.migrate()
-    token = create_token(store, "ingest", "lab", 1, secrets.token_bytes).text()
-    key = create_token(store, "read", "tester", 1, secrets.token_bytes).text()
-    store.close()
+    tokens = migrated(database)
     with serving(database) as url:
-        running = Running(url, database, token, key)
+        running = Running(url, database, *tokens)
         for place, body in enumerate((inventory(), NODE_A, NODE_B)):
             assert running.push(body, f"b-{place}").status_code == 201
         yield running

@@ -15,8 +15,9 @@ import httpx
 import orjson
 import yaml
 
+from lab.recorded_api import kubeconfig
 from manager import tokens
-from tests.collector.test_stop import Silent, kubeconfig_of
+from tests.silent import Silent
 
 PATIENCE_SECONDS = 30
 
@@ -114,7 +115,7 @@ def test_collector_goes_on_after_hangup(tmp_path: Path) -> None:
     """What it waits for it goes on waiting for; its log changes its level."""
     api = Silent()
     (tmp_path / "token").write_text("podsonar_0123456789ab_" + "A" * 43)
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(kubeconfig_of(api)))
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(kubeconfig(api.url)))
     settings: dict[str, Any] = {
         "manager": {"url": "http://127.0.0.1:9", "tokenFile": str(tmp_path / "token")},
         "directory": {"listen": "127.0.0.1:0", "tokenFile": str(tmp_path / "token")},

@@ -1,11 +1,8 @@
 """A credential in any string position of any kind, as a real API server publishes them, leaves nowhere."""
 
 import re
-import secrets
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +27,10 @@ from discovery.spool import Spool
 from discovery.telemetry import start_logs
 from manager.reads import KIND_PATHS
 from manager.server import serving
-from manager.store import Store
-from manager.store_tokens import create_token
 from tests.cluster.conftest import Crowd
 from tests.cluster.schema_objects import Position, Schemas, dense, sparse
+from tests.manager.fresh import migrated
+from tests.posted import Answer, Posted, answering
 
 pytestmark = pytest.mark.cluster
 
@@ -50,6 +47,7 @@ FORMS: tuple[Callable[[int], str], ...] = (
     lambda number: f"exec app --api-key {MARK}{number} --port=80",
     lambda number: f"-----BEGIN PRIVATE KEY-----\n{MARK}{number}\n-----END PRIVATE KEY-----",
 )
+
 KEY_FORMS = FORMS[:4]
 WORD = "marmalade7f3a"
 WHOLE = re.compile(r"(^|/)(env/0/value|httpHeaders/0/value|managedFields/.*)$")
@@ -140,30 +138,15 @@ class Everything:
 def recorded(upstream: str, wire: list[bytes]) -> Iterator[str]:
     """The URL of a relay to the manager that keeps every byte of headers and bodies, both ways."""
 
-    class Relay(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            wire.extend((str(self.headers).encode(), body, inflated(body)))
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-            answer = httpx.post(upstream + self.path, content=body, headers=headers, trust_env=False, timeout=60)
-            wire.append(answer.content)
-            self.send_response(answer.status_code)
-            self.send_header("Content-Length", str(len(answer.content)))
-            self.end_headers()
-            self.wfile.write(answer.content)
+    def relay(posted: Posted) -> Answer:
+        wire.extend((str(posted.headers).encode(), posted.body, inflated(posted.body)))
+        headers = {name: value for name, value in posted.headers.items() if name.lower() != "host"}
+        answer = httpx.post(upstream + posted.path, content=posted.body, headers=headers, trust_env=False, timeout=60)
+        wire.append(answer.content)
+        return Answer(answer.status_code, answer.content)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Relay)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with answering(relay) as url:
+        yield url
 
 
 def pushed(folder: Path, url: str, positions: dict[str, list[Position]]) -> tuple[Inventory, list[bytes]]:
@@ -192,11 +175,8 @@ def test_canary_is_in_no_spool_wire_store_answer_page_or_log(
     request.addfinalizer(structlog.reset_defaults)  # of this test's stderr
     start_logs("debug", "json")
     database = f"sqlite:///{tmp_path}/manager.db"
-    store = Store(database)
-    store.migrate()
-    (tmp_path / "token").write_text(create_token(store, "ingest", "lab", 1, secrets.token_bytes).text())
-    key = create_token(store, "read", "tester", 1, secrets.token_bytes).text()
-    store.close()
+    token, key = migrated(database)
+    (tmp_path / "token").write_text(token)
     wire: list[bytes] = []
     answers: list[bytes] = []
     with ExitStack() as stack:

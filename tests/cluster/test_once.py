@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ import yaml
 from discovery.codec import inflated
 from tests.cluster.conftest import PODS, Crowd
 from tests.cluster.fault_proxy import Ask, FaultProxy, Reply, Request, serving
+from tests.posted import Answer, Posted, answering
 
 pytestmark = pytest.mark.cluster
 
@@ -32,25 +32,12 @@ OF_THE_RUN = re.compile(
 def manager_that_keeps(bodies: list[bytes]) -> Iterator[str]:
     """The URL of a server that takes every push and keeps its body."""
 
-    class Keep(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(201)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def keep(posted: Posted) -> Answer:
+        bodies.append(posted.body)
+        return Answer(201)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Keep)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with answering(keep) as url:
+        yield url
 
 
 def arguments(folder: Path, kubeconfig: Path, url: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,30 +16,11 @@ import yaml
 from discovery.batch import Batch
 from discovery.codec import pack
 from discovery.spool import Spool
+from lab.recorded_api import kubeconfig
+from tests.silent import Silent
 
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "collector", "run", "--now"]
 PATIENCE_SECONDS = 15  # 5 are promised, on a machine that does nothing else; without them it would be 30 to 60
-
-
-class Silent:
-    """A server that takes connections and requests, and never answers."""
-
-    def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.taken: list[socket.socket] = []
-
-    def heard(self, count: int) -> list[bytes]:
-        """The first lines of the first `count` requests."""
-        self.listener.settimeout(60)
-        while len(self.taken) < count:
-            self.taken.append(self.listener.accept()[0])
-        return sorted(one.recv(65536, socket.MSG_PEEK).split(b"\r\n")[0] for one in self.taken)
-
-    def close(self) -> None:
-        """Let go of every connection."""
-        for one in (self.listener, *self.taken):
-            one.close()
 
 
 @pytest.fixture
@@ -57,18 +37,6 @@ def manager() -> Iterator[Silent]:
         yield made
 
 
-def kubeconfig_of(api: Silent) -> dict[str, Any]:
-    """A kubeconfig of that server."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "it",
-        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
-        "clusters": [{"name": "it", "cluster": {"server": api.url}}],
-        "users": [{"name": "it", "user": {"token": "t" * 40}}],
-    }
-
-
 def started(folder: Path, api: Silent, manager: Silent, data: dict[str, Any]) -> subprocess.Popen[bytes]:
     """A collector that has one batch to send."""
     (folder / "token").write_text("podsonar_0123456789ab_" + "A" * 43)
@@ -81,7 +49,7 @@ def started(folder: Path, api: Silent, manager: Silent, data: dict[str, Any]) ->
         "data": {"cron": {"expression": "0 0 1 1 *"}, **data},
     }
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
-    (folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig_of(api)))
+    (folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig(api.url)))
     given = ["--config", str(folder / "settings.yaml"), "--kubeconfig", str(folder / "kubeconfig")]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     return subprocess.Popen([*COMMAND, *given], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

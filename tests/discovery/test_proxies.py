@@ -17,9 +17,10 @@ from discovery.proxies import proxy_mounts
 from discovery.records import Query
 from discovery.settings import AgentConfiguration, Manager, Proxy
 from lab.controlplane.certificates import Authority
+from lab.recorded_api import kubeconfig
 from node_agent.directory_client import DirectoryClient
-from tests.collector.test_stop import Silent, kubeconfig_of
 from tests.discovery.test_manager_tls import Served, authority, pair_for, pusher, serving
+from tests.silent import Silent
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 DEAD = "http://127.0.0.1:1"
@@ -164,10 +165,10 @@ def test_api_server_is_asked_straight_unless_its_kubeconfig_has_a_proxy(
 ) -> None:
     """The environment's proxies never see its token; `proxy-url` of a kubeconfig is honoured, as kubectl does."""
     api = Silent()
-    kubeconfig = kubeconfig_of(api)
+    document = kubeconfig(api.url)
     if own_proxy:
-        kubeconfig["clusters"][0]["cluster"]["proxy-url"] = proxy.url
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
+        document["clusters"][0]["cluster"]["proxy-url"] = proxy.url
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
     server = ApiServer.connect(tmp_path / "kubeconfig")
 
     def ask() -> None:

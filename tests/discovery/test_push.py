@@ -1,9 +1,8 @@
 """Every answer of the manager leads to exactly one fate of the batch, against a real server on the loopback."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -15,39 +14,23 @@ from discovery.push import Pusher, retry_after_seconds
 from discovery.records import Window
 from discovery.settings import AgentConfiguration, Manager
 from discovery.spool import Spool
+from tests.posted import Answer, Posted, answering
 
 TOKEN = "t" * 32
 WINDOW = Window(1_700_000_000_000_000_000, 1_700_000_120_000_000_000)
 
 
 @contextmanager
-def manager(status: int, headers: dict[str, str], body: bytes = b"{}") -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A manager that gives one answer to all, and what it was asked."""
-    seen: list[dict[str, str]] = []
+def manager(status: int, headers: dict[str, str], body: bytes = b"{}") -> Iterator[tuple[str, list[Message]]]:
+    """A manager that gives one answer to all, and the headers of what it was asked."""
+    seen: list[Message] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            seen.append(dict(self.headers))
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(posted: Posted) -> Answer:
+        seen.append(posted.headers)
+        return Answer(status, body, headers)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", seen
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(answer) as url:
+        yield url, seen
 
 
 def waiting(folder: Path, url: str) -> tuple[Pusher, Spool, Batch]:

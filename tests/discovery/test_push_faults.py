@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,34 +19,25 @@ from discovery.credentials import TokenFile
 from discovery.push import Pusher
 from discovery.settings import AgentConfiguration, Manager
 from discovery.spool import Spool
+from tests.posted import Answer, Posted, answering
 
 HOUR_SECONDS = 3600
 
 
 @contextmanager
-def manager(answer: Callable[[str], int]) -> Iterator[tuple[str, list[str]]]:
+def manager(status_for: Callable[[str], int]) -> Iterator[tuple[str, list[str]]]:
     """A manager that answers each batch id as told, and the ids that it answered with 201."""
     stored: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            status = answer(self.headers["Idempotency-Key"])
-            if status == 201:
-                stored.append(self.headers["Idempotency-Key"])
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def answer(posted: Posted) -> Answer:
+        batch_id = posted.headers["Idempotency-Key"]
+        status = status_for(batch_id)
+        if status == 201:
+            stored.append(batch_id)
+        return Answer(status)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", stored
-        server.shutdown()
-        thread.join()
+    with answering(answer) as url:
+        yield url, stored
 
 
 @contextmanager
@@ -81,8 +71,8 @@ def test_refusing_manager_is_asked_at_most_ten_times_an_hour_and_gets_all_in_the
 ) -> None:
     """A token that is unknown for an hour costs ten probes at most; the first good answer opens the queue."""
     known = threading.Event()
-    answering = manager(lambda _id: 201 if known.is_set() else status)
-    with answering as (url, stored), pushing(tmp_path, url, 3) as (pusher, lost):
+    standing = manager(lambda _id: 201 if known.is_set() else status)
+    with standing as (url, stored), pushing(tmp_path, url, 3) as (pusher, lost):
         waited, probes = 0.0, 0
         while waited < HOUR_SECONDS:
             outcome = pusher.step()
@@ -98,8 +88,8 @@ def test_refusing_manager_is_asked_at_most_ten_times_an_hour_and_gets_all_in_the
 
 def test_one_bad_batch_of_a_hundred_holds_up_no_other(tmp_path: Path) -> None:
     """99 are delivered in order, one is set aside and counted."""
-    answering = manager(lambda batch_id: 400 if batch_id == "c-41" else 201)
-    with answering as (url, stored), pushing(tmp_path, url, 100) as (pusher, lost):
+    standing = manager(lambda batch_id: 400 if batch_id == "c-41" else 201)
+    with standing as (url, stored), pushing(tmp_path, url, 100) as (pusher, lost):
         codes = [pusher.step().code for _ in range(101)]
     assert (codes.count("201"), codes.count("400"), codes[-1]) == (99, 1, "idle")
     assert stored == [f"c-{n}" for n in range(100) if n != 41]

@@ -2,8 +2,9 @@
 
 import os
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -13,6 +14,7 @@ from discovery.credentials import TokenFile, is_mount_point
 from discovery.push import Outcome, Pusher
 from discovery.settings import AgentConfiguration, Manager
 from discovery.spool import Spool
+from tests.posted import Answer, Posted, answering
 
 OLD, NEW = "old-token-old-token-0123", "new-token-new-token-0123"
 MOUNTS = (
@@ -33,36 +35,24 @@ def secret(folder: Path, number: int, token: str) -> None:
         (folder / "token").symlink_to("..data/token")
 
 
-class Picky(ThreadingHTTPServer):
+class Picky(NamedTuple):
     """A manager that takes the new token only; `asked` has each token that came."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[str] = []
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One push."""
-
-    def do_POST(self) -> None:
-        """201 for the new token, 401 for others."""
-        self.rfile.read(int(self.headers["Content-Length"]))
-        token = self.headers["Authorization"].removeprefix("Token ")
-        self.server.asked.append(token)  # type: ignore[attr-defined]
-        self.send_response(201 if token == NEW else 401)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+    url: str
+    asked: list[str]
 
 
 @pytest.fixture
-def picky() -> Picky:
-    """The manager, started; a daemon thread serves it until the tests end."""
-    server = Picky()
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    return server
+def picky() -> Iterator[Picky]:
+    """The manager: 201 for the new token, 401 for others."""
+    asked: list[str] = []
+
+    def answer(posted: Posted) -> Answer:
+        asked.append(posted.headers["Authorization"].removeprefix("Token "))
+        return Answer(201 if asked[-1] == NEW else 401)
+
+    with answering(answer) as url:
+        yield Picky(url, asked)
 
 
 def pusher(folder: Path, server: Picky, token: Path) -> tuple[Pusher, list[Outcome]]:
@@ -70,7 +60,7 @@ def pusher(folder: Path, server: Picky, token: Path) -> tuple[Pusher, list[Outco
     spool = Spool(folder / "spool")
     spool.put(Batch("c-1-token", "connections", 1 << 62, pack({})))
     told: list[Outcome] = []
-    settings = AgentConfiguration(manager=Manager(url=f"http://127.0.0.1:{server.server_port}"))
+    settings = AgentConfiguration(manager=Manager(url=server.url))
     return Pusher(settings, spool, TokenFile(str(token)), told.append), told
 
 
@@ -90,8 +80,6 @@ def test_refused_agent_goes_on_as_soon_as_the_secret_is_swapped(tmp_path: Path, 
     made.spool.woken.set()
     thread.join()
     made.close()
-    picky.shutdown()
-    picky.server_close()
     assert picky.asked == [OLD, NEW]
     assert told[0].wait_seconds == 30
 
@@ -112,8 +100,6 @@ def test_spoilt_token_sends_no_request_and_is_not_ready(tmp_path: Path, picky: P
     assert made.step().code == "201"
     assert made.unready is None
     made.close()
-    picky.shutdown()
-    picky.server_close()
 
 
 def test_token_absent_in_the_middle_of_a_swap_keeps_the_last(tmp_path: Path, picky: Picky) -> None:
@@ -124,8 +110,6 @@ def test_token_absent_in_the_middle_of_a_swap_keeps_the_last(tmp_path: Path, pic
     os.unlink(tmp_path / "mount/..data")  # noqa: PTH108
     assert made.step().code == "201"
     made.close()
-    picky.shutdown()
-    picky.server_close()
 
 
 @pytest.mark.parametrize(

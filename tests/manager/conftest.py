@@ -2,7 +2,6 @@
 
 import atexit
 import gzip
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import pytest
 
 from manager.server import serving
 from manager.store import Store
-from manager.store_tokens import create_token
+from tests.manager.fresh import migrated
 from tests.manager.postgresql import PostgresqlServer
 
 CLIENT = httpx.Client(timeout=30, trust_env=False)  # one for all: each would read the system's authorities anew
@@ -79,13 +78,16 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @contextmanager
 def running_on(database: str) -> Iterator[Running]:
     """A manager on a fresh database, in a thread of this process."""
-    store = Store(database)
-    store.migrate()
-    token = create_token(store, "ingest", "lab", 1, secrets.token_bytes).text()
-    key = create_token(store, "read", "tester", 1, secrets.token_bytes).text()
-    store.close()
+    tokens = migrated(database)
     with serving(database) as url:
-        yield Running(url, database, token, key)
+        yield Running(url, database, *tokens)
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A manager for tests that leave nothing that another one looks at."""
+    with database_of(request, tmp_path_factory.mktemp("standing")) as database, running_on(database) as made:
+        yield made
 
 
 @pytest.fixture
@@ -93,3 +95,12 @@ def running(database: str) -> Iterator[Running]:
     """A manager on a fresh database of each kind."""
     with running_on(database) as made:
         yield made
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[Store]:
+    """A migrated database of each kind, with the agent `lab`."""
+    migrated(database)
+    made = Store(database)
+    yield made
+    made.close()

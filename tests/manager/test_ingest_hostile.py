@@ -1,91 +1,20 @@
-"""manager/ingest.py against senders that are wrong, slow or hostile, byte by byte over real sockets (faults by row)."""
+"""manager/ingest.py against bodies, names, times and reads that are wrong or hostile (faults by row)."""
 
 import gzip
-import socket
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 
-from manager.receive import Limits
-from manager.server import serving
-from tests.manager.conftest import Running, database_of, running_on
+from tests.manager.conftest import Running
+from tests.manager.fresh import fresh_id
 from tests.manager.shop import NODE_A, connection, inventory, observed, pod
 
 GOOD = orjson.dumps(NODE_A)
 PLAIN = {"Content-Encoding": "identity"}
 DAY_NS = 24 * 3600 * 10**9
-
-
-@contextmanager
-def connected(url: str) -> Iterator[socket.socket]:
-    """A connection to the manager."""
-    host, _, port = url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), 60) as made:
-        yield made
-
-
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A manager for tests that leave nothing that another one looks at."""
-    with database_of(request, tmp_path_factory.mktemp("standing")) as database, running_on(database) as made:
-        yield made
-
-
-def fresh() -> str:
-    """A batch id that nobody has used."""
-    return f"b-{uuid.uuid4().hex}"
-
-
-def head(running: Running, *lines: str) -> bytes:
-    """The head of a push, with more lines."""
-    named = f"Idempotency-Key: {fresh()}"
-    first = ("POST /api/v1/collections HTTP/1.1", "Host: m", "Content-Type: application/json", named)
-    return "\r\n".join((*first, *lines, "", "")).replace("TOKEN", running.token).encode("latin-1")
-
-
-def status_of(sock: socket.socket) -> int:
-    """The status of the answer; 0 where the connection is closed without one."""
-    line = sock.recv(4096).split(b"\r\n")[0]
-    return int(line.split()[1]) if line else 0
-
-
-AUTHORIZED = "Authorization: Token TOKEN"
-
-
-@pytest.mark.parametrize(
-    ("lines", "status"),
-    [
-        ([f"Content-Length: {1 << 40}"], 401),
-        (["authorization:   tOkEn    TOKEN  "], 201),
-        ([AUTHORIZED, AUTHORIZED], 401),
-        (["Authorization: Token \xff\xfe"], 401),
-        (["Authorization: Token \xe9" * 20], 401),
-        (["Authorization: Token " + "A" * 10_000], 401),
-        ([AUTHORIZED, "Content-Encoding: "], 201),
-        ([AUTHORIZED, f"Content-Length: {(8 << 20) + 1}"], 413),
-    ],
-)
-def test_head_decides_before_the_body(standing: Running, lines: list[str], status: int) -> None:
-    """Rows 1 to 5, 11, 17: who asks is looked at first and in every spelling; what is refused is not read."""
-    if not any(line.startswith("Content-Length") for line in lines):
-        lines = [*lines, f"Content-Length: {len(GOOD)}"]
-    with connected(standing.url) as sock:
-        sock.sendall(head(standing, *lines) + (GOOD if status == 201 else b""))
-        assert status_of(sock) == status
-
-
-def test_head_larger_than_16_kib_is_refused(standing: Running) -> None:
-    """431 where it came in one piece, 400 where it was given up half way."""
-    with connected(standing.url) as sock:
-        sock.sendall(head(standing, AUTHORIZED, "X-Long: " + "A" * 40_000, "Content-Length: 2"))
-        assert status_of(sock) in (400, 431)
 
 
 def with_attempts(text: bytes) -> bytes:
@@ -116,12 +45,12 @@ def with_attempts(text: bytes) -> bytes:
 )
 def test_json_that_is_not_ours_is_400(standing: Running, body: bytes, status: int) -> None:
     """Rows 16, 18 to 21, 23, 35: no number, text, encoding or shape gets a 500; unknown fields pass."""
-    assert standing.push(body, fresh(), **PLAIN).status_code == status
+    assert standing.push(body, fresh_id(), **PLAIN).status_code == status
 
 
 def test_second_member_that_is_a_bomb_is_413(standing: Running) -> None:
     """Row 15: the budget is that of all members together."""
-    assert standing.push(gzip.compress(GOOD) + gzip.compress(b" " * (33 << 20)), fresh()).status_code == 413
+    assert standing.push(gzip.compress(GOOD) + gzip.compress(b" " * (33 << 20)), fresh_id()).status_code == 413
 
 
 @pytest.mark.parametrize("batch_id", ["../../etc/x", "x" * 1000, "", "a b", "a/b"])
@@ -164,7 +93,7 @@ def test_hostile_names_are_kept_as_they_came(running: Running) -> None:
 )
 def test_object_without_a_proper_name_is_400(standing: Running, metadata: dict[str, Any]) -> None:
     """Row 34: lengths are those that the API server allows."""
-    answer = standing.push(inventory({"podList": [{"metadata": metadata}]}), fresh())
+    answer = standing.push(inventory({"podList": [{"metadata": metadata}]}), fresh_id())
     assert (answer.status_code, answer.json()["description"].startswith("/podList/0/metadata")) == (400, True)
 
 
@@ -203,7 +132,7 @@ def test_window_of_the_future_does_not_stay_the_newest(running: Running) -> None
 @pytest.mark.parametrize("start", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:00Z", "2300-01-01T00:00:00Z"])
 def test_window_of_no_clock_is_400(standing: Running, start: str) -> None:
     """A time that no node's clock shows is a broken body, on both databases alike."""
-    answer = standing.push(NODE_A | {"window": {"start": start, "end": start[:14] + "59:30Z"}}, fresh())
+    answer = standing.push(NODE_A | {"window": {"start": start, "end": start[:14] + "59:30Z"}}, fresh_id())
     assert (answer.status_code, answer.json()["description"]) == (400, "/window")
 
 
@@ -227,94 +156,7 @@ def test_hostile_read_is_an_answer_and_no_error(standing: Running, path: str, st
     assert answer.headers["content-type"] == "application/json"
 
 
-@contextmanager
-def limited(tmp_path: Path, **limits: Any) -> Iterator[Running]:
-    """A manager with other limits."""
-    with running_on(f"sqlite:///{tmp_path}/manager.db") as made, serving(made.database, limits=Limits(**limits)) as url:
-        yield Running(url, made.database, made.token, made.key)
-
-
-def test_slow_senders_are_sent_away_and_hold_up_nobody(tmp_path: Path) -> None:
-    """Row 36: silent connections and slow heads are closed, slow and silent bodies get 408; good pushes go on."""
-    with ExitStack() as stack:
-        hasty = stack.enter_context(limited(tmp_path, head_seconds=0.5, body_seconds=1.5, slow_seconds=0.5))
-        begun = head(hasty, AUTHORIZED, "Content-Length: 5000")
-        silent, slow_head, slow_body, silent_body = (stack.enter_context(connected(hasty.url)) for _ in range(4))
-        slow_head.sendall(begun[:20])
-        slow_body.sendall(begun)
-        silent_body.sendall(begun)
-        assert hasty.push(NODE_A).status_code == 201
-        while not readable(slow_body):
-            slow_body.sendall(b" ")
-            time.sleep(0.05)
-        assert [status_of(sock) for sock in (slow_body, silent_body, silent, slow_head)] == [408, 408, 0, 0]
-        assert hasty.push(NODE_A).json()["duplicate"] is True
-
-
-def readable(sock: socket.socket) -> bool:
-    """Whether there is an answer, or an end."""
-    sock.setblocking(False)
-    try:
-        sock.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return False
-    finally:
-        sock.setblocking(True)
-    return True
-
-
-def test_more_pushes_than_there_is_room_for_are_told_when_to_come_again(tmp_path: Path) -> None:
-    """Beyond three a push gets 503 with a Retry-After of its own; reads and health go on; then there is room again."""
-    with limited(tmp_path, under_way=3) as small:
-        begun = head(small, AUTHORIZED, "Content-Length: 5000")
-        with ExitStack() as stack:
-            while (answer := small.push(NODE_A)).status_code != 503:
-                assert answer.status_code == 201
-                stack.enter_context(connected(small.url)).sendall(begun)
-            assert 1 <= int(answer.headers["retry-after"]) <= 30
-            assert httpx.get(f"{small.url}/healthz").status_code == 200
-            assert small.get("/agents")["items"]
-        while small.push(NODE_A).status_code != 201:
-            time.sleep(0.05)
-
-
-def test_answer_to_a_body_that_is_too_large_arrives_whole(standing: Running) -> None:
-    """Row 12: whoever sends all of it before it listens is told so every time, and the connection ends in order."""
-    length = (8 << 20) + 1
-    for _ in range(5):
-        with connected(standing.url) as sock:
-            sock.sendall(head(standing, AUTHORIZED, f"Content-Length: {length}") + b" " * length)
-            with sock.makefile("rb") as answer:
-                said = answer.read()
-        assert said.startswith(b"HTTP/1.1 413 ")
-        assert b"body is larger than" in said
-
-
-def test_endless_body_is_cut_at_the_limit(standing: Running) -> None:
-    """Row 12: a body without a length gets 413 once it is too large, though it never ends."""
-    with connected(standing.url) as sock:
-        sock.sendall(head(standing, AUTHORIZED, "Transfer-Encoding: chunked"))
-        piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
-        for _ in range(1024):
-            try:
-                sock.sendall(piece)
-            except OSError:
-                break
-        else:
-            pytest.fail("64 MiB were taken")
-
-
-def test_body_that_ends_early_is_no_batch_and_no_error(running: Running, capfd: pytest.CaptureFixture[str]) -> None:
-    """Row 13: fewer bytes than the head says, then the end: nothing is stored, and no traceback is written."""
-    with connected(running.url) as sock:
-        sock.sendall(head(running, AUTHORIZED, "Content-Length: 5000") + GOOD[:100])
-        sock.shutdown(socket.SHUT_WR)
-        sock.recv(4096)
-    assert running.push(NODE_A).json()["stored"] is True
-    assert "Traceback" not in "".join(capfd.readouterr())
-
-
 def test_count_beyond_what_a_database_holds_is_400(standing: Running) -> None:
     """2^63 in a count fits neither database's integer."""
     one = connection("a", "10.1.1.1", "10.1.1.2", 80, n=1) | {"attempts": 2**63}
-    assert standing.push(observed("node-a", [one], []), fresh()).status_code == 400
+    assert standing.push(observed("node-a", [one], []), fresh_id()).status_code == 400

@@ -12,9 +12,10 @@ from manager.server import serving
 from manager.store import Store
 from manager.store_batches import store_batch
 from manager.store_reads import list_objects, newest_inventory
-from manager.store_tokens import create_token, find_agent
+from manager.store_tokens import create_token
 from manager.wire import read_batch
 from tests.manager.conftest import Running
+from tests.manager.fresh import agent_of
 from tests.manager.shop import LISTS, NODE_A, NODE_B, WINDOW_ID, inventory, pod
 
 LATER = {"start": "2026-11-24T10:20:00.000000Z", "end": "2026-11-24T10:21:00.000000Z"}
@@ -94,50 +95,40 @@ def test_kind_that_was_not_listed_whole_says_why(running: Running) -> None:
     assert running.get("/agents/lab")["inventory"]["incompleteKinds"] == {}
 
 
-def test_database_of_before_is_migrated_and_its_reasons_are_not_known(database: str) -> None:
+def test_database_of_before_is_migrated_and_its_reasons_are_not_known(store: Store, database: str) -> None:
     """The first schema gets the column; what it held stays, and nothing is made up about it."""
-    store = Store(database)
-    store.migrate()
-    create_token(store, "ingest", "lab", 1, secrets.token_bytes)
-    agent = find_agent(store, "lab")
-    assert agent is not None
-    store_batch(store, agent.id, "b-0", read_batch(inventory()), 1)
+    agent = agent_of(store)
+    store_batch(store, agent, "b-0", read_batch(inventory()), 1)
     with store.writing() as connection:
         connection.execute(text("alter table inventories drop column reasons"))
         connection.execute(text("alter table batches drop column body_sha256"))
         connection.execute(text("update alembic_version set version_num = '0001'"))
-    store.close()
     again = Store(database)
     again.migrate()
-    found = newest_inventory(again, agent.id)
+    found = newest_inventory(again, agent)
     assert found == {"window": WINDOW_ID, "state": "complete", "waitingParts": 0, "incompleteKinds": None}
     again.close()
 
 
-def test_parts_that_wait_for_an_hour_are_dropped(database: str) -> None:
+def test_parts_that_wait_for_an_hour_are_dropped(store: Store) -> None:
     """A missing part that comes after an hour finds nothing to complete: no pod is deleted by half an inventory."""
-    store = Store(database)
-    store.migrate()
-    create_token(store, "ingest", "lab", 1, secrets.token_bytes)
-    agent = find_agent(store, "lab")
-    assert agent is not None
+    agent = agent_of(store)
 
     def put(body: dict[str, Any], batch_id: str, minutes: int) -> int:
         batch = read_batch(body)
-        store_batch(store, agent.id, batch_id, batch, minutes * 60 * NS_PER_SECOND)
-        return list_objects(store, agent.id, "Pod", limit=0)[0]
+        store_batch(store, agent, batch_id, batch, minutes * 60 * NS_PER_SECOND)
+        return list_objects(store, agent, "Pod", limit=0)[0]
 
     assert put(inventory(), "b-0", 0) == len(ALL)
     assert put(later(complete=True, part=1, parts=2), "b-1", 1) == len(ALL)
     assert put({**later(complete=True, part=2, parts=2), "podList": []}, "b-2", 62) == len(ALL)
-    assert newest_inventory(store, agent.id) == {
+    assert newest_inventory(store, agent) == {
         "window": "2026-11-24T10:20:00Z",
         "state": "incomplete",
         "waitingParts": 1,
         "incompleteKinds": {},
     }
     assert put(later(complete=True, part=1, parts=2), "b-3", 63) == 1
-    store.close()
 
 
 def test_earlier_window_keeps_what_was_there(running: Running) -> None:

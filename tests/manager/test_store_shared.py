@@ -14,10 +14,10 @@ from manager.store_batches import store_batch
 from manager.store_reads import list_objects, list_windows, read_facts, read_observations
 from manager.store_retention import DAY_NS, ROWS, delete_outdated
 from manager.store_tables import BATCHES, METADATA
-from manager.store_tokens import create_token, find_agent
 from manager.token_import import HashedToken, import_tokens
 from manager.wire import read_batch
 from tests.manager.conftest import Running
+from tests.manager.fresh import agent_of
 from tests.manager.shop import NODE_A, NODE_B, WINDOW_ID, inventory, node, pod
 
 PUSHES = 20
@@ -29,23 +29,6 @@ def both(running: Running) -> Iterator[tuple[Running, Running]]:
     """Two managers over one database."""
     with serving(running.database) as url:
         yield running, Running(url, running.database, running.token, running.key)
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Store]:
-    """A migrated database with the agent `lab`."""
-    made = Store(database)
-    made.migrate()
-    create_token(made, "ingest", "lab", 1, secrets.token_bytes)
-    yield made
-    made.close()
-
-
-def agent_of(store: Store) -> str:
-    """The id of the agent `lab`."""
-    agent = find_agent(store, "lab")
-    assert agent is not None
-    return agent.id
 
 
 def test_same_batch_at_the_same_moment_at_two_managers_is_stored_once(both: tuple[Running, Running]) -> None:

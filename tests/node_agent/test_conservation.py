@@ -1,6 +1,5 @@
 """Every attempt that the kernel saw is in one place: delivered, lost, filtered, unresolved, dropped or pending."""
 
-import secrets
 import socket
 import subprocess
 import threading
@@ -17,13 +16,12 @@ from discovery.push import Pusher
 from discovery.records import Answer, Capture, Query, Window
 from discovery.settings import AgentSettings, Manager, Node, SpoolSettings
 from manager.server import serving
-from manager.store import Store
-from manager.store_tokens import create_token
 from node_agent.agent import Parts, keep, resolve_until, resolve_waiting
 from node_agent.service import Ending, make_pusher, make_spool
 from node_agent.telemetry import Metrics
 from node_agent.tracer_source import TracerSource
 from node_agent.waiting import Waiting
+from tests.manager.fresh import migrated
 from tests.node_agent import stages
 
 DELIVERED, FILTERED, UNRESOLVED, LOST, AMBIGUOUS = 23, 19, 13, 7, 5
@@ -103,10 +101,7 @@ class Lab:
 def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The parts and a manager that knows their token."""
     database = f"sqlite:///{tmp_path}/manager.db"
-    store = Store(database)
-    store.migrate()
-    (tmp_path / "token").write_text(create_token(store, "ingest", "lab", 1, secrets.token_bytes).text())
-    store.close()
+    (tmp_path / "token").write_text(migrated(database).token)
     with serving(database) as url:
         made = Lab(tmp_path, url, getattr(request, "param", 10))
         yield made

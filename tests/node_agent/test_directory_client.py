@@ -1,10 +1,8 @@
 """node_agent/directory_client.py against a real HTTP server that answers what it is told to."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import orjson
 import pytest
@@ -13,6 +11,7 @@ from discovery.errors import DirectoryUnavailableError, NotSettledError, Setting
 from discovery.records import Query
 from discovery.tenures import SECOND, SETTLE_NS
 from node_agent.directory_client import DirectoryClient
+from tests.posted import Answer, Posted, answering
 
 
 @contextmanager
@@ -20,29 +19,14 @@ def served(status: int, body: bytes | None) -> Iterator[tuple[str, list[int]]]:
     """A server's address and the number of queries of each request; without `body` each query is `External`."""
     sizes: list[int] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            queries = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
-            sizes.append(len(queries))
-            answers = [{"kind": "External", "name": query["address"]} for query in queries]
-            content = orjson.dumps({"answers": answers}) if body is None else body
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(posted: Posted) -> Answer:
+        queries = orjson.loads(posted.body)["queries"]
+        sizes.append(len(queries))
+        answers = [{"kind": "External", "name": query["address"]} for query in queries]
+        return Answer(status, orjson.dumps({"answers": answers}) if body is None else body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", sizes
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(answer) as url:
+        yield url, sizes
 
 
 def asked(url: str, count: int) -> list[str | None]:

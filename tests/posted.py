@@ -1,0 +1,53 @@
+"""A server on the loopback that answers each POST as a test says."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What came: path, headers (by any spelling), the whole body."""
+
+    path: str
+    headers: Message
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered; the body's length is said by the server."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def answering(answer: Callable[[Posted], Answer]) -> Iterator[str]:
+    """The server's URL, until the end of the block."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            given = answer(Posted(self.path, self.headers, body))
+            self.send_response(given.status)
+            for name, value in {**given.headers, "Content-Length": str(len(given.body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(given.body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
