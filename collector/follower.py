@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from collector.events import Lines, ListAgainError, Observer, Source, event_of
-from collector.kinds import Followed, Kind
+from collector.kinds import Followed
 from collector.listing import Listed, pages, wait_seconds
 from discovery.errors import ApiServerError, WatchRefusedError
 from discovery.records import NS_PER_SECOND
@@ -37,12 +37,11 @@ log = structlog.get_logger()
 class Follower:
     """The thread of a kind, in one namespace or all; `hurry` makes it hear from the server within seconds."""
 
-    def __init__(self, api: Source, kind: Kind, namespace: str | None, observer: Observer) -> None:
+    def __init__(self, api: Source, followed: Followed, observer: Observer) -> None:
         self.api = api
-        self.kind = kind
-        self.followed = Followed(kind, namespace)
-        self.path = kind.path(namespace)
-        self.namespace = namespace
+        self.followed = followed
+        self.kind = followed.kind
+        self.path = followed.kind.path(followed.namespace)
         self.observer = observer
         self.stop = threading.Event()
         self.hurried = False
@@ -143,7 +142,7 @@ class Follower:
         """Every object by pages."""
         listed = Listed()
         self.observer.listing(self.followed)
-        for page in pages(self.api, self.kind, self.namespace, listed, self.sleep):
+        for page in pages(self.api, self.kind, self.followed.namespace, listed, self.sleep):
             if not page:  # the list began again: who was in the old snapshot alone is gone
                 self.observer.listing(self.followed)
             for obj in page:

@@ -69,7 +69,7 @@ class KeptDirectory:
         self.metrics = metrics or DirectoryMetrics(CollectorRegistry())
         self.lock = threading.Lock()
         self.stop = threading.Event()
-        self.followers = {one.name: Follower(api, one.kind, one.namespace, self) for one in followed(namespaces)}
+        self.followers = {one.name: Follower(api, one, self) for one in followed(namespaces)}
         self.skipped = skipped(namespaces)
         self.directory.partial = "namespaced" if self.skipped else None
         self.seen: dict[str, set[Key]] = {}

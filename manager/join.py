@@ -20,14 +20,6 @@ from manager.topology import Topology
 from manager.wire import Accepted, Connection
 
 
-class Listener(NamedTuple):
-    """One accepting end: the pod (known from the kernel), and where it listened."""
-
-    pod_uid: str
-    address: str
-    port: int
-
-
 class Observers(NamedTuple):
     """Who watched: nodes observed for the whole window, nodes observed for a part of it, and the agents' own pods."""
 
@@ -67,8 +59,7 @@ def join_ends(
         if left:
             waiting.append((node, one, left))
     for node, one, asked in waiting:
-        listener = Listener(one.pod.uid, one.local_ip, int(one.local_port))
-        served = by_listener.get((one.remote_ip, listener.pod_uid, listener.port), ())
+        served = by_listener.get((one.remote_ip, one.pod.uid, int(one.local_port)), ())
         left = explain(served, one, asked, join, certain=one.remote_ip not in unsure)
         count(join, node, asked - left, asked - left)
         if not left:

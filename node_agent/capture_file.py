@@ -167,46 +167,14 @@ def damaged(name: str, what: str) -> InputError:
 
 
 def flows_of(records: memoryview, pods: list[str | None]) -> list[Flow]:
-    """The flow records; there may be 100,000, and a tuple's own constructor is thrice as fast as the named one."""
+    """The flow records; there may be 100,000, and a tuple's own constructor is thrice as fast as the named one.
+
+    `counts` are those from `attempts` to `handshake_max_ns`, in the order of a flow.
+    """
     texts, new = Texts(), tuple.__new__
     return [
-        new(
-            Flow,
-            (
-                cgroup,
-                texts[source],
-                texts[destination],
-                port,
-                attempts,
-                established,
-                failed,
-                unfinished,
-                first_ns,
-                last_ns,
-                sum_ns,
-                max_ns,
-                errno,
-                opened == 1,
-                pods[pod],
-            ),
-        )
-        for (
-            cgroup,
-            source,
-            destination,
-            port,
-            opened,
-            pod,
-            errno,
-            attempts,
-            established,
-            failed,
-            unfinished,
-            first_ns,
-            last_ns,
-            sum_ns,
-            max_ns,
-        ) in FLOW.iter_unpack(records)
+        new(Flow, (cgroup, texts[source], texts[destination], port, *counts, errno, opened == 1, pods[pod]))
+        for cgroup, source, destination, port, opened, pod, errno, *counts in FLOW.iter_unpack(records)
     ]
 
 
