@@ -9,11 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
-from collector import follower, intervals_file
+from collector import follower
 from collector.follower import Follower
-from collector.kinds import WATCHED, Followed
+from collector.kinds import WATCHED
 from collector.watch import KeptDirectory
-from discovery import remembered
 from discovery.directory import Directory
 from discovery.errors import ApiServerError, WatchRefusedError
 from discovery.records import NS_PER_SECOND, Query, rfc3339
@@ -293,68 +292,3 @@ def test_past_is_dropped_on_a_timer() -> None:
     until(lambda: not len(live.directory.pods))
     live.close()
     timer.join()
-
-
-def test_intervals_outlive_a_restart(tmp_path: Path) -> None:
-    """What ended before the restart is still answered; what ended during it is certain up to the save only."""
-    now_ns = time.time_ns()
-    long_ago = now_ns - 600 * NS_PER_SECOND
-    file = tmp_path / "directory" / "intervals"
-    api = ScriptedApi({"pods": [pod("former", started_ns=long_ago), pod("other", "10.244.0.10", started_ns=long_ago)]})
-    first = kept(api, file)
-    first.followers["Pod"].everything()
-    ended = pod("former", started_ns=long_ago)
-    ended["status"]["containerStatuses"] = [
-        {"state": {"terminated": {"startedAt": rfc3339(long_ago), "finishedAt": rfc3339(now_ns - 30 * NS_PER_SECOND)}}}
-    ]
-    first.changed(Followed(PODS), {"type": "DELETED", "object": ended})
-    first.close()
-    api.lists["pods"] = [pod("latter", started_ns=now_ns - NS_PER_SECOND)]
-    second = kept(api, file)
-    second.remember()
-    second.followers["Pod"].everything()
-    assert names(second, now_ns - 300 * NS_PER_SECOND, now_ns - 33 * NS_PER_SECOND) == ["former", "former"]
-    (tenure,) = second.directory.explain("10.244.0.10")
-    assert (tenure["name"], tenure["sureTo"]) == ("other", rfc3339(first.through_ns["Pod"] - REPORT_NS))
-    assert second.metrics.restores.labels("restored")._value.get() == 1
-    assert file.stat().st_mode & 0o777 == 0o600
-
-
-@pytest.mark.parametrize("spoil", ["cut", "bit", "empty", "other", "link"])
-def test_file_that_is_not_what_was_written_is_ignored_and_counted(spoil: str, tmp_path: Path) -> None:
-    """Then times before the start are not answered: no interval is better than a wrong one."""
-    file = tmp_path / "intervals"
-    first = kept(ScriptedApi({"pods": [pod("a")]}), file)
-    first.followers["Pod"].everything()
-    first.save()
-    content = file.read_bytes()
-    middle = len(content) // 2
-    if spoil == "link":
-        file.rename(tmp_path / "real")
-        file.symlink_to(tmp_path / "real")
-    else:
-        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-        file.write_bytes({"cut": content[:middle], "empty": b"", "other": b"hello\n" + content, "bit": flipped}[spoil])
-    assert remembered_by(file) == (0, "corrupt")
-
-
-@pytest.mark.parametrize(("age_seconds", "result"), [(-3600, "stale"), (3600, "stale"), (600, "restored")])
-def test_file_of_the_future_or_older_than_what_is_kept_is_ignored(
-    age_seconds: int, result: str, tmp_path: Path
-) -> None:
-    """The directory keeps a window's length and 15 minutes; a clock that was wrong then is not believed now."""
-    file = tmp_path / "intervals"
-    directory = Directory()
-    directory.observe("Pod", pod("a"), 1)
-    saved_ns = time.time_ns() - age_seconds * NS_PER_SECOND
-    assert intervals_file.write(file, remembered.state_of(directory, {"Pod": 1}, saved_ns)) == "written"
-    assert remembered_by(file) == (int(result == "restored"), result)
-
-
-def remembered_by(file: Path) -> tuple[int, str]:
-    """How many pods a new process knows from a file, and what it counts."""
-    live = kept(ScriptedApi(), file)
-    live.remember()
-    results = ("absent", "corrupt", "stale", "restored")
-    (counted,) = [one for one in results if live.metrics.restores.labels(one)._value.get() == 1]
-    return len(live.directory.pods), counted
