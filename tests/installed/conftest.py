@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from lab.nodes import install, prometheus, shop
-from lab.nodes.__main__ import shop_runs, start_shop
 from lab.nodes.cluster import Cluster, down, up
 from lab.nodes.layout import TESTS
 from lab.nodes.prometheus import Prometheus
+from lab.nodes.shop_pods import shop_runs, start_shop
 from tests.installed.windows import Observed, next_whole, reported
 
 STORE = "podsonar-store"

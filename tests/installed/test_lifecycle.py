@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from lab.nodes import install, shop
-from lab.nodes.__main__ import shop_runs, start_shop
 from lab.nodes.cluster import Cluster, down, up
 from lab.nodes.comparison import differences
 from lab.nodes.layout import Layout, Node
+from lab.nodes.shop_pods import shop_runs, start_shop
 from tests.installed import disturbances, machine
 from tests.installed.windows import next_whole, reported, wait_until, wrong_in_part
 

@@ -13,9 +13,9 @@ import orjson
 from discovery.records import Window, parse_rfc3339
 from discovery.window import NS_PER_MINUTE
 from lab.nodes import install, shop
-from lab.nodes.__main__ import next_window
 from lab.nodes.cluster import Cluster
 from lab.nodes.comparison import shown_edges
+from lab.nodes.shop_pods import next_window
 
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
