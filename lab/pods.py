@@ -3,7 +3,9 @@
 import contextlib
 import os
 import secrets
+import select
 import subprocess
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +18,7 @@ from lab.network import LabError, Translation
 
 PROGRAM = Path(__file__).with_name("pod_program.py")
 PREFIX = "podsonar"
+ANSWER_SECONDS = 120  # the longest command of the scenarios takes 10
 
 
 class PodProcess:
@@ -24,6 +27,7 @@ class PodProcess:
     def __init__(self, name: str, namespace: str, folders: Iterable[Path], listen: tuple[object, ...]) -> None:
         self.name = name
         self.namespace = namespace
+        self.one_at_a_time = threading.Lock()
         self.process = subprocess.Popen(
             ("/usr/bin/python3", "-I", "-S", str(PROGRAM)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -31,16 +35,29 @@ class PodProcess:
         self.tell({**start, "listen": list(listen)})
 
     def tell(self, command: dict[str, Any]) -> dict[str, Any]:
-        """The program's answer; LabError when it has ended."""
-        if self.process.stdin is None or self.process.stdout is None:
-            raise LabError(f"pod {self.name} has no pipes")
-        self.process.stdin.write(orjson.dumps(command) + b"\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        """The program's answer; LabError when it has ended, or takes too long."""
+        with self.one_at_a_time:
+            line = self.answer(command)
         if not line:
             raise LabError(f"the process of pod {self.name} has ended with {self.process.poll()}")
         answer: dict[str, Any] = orjson.loads(line)
         return answer
+
+    def answer(self, command: dict[str, Any]) -> bytes:
+        """The line that the program says to a command; empty when it has ended."""
+        if self.process.stdin is None or self.process.stdout is None:
+            raise LabError(f"pod {self.name} has no pipes")
+        try:
+            self.process.stdin.write(orjson.dumps(command) + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return b""
+        answered = select.poll()
+        answered.register(self.process.stdout, select.POLLIN)
+        if not answered.poll(ANSWER_SECONDS * 1000):
+            where = Path(f"/proc/{self.process.pid}/wchan").read_text()
+            raise LabError(f"pod {self.name} has not answered {command} in {ANSWER_SECONDS} s: it waits in {where}")
+        return self.process.stdout.readline()
 
     def connect(self, address: str, port: int, count: int, mode: str = "close", **more: object) -> dict[str, Any]:
         """`established`, `failed`, `longest_seconds`, `errnos` of exactly `count` connects in a mode of lab/ways.py."""

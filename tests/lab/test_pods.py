@@ -1,0 +1,43 @@
+"""A pod's process answers whoever asks it, and a question that it does not answer is an error that says so."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lab import pods
+from lab.network import LabError
+from lab.pods import Lab, PodProcess
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture
+def outside() -> Iterator[PodProcess]:
+    """The process that scenarios share."""
+    with Lab("sonartest") as lab:
+        lab.add_outside(())
+        yield lab.pods["(outside)"]
+
+
+def test_each_of_many_that_ask_at_once_gets_its_own_answer(outside: PodProcess) -> None:
+    """Eight threads and one process: no answer is another's, and none is missing."""
+    words = [str(number) for number in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda word: outside.tell({"run": ["echo", "-n", word]})["output"], words))
+    assert answers == words
+
+
+def test_question_without_an_answer_is_told(outside: PodProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for ever learns nothing."""
+    monkeypatch.setattr(pods, "ANSWER_SECONDS", 0.2)
+    with pytest.raises(LabError, match=r"pod \(outside\) has not answered .*sleep.* in 0.2 s"):
+        outside.tell({"run": ["sleep", "30"]})
+
+
+def test_process_that_has_ended_is_told(outside: PodProcess) -> None:
+    """Whether it ends before the question or with it."""
+    outside.process.kill()
+    outside.process.wait()
+    with pytest.raises(LabError, match="has ended with -9"):
+        outside.tell({"run": ["true"]})
