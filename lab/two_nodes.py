@@ -127,7 +127,7 @@ class Nodes(Lab):
 
     def delete(self, pod: str) -> None:
         """No process of the pod is left, nor its network."""
-        for name in [name for name in self.pods if name.partition("/")[0] == pod]:
+        for name in [name for name in list(self.pods) if name.partition("/")[0] == pod]:  # others start pods meanwhile
             self.pods.pop(name).stop()
         namespace = f"{self.run}-{pod}"
         network.batch(namespace, "link del eth0")  # now, and not some time after the namespace
