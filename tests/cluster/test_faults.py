@@ -1,28 +1,16 @@
 """Faults between the collector and a real API server: got over, or the kind is incomplete; never a silent gap."""
 
-import threading
-import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
 
-from collector.api_server import ApiServer
-from collector.inventory import Inventory
 from collector.listing import PAGE_OBJECTS
-from collector.run import Run, StoppedError
-from collector.service import inventory_of, window_now
-from discovery.codec import unpack
-from discovery.selection import Selection
-from discovery.settings import CollectorSettings
+from tests.cluster.collected import PODS_PATH, Collected, pods
 from tests.cluster.conftest import PODS, Crowd
-from tests.cluster.fault_proxy import Ask, Fault, FaultProxy, Reply, Request, serving
+from tests.cluster.fault_proxy import Ask, Fault, Reply, Request
 
-SETTINGS = CollectorSettings()
-PODS_PATH = "/api/v1/pods"
 GONE = orjson.dumps(
     {
         "kind": "Status",
@@ -35,32 +23,6 @@ GONE = orjson.dumps(
 )
 
 pytestmark = pytest.mark.cluster
-
-
-class Collected:
-    """An inventory through a proxy with a fault."""
-
-    def __init__(self, crowd: Crowd, folder: Path, fault: Fault, run: Run | None = None) -> None:
-        self.crowd, self.folder, self.fault = crowd, folder, fault
-        self.waits: list[float] = []
-        self.run = run or Run(self.waits.append)
-        self.proxy = FaultProxy(crowd.plane, crowd.kubeconfig, fault)
-
-    def inventory(self, url: str, token_file: Path | None = None) -> Inventory:
-        """The inventory, not listed yet."""
-        kubeconfig = self.proxy.write_kubeconfig(self.folder / "proxy.kubeconfig", url, token_file)
-        api = ApiServer.connect(kubeconfig)
-        return inventory_of(api, SETTINGS, window_now(SETTINGS), Selection.of(SETTINGS), self.run)
-
-    def parts(self, token_file: Path | None = None) -> list[dict[str, Any]]:
-        """Its bodies."""
-        with serving(self.proxy) as url:
-            return [unpack(payload) for payload in self.inventory(url, token_file).bodies(self.folder)]
-
-
-def pods(parts: list[dict[str, Any]]) -> list[str]:
-    """UIDs of the pods that came."""
-    return [pod["metadata"]["uid"] for part in parts for pod in part["podList"]]
 
 
 def on_page(page: int, times: int, answer: Callable[[Ask], Reply]) -> Fault:
@@ -198,107 +160,6 @@ def test_server_that_ignores_the_limit_is_read_whole(
     assert len(set(pods(parts))) == PODS
     assert parts[0]["inventory"]["kinds"]["Pod"] == {"complete": True, "count": PODS}
     assert sum(request.path == PODS_PATH for request in collected.proxy.seen) == 2
-
-
-def with_token(reply: Reply, token: str) -> Reply:
-    """The page with another continue token."""
-    document = orjson.loads(reply.body)
-    document["metadata"]["continue"] = token
-    body = {"kind": document["kind"], "metadata": document["metadata"], "items": document["items"]}
-    return Reply(reply.status, orjson.dumps(body))
-
-
-@pytest.mark.parametrize("token", ["the-same", "another-{number}"])
-def test_list_that_never_ends_is_incomplete(crowd: Crowd, tmp_path: Path, token: str) -> None:
-    """A server that always has one more page is left after the run's time, or when its token comes again."""
-
-    def fault(request: Request, ask: Ask) -> Reply | None:
-        if request.path != PODS_PATH:
-            return None
-        if request.number == 1:
-            run.deadline = time.monotonic() + 2
-        first = {name: value for name, value in request.query.items() if name != "continue"}
-        return with_token(ask(first), token.format(number=request.number))
-
-    run = Run(lambda _seconds: None)
-    collected = Collected(crowd, tmp_path, fault, run)
-    kinds = collected.parts()[0]["inventory"]["kinds"]
-    assert kinds["Service"]["complete"]
-    assert not kinds["Pod"]["complete"]
-    assert kinds["Pod"]["reason"] == ("list does not advance" if token == "the-same" else "run limit")
-
-
-def test_page_that_trickles_is_cut_after_its_time(crowd: Crowd, tmp_path: Path) -> None:
-    """A server that never ends a page costs that page's time, and the kind is incomplete."""
-    done = threading.Event()
-    source: list[ApiServer] = []
-
-    def fault(request: Request, ask: Ask) -> Reply | None:
-        if request.path != PODS_PATH:
-            return None
-        source[0].page_seconds = 0.3
-        return Reply(200, ask(None).body, stall_after=1000, until=done)
-
-    collected = Collected(crowd, tmp_path, fault)
-    with serving(collected.proxy) as url:
-        inventory = collected.inventory(url)
-        assert isinstance(inventory.source, ApiServer)
-        source.append(inventory.source)
-        (part,) = [unpack(payload) for payload in inventory.bodies(tmp_path)]
-    done.set()
-    assert part["inventory"]["kinds"]["Pod"]["reason"].startswith("unreachable")
-    assert part["inventory"]["kinds"]["Service"]["complete"]
-
-
-def test_rotated_token_is_read_again(crowd: Crowd, tmp_path: Path) -> None:
-    """401 until the token's file has the new one: the list waits, goes on, and is complete."""
-    token = orjson.loads(crowd.kubeconfig.read_bytes())["users"][0]["user"]["token"]
-    token_file = tmp_path / "token"
-    token_file.write_text("expired." + token.split(".", 1)[1])
-    waits: list[float] = []
-
-    def wait(seconds: float) -> None:
-        waits.append(seconds)
-        if len(waits) == 3:
-            token_file.write_text(token)
-
-    collected = Collected(crowd, tmp_path, lambda _request, _ask: None, Run(wait))
-    parts = collected.parts(token_file)
-    assert len(pods(parts)) == PODS
-    assert len(waits) == 3
-    assert sum(waits) < 120
-
-
-def test_token_that_is_never_renewed_costs_two_minutes_in_all(crowd: Crowd, tmp_path: Path) -> None:
-    """Every kind says unauthorized; the wait for a new token is that of one window, not of each kind."""
-    token_file = tmp_path / "token"
-    token_file.write_text("nonsense")
-    collected = Collected(crowd, tmp_path, lambda _request, _ask: None)
-    (part,) = collected.parts(token_file)
-    reasons = {kind["reason"] for kind in part["inventory"]["kinds"].values()}
-    assert reasons == {"unauthorized", "disabled"}
-    assert 60 < sum(collected.waits) <= 120
-
-
-def test_stop_in_the_middle_of_a_page_leaves_nothing(crowd: Crowd, tmp_path: Path) -> None:
-    """SIGTERM while the server sends pods: no part, no file, and the program does not wait for the list's end."""
-    stop = threading.Event()
-    folder = tmp_path / "spool"
-    folder.mkdir()
-
-    def fault(request: Request, _ask: Ask) -> Reply | None:
-        if request.path == PODS_PATH and request.number == 2:
-            stop.set()
-        return None
-
-    run = Run(stop.wait, stopped=stop.is_set)
-    collected = Collected(crowd, tmp_path, fault, run)
-    with ExitStack() as stack:
-        inventory = collected.inventory(stack.enter_context(serving(collected.proxy)))
-        with pytest.raises(StoppedError):
-            list(inventory.bodies(folder))
-    assert list(folder.iterdir()) == []
-    assert sum(request.path == PODS_PATH for request in collected.proxy.seen) <= 3
 
 
 def test_window_asks_for_one_sequence_of_pages_a_kind(crowd: Crowd, tmp_path: Path) -> None:
