@@ -22,7 +22,7 @@ from discovery.errors import ApiServerError, WatchRefusedError
 
 PAGE_TIMEOUT = urllib3.Timeout(connect=5, read=60)
 PAGE_SECONDS = 120.0  # a whole answer: a server that sends a byte now and then holds no list for ever
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 512 << 10  # less than `collector.memory` gives back: each piece takes the place of the one before
 REFUSAL_BYTES = 4096
 Query = dict[str, str | int]
 USER_AGENT = f"podsonar/{version('podsonar')} (collector)"

@@ -125,7 +125,7 @@ class Inventory:
             count += len(chosen)
             page.clear()
             chosen.reverse()
-            while chosen:  # objects are let go of as soon as they are packed
+            while chosen:  # objects are let go of as soon as they are JSON
                 group = [chosen.pop() for _ in range(min(CHUNK_OBJECTS, len(chosen)))]
                 for chunk, size in self.chunks(group):
                     parts.add(kind.key, chunk, size)

@@ -4,7 +4,6 @@ The continue token stands in a page's first bytes, before the objects: the next 
 caller works on this one. One request is in flight at a time, and no more than two pages are held.
 """
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,10 +11,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-import orjson
-
 from collector.kinds import API_VERSIONS, Kind
 from collector.memory import paused_collector
+from collector.page import opened
 from collector.run import IncompleteError, Run
 from collector.unpaged import LARGE_BODY_BYTES, LargeAnswerError, MalformedAnswerError, groups
 from discovery.errors import ApiServerError
@@ -27,9 +25,6 @@ RESTARTS = 2
 TRIES = 5
 LONGEST_WAIT_SECONDS = 60.0
 LONGEST_REFUSAL_SECONDS = 15.0
-TOKEN_WITHIN_BYTES = 16 << 10
-ITEMS = re.compile(rb'"items"\s*:')
-CONTINUE = re.compile(rb'"continue"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 Query = dict[str, str | int]
 
@@ -73,28 +68,6 @@ def refused(status: int) -> str | None:
     if status == 410:
         raise RestartError
     return {400: "bad request", 403: "forbidden", 404: "unsupported"}.get(status)
-
-
-def next_token(body: bytes) -> str | None:
-    """The continue token in front of a page's objects (empty: the last page); None where it does not stand there."""
-    items = ITEMS.search(body, 0, TOKEN_WITHIN_BYTES)
-    if items is None:
-        return None
-    found = CONTINUE.search(body, 0, items.start())
-    return orjson.loads(found[1]) if found else ""
-
-
-def document_of(body: bytes, kind: Kind) -> dict[str, Any]:
-    """The list in a body; MalformedAnswerError where it is cut short or no list of that kind."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedAnswerError("truncated answer") from error
-    if not isinstance(document, dict) or document.get("kind", f"{kind.name}List") != f"{kind.name}List":
-        raise MalformedAnswerError("answer is no list")
-    if "items" not in document or not isinstance(document.get("metadata"), dict):
-        raise MalformedAnswerError("answer is no list")
-    return document
 
 
 class PagedList:
@@ -151,11 +124,11 @@ class PagedList:
         threading.Thread(target=fetch, name="page", daemon=True).start()
         return coming
 
-    def parsed(self, body: bytes, token: str) -> dict[str, Any]:
-        """The document of a page; a malformed one is asked for again."""
+    def opened(self, body: bytes, token: str) -> tuple[dict[str, Any], Iterator[list[dict[str, Any]]]]:
+        """The metadata of a page, and its objects in groups; a malformed one is asked for again."""
         for attempt in range(TRIES):
             try:
-                return document_of(body, self.kind)
+                return opened(body, self.kind)
             except MalformedAnswerError as error:
                 if attempt + 1 == TRIES:
                     raise IncompleteError(str(error)) from error
@@ -164,37 +137,40 @@ class PagedList:
         raise IncompleteError("truncated answer")
 
     def pages(self, listed: Listed) -> Iterator[list[dict[str, Any]]]:
-        """The objects, a page at a time, the next one on its way; every page is of the same resource version."""
+        """The objects in groups, the next page on its way; every page is of the same resource version."""
         token = ""
         seen = {token}
         body = self.fetch(token)
         while True:
             self.run.check()
             coming: Future[bytes] | None = None
-            following = next_token(body)
-            if following and following not in seen:
-                coming = self.fetch_ahead(following)
             with paused_collector():
-                document = self.parsed(body, token)
+                metadata, groups = self.opened(body, token)
                 body = b""
-                metadata = document["metadata"]
                 version = metadata.get("resourceVersion", "")
                 if token and version != listed.resource_version:
                     raise RestartError
                 listed.resource_version = version
-                items = document["items"] or []
-                listed.count += len(items)
+                token = metadata.get("continue") or ""
+                if token and token not in seen:
+                    coming = self.fetch_ahead(token)
                 listed.pages += 1
-                if items:
-                    yield items
-                del document, items
-            token = metadata.get("continue") or ""
+                try:
+                    for items in groups:
+                        listed.count += len(items)
+                        if items:
+                            yield items
+                except MalformedAnswerError as error:  # what it gave is void with all before it
+                    if coming:
+                        coming.exception()  # one request at a time
+                    raise RestartError from error
+                del groups, items
             if not token:
                 return
-            if token in seen:
+            if coming is None:
                 raise IncompleteError("list does not advance")
             seen.add(token)
-            body = coming.result() if coming and token == following else self.fetch(token)
+            body = coming.result()
 
     def whole(self, listed: Listed) -> Iterator[list[dict[str, Any]]]:
         """The objects of a list in one answer, in groups, never held whole."""

@@ -21,6 +21,7 @@ IMAGE_KEYS = (b'"image":', b'"imageID":')
 IMAGE_LISTS = b'"names":'
 # Lists of names and selectors: a word in them is no flag, whatever it is called.
 NAME_LISTS = (IMAGE_LISTS, b'"values":', b'"namespaces":', b'"hostnames":', b'"finalizers":', b'"drop":', b'"add":')
+BACKSLASH = ord("\\")
 KNOWN_STRINGS, KNOWN_LENGTH = 16_384, 256
 
 
@@ -58,9 +59,17 @@ def judged(body: bytes) -> Verdict:
     )
 
 
-def opening_quote(text: bytes, place: int) -> int:
-    """Where the string that holds a place begins."""
-    quote = text.rfind(b'"', 0, place)
+def string_around(text: bytes, place: int) -> tuple[int, int]:
+    """Where the string that holds a place begins, and where it ends."""
+    quote, end = text.rfind(b'"', 0, place), text.find(b'"', place)
+    if text[quote - 1] != BACKSLASH and text[end - 1] != BACKSLASH:
+        return quote, end + 1
+    quote = opening_quote(text, quote)
+    return quote, STRING_REST.match(text, quote + 1).end()  # type: ignore[union-attr]  # orjson closes its strings
+
+
+def opening_quote(text: bytes, quote: int) -> int:
+    """The quote that begins the string that this one begins or stands in."""
     while True:
         backslashes = quote
         while text[backslashes - 1 : backslashes] == b"\\":
@@ -177,12 +186,13 @@ class Redaction:
         """JSON in which every string that holds a credential has it replaced."""
         pieces: list[bytes] = []
         done = copied = 0
+        known = self.known.get
         for hit in hits:
             if hit < done:  # in a string that was looked at
                 continue
-            quote = opening_quote(text, hit)
-            done = STRING_REST.match(text, quote + 1).end()  # type: ignore[union-attr]  # orjson closes its strings
-            verdict = self.verdict(text[quote + 1 : done - 1])
+            quote, done = string_around(text, hit)
+            body = text[quote + 1 : done - 1]
+            verdict = known(body) or self.verdict(body)
             if verdict is CLEAN:
                 continue
             if verdict.plain is not None:
@@ -220,14 +230,12 @@ class Redaction:
         return whole, places
 
     def verdict(self, body: bytes) -> Verdict:
-        """The verdict on a string, from memory where it was seen: most strings of a cluster come again and again."""
-        found = self.known.get(body)
-        if found is None:
-            found = judged(body)
-            if len(body) <= KNOWN_LENGTH:
-                if len(self.known) >= KNOWN_STRINGS:
-                    self.known.clear()
-                self.known[body] = found
+        """The verdict on a string, kept in memory: most strings of a cluster come again and again."""
+        found = judged(body)
+        if len(body) <= KNOWN_LENGTH:
+            if len(self.known) >= KNOWN_STRINGS:
+                self.known.clear()
+            self.known[body] = found
         return found
 
     def argument_end(self, text: bytes, quote: int) -> int:

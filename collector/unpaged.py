@@ -26,6 +26,18 @@ class MalformedAnswerError(Exception):
     """An answer with status 200 is cut short, or is no list."""
 
 
+def head_of(text: bytes) -> tuple[dict[str, Any], int] | None:
+    """What stands in front of a list's objects, and where these begin; None where that is not in the text's head."""
+    begin = ITEMS.search(text, 0, HEAD_BYTES)
+    if begin is None:
+        return None
+    try:
+        head = orjson.loads(text[: begin.start()].rstrip().rstrip(b",") + b"}")
+    except orjson.JSONDecodeError as error:
+        raise MalformedAnswerError("answer is no list") from error
+    return head, begin.end()
+
+
 class Splitter:
     """Takes the pieces of a list's body and gives its objects."""
 
@@ -37,17 +49,13 @@ class Splitter:
 
     def head(self) -> None:
         """Take the list's own metadata off the front, once it is there."""
-        begin = ITEMS.search(self.held, 0, HEAD_BYTES)
-        if begin is None:
+        found = head_of(self.held)
+        if found is None:
             if len(self.held) > HEAD_BYTES:
                 raise MalformedAnswerError("answer is no list")
             return
-        try:
-            document = orjson.loads(self.held[: begin.start()].rstrip().rstrip(b",") + b"}")
-        except orjson.JSONDecodeError as error:
-            raise MalformedAnswerError("answer is no list") from error
-        self.metadata = document.get("metadata") or {}
-        self.held = self.held[begin.end() :]
+        self.metadata = found[0].get("metadata") or {}
+        self.held = self.held[found[1] :]
 
     def objects(self, piece: bytes) -> list[dict[str, Any]]:
         """The objects that are whole with this piece."""
