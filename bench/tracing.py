@@ -109,8 +109,9 @@ def empty_row(found: list[dict[str, float]]) -> Row:
 def measured(names: list[str], pairs: int, storms: int, connects: int) -> list[Row]:
     """Every row."""
     rows = [speed_row(SWITCHED, switched_ratios(SWITCHED_TIMES * pairs - 1, min(connects, SWITCHED_CONNECTS)))]
-    for name in names:  # a pair of the machine's noise is ten per cent and more: what has a budget is asked oftener
-        rows.append(speed_row(name, ratios(name, pairs * BUDGETED_TIMES if name in BUDGETED else pairs, connects)))
+    # A pair has ten per cent and more of the machine's noise in it: what has a budget is asked oftener.
+    times = {name: pairs * BUDGETED_TIMES if name in BUDGETED else pairs for name in names}
+    rows += [speed_row(name, ratios(name, times[name], connects)) for name in names]
     for name in names:
         found = costs(name, storms, min(connects, COSTED))
         rows.append(empty_row(found) if name == "empty program" else cost_row(name, found))
