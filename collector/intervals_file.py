@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import structlog
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from discovery import durable, remembered
 from discovery.tenures import SKEW_NS
@@ -56,7 +56,7 @@ def read(path: Path, now_ns: int, keep_ns: int) -> tuple[remembered.Remembered |
         return None, "corrupt"
     try:
         found = decoded(content)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, isal_zlib.error) as error:  # type: ignore[misc]
         log.warning("directory_file_ignored", file=str(path), reason=str(error)[:200])
         return None, "corrupt"
     if not now_ns - keep_ns <= found.saved_ns <= now_ns + SKEW_NS:

@@ -58,6 +58,22 @@ def test_file_that_is_not_what_was_written_is_ignored_and_counted(spoil: str, tm
     assert remembered_by(file) == (0, "corrupt")
 
 
+def test_no_flipped_bit_is_believed(tmp_path: Path) -> None:
+    """Wherever it is: one that says nothing (gzip's own time and system) leaves the file's content as it was."""
+    file, now_ns = tmp_path / "intervals", time.time_ns()
+    directory = Directory()
+    directory.observe("Pod", pod("a"), 1)
+    assert intervals_file.write(file, remembered.state_of(directory, {"Pod": 1}, now_ns)) == "written"
+    content = file.read_bytes()
+    whole = intervals_file.decoded(content)
+    for place in range(len(content) * 8):
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        file.write_bytes(flipped)
+        found, result = intervals_file.read(file, now_ns, NS_PER_SECOND)
+        assert result == "corrupt" or (result == "restored" and found == whole), place
+
+
 @pytest.mark.parametrize(("age_seconds", "result"), [(-3600, "stale"), (3600, "stale"), (600, "restored")])
 def test_file_of_the_future_or_older_than_what_is_kept_is_ignored(
     age_seconds: int, result: str, tmp_path: Path
