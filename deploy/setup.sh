@@ -16,6 +16,7 @@ if [ "$for_what" = test ]; then packages+=(xz-utils chromium gcc libc6-dev libca
 if [ "$for_what" = bench ]; then packages+=(bpfcc-tools gcc libc6-dev); fi
 
 missing=()
+installing=
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
@@ -30,11 +31,13 @@ elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
   fi
   apt-get update -qq
-  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-  # Of prometheus only promtool is wanted: no server is to run because of a test.
-  if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
-    systemctl disable -q --now prometheus 2>/dev/null || true
+  if [[ " ${missing[*]} " == *" python3-venv "* ]]; then
+    apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
   fi
+  # The other packages are installed while pip installs Python's: each of the two keeps one core busy.
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null &
+  installing=$!
+  trap wait EXIT  # whatever happens meanwhile, dpkg is not left at work
 else
   echo "setup: not installed, since this is not root on a machine with apt: ${missing[*]}" >&2
   echo "setup: without them there is no tracing (demo and replay use a bundled capture instead)" >&2
@@ -53,5 +56,12 @@ else
   .venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-build.lock -r requirements.lock
   .venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
   echo "$stamp" > .venv/.stamp
+fi
+if [ -n "$installing" ]; then
+  wait "$installing"
+  # Of prometheus only promtool is wanted: no server is to run because of a test.
+  if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
+    systemctl disable -q --now prometheus 2>/dev/null || true
+  fi
 fi
 echo "setup: done; the command is .venv/bin/podsonar"
