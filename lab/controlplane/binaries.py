@@ -17,7 +17,7 @@ from pathlib import Path
 
 from discovery.errors import ApiServerError
 from lab.controlplane.programs import MODULES, NEWEST, OLDEST, VERSIONS, Program, program
-from lab.controlplane.toolchain import find_go
+from lab.controlplane.toolchain import build_command, build_environ, find_go
 
 __all__ = ["EVERY_PROGRAM", "NEWEST", "NODE_PROGRAMS", "OLDEST", "VERSIONS", "find", "find_or_build"]
 
@@ -46,18 +46,14 @@ def build(go: Path, wanted: Mapping[str, Program], work: Path, environ: Mapping[
     module = next(iter(wanted.values())).module
     modules = work / "gomod"
     shutil.copytree(MODULES, modules)
-    # GOROOT of another toolchain would mix two of them; a go.work above would add modules that nobody pinned.
-    clean = {key: value for key, value in environ.items() if key != "GOROOT"}
-    settings = {**clean, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
-    linker = f"-s -w -X {module.version_variable}" if module.version_variable else "-s -w"
-    command = ["nice", str(go), "build", "-mod=mod", "-trimpath", "-tags=providerless", "-ldflags", linker]
+    command = [*build_command(go, module.variables), "-mod=mod", "-tags=providerless"]
     made = {name: work / name for name in wanted}
     (single,) = made.values() if len(made) == 1 else [work]  # several are named by their packages
     names = ", ".join(wanted)
     result = subprocess.run(
         [*command, "-o", str(single), *(one.package for one in wanted.values())],
         cwd=modules / module.folder,
-        env=settings,
+        env=build_environ(environ),
         capture_output=True,
         text=True,
         check=False,
@@ -89,9 +85,9 @@ def cached(
     with locked(folder.with_name(f"{folder.name}.lock")):
         missing = {name: one for name, one in wanted.items() if not os.access(folder / name, os.X_OK)}
         if missing:
-            names, minutes = ", ".join(missing), sum(one.minutes for one in missing.values())
+            names = ", ".join(missing)
             go = find_go(environ, module.oldest_go, names)
-            report(f"building {names}, once a machine (about {minutes} min) …")
+            report(f"building {names}, once a machine (some minutes) …")
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix="build-") as work:
                 for name, path in build(go, missing, Path(work), environ).items():
                     path.replace(folder / name)

@@ -1,8 +1,8 @@
 """What can be built: each program, the Go module folder below `gomod` that pins it, and where its build is kept.
 
 `VERSIONS` are the Kubernetes releases that Podsonar is tested against, oldest first. All of them have kube-apiserver;
-the oldest also has what nodes need. A build is kept by the hash of its own module's go.sum, so that a new pin of one
-module leaves the programs of the others where they are.
+the oldest also has what nodes need, in one module, so that what its programs share compiles once. A build is kept by
+the hash of its own module's go.sum, so that a new pin of one module leaves the programs of the others where they are.
 """
 
 import hashlib
@@ -16,16 +16,16 @@ MODULES = Path(__file__).parent / "gomod"
 OLDEST = "v1.34.4"
 NEWEST = "v1.37.2"
 VERSIONS = (OLDEST, NEWEST)
-HELM = "v4.3.1"
+HELM = "v4.0.5"
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A folder that pins programs: the oldest Go that builds them, and the variable that tells them their version."""
+    """A folder that pins programs: the oldest Go that builds them, and the variables that tell them their version."""
 
     folder: str
     oldest_go: tuple[int, int]
-    version_variable: str = ""
+    variables: tuple[str, ...] = ()
 
     def cache_folder(self, environ: Mapping[str, str]) -> Path:
         """Where its programs are kept once built."""
@@ -36,39 +36,52 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A command: the module that pins it, its package, and the minutes that a cold build takes on two cores."""
+    """A command: the module that pins it, and its package there."""
 
     module: Module
     package: str
-    minutes: int = 1
 
 
-def kubernetes(folder: str, oldest_go: tuple[int, int], version: str) -> Module:
-    """A module that pins a Kubernetes release."""
-    return Module(folder, oldest_go, f"k8s.io/component-base/version.gitVersion={version}")
+def kubernetes(version: str) -> str:
+    """The variable that tells Kubernetes' programs their release."""
+    return f"k8s.io/component-base/version.gitVersion={version}"
 
 
-ETCD = Program(Module("etcd", (1, 24)), "go.etcd.io/etcd/server/v3")
-ADDONS = Module("addons", (1, 26), f"helm.sh/helm/v4/internal/version.version={HELM}")
-OLDEST_MODULE = kubernetes(".", (1, 24), OLDEST)
-NEWEST_MODULE = kubernetes("newest", (1, 26), NEWEST)
+def helm(version: str, kubernetes_version: str) -> tuple[str, ...]:
+    """The variables that tell helm its version, and the Kubernetes of charts that are rendered without a cluster.
+
+    Those that helm's own Makefile sets: without them it takes every cluster that it does not see for v1.20.
+    """
+    major, minor, _ = kubernetes_version.removeprefix("v").split(".")
+    names = (
+        "internal/chart/v3/lint/rules.k8sVersion",
+        "internal/version.kubeClientVersion",
+        "pkg/chart/common.k8sVersion",
+        "pkg/chart/v2/lint/rules.k8sVersion",
+    )
+    parts = [f"{name}{part}={value}" for name in names for part, value in (("Major", major), ("Minor", minor))]
+    return tuple(f"helm.sh/helm/v4/{one}" for one in (f"internal/version.version={version}", *parts))
+
+
+NODES = Module(".", (1, 24), (kubernetes(OLDEST), *helm(HELM, OLDEST)))
+NEWEST_SERVER = Module("newest", (1, 26), (kubernetes(NEWEST),))
 SHARED = {
-    "etcd": ETCD,
-    "helm": Program(ADDONS, "helm.sh/helm/v4/cmd/helm", 2),
-    "coredns": Program(ADDONS, "./coredns"),
+    "etcd": Program(NODES, "./etcd"),
+    "helm": Program(NODES, "helm.sh/helm/v4/cmd/helm"),
+    "coredns": Program(NODES, "./coredns"),
     "podtargets": Program(Module("podtargets", (1, 26)), "."),
 }
 PROGRAMS: dict[str, dict[str, Program]] = {
     OLDEST: {
         **SHARED,
-        "kube-apiserver": Program(OLDEST_MODULE, "k8s.io/kubernetes/cmd/kube-apiserver", 3),
-        "kube-controller-manager": Program(OLDEST_MODULE, "k8s.io/kubernetes/cmd/kube-controller-manager"),
-        "kube-proxy": Program(OLDEST_MODULE, "k8s.io/kubernetes/cmd/kube-proxy"),
-        "kube-scheduler": Program(OLDEST_MODULE, "k8s.io/kubernetes/cmd/kube-scheduler"),
-        "kubectl": Program(OLDEST_MODULE, "k8s.io/kubernetes/cmd/kubectl"),
-        "kubelet": Program(OLDEST_MODULE, "k8s.io/kubernetes/cmd/kubelet"),
+        "kube-apiserver": Program(NODES, "k8s.io/kubernetes/cmd/kube-apiserver"),
+        "kube-controller-manager": Program(NODES, "k8s.io/kubernetes/cmd/kube-controller-manager"),
+        "kube-proxy": Program(NODES, "k8s.io/kubernetes/cmd/kube-proxy"),
+        "kube-scheduler": Program(NODES, "k8s.io/kubernetes/cmd/kube-scheduler"),
+        "kubectl": Program(NODES, "k8s.io/kubernetes/cmd/kubectl"),
+        "kubelet": Program(NODES, "k8s.io/kubernetes/cmd/kubelet"),
     },
-    NEWEST: {**SHARED, "kube-apiserver": Program(NEWEST_MODULE, "k8s.io/kubernetes/cmd/kube-apiserver", 3)},
+    NEWEST: {**SHARED, "kube-apiserver": Program(NEWEST_SERVER, "k8s.io/kubernetes/cmd/kube-apiserver")},
 }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from discovery.errors import ApiServerError
 from lab.controlplane.binaries import find_or_build
-from lab.controlplane.toolchain import find_go
+from lab.controlplane.toolchain import build_command, build_environ, find_go
 
 SOURCES = Path(__file__).parent / "image"
 POD_IMAGE = "podsonar.invalid/pod:1"
@@ -42,10 +42,8 @@ def pod_program(work: Path) -> Path:
     folder = work / "source"
     shutil.copytree(SOURCES, folder)
     go = find_go(os.environ, (1, 24), "the test pods' program")
-    clean = {key: value for key, value in os.environ.items() if key != "GOROOT"}
-    environ = {**clean, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
-    command = ["nice", str(go), "build", "-trimpath", "-ldflags", "-s -w", "-o", str(work / "pod"), "."]
-    checked(command, cwd=folder, env=environ)
+    command = [*build_command(go), "-o", str(work / "pod"), "."]
+    checked(command, cwd=folder, env=build_environ(os.environ))
     return work / "pod"
 
 

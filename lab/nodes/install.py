@@ -66,7 +66,7 @@ def prepared(report: Callable[[str], object]) -> list[Path]:
     """
     with ThreadPoolExecutor() as pool:
         images = pool.submit(podsonar_images, report)
-        find_or_build((*EVERY_PROGRAM, *NODE_PROGRAMS, "helm"), report)
+        find_or_build((*EVERY_PROGRAM, *NODE_PROGRAMS, "helm", "coredns"), report)
         cluster_images(report)
         return images.result()
 

@@ -11,7 +11,9 @@ import pytest
 
 from discovery.errors import ApiServerError
 from lab.controlplane import binaries
+from lab.controlplane.programs import PROGRAMS
 from lab.controlplane.server import ControlPlane
+from lab.controlplane.toolchain import build_environ
 
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
 
@@ -153,6 +155,23 @@ def test_unknown_version_is_told_with_those_that_are_known(tmp_path: Path) -> No
     """A release that no module pins raises with the pinned ones, before anything is built."""
     with pytest.raises(ApiServerError, match=r"'v1\.2\.3' is not known, expected one of v1\.34\.\d+, v1\.37\.\d+"):
         binaries.find_or_build(("etcd",), version="v1.2.3")
+
+
+@pytest.mark.parametrize("version", binaries.VERSIONS)
+def test_programs_of_one_build_are_named_by_their_packages(version: str) -> None:
+    """Go names each of several programs by the last part of its package: that is the name it is asked for by."""
+    every = PROGRAMS[version]
+    modules = [one.module for one in every.values()]
+    together = {name: one for name, one in every.items() if modules.count(one.module) > 1}
+    assert {name: Path(one.package).name for name, one in together.items()} == {name: name for name in together}
+
+
+def test_build_sees_one_toolchain_and_keeps_what_its_user_chose() -> None:
+    """GOROOT and a workspace of another toolchain are left out; a memory limit of the user's own is kept."""
+    seen = build_environ({"GOROOT": "/elsewhere", "GOWORK": "/elsewhere/go.work", "GOMEMLIMIT": "512MiB"})
+    assert "GOROOT" not in seen
+    assert seen["GOWORK"] == "off"
+    assert seen["GOMEMLIMIT"] == "512MiB"
 
 
 def test_assets_folder_stands_for_the_default_version_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

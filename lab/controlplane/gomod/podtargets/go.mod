@@ -1,5 +1,4 @@
-// How a test cluster's Prometheus finds pods. It has the versions of ../addons of what both need, so that Kubernetes'
-// libraries compile once: hence the older swag, which only they use.
+// How a test cluster's Prometheus finds pods.
 module podsonar.invalid/lab/controlplane/podtargets
 
 go 1.26.0
@@ -68,19 +67,4 @@ require (
 	github.com/prometheus/client_golang v1.24.1
 	github.com/prometheus/common v0.72.0
 	github.com/prometheus/prometheus v0.315.1
-)
-
-replace (
-	github.com/go-openapi/swag => github.com/go-openapi/swag v0.27.1
-	github.com/go-openapi/swag/cmdutils => github.com/go-openapi/swag/cmdutils v0.27.1
-	github.com/go-openapi/swag/conv => github.com/go-openapi/swag/conv v0.27.1
-	github.com/go-openapi/swag/fileutils => github.com/go-openapi/swag/fileutils v0.27.1
-	github.com/go-openapi/swag/jsonutils => github.com/go-openapi/swag/jsonutils v0.27.1
-	github.com/go-openapi/swag/loading => github.com/go-openapi/swag/loading v0.27.1
-	github.com/go-openapi/swag/mangling => github.com/go-openapi/swag/mangling v0.27.1
-	github.com/go-openapi/swag/netutils => github.com/go-openapi/swag/netutils v0.27.1
-	github.com/go-openapi/swag/pools => github.com/go-openapi/swag/pools v0.27.1
-	github.com/go-openapi/swag/stringutils => github.com/go-openapi/swag/stringutils v0.27.1
-	github.com/go-openapi/swag/typeutils => github.com/go-openapi/swag/typeutils v0.27.1
-	github.com/go-openapi/swag/yamlutils => github.com/go-openapi/swag/yamlutils v0.27.1
 )
