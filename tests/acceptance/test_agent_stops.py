@@ -87,7 +87,7 @@ def test_stopped_while_it_pushes_keeps_the_batch(tmp_path: Path, silent: socket.
             assert b"c-1-waiting" in connection.recv(65536)
             running.until_said("event=tracing")
             assert running.stop() == 0, running.said
-        assert [path.name for path in running.kept() if path.suffix == ".batch"] == ["000000000001-c-1-waiting.batch"]
+        assert "000000000001-c-1-waiting.batch" in [path.name for path in running.kept()]  # and an empty window's
 
 
 def test_stopped_while_it_asks_the_directory_keeps_the_capture(tmp_path: Path, silent: socket.socket) -> None:
