@@ -21,10 +21,10 @@ manifests:
 
 cluster:
 	@deploy/setup.sh cluster >&2
-	@.venv/bin/python -m lab.nodes up
+	@deploy/own_root.py .venv/bin/python -m lab.nodes up
 
 cluster-down:
-	@.venv/bin/python -m lab.nodes down
+	@deploy/own_root.py .venv/bin/python -m lab.nodes down
 
 bench:
 	@deploy/setup.sh bench >&2
