@@ -104,7 +104,6 @@ class Daemons:
             ],
             setsid=True,
         )
-        self.children[name] = pid
         self.record(name, pid)
         return pid
 
@@ -114,9 +113,10 @@ class Daemons:
         return found
 
     def record(self, name: str, pid: int) -> None:
-        """The state file knows the process."""
+        """It is known here and in the state file."""
         entry: dict[str, str | int] = {"pid": pid, "started": started(pid)}
         with self.lock:
+            self.children[name] = pid
             made = self.state.with_suffix(".new")
             made.write_bytes(orjson.dumps({**self.recorded(), name: entry}, option=orjson.OPT_INDENT_2))
             made.replace(self.state)
@@ -130,17 +130,19 @@ class Daemons:
 
     def check(self) -> None:
         """Every daemon started by this object still runs; ApiServerError names one that ended, with its last line."""
-        for name, pid in self.children.items():
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                del self.children[name]
-                lines = self.log(name).read_text(errors="replace").splitlines()[-1:]
-                code = os.waitstatus_to_exitcode(status)
-                raise ApiServerError(f"{name} ended with code {code}, expected it to stay: {''.join(lines)}")
+        with self.lock:  # nodes come up in threads, which all look after every daemon
+            for name, pid in self.children.items():
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if ended:
+                    del self.children[name]
+                    lines = self.log(name).read_text(errors="replace").splitlines()[-1:]
+                    code = os.waitstatus_to_exitcode(status)
+                    raise ApiServerError(f"{name} ended with code {code}, expected it to stay: {''.join(lines)}")
 
     def stop(self, name: str) -> None:
         """A daemon that this object started has ended: asked to, and killed when it does not."""
-        pid = self.children.pop(name)
+        with self.lock:
+            pid = self.children.pop(name)
         deadline = time.monotonic() + KILL_SECONDS
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
@@ -39,9 +40,9 @@ def forked(daemons: Daemons, count: int) -> set[int]:
     return found
 
 
-def check_for_a_while(daemons: Daemons) -> None:
-    """Checks until one fails, ten seconds at most."""
-    deadline = time.monotonic() + 10
+def check_for_a_while(daemons: Daemons, seconds: float = 10) -> None:
+    """Checks until one fails, for so long at most."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         daemons.check()
 
@@ -87,6 +88,18 @@ def test_daemon_that_ends_is_told_with_its_last_line(daemons: Daemons) -> None:
     daemons.start("failing", ["sh", "-c", "echo no such flag >&2; exit 3"])
     with pytest.raises(ApiServerError, match="failing ended with code 3, expected it to stay: no such flag"):
         check_for_a_while(daemons)
+
+
+@pytest.mark.cluster
+def test_nodes_come_up_side_by_side(daemons: Daemons) -> None:
+    """Threads that look after the daemons while others start some see them all, and one that ends is told once."""
+    with ThreadPoolExecutor(8) as pool:
+        looking = [pool.submit(check_for_a_while, daemons, 2) for _ in range(2)]
+        list(pool.map(lambda number: daemons.start(f"sleeper-{number}", ["sleep", "600"]), range(40)))
+        daemons.start("failing", ["sh", "-c", "exit 3"])
+    (error,) = [one.exception() for one in looking if one.exception()]
+    assert "failing ended with code 3" in str(error)
+    assert len(daemons.children) == 40
 
 
 @pytest.mark.cluster
