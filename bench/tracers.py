@@ -11,9 +11,10 @@ from pathlib import Path
 
 from bench.report import REPOSITORY
 from node_agent import btf, raw_tracepoint
-from node_agent.maps import Counts
 from tests.acceptance.agent_process import agent
 from tests.node_agent import kernel_side
+
+Attach = Callable[[], AbstractContextManager[None]]
 
 PRIVATE = ["unshare", "-m", "sh", str(REPOSITORY / "bench" / "private_mounts.sh")]
 PATIENCE_SECONDS = 60.0
@@ -27,19 +28,47 @@ def untraced() -> Iterator[None]:
     yield
 
 
+def switch(program: int) -> Attach:
+    """Attaches a loaded program for a block, in no time."""
+
+    @contextmanager
+    def attached() -> Iterator[None]:
+        link = raw_tracepoint.attach(program)
+        try:
+            yield
+        finally:
+            os.close(link)
+
+    return attached
+
+
 @contextmanager
-def empty() -> Iterator[None]:
+def switched_empty() -> Iterator[Attach]:
     """A program that does nothing: what a run costs by itself, and what taking its time adds."""
     program = raw_tracepoint.load(EMPTY, btf.Kernel().tracepoint("inet_sock_set_state"))
-    link = raw_tracepoint.attach(program)
     try:
-        yield
+        yield switch(program)
     finally:
-        os.close(link)
         os.close(program)
 
 
-def podsonar(method: str) -> Callable[[], AbstractContextManager[None]]:
+@contextmanager
+def switched() -> Iterator[Attach]:
+    """The agent's program, loaded as by an agent that has looked at what was open."""
+    with kernel_side.attached() as tracer:
+        tracer.set_looked()
+        os.close(tracer.descriptors.pop("link"))
+        yield switch(tracer.descriptors["program"])
+
+
+@contextmanager
+def empty() -> Iterator[None]:
+    """The program that does nothing."""
+    with switched_empty() as attached, attached():
+        yield
+
+
+def podsonar(method: str) -> Attach:
     """The whole agent in a window, as it runs on a node; a perf tracepoint wants tracefs, a raw one nothing."""
     prefix = PRIVATE if method == "tracepoint" else None
 
@@ -56,25 +85,6 @@ def podsonar(method: str) -> Callable[[], AbstractContextManager[None]]:
     return attached
 
 
-@contextmanager
-def switched() -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """What attaches the agent's program for a block, in no time: it was loaded before, as in an agent."""
-    with kernel_side.attached() as tracer:
-        tracer.set_looked()
-        os.close(tracer.descriptors.pop("link"))
-
-        @contextmanager
-        def attached() -> Iterator[None]:
-            link = raw_tracepoint.attach(tracer.descriptors["program"])
-            try:
-                yield
-            finally:
-                os.close(link)
-                tracer.drain(Counts())
-
-        yield attached
-
-
 def started(command: list[str], output: Path) -> "subprocess.Popen[bytes]":
     """A program that has said its first line, which it does once it is attached."""
     with output.open("wb") as out:
@@ -88,7 +98,7 @@ def started(command: list[str], output: Path) -> "subprocess.Popen[bytes]":
     return process
 
 
-def program(*words: str) -> Callable[[], AbstractContextManager[None]]:
+def program(*words: str) -> Attach:
     """A Python program of BCC, writing what it sees into a file."""
 
     @contextmanager
@@ -106,7 +116,7 @@ def program(*words: str) -> Callable[[], AbstractContextManager[None]]:
     return attached
 
 
-TRACERS: dict[str, Callable[[], AbstractContextManager[None]]] = {
+TRACERS: dict[str, Attach] = {
     "podsonar (raw_tracepoint)": podsonar("raw_tracepoint"),
     "podsonar (tracepoint)": podsonar("tracepoint"),
     "tcplife-bpfcc": program("/usr/sbin/tcplife-bpfcc"),
@@ -115,3 +125,7 @@ TRACERS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "empty program": empty,
 }
 OURS = "podsonar (raw_tracepoint)"
+SWITCHED: dict[str, Callable[[], AbstractContextManager[Attach]]] = {
+    "podsonar's program, switched": switched,
+    "empty program, switched": switched_empty,
+}

@@ -2,9 +2,14 @@
 
 import hashlib
 import json
+import mmap
 import os
+import struct
 import subprocess
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +42,26 @@ def storm(connects: int, ports: int, a_second: int = 0, inside: Sequence[Path] =
     words = map(str, (compiled("storm"), connects, 2, ports, a_second))
     found: dict[str, Any] = json.loads(subprocess.run([*join, *words], capture_output=True, check=True).stdout)
     return found
+
+
+@contextmanager
+def running_storm(ports: int) -> Iterator[Callable[[float], float]]:
+    """A storm of two threads without end; what is yielded gives its connects per second in so many seconds."""
+    with tempfile.NamedTemporaryFile() as file:
+        command = [compiled("storm"), str(1 << 62), "2", str(ports), "0", file.name]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as storm:
+            try:
+                while not os.fstat(file.fileno()).st_size and storm.poll() is None:
+                    time.sleep(0.01)
+                with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as done:
+                    yield lambda seconds: connects_per_second(done, seconds)
+            finally:
+                storm.kill()
+
+
+def connects_per_second(done: mmap.mmap, seconds: float) -> float:
+    """Of both threads, each with a cache line of its own in the storm's file."""
+    begun, before = time.monotonic(), [struct.unpack_from("=q", done, at)[0] for at in (0, 64)]
+    time.sleep(seconds)
+    ended, after = time.monotonic(), [struct.unpack_from("=q", done, at)[0] for at in (0, 64)]
+    return float((sum(after) - sum(before)) / (ended - begun))

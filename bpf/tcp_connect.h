@@ -15,14 +15,13 @@
 /*
  * What a flow's connections share. Of an attempt: the connecting task's cgroup, source and destination address,
  * destination port. Of an accepted connection: the listener's cgroup, local and remote address, local port.
+ * All are whole words: one written in parts and read at once makes the processor wait for all stores before it.
  */
 struct endpoints {
 	u64 cgroup;
-	u8 local[16];
-	u8 remote[16];
-	u16 port_be;
-	u16 pad0;
-	u32 pad1;
+	u64 local[2];	/* in network byte order, as all of its 16 bytes */
+	u64 remote[2];
+	u64 port_be;	/* in its first two bytes */
 };
 
 /* All attempts of one cgroup from one address to one address and port. */
