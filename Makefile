@@ -24,6 +24,7 @@ cluster:
 	@deploy/own_root.py .venv/bin/python -m lab.nodes up
 
 cluster-down:
+	@deploy/setup.sh run >&2
 	@deploy/own_root.py .venv/bin/python -m lab.nodes down
 
 bench:

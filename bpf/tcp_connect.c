@@ -55,8 +55,7 @@ BPF_F_TABLE("array", u32, struct bucket, flow_buckets, 2 * FLOW_BUCKETS, MAPPABL
 BPF_F_TABLE("array", u32, struct accepted, accepted, 2 * ACCEPTED, MAPPABLE);
 BPF_F_TABLE("array", u32, struct bucket, accepted_buckets, 2 * ACCEPTED_BUCKETS, MAPPABLE);
 /* Taken at SYN_SENT, let go at the outcome, both here; when a bucket is full COUNT_PENDING_FULL. */
-BPF_F_TABLE("array", u32, struct owners, pending_sockets, PENDING_BUCKETS, MAPPABLE);
-BPF_F_TABLE("array", u32, struct pending, pending, PENDING, MAPPABLE);
+BPF_F_TABLE("array", u32, struct waiting, pending, PENDING_BUCKETS, 0);
 /* Filled here once a cgroup, read by the agent, gone with the window; when full COUNT_NAMES_FULL. */
 BPF_F_TABLE("array", u32, struct owners, named_cgroups, NAME_BUCKETS, 0);
 BPF_F_TABLE("array", u32, struct cgroup_names, cgroups, CGROUPS, MAPPABLE);
@@ -306,12 +305,12 @@ static __always_inline struct accepted *accepted_entry(struct endpoints *key, u3
 }
 
 /* Where a socket's attempt is kept, or BUCKET_OWNERS when nowhere in its bucket. */
-static __always_inline u32 pending_slot(struct owners *bucket, u64 socket)
+static __always_inline u32 pending_slot(struct waiting *bucket, u64 socket)
 {
 	u32 slot;
 
 	for (slot = 0; slot < BUCKET_OWNERS; slot++)
-		if (bucket->owner[slot] == socket)
+		if (bucket->socket[slot] == socket)
 			break;
 	return slot;
 }
@@ -319,8 +318,8 @@ static __always_inline u32 pending_slot(struct owners *bucket, u64 socket)
 /* Keeps an attempt for its outcome. The socket may be there already: an attempt whose outcome the kernel skipped. */
 static __always_inline void remember_attempt(u64 socket, struct endpoints *key, u64 now_ns, u32 place, u32 generation)
 {
-	u32 where = mixed(socket) % PENDING_BUCKETS, slot, number;
-	struct owners *bucket = pending_sockets.lookup(&where);
+	u32 where = mixed(socket) % PENDING_BUCKETS, slot;
+	struct waiting *bucket = pending.lookup(&where);
 	struct pending *kept;
 
 	if (!bucket)
@@ -328,14 +327,13 @@ static __always_inline void remember_attempt(u64 socket, struct endpoints *key, 
 	slot = pending_slot(bucket, socket);
 	if (slot == BUCKET_OWNERS)
 		for (slot = 0; slot < BUCKET_OWNERS; slot++)
-			if (!bucket->owner[slot] && !__sync_val_compare_and_swap(&bucket->owner[slot], 0, socket))
+			if (!bucket->socket[slot] && !__sync_val_compare_and_swap(&bucket->socket[slot], 0, socket))
 				break;
-	number = where * BUCKET_OWNERS + slot;
-	kept = slot < BUCKET_OWNERS ? pending.lookup(&number) : 0;
-	if (!kept) {
+	if (slot == BUCKET_OWNERS) {
 		count(COUNT_PENDING_FULL);
 		return;
 	}
+	kept = &bucket->attempt[slot];
 	kept->key = *key;
 	kept->start_ns = now_ns;
 	kept->entry = place;
@@ -445,10 +443,9 @@ static __always_inline int accept_end(u64 sk, struct control *now)
 
 static __always_inline int transition(u64 sk, int old_state, int new_state)
 {
+	struct waiting *bucket;
 	struct control *now;
-	struct owners *bucket;
-	struct pending *kept;
-	u32 zero = 0, where, slot, number;
+	u32 zero = 0, where, slot;
 	u64 socket;
 
 	if (new_state != STATE_SYN_SENT && old_state != STATE_SYN_SENT && old_state != STATE_SYN_RECV)
@@ -460,19 +457,19 @@ static __always_inline int transition(u64 sk, int old_state, int new_state)
 		return attempt(sk, now);
 	if (new_state != STATE_ESTABLISHED && new_state != STATE_CLOSE)
 		return 0;
-	socket = NUMBER(sk, now);
-	where = mixed(socket) % PENDING_BUCKETS;
-	bucket = pending_sockets.lookup(&where);
-	if (!bucket)
-		return 0;
-	slot = pending_slot(bucket, socket);
-	if (slot < BUCKET_OWNERS) {
-		number = where * BUCKET_OWNERS + slot;
-		kept = pending.lookup(&number);
-		if (kept)
-			outcome(sk, new_state, kept, now);
-		__sync_val_compare_and_swap(&bucket->owner[slot], socket, 0);
-		return 0;
+	/* A listener's connection has no struct socket before it is accepted; a socket that connects has one. */
+	if (old_state != STATE_SYN_RECV || READ(u64, sk + OFF_SK_SOCKET)) {
+		socket = NUMBER(sk, now);
+		where = mixed(socket) % PENDING_BUCKETS;
+		bucket = pending.lookup(&where);
+		if (!bucket)
+			return 0;
+		slot = pending_slot(bucket, socket);
+		if (slot < BUCKET_OWNERS) {
+			outcome(sk, new_state, &bucket->attempt[slot], now);
+			__sync_val_compare_and_swap(&bucket->socket[slot], socket, 0);
+			return 0;
+		}
 	}
 	if (old_state == STATE_SYN_RECV)
 		return new_state == STATE_ESTABLISHED ? accept_end(sk, now) : 0;

@@ -52,7 +52,7 @@ struct bucket {
 	u64 refs[BUCKET_REFS];
 };
 
-/* Sockets, or cgroups, whose hash is the same; 0 is free. */
+/* Cgroups whose hash is the same; 0 is free. */
 struct owners {
 	u64 owner[BUCKET_OWNERS];
 };
@@ -63,6 +63,12 @@ struct pending {
 	u64 start_ns;
 	u32 entry;	/* of its flow, while `generation` is current */
 	u32 generation;
+};
+
+/* Attempts of sockets whose hash is the same; where the socket is 0 there is room. */
+struct waiting {
+	u64 socket[BUCKET_OWNERS];
+	struct pending attempt[BUCKET_OWNERS];
 };
 
 /* A connection that came up while the agent was looking at those already open. */

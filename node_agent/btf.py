@@ -91,6 +91,7 @@ def definitions(kernel: Kernel) -> dict[str, int | str]:
         "OFF_SKC_V6_RCV_SADDR": kernel.member("sock_common", "skc_v6_rcv_saddr")[0],
         "OFF_SK_PROTOCOL": protocol,
         "PROTOCOL": {1: "u8", 2: "u16"}[protocol_bytes],
+        "OFF_SK_SOCKET": kernel.member("sock", "sk_socket")[0],
         "OFF_SK_ERR": kernel.member("sock", "sk_err")[0],
         "OFF_SK_CGROUP": kernel.member("sock", "sk_cgrp_data")[0]
         + kernel.member("sock_cgroup_data", "cgroup", "val")[0],
