@@ -54,8 +54,11 @@ BPF_F_TABLE("array", u32, struct bucket, flow_buckets, 2 * FLOW_BUCKETS, MAPPABL
 /* As the flows; when full COUNT_ACCEPTED_FULL. */
 BPF_F_TABLE("array", u32, struct accepted, accepted, 2 * ACCEPTED, MAPPABLE);
 BPF_F_TABLE("array", u32, struct bucket, accepted_buckets, 2 * ACCEPTED_BUCKETS, MAPPABLE);
-/* Taken at SYN_SENT, let go at the outcome, both here; when a bucket is full COUNT_PENDING_FULL. */
-BPF_F_TABLE("array", u32, struct waiting, pending, PENDING_BUCKETS, 0);
+/*
+ * Taken at SYN_SENT, let go at the outcome, both here; when a bucket is full COUNT_PENDING_FULL. Not mapped, but what
+ * could be begins with a page, so that no entry is in two cache lines.
+ */
+BPF_F_TABLE("array", u32, struct waiting, pending, PENDING_BUCKETS, MAPPABLE);
 /* Filled here once a cgroup, read by the agent, gone with the window; when full COUNT_NAMES_FULL. */
 BPF_F_TABLE("array", u32, struct owners, named_cgroups, NAME_BUCKETS, 0);
 BPF_F_TABLE("array", u32, struct cgroup_names, cgroups, CGROUPS, MAPPABLE);

@@ -43,8 +43,9 @@ struct flow {
 struct accepted {
 	struct endpoints key;
 	u64 accepted;
+	u64 last_ns; /* ends the cache line that a connection touches */
 	u64 first_ns;
-	u64 last_ns;
+	u64 pad[7]; /* a line of two entries would go from processor to processor */
 };
 
 /* Numbers (from 1) of entries whose keys share a hash; 0 ends the list. */

@@ -17,7 +17,7 @@ BUCKET_OWNERS = 8
 
 ENDPOINTS = struct.Struct("=Q16s16s2sHI")
 FLOW = struct.Struct(f"={ENDPOINTS.size}sQQQQQQQII16x")
-ACCEPTED = struct.Struct(f"={ENDPOINTS.size}sQQQ")
+ACCEPTED = struct.Struct(f"={ENDPOINTS.size}sQQQ56x")
 PENDING = struct.Struct(f"={ENDPOINTS.size}sQII")
 RECENT = struct.Struct("=16s16sH2sI")
 CGROUP_NAMES = struct.Struct(f"=Q{NAME_LEVELS * NAME_BYTES}s")

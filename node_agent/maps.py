@@ -56,15 +56,15 @@ class Counts:
         held[6] = max(held[6], longest)
         held[7] = error or held[7]
 
-    def add_accepted(self, key: bytes, *value: int) -> None:
+    def add_accepted(self, key: bytes, accepted: int, last: int, first: int) -> None:
         """Add one entry of a drained table of accepted flows."""
         held = self.accepted.get(key)
         if held is None:
-            self.accepted[key] = list(value)
+            self.accepted[key] = [accepted, first, last]
             return
-        held[0] += value[0]
-        held[1] = min(held[1], value[1])
-        held[2] = max(held[2], value[2])
+        held[0] += accepted
+        held[1] = min(held[1], first)
+        held[2] = max(held[2], last)
 
 
 class Control(ctypes.Structure):
