@@ -124,8 +124,8 @@ TRACERS: dict[str, Attach] = {
     "ring-buffer event a connect": program(str(REPOSITORY / "bench" / "per_event.py")),
     "empty program": empty,
 }
-OURS = "podsonar (raw_tracepoint)"
+OURS, OURS_SWITCHED = "podsonar (raw_tracepoint)", "podsonar's program, switched"
 SWITCHED: dict[str, Callable[[], AbstractContextManager[Attach]]] = {
-    "podsonar's program, switched": switched,
+    OURS_SWITCHED: switched,
     "empty program, switched": switched_empty,
 }

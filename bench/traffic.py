@@ -50,18 +50,24 @@ def running_storm(ports: int) -> Iterator[Callable[[float], float]]:
     with tempfile.NamedTemporaryFile() as file:
         command = [compiled("storm"), str(1 << 62), "2", str(ports), "0", file.name]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as storm:
+
+            def made() -> int:
+                if storm.poll() is not None:
+                    raise SystemExit(f"the storm ended with {storm.returncode}, expected it to go on")
+                return sum(struct.unpack_from("=q56xq", done))  # a cache line each
+
+            def rate(seconds: float) -> float:
+                begun, before = time.monotonic(), made()
+                time.sleep(seconds)
+                ended, after = time.monotonic(), made()
+                return (after - before) / (ended - begun)
+
             try:
                 while not os.fstat(file.fileno()).st_size and storm.poll() is None:
                     time.sleep(0.01)
+                if storm.poll() is not None:
+                    raise SystemExit(f"the storm ended with {storm.returncode}, expected it to go on")
                 with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as done:
-                    yield lambda seconds: connects_per_second(done, seconds)
+                    yield rate
             finally:
                 storm.kill()
-
-
-def connects_per_second(done: mmap.mmap, seconds: float) -> float:
-    """Of both threads, each with a cache line of its own in the storm's file."""
-    begun, before = time.monotonic(), [struct.unpack_from("=q", done, at)[0] for at in (0, 64)]
-    time.sleep(seconds)
-    ended, after = time.monotonic(), [struct.unpack_from("=q", done, at)[0] for at in (0, 64)]
-    return float((sum(after) - sum(before)) / (ended - begun))

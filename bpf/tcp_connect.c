@@ -43,6 +43,8 @@
 #define PENDING_BUCKETS (PENDING / BUCKET_OWNERS)
 #define NAME_BUCKETS (CGROUPS / 2)
 #define MAPPABLE (1 << 10) /* BPF_F_MMAPABLE, 5.5 */
+/* The second half of ::ffff:a.b.c.d as a little-endian word, which x86_64 and aarch64 have. */
+#define V4_MAPPED(address) ((u64)(address) << 32 | 0xffff0000)
 /* Connecting tasks and listening sockets are known by numbers of different spaces, told apart by this bit. */
 #define OF_SOCKET (1ULL << 63)
 
@@ -143,9 +145,6 @@ static __always_inline int same(struct endpoints *one, struct endpoints *other)
 	return !differ;
 }
 
-/* The second half of ::ffff:a.b.c.d; both are little-endian machines that the program is loaded on. */
-#define MAPPED(address) ((u64)(address) << 32 | 0xffff0000)
-
 /* Addresses and ports of a socket; 0 when it is TCP over IPv4 or IPv6. Of `key` all but cgroup and port is set. */
 static __always_inline int read_socket(u64 sk, struct endpoints *key)
 {
@@ -154,8 +153,8 @@ static __always_inline int read_socket(u64 sk, struct endpoints *key)
 	if (READ(PROTOCOL, sk + OFF_SK_PROTOCOL) != PROTOCOL_TCP)
 		return -1;
 	if (family == FAMILY_INET) {
-		key->local[1] = MAPPED(READ(u32, sk + OFF_SKC_RCV_SADDR));
-		key->remote[1] = MAPPED(READ(u32, sk + OFF_SKC_DADDR));
+		key->local[1] = V4_MAPPED(READ(u32, sk + OFF_SKC_RCV_SADDR));
+		key->remote[1] = V4_MAPPED(READ(u32, sk + OFF_SKC_DADDR));
 	} else if (family == FAMILY_INET6) {
 		bpf_probe_read_kernel(key->local, 16, (void *)(sk + OFF_SKC_V6_RCV_SADDR));
 		bpf_probe_read_kernel(key->remote, 16, (void *)(sk + OFF_SKC_V6_DADDR));
