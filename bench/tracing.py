@@ -2,16 +2,15 @@
 
     python bench/tracing.py [--pairs 7] [--tracers WORD,...] [--small] [--json FILE]
 
-A storm of loopback connects goes on, in turns untraced and traced: two turns make a pair, in alternating order; the
-ratio of connects per second is taken within the pair, then the median over the pairs. A program that is loaded already
-is switched in a moment, so its pairs can be short and many: the rest of the machine changes little within one. BPF time
-is taken in runs of its own (kernel.bpf_stats_enabled), over both ends and all six transitions of a connect. Exit 1
-where a budget is missed.
+A storm of loopback connects goes on, in turns untraced and traced, and stands still while that changes: two turns make
+a pair, in alternating order; the ratio of connects per second is taken within the pair, then the median over the pairs.
+A program that is loaded already is switched in a moment, so its pairs can be short and many: the rest of the machine
+changes little within one. BPF time is taken in runs of its own (kernel.bpf_stats_enabled), over both ends and all six
+transitions of a connect. Exit 1 where a budget is missed.
 """
 
 import statistics
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,13 +42,12 @@ SHORT, LONG = Turn(0.005, 0.05), Turn(1.0, 1.0)
 def ratios(attach: Attach, pairs: int, turn: Turn) -> list[dict[str, float]]:
     """The pairs of one tracer."""
     found = []
-    with traffic.running_storm(PORTS) as rate:
+    with traffic.storm_in_turns(PORTS) as rate:
         for number in range(pairs):
             speeds = {}
             for which in (untraced, attach) if number % 2 else (attach, untraced):
                 with which():
-                    time.sleep(turn.settle_seconds)
-                    speeds[which] = rate(turn.seconds)
+                    speeds[which] = rate(turn.settle_seconds, turn.seconds)
             traced, bare = speeds[attach], speeds[untraced]
             found.append({"traced": traced, "untraced": bare, "ratio": traced / bare})
     return found

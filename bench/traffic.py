@@ -4,6 +4,7 @@ import hashlib
 import json
 import mmap
 import os
+import signal
 import struct
 import subprocess
 import tempfile
@@ -45,8 +46,10 @@ def storm(connects: int, ports: int, a_second: int = 0, inside: Sequence[Path] =
 
 
 @contextmanager
-def running_storm(ports: int) -> Iterator[Callable[[float], float]]:
-    """A storm of two threads without end; what is yielded gives its connects per second in so many seconds."""
+def storm_in_turns(ports: int) -> Iterator[Callable[[float, float], float]]:
+    """A storm of two threads without end; what is yielded lets it go on for `settle` and `seconds` and gives its
+    connects per second in the latter. Between turns it stands still: what is attached then has the machine for itself.
+    """
     with tempfile.NamedTemporaryFile() as file:
         command = [compiled("storm"), str(1 << 62), "2", str(ports), "0", file.name]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as storm:
@@ -56,10 +59,13 @@ def running_storm(ports: int) -> Iterator[Callable[[float], float]]:
                     raise SystemExit(f"the storm ended with {storm.returncode}, expected it to go on")
                 return sum(struct.unpack_from("=q56xq", done))  # a cache line each
 
-            def rate(seconds: float) -> float:
+            def rate(settle: float, seconds: float) -> float:
+                storm.send_signal(signal.SIGCONT)
+                time.sleep(settle)
                 begun, before = time.monotonic(), made()
                 time.sleep(seconds)
                 ended, after = time.monotonic(), made()
+                storm.send_signal(signal.SIGSTOP)
                 return (after - before) / (ended - begun)
 
             try:
@@ -67,6 +73,7 @@ def running_storm(ports: int) -> Iterator[Callable[[float], float]]:
                     time.sleep(0.01)
                 if storm.poll() is not None:
                     raise SystemExit(f"the storm ended with {storm.returncode}, expected it to go on")
+                storm.send_signal(signal.SIGSTOP)
                 with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as done:
                     yield rate
             finally:

@@ -10,9 +10,12 @@ REQUIRED = ("memory", "unified", "cgroup2")
 
 
 def hierarchies(mounts: str) -> list[Path]:
-    """The mount points of all cgroup hierarchies in the text of `/proc/self/mounts`."""
+    """A mount point of each cgroup hierarchy in the text of `/proc/self/mounts`: the first, where it has several."""
     rows = [line.split() for line in mounts.splitlines()]
-    return [Path(row[1]) for row in rows if row[2] in {"cgroup", "cgroup2"}]
+    found: dict[int, Path] = {}
+    for root in (Path(row[1]) for row in rows if row[2] in {"cgroup", "cgroup2"}):
+        found.setdefault(root.stat().st_dev, root)
+    return list(found.values())
 
 
 def inherit_cpuset(folder: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import secrets
 import select
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,9 +29,10 @@ class PodProcess:
         self.name = name
         self.namespace = namespace
         self.one_at_a_time = threading.Lock()
-        self.process = subprocess.Popen(
-            ("/usr/bin/python3", "-I", "-S", str(PROGRAM)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self.complaint = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+        command = ("/usr/bin/python3", "-I", "-S", str(PROGRAM))
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self.complaint)
         start = {"cgroups": [str(folder) for folder in folders], "netns": str(network.FOLDER / namespace)}
         self.tell({**start, "listen": list(listen)})
 
@@ -39,7 +41,10 @@ class PodProcess:
         with self.one_at_a_time:
             line = self.answer(command)
         if not line:
-            raise LabError(f"the process of pod {self.name} has ended with {self.process.poll()}")
+            code = self.process.wait()
+            self.complaint.seek(0)
+            said = self.complaint.read().decode(errors="replace").strip()
+            raise LabError(f"the process of pod {self.name} has ended with {code}: {said or 'it said nothing'}")
         answer: dict[str, Any] = orjson.loads(line)
         return answer
 
@@ -67,7 +72,7 @@ class PodProcess:
         """The process is gone and its pipes are closed."""
         self.process.kill()
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
+        for pipe in (self.process.stdin, self.process.stdout, self.complaint):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()

@@ -41,3 +41,9 @@ def test_process_that_has_ended_is_told(outside: PodProcess) -> None:
     outside.process.wait()
     with pytest.raises(LabError, match="has ended with -9"):
         outside.tell({"run": ["true"]})
+
+
+def test_process_that_failed_says_why(outside: PodProcess) -> None:
+    """Its last words are in the error, where whoever runs the scenario reads them."""
+    with pytest.raises(LabError, match=r"(?s)pod \(outside\) has ended with 1: .*KeyError: 'by-pigeon'"):
+        outside.connect("127.0.0.1", 1, 1, "by-pigeon")
