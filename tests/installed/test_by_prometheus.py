@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from collector.kinds import KINDS, WATCHED
+from discovery.errors import ApiServerError
 from discovery.records import NS_PER_SECOND, Window, parse_rfc3339
 from lab.nodes import cost, install, prometheus
 from lab.nodes.cluster import Cluster
@@ -145,7 +146,11 @@ def test_attempts_are_conserved_as_scraped(installed: Cluster, watched: Promethe
     def conserved() -> bool:  # between two scrapes one fate may have been counted and the other not
         return [float(one["value"][1]) for one in watched.query(f"{seen} - ({told})")] == [0, 0]
 
-    installed.wait("every attempt has one fate", conserved, 30)
+    try:
+        installed.wait("every attempt has one fate", conserved, 30)
+    except ApiServerError as error:
+        counted = {expr: watched.query(expr) for expr in (seen, *FATES)}
+        pytest.fail(f"{error}; {counted}")
 
 
 def test_nodes_ask_the_api_server_nothing_and_the_collector_lists_once(installed: Cluster, observed: Observed) -> None:
