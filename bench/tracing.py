@@ -124,7 +124,7 @@ def chosen(words: str) -> list[str]:
 def main() -> int:
     """Measure and print."""
     parser = report.parser(__doc__)
-    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--pairs", type=int, default=7, help="of each tracer; loads of the programs that are switched")
     parser.add_argument("--loads", type=int, default=7, help="times that BPF time is taken, of three storms each")
     parser.add_argument("--tracers", default="", help="only those with one of these words in their name")
     given: Any = parser.parse_args()

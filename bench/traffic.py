@@ -54,9 +54,12 @@ def storm_in_turns(ports: int) -> Iterator[Callable[[float, float], float]]:
         command = [compiled("storm"), str(1 << 62), "2", str(ports), "0", file.name]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as storm:
 
-            def made() -> int:
+            def goes_on() -> None:
                 if storm.poll() is not None:
                     raise SystemExit(f"the storm ended with {storm.returncode}, expected it to go on")
+
+            def made() -> int:
+                goes_on()
                 return sum(struct.unpack_from("=q56xq", done))  # a cache line each
 
             def rate(settle: float, seconds: float) -> float:
@@ -69,10 +72,9 @@ def storm_in_turns(ports: int) -> Iterator[Callable[[float, float], float]]:
                 return (after - before) / (ended - begun)
 
             try:
-                while not os.fstat(file.fileno()).st_size and storm.poll() is None:
+                while not os.fstat(file.fileno()).st_size:
+                    goes_on()
                     time.sleep(0.01)
-                if storm.poll() is not None:
-                    raise SystemExit(f"the storm ended with {storm.returncode}, expected it to go on")
                 storm.send_signal(signal.SIGSTOP)
                 with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as done:
                     yield rate

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def serve(port: int, kind: str = "plain") -> None:
 
 
 def obey(told: dict[str, Any]) -> dict[str, Any]:
-    """The answer to one command."""
+    """What came of one command."""
     if "run" in told:
         done = subprocess.run(told["run"], capture_output=True, text=True, check=False)
         return {"code": done.returncode, "output": done.stdout + done.stderr}
@@ -100,6 +101,14 @@ def obey(told: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def answer_to(line: str) -> dict[str, Any]:
+    """The answer to one line of stdin; `error` where what it says failed."""
+    try:
+        return obey(json.loads(line))
+    except Exception:  # noqa: BLE001 - whatever it is, who told it must hear of it
+        return {"error": traceback.format_exc()}
+
+
 def main() -> None:
     """Obey stdin until it ends; Ctrl-C is for whoever started the pods."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -113,7 +122,7 @@ def main() -> None:
     sys.stdout.write("{}\n")
     sys.stdout.flush()
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(obey(json.loads(line))) + "\n")
+        sys.stdout.write(json.dumps(answer_to(line)) + "\n")
         sys.stdout.flush()
 
 

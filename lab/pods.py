@@ -5,7 +5,6 @@ import os
 import secrets
 import select
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,23 +28,21 @@ class PodProcess:
         self.name = name
         self.namespace = namespace
         self.one_at_a_time = threading.Lock()
-        self.complaint = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
-        command = ("/usr/bin/python3", "-I", "-S", str(PROGRAM))
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self.complaint)
+        self.process = subprocess.Popen(
+            ("/usr/bin/python3", "-I", "-S", str(PROGRAM)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         start = {"cgroups": [str(folder) for folder in folders], "netns": str(network.FOLDER / namespace)}
         self.tell({**start, "listen": list(listen)})
 
     def tell(self, command: dict[str, Any]) -> dict[str, Any]:
-        """The program's answer; LabError when it has ended, or takes too long."""
+        """The program's answer; LabError when it failed, has ended, or takes too long."""
         with self.one_at_a_time:
             line = self.answer(command)
         if not line:
-            code = self.process.wait()
-            self.complaint.seek(0)
-            said = self.complaint.read().decode(errors="replace").strip()
-            raise LabError(f"the process of pod {self.name} has ended with {code}: {said or 'it said nothing'}")
+            raise LabError(f"the process of pod {self.name} has ended with {self.process.poll()}")
         answer: dict[str, Any] = orjson.loads(line)
+        if "error" in answer:
+            raise LabError(f"pod {self.name} was told {command}: {answer['error']}")
         return answer
 
     def answer(self, command: dict[str, Any]) -> bytes:
@@ -72,7 +69,7 @@ class PodProcess:
         """The process is gone and its pipes are closed."""
         self.process.kill()
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout, self.complaint):
+        for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +61,11 @@ def in_child(way: Callable[[], int]) -> int:
     """The errno that a child process ended with."""
     child = os.fork()
     if not child:
-        os._exit(way())
+        try:
+            os._exit(way())
+        except BaseException:  # noqa: BLE001 - a child that went on would answer in its parent's place
+            traceback.print_exc()
+            os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
