@@ -191,7 +191,6 @@ def show(document: dict[str, Any], say: Console) -> None:
     )
     if document["attempts"]["lost"]:
         say.print(f"lost by reason: {document['attempts']['lostBy']}")
-    say.print(f"map: {document['manager']['page']}", soft_wrap=True, markup=False)
 
 
 def stop_by_exit(number: int, _frame: object) -> None:
@@ -213,6 +212,8 @@ def demo(seconds: float, port: int, keep: bool, as_json: bool) -> None:
     with ExitStack() as stack:
         document = observed(stack, port, seconds, say)
         show(document, say)
+        page = document["manager"]["page"] if keep else "gone with the demo; --keep leaves it open"
+        say.print(f"map: {page}", soft_wrap=True, markup=False)
         if as_json:
             click.echo(orjson.dumps(document).decode())
         if keep:
