@@ -11,7 +11,7 @@ demo:
 
 test:
 	@deploy/setup.sh test
-	deploy/own_root.py .venv/bin/pytest $(ARGS)
+	deploy/private_mount_namespace.py .venv/bin/pytest $(ARGS)
 
 images:
 	@deploy/images/build.sh $(ARGS)
@@ -21,11 +21,11 @@ manifests:
 
 cluster:
 	@deploy/setup.sh cluster >&2
-	@deploy/own_root.py .venv/bin/python -m lab.nodes up
+	@deploy/private_mount_namespace.py .venv/bin/python -m lab.real_cluster up
 
 cluster-down:
 	@deploy/setup.sh run >&2
-	@deploy/own_root.py .venv/bin/python -m lab.nodes down
+	@deploy/private_mount_namespace.py .venv/bin/python -m lab.real_cluster down
 
 bench:
 	@deploy/setup.sh bench >&2

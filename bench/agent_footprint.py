@@ -1,6 +1,6 @@
 """What the node agent weighs: memory, CPU, time to trace, exact sums at the highest rate, nothing outside windows.
 
-    python bench/agent.py [--seconds 20] [--small] [--json FILE]
+    python bench/agent_footprint.py [--seconds 20] [--small] [--json FILE]
 
 The real agent below its supervisor, in a window of its own; the storm is 1,000 flows. Exit 1 where a budget is missed.
 """
@@ -20,13 +20,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import bpf_statistics, report, traffic
+from bench import bpf_statistics, load, report
 from bench.report import MEBI, Row
-from discovery.settings import AgentSettings
-from lab import cgroups
-from node_agent import capture_file
-from node_agent.layout import Capacity
-from node_agent.tracer_source import capacity
+from lab.simulated import cgroups
+from node_agent.capture import capture_file
+from node_agent.privileged.bpf_structs import Capacity
+from node_agent.runtime.tracer_lifecycle import capacity
+from podsonar.settings import AgentSettings
 from tests.acceptance.agent_process import Agent, agent
 
 PORTS, RATE = 1000, 10_000
@@ -140,7 +140,7 @@ def cpu_row(running: Agent, seconds: float, pod: list[Path]) -> Row:
     """CPU of the user side while the storm connects at a steady rate."""
     pids = list(processes(running).values())
     before, began = cpu_seconds(pids), time.monotonic()
-    storm = traffic.storm(int(RATE * seconds), PORTS, RATE, pod)
+    storm = load.storm(int(RATE * seconds), PORTS, RATE, pod)
     spent, wall = cpu_seconds(pids) - before, time.monotonic() - began
     return Row(
         f"CPU at {storm['perSecond']:,.0f} connects/s, {PORTS} flows",
@@ -155,9 +155,9 @@ def sums_row(running: Agent, stormed: int, fastest: dict[str, Any]) -> Row:
     """The capture of the stopped agent, compared with what the storms made."""
     (path,) = running.kept()
     capture = capture_file.read(path)
-    flows = [flow for flow in capture.flows if flow.destination == traffic.ADDRESS]
+    flows = [flow for flow in capture.flows if flow.destination == load.ADDRESS]
     attempts, established = sum(flow.attempts for flow in flows), sum(flow.established for flow in flows)
-    accepted = sum(entry.accepted for entry in capture.accepted if entry.local == traffic.ADDRESS)
+    accepted = sum(entry.accepted for entry in capture.accepted if entry.local == load.ADDRESS)
     exact = attempts == established == accepted == stormed and not capture.lost
     return Row(
         f"sums of {stormed:,} connects, up to {fastest['perSecond']:,.0f}/s",
@@ -191,7 +191,7 @@ def in_window(seconds: float, connects: int, pod: list[Path]) -> list[Row]:
             rows.append(cpu_row(running, seconds, pod))
             paced = rows[-1].figures["storm"]["connects"]
             rows.extend(memory_rows(running))
-            fastest = traffic.storm(connects, PORTS, inside=pod)
+            fastest = load.storm(connects, PORTS, inside=pod)
             running.stop()
             rows.append(sums_row(running, paced + connects, fastest))
     return rows

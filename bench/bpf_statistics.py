@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from node_agent.raw_tracepoint import bpf
+from node_agent.privileged.raw_tracepoint import bpf
 
 PROG_GET_NEXT_ID, PROG_GET_FD_BY_ID = 11, 13
 SWITCH = Path("/proc/sys/kernel/bpf_stats_enabled")

@@ -23,14 +23,14 @@ from typing import Any
 import httpx
 import orjson
 
-from collector.api_server import ApiServer
-from collector.directory_server import serve
-from collector.intervals_file import write
-from collector.watch import KeptDirectory
-from discovery import remembered
-from discovery.directory import Directory
-from discovery.records import NS_PER_SECOND, rfc3339
-from discovery.selection import Selection
+from collector.directory.live_directory import KeptDirectory
+from collector.directory.server import serve
+from collector.directory.snapshot_file import write
+from collector.k8s.client import ApiServer
+from directory import snapshot
+from directory.lookup import Directory
+from directory.selection import Selection
+from podsonar.model import NS_PER_SECOND, rfc3339
 
 TOKEN = "t" * 40
 SERVICES, NODES, PODS_A_WORKLOAD = 3000, 2000, 25
@@ -223,7 +223,7 @@ def saving(kept: KeptDirectory, path: Path) -> dict[str, float]:
     """How long a save takes, and how big it is."""
     began = time.perf_counter()
     with kept.lock:
-        state = remembered.state_of(kept.directory, dict(kept.through_ns), time.time_ns())
+        state = snapshot.state_of(kept.directory, dict(kept.through_ns), time.time_ns())
     locked = time.perf_counter() - began
     write(path, state)
     return {"locked": locked, "seconds": time.perf_counter() - began, "bytes": path.stat().st_size}

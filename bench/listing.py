@@ -56,14 +56,14 @@ def typed(kubeconfig: str) -> dict[str, Any]:
 
 def whole(kubeconfig: str) -> dict[str, Any]:
     """Podsonar's path into a spool on disk."""
-    from collector.api_server import ApiServer  # noqa: PLC0415
-    from collector.memory import return_large_blocks  # noqa: PLC0415
-    from collector.service import inventory_of, window_now  # noqa: PLC0415
-    from discovery.batch import packed_batch  # noqa: PLC0415
-    from discovery.selection import Selection  # noqa: PLC0415
-    from discovery.settings import CollectorSettings  # noqa: PLC0415
-    from discovery.spool import Spool  # noqa: PLC0415
-    from discovery.telemetry import start_logs  # noqa: PLC0415
+    from collector.app import inventory_of, window_now  # noqa: PLC0415
+    from collector.k8s.client import ApiServer  # noqa: PLC0415
+    from collector.k8s.malloc import return_large_blocks  # noqa: PLC0415
+    from delivery.batch import packed_batch  # noqa: PLC0415
+    from delivery.spool import Spool  # noqa: PLC0415
+    from directory.selection import Selection  # noqa: PLC0415
+    from podsonar.logs_and_probes import start_logs  # noqa: PLC0415
+    from podsonar.settings import CollectorSettings  # noqa: PLC0415
 
     start_logs("error", "text")
     return_large_blocks()
@@ -147,10 +147,10 @@ def run(pods: int, nodes: int, services: int, rounds: int, report: Callable[[str
     """Every row and budget."""
     import yaml  # noqa: PLC0415
 
-    from lab.cluster import ACCOUNT, ROLE, permissions  # noqa: PLC0415
     from lab.controlplane.binaries import find_or_build  # noqa: PLC0415
+    from lab.controlplane.etcd_bulk_load import fill  # noqa: PLC0415
     from lab.controlplane.server import ControlPlane  # noqa: PLC0415
-    from lab.crowd import fill  # noqa: PLC0415
+    from lab.demo.api_server import ACCOUNT, ROLE, permissions  # noqa: PLC0415
 
     kubectl_program = str(find_or_build(("kubectl",), report)["kubectl"])
     counts = {"Node": nodes, "Service": services, "Deployment": services, "ReplicaSet": services, "Pod": pods}

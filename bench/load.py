@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.report import REPOSITORY
 
-ADDRESS = "127.77.0.1"  # where storm.c and once.c connect to
+ADDRESS = "127.77.0.1"  # where storm.c and connect_once.c connect to
 
 
 def compiled(name: str) -> Path:

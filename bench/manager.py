@@ -27,7 +27,7 @@ import orjson
 from bench import report
 from bench.report import REPOSITORY, Row
 from lab.controlplane.server import free_ports
-from tests.manager.fresh import migrated
+from tests.manager.fresh_database import migrated
 from tests.manager.postgresql import PostgresqlServer, missing_postgresql
 from tests.manager.shop import connection, inventory, observed, pod, service
 

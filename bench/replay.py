@@ -22,12 +22,14 @@ import orjson
 
 from bench import report
 from bench.report import Row
-from discovery.directory import Directory
-from discovery.records import NS_PER_SECOND, Accepted, Capture, Flow, Window, rfc3339
-from discovery.selection import Selection
-from node_agent import capture_file, layout, replay
-from node_agent.layout import Capacity
-from node_agent.maps import Counts, Tracer
+from directory.lookup import Directory
+from directory.selection import Selection
+from node_agent import replay
+from node_agent.capture import capture_file
+from node_agent.capture.bpf_maps import Counts, Tracer
+from node_agent.privileged import bpf_structs
+from node_agent.privileged.bpf_structs import Capacity
+from podsonar.model import NS_PER_SECOND, Accepted, Capture, Flow, Window, rfc3339
 
 PODS, SERVICES, OTHER_PODS = 250, 2000, 3000
 START_NS = 1_795_000_000 * NS_PER_SECOND
@@ -44,10 +46,12 @@ def filled_tracer(flows: int) -> Tracer:
         os.ftruncate(descriptors[name], entries * entry_bytes)
     tracer = Tracer(descriptors, "none", capacity)
     for number in range(flows):
-        address = layout.packed_address(f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}")
-        key = layout.ENDPOINTS.pack(number % PODS, address, address, (8080).to_bytes(2, "big"), 0, 0)
-        layout.FLOW.pack_into(tracer.tables["flows"], number * layout.FLOW.size, key, 3, 2, 3, 0, 9, 5, 1, 0, 0)
-    layout.USED.pack_into(tracer.tables["used"], layout.USED_FLOWS * layout.USED.size, flows)
+        address = bpf_structs.packed_address(f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}")
+        key = bpf_structs.ENDPOINTS.pack(number % PODS, address, address, (8080).to_bytes(2, "big"), 0, 0)
+        bpf_structs.FLOW.pack_into(
+            tracer.tables["flows"], number * bpf_structs.FLOW.size, key, 3, 2, 3, 0, 9, 5, 1, 0, 0
+        )
+    bpf_structs.USED.pack_into(tracer.tables["used"], bpf_structs.USED_FLOWS * bpf_structs.USED.size, flows)
     return tracer
 
 

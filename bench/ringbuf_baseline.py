@@ -1,6 +1,6 @@
 """The textbook design: one ring-buffer event a connect, taken by a Python program. With the system's Python and BCC.
 
-python3 -u per_event.py        prints `attached`, then counts events until its standard input is closed
+python3 -u ringbuf_baseline.py        prints `attached`, then counts events until its standard input is closed
 """
 
 import os

@@ -19,13 +19,13 @@ PAGE = REPOSITORY / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- recorded by make bench ARGS=--record -->", "<!-- end of what was recorded -->"
 # Those of the whole cluster's side take no --small.
 SCRIPTS = {
-    "tracing": ("--small",),
+    "tracing_overhead": ("--small",),
     "short_lived": ("--small",),
-    "agent": ("--small",),
+    "agent_footprint": ("--small",),
     "replay": ("--small",),
     "manager": ("--small",),
     "listing": ("--pods", "1000", "--nodes", "40", "--services", "40", "--rounds", "1"),
-    "resolve": ("--rounds", "11"),
+    "directory_scale": ("--rounds", "11"),
 }
 
 

@@ -19,10 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import report, traffic
+from bench import load, report
 from bench.report import Row
-from lab import cgroups
-from node_agent import capture_file, identity
+from lab.simulated import cgroups
+from node_agent.capture import capture_file, pod_cgroup
 from tests.acceptance.agent_process import agent
 
 PODS = 20
@@ -42,11 +42,11 @@ def attributed(processes: int) -> tuple[int, float]:
     """How many of the processes' connects are found at the right pod, and how many processes a second there were."""
     run = f"podsonar-{os.getpid()}"
     uids = [str(uuid.uuid4()) for _ in range(PODS)]
-    program = traffic.compiled("once")
+    program = load.compiled("connect_once")
     expected: Counter[str] = Counter()
     try:
         folders = [[str(path) for path in cgroups.pod_cgroups(run, uid, "f" * 64)] for uid in uids]
-        with socket.create_server((traffic.ADDRESS, 0), backlog=512) as listener:
+        with socket.create_server((load.ADDRESS, 0), backlog=512) as listener:
             threading.Thread(target=accept_all, args=(listener,), daemon=True).start()
             port = listener.getsockname()[1]
             with tempfile.TemporaryDirectory() as folder, agent(Path(folder)) as running:
@@ -64,7 +64,7 @@ def attributed(processes: int) -> tuple[int, float]:
         cgroups.remove(run)
     found: Counter[str] = Counter()
     for flow in capture.flows:
-        pod_uid = identity.pod_uid(capture.cgroups.get(flow.cgroup, ()))
+        pod_uid = pod_cgroup.pod_uid(capture.cgroups.get(flow.cgroup, ()))
         if flow.port == port and pod_uid:
             found[pod_uid] += flow.attempts
     return sum(min(count, found[uid]) for uid, count in expected.items()), processes / seconds

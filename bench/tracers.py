@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from bench.report import REPOSITORY
-from node_agent import btf, raw_tracepoint
+from node_agent.privileged import btf, raw_tracepoint
 from tests.acceptance.agent_process import agent
 from tests.node_agent import kernel_side
 
@@ -121,7 +121,7 @@ TRACERS: dict[str, Attach] = {
     "podsonar (tracepoint)": podsonar("tracepoint"),
     "tcplife-bpfcc": program("/usr/sbin/tcplife-bpfcc"),
     "tcpstates-bpfcc": program("/usr/sbin/tcpstates-bpfcc"),
-    "ring-buffer event a connect": program(str(REPOSITORY / "bench" / "per_event.py")),
+    "ring-buffer event a connect": program(str(REPOSITORY / "bench" / "ringbuf_baseline.py")),
     "empty program": empty,
 }
 OURS, OURS_SWITCHED = "podsonar (raw_tracepoint)", "podsonar's program, switched"

@@ -1,6 +1,6 @@
 """What tracing costs the traced program, beside what a user of BCC would use instead.
 
-    python bench/tracing.py [--pairs 7] [--tracers WORD,...] [--small] [--json FILE]
+    python bench/tracing_overhead.py [--pairs 7] [--tracers WORD,...] [--small] [--json FILE]
 
 A storm of loopback connects goes on, in turns untraced and traced, and stands still while that changes: two turns make
 a pair, in alternating order; the ratio of connects per second is taken within the pair, then the median over the pairs.
@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import bpf_statistics, report, traffic
+from bench import bpf_statistics, load, report
 from bench.report import Row
 from bench.tracers import OURS, OURS_SWITCHED, SWITCHED, TRACERS, Attach, untraced
 
@@ -42,7 +42,7 @@ SHORT, LONG = Turn(0.005, 0.05), Turn(1.0, 1.0)
 def ratios(attach: Attach, pairs: int, turn: Turn) -> list[dict[str, float]]:
     """The pairs of one tracer."""
     found = []
-    with traffic.storm_in_turns(PORTS) as rate:
+    with load.storm_in_turns(PORTS) as rate:
         for number in range(pairs):
             speeds = {}
             for which in (untraced, attach) if number % 2 else (attach, untraced):
@@ -58,10 +58,10 @@ def costs(name: str, connects: int) -> list[dict[str, float]]:
     found = []
     others = set(bpf_statistics.programs())
     with bpf_statistics.enabled(), TRACERS[name]():
-        traffic.storm(connects, PORTS)
+        load.storm(connects, PORTS)
         for _ in range(STORMS_A_LOAD):
             before = bpf_statistics.programs()
-            traffic.storm(connects, PORTS)
+            load.storm(connects, PORTS)
             ns, runs = bpf_statistics.spent(before, bpf_statistics.programs(), others)
             found.append({"ns": ns / connects, "runs": runs / connects})
     return found

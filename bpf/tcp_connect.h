@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Records that the kernel side and its Python twin (node_agent/layout.py) share. Fixed widths, explicit padding,
+ * Records that the kernel side and its Python twin (node_agent/privileged/bpf_structs.py) share. Fixed widths, explicit padding,
  * IPv4 and IPv6 in one struct: an IPv4 address stands as ::ffff:a.b.c.d, so that an IPv4-mapped IPv6 socket and an
  * IPv4 socket of the same endpoints are one flow. `_be` fields are in network byte order.
  */

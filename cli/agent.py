@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from cli.lazy import LazyGroup
+from cli.lazy_group import LazyGroup
 from cli.options import settings_options
-from discovery.errors import UsageError
-from discovery.settings import AgentSettings
-from node_agent import staying
+from node_agent.runtime import entrypoint
+from podsonar.errors import UsageError
+from podsonar.settings import AgentSettings
 
 LOADER_PYTHON = "/usr/bin/python3"
 NODE_AGENT = Path(__file__).resolve().parent.parent / "node_agent"
@@ -29,13 +29,13 @@ def agent() -> None:
 
 def loader_command() -> list[str]:
     """How a loader is started; the descriptor of its socket is to be added."""
-    return [LOADER_PYTHON, "-I", "-B", str(NODE_AGENT / "loader.py")]
+    return [LOADER_PYTHON, "-I", "-B", str(NODE_AGENT / "privileged" / "loader.py")]
 
 
 def become_supervisor(agent_command: list[str]) -> None:
     """Replace this process by the supervisor, which starts the agent by this command."""
-    supervisor = [LOADER_PYTHON, "-I", "-S", str(NODE_AGENT / "supervisor.py")]
-    loader = [LOADER_PYTHON, str(NODE_AGENT / "loader.py")]
+    supervisor = [LOADER_PYTHON, "-I", "-S", str(NODE_AGENT / "privileged" / "supervisor.py")]
+    loader = [LOADER_PYTHON, str(NODE_AGENT / "privileged" / "loader.py")]
     sys.stdout.flush()
     os.execv(supervisor[0], [*supervisor, *loader, sys.executable, "-c", *agent_command])
 
@@ -56,8 +56,8 @@ supervisor_fd = click.option("--supervisor-fd", type=int, required=True, hidden=
 def run(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
     """Observe every window, resolve and push what was seen."""
     check(settings, once_window)
-    kept = staying.keep(settings, version("podsonar"))
-    become_supervisor([staying.PROGRAM, "observe", "{fd}", str(kept), *(once_window or ())])
+    kept = entrypoint.keep(settings, version("podsonar"))
+    become_supervisor([entrypoint.PROGRAM, "observe", "{fd}", str(kept), *(once_window or ())])
 
 
 def check(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
@@ -67,7 +67,7 @@ def check(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
             "node.name is empty, expected the node's name: set NODE_NAME from the downward API (spec.nodeName)"
         )
     if once_window:
-        staying.one_window(*once_window)
+        entrypoint.one_window(*once_window)
 
 
 @agent.command()
@@ -89,10 +89,10 @@ def capture(file: Path, **_checked: object) -> None:
 @supervisor_fd
 def capture_bare(file: Path, seconds: float, settings: AgentSettings, supervisor_fd: int) -> None:
     """What `capture` starts below the supervisor."""
-    from node_agent import capture_file  # noqa: PLC0415
-    from node_agent.agent import capture_now  # noqa: PLC0415
+    from node_agent.capture import capture_file  # noqa: PLC0415
+    from node_agent.runtime.window_loop import capture_now  # noqa: PLC0415
 
-    taken = capture_now(settings, socket.socket(fileno=supervisor_fd), seconds, staying.stop_on_signals())
+    taken = capture_now(settings, socket.socket(fileno=supervisor_fd), seconds, entrypoint.stop_on_signals())
     capture_file.write(file, taken)
     attempts = sum(flow.attempts for flow in taken.flows)
     click.echo(f"{file}: {len(taken.flows)} flows, {attempts} attempts, lost {sum(taken.lost.values())}", err=True)

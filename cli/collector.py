@@ -13,10 +13,10 @@ import click
 
 from cli.options import settings_options
 from cli.reload import reload_on_hangup
-from discovery.codec import inflated
-from discovery.errors import InputError
-from discovery.settings import CollectorSettings
-from discovery.telemetry import start_logs
+from podsonar.errors import InputError
+from podsonar.json_gzip import inflated
+from podsonar.logs_and_probes import start_logs
+from podsonar.settings import CollectorSettings
 
 kubeconfig_option = click.option(
     "--kubeconfig",
@@ -37,13 +37,13 @@ def collector() -> None:
 @click.option("--now", is_flag=True, help="List once at the start, before the first tick.")
 def run(settings: CollectorSettings, kubeconfig: Path | None, now: bool) -> None:
     """List every window, push the inventory, and serve the directory."""
-    from collector import service  # noqa: PLC0415 - the library behind it takes a second to import
+    from collector import app  # noqa: PLC0415 - the library behind it takes a second to import
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     reload_on_hangup(settings)
-    service.run(settings, kubeconfig, stop, now=now)
+    app.run(settings, kubeconfig, stop, now=now)
 
 
 @contextmanager
@@ -62,15 +62,15 @@ def writing(output: str) -> Iterator[BinaryIO]:
 @click.option("--output", default="-", show_default=True, help="File for the bodies, one a line; `-` for stdout.")
 def once(settings: CollectorSettings, kubeconfig: Path | None, output: str) -> None:
     """List once and print exactly what would be pushed."""
-    from collector import service  # noqa: PLC0415
-    from collector.api_server import ApiServer  # noqa: PLC0415
-    from collector.memory import return_large_blocks  # noqa: PLC0415
+    from collector import app  # noqa: PLC0415
+    from collector.k8s.client import ApiServer  # noqa: PLC0415
+    from collector.k8s.malloc import return_large_blocks  # noqa: PLC0415
 
     start_logs(settings.log.level, settings.log.format)
     return_large_blocks()
     api = ApiServer.connect(kubeconfig)
-    selection = service.checked_selection(api, settings)
-    inventory = service.inventory_of(api, settings, service.window_now(settings), selection)
+    selection = app.checked_selection(api, settings)
+    inventory = app.inventory_of(api, settings, app.window_now(settings), selection)
     try:
         with tempfile.TemporaryDirectory(prefix="podsonar-") as folder, writing(output) as file:
             for payload in inventory.bodies(Path(folder)):

@@ -5,12 +5,12 @@ import msgspec
 import orjson
 
 from cli.options import settings_options, shown
-from discovery.manager_client import checked_url
-from discovery.proxies import proxy_mounts
-from discovery.settings import AgentSettings, CollectorSettings, ManagerSettings
-from discovery.settings_sources import leaves, value_at
-from discovery.telemetry import escaped, listen_address, log_level
-from discovery.window import next_window
+from delivery.manager_client import checked_url
+from delivery.proxies import proxy_mounts
+from podsonar.logs_and_probes import escaped, listen_address, log_level
+from podsonar.schedule import next_window
+from podsonar.settings import AgentSettings, CollectorSettings, ManagerSettings
+from podsonar.settings_sources import leaves, value_at
 
 PROGRAMS: dict[str, type[CollectorSettings] | type[AgentSettings] | type[ManagerSettings]] = {
     "collector": CollectorSettings,

@@ -7,11 +7,11 @@ from importlib.metadata import version as installed_version
 import click
 import orjson
 
-from cli.lazy import LazyGroup
-from discovery.errors import PodsonarError
+from cli.lazy_group import LazyGroup
+from podsonar.errors import PodsonarError
 
 COMMANDS = {
-    "demo": "cli.demo:demo",
+    "demo": "cli.demo.command:demo",
     "agent": "cli.agent:agent",
     "manager": "cli.manager:manager",
     "collector": "cli.collector:collector",

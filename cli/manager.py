@@ -9,14 +9,14 @@ import orjson
 
 from cli.options import settings_options
 from cli.reload import reload_on_hangup
-from discovery.errors import SettingsError, UsageError
-from discovery.records import rfc3339
-from discovery.settings import ManagerSettings
-from discovery.telemetry import start_logs
 from manager.server import serve
-from manager.store import Store
-from manager.store_tokens import create_token, list_tokens, revoke_token
-from manager.token_import import import_tokens, read_tokens
+from manager.store.database import Store
+from manager.store.token_import import import_tokens, read_tokens
+from manager.store.tokens import create_token, list_tokens, revoke_token
+from podsonar.errors import SettingsError, UsageError
+from podsonar.logs_and_probes import start_logs
+from podsonar.model import rfc3339
+from podsonar.settings import ManagerSettings
 
 
 @click.group()

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from discovery.settings_sources import environment_name, flag_name, leaves, load
+from podsonar.settings_sources import environment_name, flag_name, leaves, load
 
 SOURCES = "podsonar.sources"  # in a command's context: the file and the flags that its settings came from
 

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.options import settings_options
-from discovery.errors import PreflightError
-from discovery.settings import AgentSettings
-from discovery.telemetry import escaped
+from podsonar.errors import PreflightError
+from podsonar.logs_and_probes import escaped
+from podsonar.settings import AgentSettings
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -19,8 +19,8 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 def preflight(settings: AgentSettings, *, as_json: bool) -> None:
     """Check this machine line by line; exit code 3 where tracing or delivery cannot work."""
     from cli.agent import loader_command  # noqa: PLC0415 - it imports this module
-    from node_agent.preflight import judge  # noqa: PLC0415 - other commands need none of it
-    from node_agent.preflight_facts import gather  # noqa: PLC0415
+    from node_agent.preflight.checks import judge  # noqa: PLC0415 - other commands need none of it
+    from node_agent.preflight.probes import gather  # noqa: PLC0415
 
     lines = judge(gather(settings, loader_command()))
     failed = [line.name for line in lines if line.state == "fail"]

@@ -14,10 +14,10 @@ import msgspec
 import structlog
 
 from cli.options import SOURCES
-from discovery.errors import PodsonarError
-from discovery.settings import CollectorSettings, ManagerSettings
-from discovery.settings_sources import leaves, load, value_at
-from discovery.telemetry import start_logs
+from podsonar.errors import PodsonarError
+from podsonar.logs_and_probes import start_logs
+from podsonar.settings import CollectorSettings, ManagerSettings
+from podsonar.settings_sources import leaves, load, value_at
 
 Settings = TypeVar("Settings", CollectorSettings, ManagerSettings)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from discovery.directory import Directory
-from discovery.errors import InputError
-from discovery.selection import Selection
+from directory.lookup import Directory
+from directory.selection import Selection
 from node_agent.replay import Ask, inventory_bodies, uncollected, without_inventory
 from node_agent.replay import replay as replayed
+from podsonar.errors import InputError
 
 
 def asking(inventory: Path | None) -> Ask:

@@ -15,9 +15,9 @@ import msgspec
 import orjson
 
 from cli.options import settings_options
-from discovery.errors import UsageError
-from discovery.settings import AgentSettings
-from discovery.telemetry import listen_address
+from podsonar.errors import UsageError
+from podsonar.logs_and_probes import listen_address
+from podsonar.settings import AgentSettings
 
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on, from here
 USERINFO = re.compile(r"(://)[^/@\s]*@")
@@ -59,8 +59,8 @@ def waiting(folder: Path) -> list[dict[str, Any]]:
 def parts(settings: AgentSettings) -> Iterator[tuple[str, bytes]]:
     """Name and content of each file of the bundle."""
     from cli.agent import loader_command  # noqa: PLC0415 - it imports this module
-    from node_agent.preflight import judge  # noqa: PLC0415 - other commands need none of it
-    from node_agent.preflight_facts import gather  # noqa: PLC0415
+    from node_agent.preflight.checks import judge  # noqa: PLC0415 - other commands need none of it
+    from node_agent.preflight.probes import gather  # noqa: PLC0415
 
     def packed(value: object) -> bytes:
         return orjson.dumps(without_userinfo(value), option=orjson.OPT_INDENT_2)

@@ -9,28 +9,29 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
-from collector.api_server import ApiServer
-from collector.directory_server import serve as serve_directory
-from collector.inventory import Inventory, role_namespaces
-from collector.kinds import KINDS, Kind
-from collector.listing import Listed, Pages, pages
-from collector.memory import return_large_blocks
-from collector.run import Run, StoppedError
-from collector.telemetry import DirectoryMetrics, Metrics
-from collector.watch import KeptDirectory
-from collector.windows import Windows
-from discovery.batch import packed_batch
-from discovery.credentials import TokenFile
-from discovery.delivery_metrics import DeliveryMetrics
-from discovery.directory import Directory
-from discovery.errors import SettingsError, SpoolError
-from discovery.push import Pusher
-from discovery.records import Window
-from discovery.selection import Selection
-from discovery.settings import CollectorSettings
-from discovery.spool import Limits, Spool
-from discovery.telemetry import serve_metrics, start_logs, tell_build
-from discovery.window import next_window, window_at
+from collector.directory.live_directory import KeptDirectory
+from collector.directory.metrics import DirectoryMetrics
+from collector.directory.server import serve as serve_directory
+from collector.inventory.inventory import Inventory, role_namespaces
+from collector.inventory.metrics import Metrics
+from collector.inventory.scheduler import Windows
+from collector.k8s.client import ApiServer
+from collector.k8s.kinds import KINDS, Kind
+from collector.k8s.list_limits import Run, StoppedError
+from collector.k8s.malloc import return_large_blocks
+from collector.k8s.paged_list import Listed, Pages, pages
+from delivery.batch import packed_batch
+from delivery.metrics import DeliveryMetrics
+from delivery.push import Pusher
+from delivery.spool import Limits, Spool
+from delivery.token_file import TokenFile
+from directory.lookup import Directory
+from directory.selection import Selection
+from podsonar.errors import SettingsError, SpoolError
+from podsonar.logs_and_probes import serve_metrics, start_logs, tell_build
+from podsonar.model import Window
+from podsonar.schedule import next_window, window_at
+from podsonar.settings import CollectorSettings
 
 FLUSH_SECONDS = 2.5
 

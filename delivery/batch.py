@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from discovery.codec import deflated
-from discovery.records import Window
+from podsonar.json_gzip import deflated
+from podsonar.model import Window
 
 BATCH_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 Kind = Literal["connections", "inventory"]

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import httpx
 import structlog
 
-from discovery.errors import SettingsError
-from discovery.proxies import proxy_mounts
-from discovery.settings import AgentConfiguration
+from delivery.proxies import proxy_mounts
+from podsonar.errors import SettingsError
+from podsonar.settings import AgentConfiguration
 
 PATH = "/api/v1/collections"
 # X509_V_ERR_* of openssl/x509_vfy.h

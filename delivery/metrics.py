@@ -2,9 +2,9 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from discovery.push import Outcome
-from discovery.spool import Spool
-from discovery.telemetry import from_zero
+from delivery.push import Outcome
+from delivery.spool import Spool
+from podsonar.logs_and_probes import from_zero
 
 ENCODINGS = ("raw", "gzip")
 DROPS = ("full", "expired", "rejected", "corrupt")

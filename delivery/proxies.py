@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from discovery.errors import SettingsError
-from discovery.settings import Proxy
+from podsonar.errors import SettingsError
+from podsonar.settings import Proxy
 
 Mounts = dict[str, httpx.Proxy | None]
 

@@ -13,13 +13,13 @@ import structlog
 from tenacity import RetryCallState
 from tenacity.wait import wait_random_exponential
 
-from discovery.batch import Batch
-from discovery.credentials import TokenFile
-from discovery.errors import SpoolError, TokenError, TokenInvalidError
-from discovery.halves import halves
-from discovery.manager_client import ManagerClient, failure_reason
-from discovery.settings import AgentConfiguration
-from discovery.spool import Spool
+from delivery.batch import Batch
+from delivery.manager_client import ManagerClient, failure_reason
+from delivery.split_batch import halves
+from delivery.spool import Spool
+from delivery.token_file import TokenFile
+from podsonar.errors import SpoolError, TokenError, TokenInvalidError
+from podsonar.settings import AgentConfiguration
 
 ANSWER_BYTES = 64 << 10
 LONGEST_RETRY_AFTER_SECONDS = 300.0

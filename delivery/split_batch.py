@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from discovery.batch import Batch
-from discovery.codec import pack, unpack
+from delivery.batch import Batch
+from podsonar.json_gzip import pack, unpack
 
 LISTS = ("connectionList", "acceptedList")
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import orjson
 
-from discovery import durable
-from discovery.batch import BATCH_ID, Batch
-from discovery.errors import SpoolError
+from delivery.batch import BATCH_ID, Batch
+from podsonar import atomic_file
+from podsonar.errors import SpoolError
 
 MAGIC, VERSION = "podsonar-batch", 1
 CORRUPT_KEPT, REJECTED_KEPT = 10, 20
@@ -106,7 +106,7 @@ class Spool:
         self.sequence += 1
         name = f"{self.sequence:012d}-{batch.id}.batch"
         try:
-            durable.write(self.folder / name, orjson.dumps(header) + b"\n" + batch.payload)
+            atomic_file.write(self.folder / name, orjson.dumps(header) + b"\n" + batch.payload)
         except OSError as error:
             raise SpoolError(f"spool folder {str(self.folder)!r}: {error.strerror} while writing {name}") from error
         self.woken.set()

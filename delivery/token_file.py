@@ -5,7 +5,7 @@ from pathlib import Path
 
 import structlog
 
-from discovery.errors import TokenError, TokenInvalidError
+from podsonar.errors import TokenError, TokenInvalidError
 
 SHORTEST, LONGEST = 20, 256
 MOUNTS = Path("/proc/self/mountinfo")

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Runs a command in a mount namespace whose root is its root directory: `own_root.py COMMAND [ARGUMENT...]`.
+"""Runs a command in a private mount namespace whose root is the root directory.
+
+    private_mount_namespace.py COMMAND [ARGUMENT...]
 
 In a chroot the two differ, and there neither a container nor a user namespace can be made. Where they are the same, and
 for anyone but root, the command simply runs.

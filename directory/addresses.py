@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
-from discovery.errors import InputError
+from podsonar.errors import InputError
 
 MAPPED = 0xFFFF << 32  # ::ffff:0:0/96: an IPv4 address is its IPv4-mapped IPv6 number
 IPV4_BITS = 32

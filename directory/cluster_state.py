@@ -8,14 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from discovery import pod_times
-from discovery.addresses import MAY_BE_CLUSTER, Ranges, address_keys
-from discovery.claims import Claims
-from discovery.errors import InputError
-from discovery.pod_table import Pod, PodTable, uid_key, uid_text
-from discovery.pod_tenures import after_end, after_look
-from discovery.selection import controller
-from discovery.tenures import REPORT_NS, SECOND, Owner
+from directory import pod_timestamps
+from directory.addresses import MAY_BE_CLUSTER, Ranges, address_keys
+from directory.interval import REPORT_NS, SECOND, Owner
+from directory.interval_table import Claims
+from directory.pod_intervals import after_end, after_look
+from directory.pod_table import Pod, PodTable, uid_key, uid_text
+from directory.selection import controller
+from podsonar.errors import InputError
 
 CONFIG_HASH = "kubernetes.io/config.hash"
 NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP")
@@ -92,7 +92,7 @@ class Ledger:
         config_hash = (meta.get("annotations") or {}).get(CONFIG_HASH)
         if config_hash:
             self.static_pods[config_hash] = uid
-        for address in pod_times.addresses(obj):
+        for address in pod_timestamps.addresses(obj):
             self.note_public(address)
         held = after_look(obj, self.pods.held(uid_key(uid)), at_ns, known_ns, from_start=from_start)
         if any(not one.tenure.open for one in held):
@@ -112,7 +112,7 @@ class Ledger:
         """
         meta, spec = obj["metadata"], obj.get("spec") or {}
         uid = meta["uid"]
-        created = min(pod_times.time_ns(meta.get("creationTimestamp")) or 0, at_ns)
+        created = min(pod_timestamps.time_ns(meta.get("creationTimestamp")) or 0, at_ns)
         new = uid not in self.services
         earliest = created if new else known_ns - REPORT_NS
         since = created if from_start else at_ns
@@ -138,7 +138,7 @@ class Ledger:
         """A node has its addresses; its pod ranges tell cluster addresses from external ones."""
         meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
         uid = meta["uid"]
-        created = min(pod_times.time_ns(meta.get("creationTimestamp")) or 0, at_ns)
+        created = min(pod_timestamps.time_ns(meta.get("creationTimestamp")) or 0, at_ns)
         earliest = known_ns - REPORT_NS if uid in self.nodes else created
         self.nodes[uid] = meta["name"]
         entries = [one for one in status.get("addresses") or [] if one.get("type") in NODE_ADDRESS_TYPES]

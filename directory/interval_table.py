@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
-from discovery.tenures import REPORT_NS, Tenure
+from directory.interval import REPORT_NS, Tenure
 
 
 @dataclass(slots=True)

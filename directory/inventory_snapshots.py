@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from discovery.pod_times import time_ns
+from directory.pod_timestamps import time_ns
 
 LIST_KINDS = {
     "nodeList": "Node",

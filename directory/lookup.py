@@ -9,13 +9,13 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from discovery.addresses import MAY_BE_CLUSTER, address_key
-from discovery.inventory_lists import snapshots
-from discovery.ledger import Ledger
-from discovery.pod_table import Pod, uid_key, uid_text
-from discovery.records import Answer, Query, rfc3339
-from discovery.selection import Selection, controller
-from discovery.tenures import FOREVER, SKEW_NS, Tenure, certain, owners, possible
+from directory.addresses import MAY_BE_CLUSTER, address_key
+from directory.cluster_state import Ledger
+from directory.interval import FOREVER, SKEW_NS, Tenure, certain, owners, possible
+from directory.inventory_snapshots import snapshots
+from directory.pod_table import Pod, uid_key, uid_text
+from directory.selection import Selection, controller
+from podsonar.model import Answer, Query, rfc3339
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from discovery.tenures import Owner, Tenure
+from directory.interval import Owner, Tenure
 
 HEAD = struct.Struct("<IIIBB")  # namespace, node, controller, host network, number of tenures
 TENURE = struct.Struct("<16s4q")

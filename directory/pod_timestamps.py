@@ -8,10 +8,10 @@ Sources: `PodStatus.startTime` (written by the kubelet when it takes the pod, be
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from discovery.addresses import address_keys
-from discovery.errors import InputError
-from discovery.records import parse_rfc3339
-from discovery.tenures import FOREVER, REPORT_NS, SECOND
+from directory.addresses import address_keys
+from directory.interval import FOREVER, REPORT_NS, SECOND
+from podsonar.errors import InputError
+from podsonar.model import parse_rfc3339
 
 ENDED_PHASES = ("Succeeded", "Failed")
 STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")

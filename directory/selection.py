@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from discovery.records import Exclusion
-from discovery.settings import AgentConfiguration
+from podsonar.model import Exclusion
+from podsonar.settings import AgentConfiguration
 
 BATCH_KINDS = ("Job", "CronJob")
 

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from discovery.claims import Claims
-from discovery.directory import Directory, Owner
-from discovery.ledger import Service
-from discovery.tenures import Owner as Key
-from discovery.tenures import Tenure
+from directory.cluster_state import Service
+from directory.interval import Owner as Key
+from directory.interval import Tenure
+from directory.interval_table import Claims
+from directory.lookup import Directory, Owner
 
 VERSION = 1
 Row = tuple[bytes, int, str, int, int, int, int]  # what is claimed, its port, the owner, the four times

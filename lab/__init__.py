@@ -1,1 +1,1 @@
-"""The test bed: what tests, demo and benchmarks observe. It imports only `discovery`."""
+"""The test bed: what tests, demo and benchmarks observe. It imports only `podsonar`, `directory` and `delivery`."""

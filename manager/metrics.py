@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from discovery.errors import StoreError
-from discovery.records import NS_PER_SECOND
-from discovery.telemetry import from_zero, tell_build
-from manager.store import Store
-from manager.store_batches import Receipt
-from manager.store_tokens import last_pushes
-from manager.wire import ConnectionsBatch, InventoryPart
+from manager.schema.push_schema import ConnectionsBatch, InventoryPart
+from manager.store.batches import Receipt
+from manager.store.database import Store
+from manager.store.tokens import last_pushes
+from podsonar.errors import StoreError
+from podsonar.logs_and_probes import from_zero, tell_build
+from podsonar.model import NS_PER_SECOND
 
 RESULTS = ("stored", "duplicate", "stale", "rejected")
 DIRECTIONS = ("future", "past")

@@ -24,18 +24,18 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from discovery.errors import SettingsError, StoreError
-from discovery.settings import ManagerSettings
-from manager.answers import HEAD_BYTES, SecurityHeaders, error_answer, json_answer, unavailable
-from manager.authenticate import check_reader
-from manager.impatient import impatient
-from manager.ingest import Ingest
-from manager.reads import KIND_PATHS, Reads
-from manager.receive import Limits
-from manager.store import Store
-from manager.store_retention import delete_outdated
-from manager.store_tokens import list_agents
-from manager.telemetry import Telemetry
+from manager.api.handlers import KIND_PATHS, Reads
+from manager.http.auth import check_reader
+from manager.http.header_timeout import impatient
+from manager.http.responses import HEAD_BYTES, SecurityHeaders, error_answer, json_answer, unavailable
+from manager.ingest.body_limits import Limits
+from manager.ingest.handler import Ingest
+from manager.metrics import Telemetry
+from manager.store.database import Store
+from manager.store.retention import delete_outdated
+from manager.store.tokens import list_agents
+from podsonar.errors import SettingsError, StoreError
+from podsonar.settings import ManagerSettings
 
 PAGE = Path(__file__).parent / "page"
 PREFIXES = ("/api/v1", "/gateway/servicediscovery/api/v1")

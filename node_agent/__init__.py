@@ -1,1 +1,4 @@
-"""Traces TCP connects on one node and turns them into connections between pods and services."""
+"""Traces TCP connects on one node and turns them into connections between pods and services.
+
+Reading order: `privileged` → `capture` → `attribution` → `runtime`; `replay` and `preflight` beside `runtime`.
+"""

@@ -9,10 +9,11 @@ from typing import Any
 
 import orjson
 
-from discovery.errors import InputError
-from discovery.records import Answer, Capture, Query
-from node_agent import capture_file, connections, sample_log
-from node_agent.traffic import questions, traffic_of
+from node_agent.attribution import connections_body, flow_log
+from node_agent.attribution.flow_groups import questions, traffic_of
+from node_agent.capture import capture_file
+from podsonar.errors import InputError
+from podsonar.model import Answer, Capture, Query
 
 Ask = Callable[[Query], Answer]
 
@@ -53,15 +54,15 @@ class Replay:
     """`content` is the JSON that would be pushed; why the rest is not in it: lines of a log, or each flow's outcome."""
 
     content: Iterable[bytes]
-    left_out: list[sample_log.Line]
-    outcome: connections.Outcome | None
+    left_out: list[flow_log.Line]
+    outcome: connections_body.Outcome | None
 
     def lines(self, *, debug: bool) -> Iterator[str]:
         """What to tell: every log line that is left out; with `debug` every decision on a flow."""
         for line in self.left_out:
             yield f"left out line {line.number}: {line.reason}: {line.text}"
         if debug and self.outcome:
-            yield from map(sample_log.decision_line, self.outcome.decisions())
+            yield from map(flow_log.decision_line, self.outcome.decisions())
 
 
 @contextmanager
@@ -79,7 +80,7 @@ def uncollected() -> Iterator[None]:
 def replayed(capture: Capture, ask: Ask) -> Replay:
     """The connections body of a capture."""
     traffic = traffic_of(capture)
-    outcome = connections.connections(traffic, {query: ask(query) for query in questions(traffic)})
+    outcome = connections_body.connections(traffic, {query: ask(query) for query in questions(traffic)})
     return Replay(outcome.content(), [], outcome)
 
 
@@ -91,10 +92,10 @@ def replay(path: Path, ask: Ask) -> Replay:
         raise InputError(f"capture file {str(path)!r}: {error.strerror}; expected a readable file") from error
     if capture_file.is_capture(content):
         return replayed(capture_file.decode(content, str(path)), ask)
-    if not sample_log.is_log(content):
+    if not flow_log.is_log(content):
         raise InputError(
             f"capture file {str(path)!r}: its {len(content)} bytes are neither gzip nor lines of an agent's log; "
             "expected a file written by `podsonar agent capture`, or such a log"
         )
-    body, left_out = sample_log.read_log(content.decode("utf-8", "replace"))
+    body, left_out = flow_log.read_log(content.decode("utf-8", "replace"))
     return Replay([orjson.dumps(body)], left_out, None)

@@ -1,1 +1,5 @@
-"""What collector, node agent and manager share, from records and settings to spool and push."""
+"""What every program needs.
+
+Reading order: `model`, `errors`, `schedule`, `settings`, `settings_sources`, `atomic_file`, `json_gzip`,
+`logs_and_probes`.
+"""

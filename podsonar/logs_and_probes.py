@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from structlog.typing import EventDict, WrappedLogger
 
-from discovery.errors import SettingsError
+from podsonar.errors import SettingsError
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
-from discovery.errors import InputError
+from podsonar.errors import InputError
 
 NS_PER_SECOND = 1_000_000_000
 

@@ -5,8 +5,8 @@ from itertools import islice, takewhile
 
 from cronsim import CronSim, CronSimError
 
-from discovery.errors import SettingsError
-from discovery.records import NS_PER_SECOND, Window
+from podsonar.errors import SettingsError
+from podsonar.model import NS_PER_SECOND, Window
 
 NS_PER_MINUTE = 60 * NS_PER_SECOND
 MOST_TICKS = 1000

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import msgspec
 import yaml
 
-from discovery.errors import SettingsError
+from podsonar.errors import SettingsError
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 LIST_SEPARATOR = ","

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from discovery.errors import ApiServerError
 from lab.controlplane import binaries
-from lab.nodes.images import cluster_images
-from lab.nodes.install import prepared
+from lab.real_cluster.images import cluster_images
+from lab.real_cluster.installed.install import prepared
+from podsonar.errors import ApiServerError
 from tests.manager.postgresql import missing_postgresql
 
 REPOSITORY = Path(__file__).resolve().parent.parent

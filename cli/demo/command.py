@@ -16,13 +16,14 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from cli.demo_programs import AGENT, Manager, free_port, managed, program, wait_for
-from cli.demo_replay import replayed
-from discovery.errors import PodsonarError, PreflightError
-from discovery.records import NS_PER_SECOND, rfc3339
-from lab import cgroups, cluster, shop, verdict
-from lab.network import LabError
-from lab.pods import Lab
+from cli.demo.processes import AGENT, Manager, free_port, managed, program, wait_for
+from cli.demo.replay import replayed
+from lab.demo import api_server, compare, shop
+from lab.simulated import cgroups
+from lab.simulated.network import LabError
+from lab.simulated.pods import Lab
+from podsonar.errors import PodsonarError, PreflightError
+from podsonar.model import NS_PER_SECOND, rfc3339
 
 LEAD_SECONDS = 8.0  # the loader compiles meanwhile
 DELIVERY_SECONDS = 60.0
@@ -101,7 +102,7 @@ def traced(stack: ExitStack, port: int, seconds: float, say: Console) -> dict[st
     manager = managed(stack, port)
     folder = manager.folder
     say.print("demo: manager runs, starting API server, pods and collector")
-    served = stack.enter_context(cluster.serving(folder, shop.objects(), lambda text: say.print(f"demo: {text}")))
+    served = stack.enter_context(api_server.serving(folder, shop.objects(), lambda text: say.print(f"demo: {text}")))
     say.print(f"demo: API server: {served.kind}")
     uids = {item["metadata"]["name"]: item["metadata"]["uid"] for item in served.objects if item["kind"] == "Pod"}
     try:
@@ -157,8 +158,8 @@ def answer(manager: Manager, truths: list[dict[str, Any]], objects: list[dict[st
                 break
     owned = [item["metadata"] for item in objects if item["kind"] in {"Pod", "ReplicaSet", "Deployment"}]
     workloads = {metadata["name"]: metadata["labels"]["app"] for metadata in owned}
-    document = verdict.verdict(truths, [row["spec"] for row in rows], workloads, uids_of(objects))
-    ends = verdict.ends_of(shown, workloads)
+    document = compare.verdict(truths, [row["spec"] for row in rows], workloads, uids_of(objects))
+    ends = compare.ends_of(shown, workloads)
     for edge in document["edges"]:
         place = (edge["source"], edge["destination"]["name"], str(edge["port"]))
         edge.update({"accepted": None, "bothEnds": None, **ends.get(place, {})})

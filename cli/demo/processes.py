@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import orjson
 
-from discovery.errors import PodsonarError, UsageError
-from lab import shop
+from lab.demo import shop
+from podsonar.errors import PodsonarError, UsageError
 
 AGENT = "demo"
 

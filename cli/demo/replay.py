@@ -6,17 +6,19 @@ from typing import Any
 import orjson
 
 import lab
-from discovery.batch import make_batch
-from discovery.credentials import TokenFile
-from discovery.directory import Directory
-from discovery.errors import PodsonarError
-from discovery.push import Pusher
-from discovery.selection import Selection
-from discovery.settings import AgentSettings, Manager
-from discovery.spool import Limits, Spool
-from lab import shop
-from node_agent import capture_file, connections, replay
-from node_agent.traffic import questions, traffic_of
+from delivery.batch import make_batch
+from delivery.push import Pusher
+from delivery.spool import Limits, Spool
+from delivery.token_file import TokenFile
+from directory.lookup import Directory
+from directory.selection import Selection
+from lab.demo import shop
+from node_agent import replay
+from node_agent.attribution import connections_body
+from node_agent.attribution.flow_groups import questions, traffic_of
+from node_agent.capture import capture_file
+from podsonar.errors import PodsonarError
+from podsonar.settings import AgentSettings, Manager
 
 RECORDED = Path(lab.__file__).parent / "recorded"
 DELIVERY_SECONDS = 20.0
@@ -28,7 +30,7 @@ def replayed(folder: Path, url: str) -> list[dict[str, Any]]:
     bodies = replay.inventory_bodies(RECORDED / "shop.inventory")
     directory = Directory.from_inventory(bodies, Selection())
     traffic = traffic_of(capture)
-    outcome = connections.connections(traffic, {query: directory.answer(query) for query in questions(traffic)})
+    outcome = connections_body.connections(traffic, {query: directory.answer(query) for query in questions(traffic)})
     settings = AgentSettings(manager=Manager(url=url, token_file=str(folder / "token")))
     limits = Limits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
     spool = Spool(folder / "agent", limits, lambda *_: None)

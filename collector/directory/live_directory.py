@@ -13,17 +13,17 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 
-from collector import intervals_file
-from collector.events import Source
-from collector.follower import Follower
-from collector.kinds import WATCHED, Followed
-from collector.telemetry import DirectoryMetrics
-from discovery import remembered
-from discovery.directory import Directory, Owner
-from discovery.pod_table import uid_key
-from discovery.records import NS_PER_SECOND, Answer, Query, rfc3339
-from discovery.tenures import REPORT_NS
-from discovery.tenures import Owner as Key
+from collector.directory import snapshot_file
+from collector.directory.metrics import DirectoryMetrics
+from collector.directory.reflector import Follower
+from collector.directory.watch_events import Source
+from collector.k8s.kinds import WATCHED, Followed
+from directory import snapshot
+from directory.interval import REPORT_NS
+from directory.interval import Owner as Key
+from directory.lookup import Directory, Owner
+from directory.pod_table import uid_key
+from podsonar.model import NS_PER_SECOND, Answer, Query, rfc3339
 
 KEEP_AFTER_END_SECONDS = 15 * 60
 EXPIRE_SECONDS = 60.0
@@ -125,14 +125,14 @@ class KeptDirectory:
             return
         with self.lock:  # everything followed is named, of which nothing was listed yet as well
             through_ns = {name: self.through_ns.get(name, 0) for name in self.followers}
-            state = remembered.state_of(self.directory, through_ns, time.time_ns())
-        self.metrics.saved(intervals_file.write(self.file, state))
+            state = snapshot.state_of(self.directory, through_ns, time.time_ns())
+        self.metrics.saved(snapshot_file.write(self.file, state))
 
     def remember(self) -> None:
         """Take in what an earlier process saved, where that can be trusted."""
         if self.file is None:
             return
-        found, result = intervals_file.read(self.file, time.time_ns(), self.keep_ns)
+        found, result = snapshot_file.read(self.file, time.time_ns(), self.keep_ns)
         if found is not None and (unfollowed := sorted(found.through_ns.keys() - self.followers.keys())):
             # Nobody would tell that what is known of them has ended.
             log.warning("directory_file_ignored", file=str(self.file), reason="other_namespaces", kinds=unfollowed)

@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 import structlog
 
-from collector.events import Lines, ListAgainError, Observer, Source, event_of
-from collector.kinds import Followed
-from collector.listing import Listed, pages, wait_seconds
-from discovery.errors import ApiServerError, WatchRefusedError
-from discovery.records import NS_PER_SECOND
+from collector.directory.watch_events import Lines, ListAgainError, Observer, Source, event_of
+from collector.k8s.kinds import Followed
+from collector.k8s.paged_list import Listed, pages, wait_seconds
+from podsonar.errors import ApiServerError, WatchRefusedError
+from podsonar.model import NS_PER_SECOND
 
 WATCH_SECONDS = 300
 SPREAD_SECONDS = 60  # more, by chance: the watches of many collectors do not end together

@@ -4,9 +4,9 @@ from typing import Any
 
 import orjson
 
-from discovery.addresses import address_key
-from discovery.errors import InputError
-from discovery.records import Query, parse_rfc3339
+from directory.addresses import address_key
+from podsonar.errors import InputError
+from podsonar.model import Query, parse_rfc3339
 
 MAX_BODY_BYTES = 4 << 20
 MAX_QUERIES = 10_000

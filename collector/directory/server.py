@@ -18,12 +18,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from collector.questions import MAX_BODY_BYTES, questions
-from collector.watch import KeptDirectory
-from discovery.errors import InputError, TokenError
-from discovery.records import NS_PER_SECOND, Query, rfc3339
-from discovery.telemetry import listen_address
-from discovery.tenures import SETTLE_NS
+from collector.directory.live_directory import KeptDirectory
+from collector.directory.resolve_request import MAX_BODY_BYTES, questions
+from directory.interval import SETTLE_NS
+from podsonar.errors import InputError, TokenError
+from podsonar.logs_and_probes import listen_address
+from podsonar.model import NS_PER_SECOND, Query, rfc3339
 
 BODY_SECONDS = 30.0
 WAIT_SECONDS = 15.0  # for news from the API server

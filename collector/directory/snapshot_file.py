@@ -10,8 +10,9 @@ from typing import Literal
 import structlog
 from isal import igzip, isal_zlib
 
-from discovery import durable, remembered
-from discovery.tenures import SKEW_NS
+from directory import snapshot
+from directory.interval import SKEW_NS
+from podsonar import atomic_file
 
 MAGIC = b"podsonar-intervals 1\n"
 MAX_BYTES = 128 << 20  # 100,000 pods are some 8 MB
@@ -22,29 +23,29 @@ Read = Literal["absent", "restored", "corrupt", "stale", "other_namespaces"]
 log = structlog.get_logger()
 
 
-def write(path: Path, state: remembered.State) -> Written:
+def write(path: Path, state: snapshot.State) -> Written:
     """Replace the file by a state, or leave it as it is; after a crash it is the old one or the new one."""
-    content = MAGIC + igzip.compress(remembered.encode(state), 1, mtime=0)
+    content = MAGIC + igzip.compress(snapshot.encode(state), 1, mtime=0)
     if len(content) > MAX_BYTES:
         log.warning("directory_not_saved", reason="too_large", bytes=len(content), expected=MAX_BYTES)
         return "too_large"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        durable.write(path, content)
+        atomic_file.write(path, content)
     except OSError as error:
         log.warning("directory_not_saved", reason=error.strerror, file=str(path))
         return "error"
     return "written"
 
 
-def decoded(content: bytes) -> remembered.Remembered:
+def decoded(content: bytes) -> snapshot.Remembered:
     """The directory in a file's bytes; an error where they are not what `write` writes."""
     if not content.startswith(MAGIC) or len(content) > MAX_BYTES:
         raise ValueError(f"{len(content)} bytes that begin with {content[:8]!r}")
-    return remembered.decode(igzip.decompress(content[len(MAGIC) :]))  # type: ignore[no-untyped-call]
+    return snapshot.decode(igzip.decompress(content[len(MAGIC) :]))  # type: ignore[no-untyped-call]
 
 
-def read(path: Path, now_ns: int, keep_ns: int) -> tuple[remembered.Remembered | None, Read]:
+def read(path: Path, now_ns: int, keep_ns: int) -> tuple[snapshot.Remembered | None, Read]:
     """The directory in the file, if it is whole and neither older than what is kept nor of the future."""
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as file:

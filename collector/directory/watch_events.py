@@ -5,13 +5,13 @@ from typing import Any, Protocol
 
 import orjson
 
-from collector.kinds import Followed, Kind
-from collector.listing import Pages
-from discovery.errors import ApiServerError, WatchRefusedError
+from collector.k8s.kinds import Followed, Kind
+from collector.k8s.paged_list import Pages
+from podsonar.errors import ApiServerError, WatchRefusedError
 
 
 class Lines(Protocol):
-    """An open watch: `collector.stream.Stream`."""
+    """An open watch: `collector.k8s.watch_stream.Stream`."""
 
     def lines(self) -> Iterator[bytes]:
         """Its lines, until it ends."""
@@ -21,7 +21,7 @@ class Lines(Protocol):
 
 
 class Source(Pages, Protocol):
-    """Where pages and watches come from: `collector.api_server.ApiServer`."""
+    """Where pages and watches come from: `collector.k8s.client.ApiServer`."""
 
     def watch(self, path: str, query: dict[str, str | int], seconds: int) -> Lines:
         """An open watch."""
@@ -31,7 +31,7 @@ class Source(Pages, Protocol):
 
 
 class Observer(Protocol):
-    """Who is told: `collector.watch.KeptDirectory`."""
+    """Who is told: `collector.directory.live_directory.KeptDirectory`."""
 
     def listing(self, followed: Followed) -> None:
         """A list begins: what it does not name is gone."""

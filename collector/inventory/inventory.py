@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from collector.kinds import KINDS, Kind
-from collector.listing import Listed, Pages, pages
-from collector.owners import Owners
-from collector.parts import Parts
-from collector.redaction import Redaction
-from collector.run import Run
-from discovery.records import NS_PER_SECOND, Window
-from discovery.selection import Selection
-from discovery.settings import CollectorSettings
+from collector.inventory.inventory_parts import Parts
+from collector.inventory.owners import Owners
+from collector.inventory.redaction import Redaction
+from collector.k8s.kinds import KINDS, Kind
+from collector.k8s.list_limits import Run
+from collector.k8s.paged_list import Listed, Pages, pages
+from directory.selection import Selection
+from podsonar.model import NS_PER_SECOND, Window
+from podsonar.settings import CollectorSettings
 
 CHUNK_OBJECTS = 100
 CHUNK_BYTES = 3 << 20  # of JSON: packed it fits a part, however badly it packs

@@ -7,8 +7,8 @@ it: it is the root, by kind and name.
 from collections.abc import Mapping
 from typing import Any
 
-from discovery.directory import Owner
-from discovery.selection import controller
+from directory.lookup import Owner
+from directory.selection import controller
 
 
 class Owners:

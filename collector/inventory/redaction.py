@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from ahocorasick_rs import BytesAhoCorasick
 
-from collector.redaction_rules import FLAG, HINTS, NAMES_A_SECRET, NEXT_FLAG, mark, redacted_text
+from collector.inventory.redaction_rules import FLAG, HINTS, NAMES_A_SECRET, NEXT_FLAG, mark, redacted_text
 
 COPIES = ("kubectl.kubernetes.io/last-applied-configuration", "consul.hashicorp.com/original-pod")
 STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)

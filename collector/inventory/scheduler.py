@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import structlog
 
-from collector.run import Run
-from collector.telemetry import Metrics
-from discovery.records import NS_PER_SECOND, Window
-from discovery.settings import CollectorSettings
-from discovery.window import due_window, next_window, period_seconds, ticks
+from collector.inventory.metrics import Metrics
+from collector.k8s.list_limits import Run
+from podsonar.model import NS_PER_SECOND, Window
+from podsonar.schedule import due_window, next_window, period_seconds, ticks
+from podsonar.settings import CollectorSettings
 
 CLOCK_SECONDS = 15.0
 RUN_SECONDS = 30 * 60.0

@@ -16,13 +16,13 @@ import kubernetes.config
 import structlog
 import urllib3
 
-from collector.stream import Stream
-from collector.unpaged import LARGE_BODY_BYTES, LargeAnswerError
-from discovery.errors import ApiServerError, WatchRefusedError
+from collector.k8s.streaming_list import LARGE_BODY_BYTES, LargeAnswerError
+from collector.k8s.watch_stream import Stream
+from podsonar.errors import ApiServerError, WatchRefusedError
 
 PAGE_TIMEOUT = urllib3.Timeout(connect=5, read=60)
 PAGE_SECONDS = 120.0  # a whole answer: a server that sends a byte now and then holds no list for ever
-PIECE_BYTES = 512 << 10  # less than `collector.memory` gives back: each piece takes the place of the one before
+PIECE_BYTES = 512 << 10  # less than `collector.k8s.malloc` gives back: each piece takes the place of the one before
 REFUSAL_BYTES = 4096
 Query = dict[str, str | int]
 USER_AGENT = f"podsonar/{version('podsonar')} (collector)"

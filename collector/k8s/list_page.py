@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from collector.kinds import Kind
-from collector.unpaged import MalformedAnswerError, head_of
+from collector.k8s.kinds import Kind
+from collector.k8s.streaming_list import MalformedAnswerError, head_of
 
 GROUP_BYTES = 256 << 10
 BETWEEN = b'},{"metadata":{'

@@ -11,13 +11,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from collector.kinds import API_VERSIONS, Kind
-from collector.memory import paused_collector
-from collector.page import opened
-from collector.run import IncompleteError, Run
-from collector.unpaged import LARGE_BODY_BYTES, LargeAnswerError, MalformedAnswerError, groups
-from discovery.errors import ApiServerError
-from discovery.push import retry_after_seconds
+from collector.k8s.kinds import API_VERSIONS, Kind
+from collector.k8s.list_limits import IncompleteError, Run
+from collector.k8s.list_page import opened
+from collector.k8s.malloc import paused_collector
+from collector.k8s.streaming_list import LARGE_BODY_BYTES, LargeAnswerError, MalformedAnswerError, groups
+from delivery.push import retry_after_seconds
+from podsonar.errors import ApiServerError
 
 PAGE_OBJECTS, LATER_PAGE_OBJECTS = 500, 1000
 CACHED: Final = {"resourceVersion": "0"}  # whatever the API server has in memory
@@ -30,7 +30,7 @@ Query = dict[str, str | int]
 
 
 class Pages(Protocol):
-    """Where pages come from: `collector.api_server.ApiServer`."""
+    """Where pages come from: `collector.k8s.client.ApiServer`."""
 
     def page(self, path: str, query: Query) -> tuple[int, str | None, bytes]:
         """Status, Retry-After and body of one GET; LargeAnswerError beyond what a page may hold."""

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import urllib3
 
-from discovery.errors import ApiServerError
+from podsonar.errors import ApiServerError
 
 LONGEST_LINE_BYTES = 16 << 20  # etcd takes objects of 1.5 MiB
 PROBES = {socket.TCP_KEEPIDLE: 3, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 2}  # seconds, seconds, probes
 
 
 class Stream:
-    """The answer to a watch. A path that is silent for 5 s is dead: discovery.tenures.REPORT_NS counts on it."""
+    """The answer to a watch. A path that is silent for 5 s is dead: directory.interval.REPORT_NS counts on it."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse, path: str) -> None:
         self.response = response

@@ -25,7 +25,7 @@ for part in "${parts[@]}"; do
   case $part in
   collector) in_image "$root" "${nobody[@]}" '
       ! said=$(podsonar collector run --spool-folder /tmp/spool 2>&1) && echo "$said" | grep "service account of this pod"
-      python3 -c "import collector.service, collector.directory_server"' ;;
+      python3 -c "import collector.app, collector.directory.server"' ;;
   manager) in_image "$root" "${nobody[@]}" '
       podsonar manager serve --listen 127.0.0.1:0 --database sqlite:////tmp/m.db 2>/tmp/said & sleep 4
       url=$(sed -n "s/^manager: //p" /tmp/said)

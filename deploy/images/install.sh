@@ -14,7 +14,7 @@ install_without() {
   cp /src/deploy/images/slim.sh "/opt/$part/"
   for package in "$@"; do rm -rf "${site:?}/$package"; done
   python3 -m compileall -q --invalidation-mode unchecked-hash -s "/opt/$part" -p /opt/podsonar \
-    "$site/cli" "$site/discovery" $(ls -d "$site/collector" "$site/manager" "$site/node_agent" 2>/dev/null)
+    "$site/cli" "$site/podsonar" "$site/directory" "$site/delivery" $(ls -d "$site/collector" "$site/manager" "$site/node_agent" 2>/dev/null)
 }
 install_without collector manager node_agent bpf
 install_without manager collector node_agent bpf

@@ -2,9 +2,9 @@
 
 import sys
 
-from discovery.errors import ApiServerError
 from lab.controlplane.binaries import find_or_build
 from lab.controlplane.programs import OLDEST, PROGRAMS, VERSIONS
+from podsonar.errors import ApiServerError
 
 
 def say(text: str) -> None:

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from discovery.errors import ApiServerError
 from lab.controlplane.programs import MODULES, NEWEST, OLDEST, VERSIONS, Program, program
 from lab.controlplane.toolchain import build_command, build_environ, find_go
+from podsonar.errors import ApiServerError
 
 __all__ = ["EVERY_PROGRAM", "NEWEST", "NODE_PROGRAMS", "OLDEST", "VERSIONS", "find", "find_or_build"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import orjson
 
-from discovery.errors import ApiServerError
+from podsonar.errors import ApiServerError
 
 Object = dict[str, Any]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from discovery.errors import ApiServerError
+from podsonar.errors import ApiServerError
 
 MODULES = Path(__file__).parent / "gomod"
 OLDEST = "v1.34.4"

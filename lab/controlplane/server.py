@@ -18,10 +18,10 @@ from typing import Self
 import httpx
 import orjson
 
-from discovery.errors import ApiServerError
 from lab.controlplane.binaries import OLDEST, find_or_build
 from lab.controlplane.certificates import Certificates, Pair, make_certificates, write_secret
 from lab.controlplane.objects import Object, Objects
+from podsonar.errors import ApiServerError
 
 SERVICE_CIDR = "10.96.0.0/16,fd00:96::/112"
 READY_SECONDS = 120.0

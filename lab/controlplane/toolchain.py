@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from discovery.errors import ApiServerError
+from podsonar.errors import ApiServerError
 
 # A compiler lives for a second: what it would collect is mostly gone with it before anything else needs the memory.
 COLLECTOR = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}

@@ -14,14 +14,14 @@ from typing import Any
 import orjson
 import yaml
 
-from discovery.errors import ApiServerError
-from lab import recorded_api
 from lab.controlplane.binaries import find
+from lab.demo import fake_api_server
+from podsonar.errors import ApiServerError
 
 Object = dict[str, Any]
 
 SERVICE_CIDR = "10.96.0.0/16,fd00:96:7::/112"
-ROLE = Path(__file__).resolve().parent.parent / "deploy" / "rbac" / "collector.yaml"  # of the checkout: not in a wheel
+ROLE = Path(__file__).resolve().parents[2] / "deploy" / "rbac" / "collector.yaml"  # of the checkout: not in a wheel
 ACCOUNT = {"namespace": "default", "name": "collector"}
 # What owns goes before what is owned: the server gives the uids that owner references repeat.
 STAGES = (("Namespace", "Node"), ("Deployment",), ("ReplicaSet",), ("Pod",), ("Service", "EndpointSlice"))
@@ -102,7 +102,7 @@ def recorded(stack: ExitStack, folder: Path, objects: list[Object]) -> Cluster:
     """The same cluster, served over HTTP in the API's shape."""
     objects = with_new_uids(objects)
     path = folder / "kubeconfig"
-    path.write_bytes(orjson.dumps(recorded_api.kubeconfig(stack.enter_context(recorded_api.serving(objects)))))
+    path.write_bytes(orjson.dumps(fake_api_server.kubeconfig(stack.enter_context(fake_api_server.serving(objects)))))
     return Cluster("recorded", path, objects)
 
 

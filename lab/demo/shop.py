@@ -5,8 +5,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from lab.network import OUTSIDE, Translation
-from lab.pods import Lab
+from lab.simulated.network import OUTSIDE, Translation
+from lab.simulated.pods import Lab
 
 NAMESPACE = "shop"
 NODE = "lab-node"

@@ -1,5 +1,5 @@
 """A real Kubernetes cluster of one or two nodes on this machine, with real pods.
 
-`layout` (names and addresses) → `daemons` (processes) → `network` (namespaces, links) → `images` → `settings` (of
-containerd, kubelet, kube-proxy) → `kernel` (what kubelets change) → `addons` (name service) → `cluster` (up, down).
+`addressing` → `daemons` → `network` → `images` → `daemon_configs` → `sysctls` → `addons` → `audit` →
+`cluster` → `attach`; then `installed`.
 """

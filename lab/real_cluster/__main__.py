@@ -1,19 +1,19 @@
-"""`python -m lab.nodes up|down|cost` (`make cluster`): two nodes with Podsonar and the sample shop, and their end."""
+"""`python -m lab.real_cluster up|down|cost` (`make cluster`): two nodes, Podsonar and the sample shop."""
 
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from discovery.errors import PodsonarError
-from discovery.records import NS_PER_SECOND, Window
-from lab.network import LabError
-from lab.nodes import cost, install, shop
-from lab.nodes.cluster import Cluster, down, up
-from lab.nodes.comparison import counts, differences
-from lab.nodes.layout import Layout
-from lab.nodes.running import running_cluster
-from lab.nodes.shop_pods import next_start, shop_runs, start_shop
+from lab.real_cluster.addressing import Layout
+from lab.real_cluster.attach import running_cluster
+from lab.real_cluster.cluster import Cluster, down, up
+from lab.real_cluster.installed import install, resource_usage, shop
+from lab.real_cluster.installed.compare import counts, differences
+from lab.real_cluster.installed.shop_pods import next_start, shop_runs, start_shop
+from lab.simulated.network import LabError
+from podsonar.errors import PodsonarError
+from podsonar.model import NS_PER_SECOND, Window
 
 REPORT_SECONDS = 150.0
 WINDOW_SECONDS = 30  # of `make cluster`: nobody waits for a whole minute to pass before the one that is observed
@@ -44,13 +44,13 @@ def observe(cluster: Cluster, workloads: tuple[shop.Workload, ...]) -> list[str]
     window = Window(start_ns, start_ns + WINDOW_SECONDS * NS_PER_SECOND)
     stop = threading.Event()
     with ThreadPoolExecutor() as pool:
-        measuring = pool.submit(cost.measure, cluster, window, stop)
+        measuring = pool.submit(resource_usage.measure, cluster, window, stop)
         try:
             wrong = show(cluster, window.id, workloads)
         finally:
             stop.set()
         used = measuring.result()
-    for line in cost.table(used, cost.asked(cluster, window), window):
+    for line in resource_usage.table(used, resource_usage.asked(cluster, window), window):
         say(line)
     return wrong
 
@@ -58,11 +58,11 @@ def observe(cluster: Cluster, workloads: tuple[shop.Workload, ...]) -> list[str]
 def print_cost() -> int:
     """What Podsonar costs the running cluster in one window."""
     cluster = running_cluster(Layout(), say)
-    seconds = cost.window_seconds(cluster)
+    seconds = resource_usage.window_seconds(cluster)
     start_ns = next_start(time.time_ns(), seconds)
     window = Window(start_ns, start_ns + seconds * NS_PER_SECOND)
-    used = cost.measure(cluster, window, threading.Event())
-    print("\n".join(cost.table(used, cost.asked(cluster, window), window)))  # noqa: T201 - a command's output
+    used = resource_usage.measure(cluster, window, threading.Event())
+    print("\n".join(resource_usage.table(used, resource_usage.asked(cluster, window), window)))  # noqa: T201 - a command's output
     cluster.close()
     return 0
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from lab.nodes.images import DNS_IMAGE
-from lab.nodes.layout import Layout
+from lab.real_cluster.addressing import Layout
+from lab.real_cluster.images import DNS_IMAGE
 
 Object = dict[str, Any]
 DNS_PORT = 1053

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import orjson
 
-from discovery.errors import ApiServerError
 from lab.controlplane.certificates import Certificates, Pair
-from lab.nodes.cluster import Cluster
-from lab.nodes.layout import Layout
+from lab.real_cluster.addressing import Layout
+from lab.real_cluster.cluster import Cluster
+from podsonar.errors import ApiServerError
 
 
 def running_cluster(layout: Layout, report: Callable[[str], object]) -> Cluster:

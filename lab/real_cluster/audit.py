@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from discovery.records import Window, rfc3339
+from podsonar.model import Window, rfc3339
 
 POLICY = {
     "apiVersion": "audit.k8s.io/v1",

@@ -14,15 +14,15 @@ from typing import Any
 import httpx
 import orjson
 
-from discovery.errors import ApiServerError
-from lab import cgroups
 from lab.controlplane.binaries import EVERY_PROGRAM, NODE_PROGRAMS, find_or_build
 from lab.controlplane.certificates import Authority, Certificates, Pair, make_certificates, write_secret
 from lab.controlplane.objects import Object, Objects
 from lab.controlplane.server import admin_client, apiserver_arguments, etcd_arguments, free_ports, kubeconfig, pair_user
-from lab.nodes import addons, audit, images, kernel, network, settings
-from lab.nodes.daemons import Daemons, make_cgroups
-from lab.nodes.layout import OUTSIDE_PORT, Layout, Node
+from lab.real_cluster import addons, audit, daemon_configs, images, network, sysctls
+from lab.real_cluster.addressing import OUTSIDE_PORT, Layout, Node
+from lab.real_cluster.daemons import Daemons, make_cgroups
+from lab.simulated import cgroups
+from podsonar.errors import ApiServerError
 
 READY_SECONDS = 120.0
 DEBIAN = ("containerd", "ctr", "runc", "buildah", "ip", "nft", "iptables", "nsenter", "unshare")
@@ -31,7 +31,7 @@ DEBIAN = ("containerd", "ctr", "runc", "buildah", "ip", "nft", "iptables", "nsen
 def missing_programs() -> list[str]:
     """What of Debian's packages is not on this machine (`deploy/setup.sh cluster` installs it)."""
     absent = [name for name in DEBIAN if shutil.which(name) is None]
-    return absent if Path(settings.PLUGINS, "bridge").exists() else [*absent, f"{settings.PLUGINS}/bridge"]
+    return absent if Path(daemon_configs.PLUGINS, "bridge").exists() else [*absent, f"{daemon_configs.PLUGINS}/bridge"]
 
 
 class Cluster:
@@ -157,15 +157,15 @@ def write_network(layout: Layout, node: Node, only: str | None = None) -> None:
     folder = node.settings / "cni"
     folder.mkdir(exist_ok=True)
     made = folder / "pods.new"
-    made.write_bytes(orjson.dumps(settings.network(layout, node, only)))
+    made.write_bytes(orjson.dumps(daemon_configs.network(layout, node, only)))
     made.replace(folder / "10-pods.conflist")
 
 
 def configure(layout: Layout, node: Node) -> None:
     """The node's settings folder has what containerd and its network plugins read."""
     write_network(layout, node)
-    lower = settings.may_lower_oom_score(Path("/proc/self/status").read_text())
-    (node.settings / "containerd.toml").write_text(settings.containerd(lower_oom_score=lower))
+    lower = daemon_configs.may_lower_oom_score(Path("/proc/self/status").read_text())
+    (node.settings / "containerd.toml").write_text(daemon_configs.containerd(lower_oom_score=lower))
     (node.settings / "resolv.conf").write_text("options ndots:5\n")  # no name service beyond the cluster's
 
 
@@ -196,8 +196,8 @@ def start_node(cluster: Cluster, authority: Authority, node: Node) -> None:
     kubelet = authority.client(f"system:node:{node.name}", "system:nodes")
     user_file(cluster, node.settings / "kubelet.kubeconfig", kubelet)
     user_file(cluster, node.settings / "kube-proxy.kubeconfig", authority.client("system:kube-proxy"))
-    (node.settings / "kubelet.json").write_bytes(orjson.dumps(settings.kubelet(layout, node)))
-    (node.settings / "kube-proxy.json").write_bytes(orjson.dumps(settings.kube_proxy(layout, node)))
+    (node.settings / "kubelet.json").write_bytes(orjson.dumps(daemon_configs.kubelet(layout, node)))
+    (node.settings / "kube-proxy.json").write_bytes(orjson.dumps(daemon_configs.kube_proxy(layout, node)))
     pid = cluster.daemons.pid(node.name)
     arguments = [
         "--config=/run/node/kubelet.json",
@@ -260,7 +260,7 @@ def up(layout: Layout, report: Callable[[str], object] = print, later: Iterable[
     archives = images.cluster_images(report)
     cluster.done("programs and images found or built")
     layout.folder.mkdir(mode=0o711)
-    kernel.keep(layout.folder / "sysctls.json")
+    sysctls.keep(layout.folder / "sysctls.json")
     try:
         bring_up(cluster, archives, later)
     except BaseException:
@@ -288,6 +288,6 @@ def down(layout: Layout, cluster: Cluster | None = None) -> None:
     (cluster.daemons if cluster else Daemons(layout)).kill()
     network.remove(layout)
     cgroups.remove(layout.name)
-    kernel.put_back(layout.folder / "sysctls.json")
+    sysctls.put_back(layout.folder / "sysctls.json")
     if layout.folder.exists():
         shutil.rmtree(layout.folder)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from lab.nodes.images import POD_IMAGE
-from lab.nodes.layout import Layout, Node
+from lab.real_cluster.addressing import Layout, Node
+from lab.real_cluster.images import POD_IMAGE
 
 Settings = dict[str, Any]
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"

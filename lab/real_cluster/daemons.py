@@ -14,9 +14,9 @@ from pathlib import Path
 
 import orjson
 
-from discovery.errors import ApiServerError
-from lab import cgroups
-from lab.nodes.layout import Layout
+from lab.real_cluster.addressing import Layout
+from lab.simulated import cgroups
+from podsonar.errors import ApiServerError
 
 MOUNTS = Path("/proc/self/mounts")
 # The shell joins the cgroup before it becomes the program: nothing of the program ever runs outside.

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from discovery.errors import ApiServerError
 from lab.controlplane.binaries import find_or_build
 from lab.controlplane.toolchain import build_command, build_environ, find_go
+from podsonar.errors import ApiServerError
 
 SOURCES = Path(__file__).parent / "image"
 POD_IMAGE = "podsonar.invalid/pod:1"

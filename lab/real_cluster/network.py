@@ -8,10 +8,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from discovery.errors import ApiServerError
-from lab.network import run
-from lab.nodes.daemons import Daemons
-from lab.nodes.layout import Layout, Node
+from lab.real_cluster.addressing import Layout, Node
+from lab.real_cluster.daemons import Daemons
+from lab.simulated.network import run
+from podsonar.errors import ApiServerError
 
 # In a mount namespace of its own a node has private `/run`, `/var/lib` and `/var/log`: two kubelets with their fixed
 # paths do not meet, nothing of them shows on the machine, and no mount outlives the node.

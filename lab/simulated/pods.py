@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import orjson
 
-from lab import cgroups, network
-from lab.network import LabError, Translation
+from lab.simulated import cgroups, network
+from lab.simulated.network import LabError, Translation
 
 PROGRAM = Path(__file__).with_name("pod_program.py")
 PREFIX = "podsonar"
@@ -62,7 +62,7 @@ class PodProcess:
         return self.process.stdout.readline()
 
     def connect(self, address: str, port: int, count: int, mode: str = "close", **more: object) -> dict[str, Any]:
-        """`established`, `failed`, `longest_seconds`, `errnos` of exactly `count` connects in a mode of lab/ways.py."""
+        """`established`, `failed`, `longest_seconds`, `errnos` of `count` connects in a `connect_modes` mode."""
         return self.tell({"address": address, "port": port, "count": count, "mode": mode, **more})
 
     def stop(self) -> None:

@@ -9,9 +9,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Self
 
-from lab import cgroups, network
-from lab.network import LabError, Translation
-from lab.pods import Lab, PodProcess
+from lab.simulated import cgroups, network
+from lab.simulated.network import LabError, Translation
+from lab.simulated.pods import Lab, PodProcess
 
 CGROUPFS = "kubepods/besteffort/pod{uid}/{container}"
 GATEWAYS = ("169.254.66.1", "fd00:66::1")

@@ -9,13 +9,13 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from discovery.records import Window
-from manager.authenticate import agent_in_path
-from manager.service_map import NodeView, build_map
-from manager.shapes import agent_wire, connection_wire, discovered_wire, edge_wire, object_wire, page_wire
-from manager.store import Store
-from manager.store_reads import list_objects, list_windows, newest_inventory, read_facts, read_observations
-from manager.store_tokens import Agent, list_agents
+from manager.api.serializers import agent_wire, connection_wire, discovered_wire, edge_wire, object_wire, page_wire
+from manager.http.auth import agent_in_path
+from manager.service_map.build import NodeView, build_map
+from manager.store.database import Store
+from manager.store.queries import list_objects, list_windows, newest_inventory, read_facts, read_observations
+from manager.store.tokens import Agent, list_agents
+from podsonar.model import Window
 
 # Path -> Kubernetes kind.
 KIND_PATHS = {

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from discovery.records import rfc3339
+from podsonar.model import rfc3339
 
 
 def page_wire(index: int, limit: int, total: int, everything: bool) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from manager.store import Store
-from manager.store_tokens import Agent, Principal, authenticate, find_agent
+from manager.store.database import Store
+from manager.store.tokens import Agent, Principal, authenticate, find_agent
 
 
 def refuse(scheme: str) -> HTTPException:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from discovery.errors import StoreError
+from podsonar.errors import StoreError
 
 RETRY_AFTER_SECONDS = "5"
 HEAD_BYTES = 16 << 10

@@ -13,17 +13,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from discovery.errors import StoreError
-from discovery.records import NS_PER_SECOND, Window
-from manager.answers import json_answer, unavailable
-from manager.authenticate import ingest_principal, ingest_token
-from manager.inflate import BadBodyError, TooLargeError, inflate
-from manager.receive import Door, Limits, read_limited
-from manager.store import Store
-from manager.store_batches import OtherBodyError, Receipt, store_batch
-from manager.store_tokens import Principal
-from manager.telemetry import Telemetry
-from manager.wire import ConnectionsBatch, InventoryPart, decode, read_batch
+from manager.http.auth import ingest_principal, ingest_token
+from manager.http.responses import json_answer, unavailable
+from manager.ingest.body_limits import Door, Limits, read_limited
+from manager.metrics import Telemetry
+from manager.schema.gunzip import BadBodyError, TooLargeError, inflate
+from manager.schema.push_schema import ConnectionsBatch, InventoryPart, decode, read_batch
+from manager.store.batches import OtherBodyError, Receipt, store_batch
+from manager.store.database import Store
+from manager.store.tokens import Principal
+from podsonar.errors import StoreError
+from podsonar.model import NS_PER_SECOND, Window
 
 BATCH_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # A node may send a full flow table in one body; memory is bounded by the inflated size in any case.

@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that manager/store.py hands over."""
+"""Runs the migrations on the connection that manager/store/database.py hands over."""
 
 from alembic import context
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import msgspec
 import orjson
 
-from discovery.errors import InputError
-from discovery.inventory_lists import LIST_KINDS
-from discovery.records import NS_PER_SECOND, Window, parse_rfc3339
-from manager.inflate import BadBodyError
+from directory.inventory_snapshots import LIST_KINDS
+from manager.schema.gunzip import BadBodyError
+from podsonar.errors import InputError
+from podsonar.model import NS_PER_SECOND, Window, parse_rfc3339
 
 MAX_DEPTH = 32
 MAX_MEMBERS = 1000

@@ -3,8 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from manager.topology import Topology
-from manager.wire import Accepted, Connection
+from manager.schema.push_schema import Accepted, Connection
+from manager.service_map.topology import Topology
 
 
 def settle(

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from discovery.records import Window
-from manager.budgets import Join, Recall
-from manager.coverage import coverage, watched
-from manager.join import Observers, join_ends
-from manager.settle import settle
-from manager.topology import Facts, Topology, Workload, build_topology, resolve_port
-from manager.wire import Accepted, Connection, Reference
+from manager.schema.push_schema import Accepted, Connection, Reference
+from manager.service_map.ambiguous_destinations import settle
+from manager.service_map.join import Observers, join_ends
+from manager.service_map.join_state import Join, Recall
+from manager.service_map.node_coverage import coverage, watched
+from manager.service_map.topology import Facts, Topology, Workload, build_topology, resolve_port
+from podsonar.model import Window
 
 
 class Place(NamedTuple):

@@ -14,10 +14,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from manager.budgets import Budget, Edge, Join, Recall, add_reason, count, take, take_in_sum
-from manager.masquerade import clients_of, compare_sums, mark_bridged
-from manager.topology import Topology
-from manager.wire import Accepted, Connection
+from manager.schema.push_schema import Accepted, Connection
+from manager.service_map.join_state import Budget, Edge, Join, Recall, add_reason, count, take, take_in_sum
+from manager.service_map.masquerade import clients_of, compare_sums, mark_bridged
+from manager.service_map.topology import Topology
 
 
 class Observers(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from manager.wire import Connection, Reference
+from manager.schema.push_schema import Connection, Reference
 
 
 @dataclass(slots=True)

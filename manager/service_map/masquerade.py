@@ -7,9 +7,9 @@ addresses, for the pods on the node's network (and the kubelet).
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from manager.budgets import Budget, Join, add_reason, count, take, take_in_sum
-from manager.topology import Topology
-from manager.wire import Accepted, Connection
+from manager.schema.push_schema import Accepted, Connection
+from manager.service_map.join_state import Budget, Join, add_reason, count, take, take_in_sum
+from manager.service_map.topology import Topology
 
 Clients = Mapping[tuple[str, int], Mapping[int, Budget]]
 

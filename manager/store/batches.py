@@ -11,12 +11,12 @@ import orjson
 from sqlalchemy import Connection, delete, insert, select, update
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from discovery.errors import StoreConflictError
-from discovery.records import NS_PER_SECOND, Window
-from manager.facts import created_ns, facts_of
-from manager.store import Store, packed, upsert
-from manager.store_tables import AGENTS, BATCHES, INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
-from manager.wire import ConnectionsBatch, InventoryPart
+from manager.schema.push_schema import ConnectionsBatch, InventoryPart
+from manager.store.database import Store, packed, upsert
+from manager.store.object_summary import created_ns, facts_of
+from manager.store.tables import AGENTS, BATCHES, INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
+from podsonar.errors import StoreConflictError
+from podsonar.model import NS_PER_SECOND, Window
 
 PARTS_KEPT_NS = 3600 * NS_PER_SECOND
 PER_STATEMENT = 500

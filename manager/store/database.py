@@ -2,7 +2,7 @@
 
 On SQLite writes are serialised here and begin with BEGIN IMMEDIATE, so that a writer waits at its begin and never fails
 half way. On PostgreSQL several managers may write: what belongs together is locked by the agent's row
-(manager/store_batches.py). A write is on disk when `writing` returns. SQL is what SQLite and PostgreSQL share.
+(manager/store/batches.py). A write is on disk when `writing` returns. SQL is what SQLite and PostgreSQL share.
 """
 
 import threading
@@ -22,8 +22,8 @@ from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from discovery.errors import StoreError
-from manager.store_engine import READS, WRITES, be_alone, begun, open_engine, shown, store_error
+from manager.store.engine import READS, WRITES, be_alone, begun, open_engine, shown, store_error
+from podsonar.errors import StoreError
 
 # SQLite takes at most 32,766 parameters a statement; one statement a row with executemany stays far below.
 
@@ -44,7 +44,9 @@ class Store:
     def migrate(self) -> None:
         """Bring the schema up to date; nothing happens if it is. StoreError where a newer manager has changed it."""
         config = alembic.config.Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+        config.set_main_option(
+            "script_location", str(Path(__file__).resolve().parent.parent / "migrations").replace("%", "%%")
+        )
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         with self.writing(alone=True) as connection:
             found = MigrationContext.configure(connection).get_current_heads()

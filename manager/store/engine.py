@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 
-from discovery.errors import SettingsError, StoreConflictError, StoreError
+from podsonar.errors import SettingsError, StoreConflictError, StoreError
 
 BUSY_TIMEOUT_MS = 5000
 CONNECT_SECONDS = 5

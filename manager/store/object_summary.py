@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from discovery.errors import InputError
-from discovery.records import parse_rfc3339
+from podsonar.errors import InputError
+from podsonar.model import parse_rfc3339
 
 
 def mapping(value: object) -> Mapping[str, Any]:

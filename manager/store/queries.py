@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Select, func, or_, select
 
-from discovery.records import Window
-from manager.store import Store, unpacked
-from manager.store_tables import INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
+from manager.store.database import Store, unpacked
+from manager.store.tables import INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
+from podsonar.model import Window
 
 
 class Observation(NamedTuple):

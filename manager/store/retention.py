@@ -6,9 +6,9 @@ however old: an older one that comes late is known as stale by it.
 
 from sqlalchemy import ColumnElement, Table, delete, exists, select, tuple_
 
-from discovery.records import NS_PER_SECOND
-from manager.store import Store
-from manager.store_tables import AGENTS, BATCHES, INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
+from manager.store.database import Store
+from manager.store.tables import AGENTS, BATCHES, INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
+from podsonar.model import NS_PER_SECOND
 
 DAY_NS = 24 * 3600 * NS_PER_SECOND
 ROWS = 500  # a transaction

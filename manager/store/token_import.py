@@ -14,10 +14,10 @@ import msgspec
 from msgspec import Meta
 from sqlalchemy import insert, select
 
-from discovery.errors import SettingsError
-from manager.store import Store
-from manager.store_tables import TOKENS
-from manager.store_tokens import agent_named
+from manager.store.database import Store
+from manager.store.tables import TOKENS
+from manager.store.tokens import agent_named
+from podsonar.errors import SettingsError
 
 
 class HashedToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

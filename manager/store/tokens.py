@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from discovery.errors import UsageError
-from manager import tokens
-from manager.store import Store
-from manager.store_tables import AGENTS, BATCHES, TOKENS
+from manager.store import token_format
+from manager.store.database import Store
+from manager.store.tables import AGENTS, BATCHES, TOKENS
+from podsonar.errors import UsageError
 
 
 class Principal(NamedTuple):
@@ -32,14 +32,14 @@ class Agent(NamedTuple):
 
 
 def create_token(
-    store: Store, scope: tokens.Scope, name: str, now_ns: int, random_bytes: Callable[[int], bytes]
-) -> tokens.Token:
+    store: Store, scope: token_format.Scope, name: str, now_ns: int, random_bytes: Callable[[int], bytes]
+) -> token_format.Token:
     """A new token, stored as a hash; with scope ingest it is for the agent `name`, made here if there is none."""
-    token = tokens.mint(random_bytes)
+    token = token_format.mint(random_bytes)
     with store.writing(alone=True) as connection:
         agent_id = agent_named(connection, name, now_ns, random_bytes) if scope == "ingest" else None
         row = {"id": token.id, "scope": scope, "name": name, "agent_id": agent_id, "created_ns": now_ns}
-        connection.execute(insert(TOKENS), row | {"secret_sha256": tokens.digest(token)})
+        connection.execute(insert(TOKENS), row | {"secret_sha256": token_format.digest(token)})
     return token
 
 
@@ -69,9 +69,9 @@ def revoke_token(store: Store, token_id: str, now_ns: int) -> None:
             raise UsageError(f"no token has the id {token_id!r}; `podsonar manager token list` shows them")
 
 
-def authenticate(store: Store, text: str, scope: tokens.Scope) -> Principal | None:
+def authenticate(store: Store, text: str, scope: token_format.Scope) -> Principal | None:
     """Who the token stands for, or None: wrong, revoked, of another scope, or no token at all."""
-    token = tokens.parse(text)
+    token = token_format.parse(text)
     if token is None:
         return None
     wanted = (
@@ -81,7 +81,7 @@ def authenticate(store: Store, text: str, scope: tokens.Scope) -> Principal | No
     )
     with store.reading() as connection:
         row = connection.execute(wanted).mappings().first()
-    if not tokens.matches(token, row["secret_sha256"] if row else None) or row is None:
+    if not token_format.matches(token, row["secret_sha256"] if row else None) or row is None:
         return None
     return Principal(token.id, row["scope"], row["agent_id"], row["removed_ns"] is not None)
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any
 
-from discovery.records import Accepted, Answer, Capture, Query
-from node_agent import filters, resolve
-from node_agent.resolve import UNKNOWN, by_address
-from node_agent.wire import reference, wire_time
+from node_agent.attribution import filters, pod_lookup
+from node_agent.attribution.json_format import reference, wire_time
+from node_agent.attribution.pod_lookup import UNKNOWN, by_address
+from podsonar.model import Accepted, Answer, Capture, Query
 
 
 def merged_accepted(first: Accepted, other: Accepted) -> Accepted:
@@ -43,15 +43,15 @@ def taker_of(
     uid = pods.get(entry.cgroup)
     if uid:
         return answers.get(Query(pod_uid=uid), UNKNOWN)
-    if not resolve.unplaced(capture, entry):
+    if not pod_lookup.unplaced(capture, entry):
         return None
-    pod = by_address(answers, resolve.listener_query(entry))
-    return None if pod is UNKNOWN and resolve.certainly_no_pod(capture, entry, pods) else pod
+    pod = by_address(answers, pod_lookup.listener_query(entry))
+    return None if pod is UNKNOWN and pod_lookup.certainly_no_pod(capture, entry, pods) else pod
 
 
 def accepted_list(capture: Capture, answers: Mapping[Query, Answer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """`acceptedList`, one element for each pod, address, port and remote, and its counts."""
-    pods = resolve.pods_of_cgroups(capture)
+    pods = pod_lookup.pods_of_cgroups(capture)
     kept: dict[tuple[str, str, int, str], tuple[Accepted, Answer]] = {}
     filtered: Counter[str] = Counter()
     unresolved: Counter[str] = Counter()

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import orjson
 
-from discovery.records import NS_PER_SECOND, Answer
-from node_agent.traffic import Bundle, Target
-from node_agent.wire import SECONDS, reference, written
+from node_agent.attribution.flow_groups import Bundle, Target
+from node_agent.attribution.json_format import SECONDS, reference, written
+from podsonar.model import NS_PER_SECOND, Answer
 
 
 class Pieces(NamedTuple):

@@ -12,11 +12,11 @@ from typing import Any
 
 import orjson
 
-from discovery.records import Answer, Capture, Flow, Query
-from node_agent import accepted, connection_text
-from node_agent.decisions import Decided, Decision, by_reason, decided, opened_before, total
-from node_agent.resolve import UNKNOWN
-from node_agent.traffic import Bundle, Target, Traffic
+from node_agent.attribution import accepted_flows, connection_json
+from node_agent.attribution.flow_decisions import Decided, Decision, by_reason, decided, opened_before, total
+from node_agent.attribution.flow_groups import Bundle, Target, Traffic
+from node_agent.attribution.pod_lookup import UNKNOWN
+from podsonar.model import Answer, Capture, Flow, Query
 
 UNCERTAIN = ("Ambiguous", "Unknown")
 AT_ONCE = 100  # connections: what they are put together from stays in the CPU's cache
@@ -101,13 +101,13 @@ def connection_list(found: list[Decided], destinations: Mapping[Target, Answer])
     for one in found:
         if one.reason is None:
             of_pods[one.source.uid or ""].append(one)
-    known = connection_text.Known(destinations)
+    known = connection_json.Known(destinations)
     for uid in sorted(of_pods):
         own = of_pods[uid]
         once = each_once([one.bundle for one in own])
         for at in range(0, len(once.flows), AT_ONCE):
             part = Bundle(once.flows[at : at + AT_ONCE], once.targets[at : at + AT_ONCE])
-            yield connection_text.connections(own[0].source, part, known).encode()
+            yield connection_json.connections(own[0].source, part, known).encode()
 
 
 def observation(capture: Capture, found: list[Decided], taken_counts: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def connections(traffic: Traffic, answers: Mapping[Query, Answer]) -> Outcome:
     capture, found = traffic.capture, decided(traffic, answers)
     asked = {(query.address, query.port): answer for query, answer in answers.items() if query.port is not None}
     destinations = {target: asked.get((target.address, target.port), UNKNOWN) for target in traffic.targets}
-    taken, taken_counts = accepted.accepted_list(capture, answers)
+    taken, taken_counts = accepted_flows.accepted_list(capture, answers)
     seen = observation(capture, found, taken_counts)
     head = {"nodeName": capture.node_name, "window": capture.window.wire(), "observation": seen}
     return Outcome(head, found, destinations, taken)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import httpx
 import orjson
 
-from discovery.errors import DirectoryUnavailableError, NotSettledError, SettingsError, TokenError
-from discovery.records import NS_PER_SECOND, Answer, Query, rfc3339
-from discovery.tenures import SETTLE_NS
+from directory.interval import SETTLE_NS
+from podsonar.errors import DirectoryUnavailableError, NotSettledError, SettingsError, TokenError
+from podsonar.model import NS_PER_SECOND, Answer, Query, rfc3339
 
 QUERIES_A_REQUEST = 5000
 LONGEST_SPREAD_NS = 60 * NS_PER_SECOND

@@ -1,6 +1,6 @@
 """Why a flow is left out on purpose: exactly one reason a flow, checked in the order of `source_reason`."""
 
-from discovery.records import Answer, Flow
+from podsonar.model import Answer, Flow
 
 RULES = ("source_not_a_pod", "loopback", "own_traffic", "other_node")  # beside those of the selection
 

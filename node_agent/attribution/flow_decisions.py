@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from discovery.records import Answer, Capture, Flow, Query
-from node_agent import filters, resolve
-from node_agent.resolve import UNKNOWN, by_address
-from node_agent.traffic import Bundle, Traffic
+from node_agent.attribution import filters, pod_lookup
+from node_agent.attribution.flow_groups import Bundle, Traffic
+from node_agent.attribution.pod_lookup import UNKNOWN, by_address
+from podsonar.model import Answer, Capture, Flow, Query
 
 UNRESOLVED = frozenset({"source_unknown", "source_pod_unknown"})
 
@@ -38,14 +38,14 @@ class Decided:
 
 def source_by_address(capture: Capture, flow: Flow, answers: Mapping[Query, Answer]) -> Answer:
     """The pod that made a flow whose cgroup is no pod's, where its address belonged to exactly one pod then."""
-    return by_address(answers, resolve.source_query(flow)) if resolve.unplaced(capture, flow) else UNKNOWN
+    return by_address(answers, pod_lookup.source_query(flow)) if pod_lookup.unplaced(capture, flow) else UNKNOWN
 
 
 def reason_of(capture: Capture, flow: Flow, uid: str | None, source: Answer) -> str | None:
     """Why a flow is left out, or None: one of the filters' reasons, `source_unknown` or `source_pod_unknown`."""
     if flow.opened_before and source.host_network:
         return "shared_namespace"  # any process of the node's may have opened it
-    if uid is None and source.uid is None and resolve.nameless(capture, flow):
+    if uid is None and source.uid is None and pod_lookup.nameless(capture, flow):
         return "loopback" if filters.is_loopback(flow.destination) else "source_unknown"
     reason = filters.source_reason(flow, uid, source, capture.node_name, capture.own_pod_uid)
     if reason is None and (source.kind != "Pod" or source.uid is None):

@@ -4,8 +4,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from discovery.records import Capture, Flow, Query
-from node_agent import filters, resolve
+from node_agent.attribution import filters, pod_lookup
+from podsonar.model import Capture, Flow, Query
 
 NOT_YET_NS = 1 << 64  # later than any time in a capture
 
@@ -55,7 +55,7 @@ class Traffic:
 
 def traffic_of(capture: Capture) -> Traffic:
     """Every flow of a capture in one bundle, in the capture's order; one pass, since there may be 100,000."""
-    pods = resolve.pods_of_cgroups(capture)
+    pods = pod_lookup.pods_of_cgroups(capture)
     targets: dict[tuple[str, int], Target] = {}
     of_pods: defaultdict[tuple[str, bool, bool], Bundle] = defaultdict(Bundle)
     of_others = Bundle()
@@ -69,7 +69,7 @@ def traffic_of(capture: Capture) -> Traffic:
         bundle = of_pods[uid, opened, target.loopback] if uid else of_others
         bundle.flows.append(flow)
         bundle.targets.append(target)
-        if (first_ns < target.from_ns or last_ns > target.to_ns) and (uid or resolve.unplaced(capture, flow)):
+        if (first_ns < target.from_ns or last_ns > target.to_ns) and (uid or pod_lookup.unplaced(capture, flow)):
             target.from_ns = min(first_ns, target.from_ns)
             target.to_ns = max(last_ns, target.to_ns)
     return Traffic(capture, pods, list(targets.values()), of_pods, of_others)
@@ -84,14 +84,14 @@ def questions(traffic: Traffic) -> list[Query]:
     uids = {uid for uid, _opened, _loopback in traffic.of_pods}
     uids |= {uid for entry in capture.accepted if (uid := traffic.pods.get(entry.cgroup))}
     by_address = {
-        resolve.source_query(flow): None
+        pod_lookup.source_query(flow): None
         for flow, target in zip(others.flows, others.targets, strict=True)
-        if not target.loopback and resolve.unplaced(capture, flow)
+        if not target.loopback and pod_lookup.unplaced(capture, flow)
     }
     by_address |= {
-        resolve.listener_query(entry): None
+        pod_lookup.listener_query(entry): None
         for entry in capture.accepted
-        if resolve.unplaced(capture, entry) and not filters.is_loopback(entry.remote)
+        if pod_lookup.unplaced(capture, entry) and not filters.is_loopback(entry.remote)
     }
     asked = sorted((one for one in traffic.targets if one.asked), key=lambda one: (one.address, one.port))
     destinations = [Query(one.address, one.port, one.from_ns, one.to_ns) for one in asked]

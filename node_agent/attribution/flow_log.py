@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from typing import Any, NamedTuple
 
-from node_agent.decisions import UNRESOLVED, Decision
+from node_agent.attribution.flow_decisions import UNRESOLVED, Decision
 
 CONNECTION = re.compile(
     r"connection (?P<source>\S+) -> (?P<destination>\S+):(?P<port>\d+) from pod \{(?P<pod>[^}]*)\}"

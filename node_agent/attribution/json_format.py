@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from discovery.records import NS_PER_SECOND, Answer, rfc3339
+from podsonar.model import NS_PER_SECOND, Answer, rfc3339
 
 
 class SecondTexts(dict[str, str]):

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from discovery.records import Accepted, Answer, Capture, Flow, Query
-from node_agent import identity
-from node_agent.layout import NAME_LEVELS
+from node_agent.capture import pod_cgroup
+from node_agent.privileged.bpf_structs import NAME_LEVELS
+from podsonar.model import Accepted, Answer, Capture, Flow, Query
 
 ROOT = ("/",)
 UNKNOWN = Answer("Unknown", reason="not_asked")
@@ -13,7 +13,7 @@ OF_SOCKET = 1 << 63  # in the numbers of sockets' cgroups, which are of the v2 h
 
 def pods_of_cgroups(capture: Capture) -> dict[int, str | None]:
     """The pod UID of every cgroup of a capture; None for cgroups that are not a pod's."""
-    return {cgroup: identity.pod_uid(names) for cgroup, names in capture.cgroups.items()}
+    return {cgroup: pod_cgroup.pod_uid(names) for cgroup, names in capture.cgroups.items()}
 
 
 def source_query(flow: Flow) -> Query:
@@ -31,7 +31,7 @@ def nameless(capture: Capture, record: Flow | Accepted) -> bool:
     if isinstance(record, Flow) and record.pod_uid:
         return False
     names = capture.cgroups.get(record.cgroup)
-    return not names or (len(names) == NAME_LEVELS and identity.pod_uid(names) is None)
+    return not names or (len(names) == NAME_LEVELS and pod_cgroup.pod_uid(names) is None)
 
 
 def unplaced(capture: Capture, record: Flow | Accepted) -> bool:

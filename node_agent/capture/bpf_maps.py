@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from discovery.errors import TracerError
-from node_agent import layout
-from node_agent.layout import Capacity
+from node_agent.privileged import bpf_structs
+from node_agent.privileged.bpf_structs import Capacity
+from podsonar.errors import TracerError
 
 MEMBARRIER_SYSCALL = {"x86_64": 324, "aarch64": 283}
 MEMBARRIER_GLOBAL = 1
@@ -147,15 +147,15 @@ class Tracer:
 
     def taken(self, row: int, room: int) -> int:
         """How many entries of a table are in use."""
-        return min(room, int(layout.USED.unpack_from(self.tables["used"], row * layout.USED.size)[0]))
+        return min(room, int(bpf_structs.USED.unpack_from(self.tables["used"], row * bpf_structs.USED.size)[0]))
 
     def drain(self, counts: Counts) -> None:
         """Add all that the counting pair holds to `counts`, while the kernel goes on counting in the other."""
         pair = self.swap()
-        for value in layout.FLOW.iter_unpack(self.emptied("flows", "flow_buckets", layout.USED_FLOWS, pair)):
+        for value in bpf_structs.FLOW.iter_unpack(self.emptied("flows", "flow_buckets", bpf_structs.USED_FLOWS, pair)):
             counts.add_flow(*value)
-        for value in layout.ACCEPTED.iter_unpack(
-            self.emptied("accepted", "accepted_buckets", layout.USED_ACCEPTED, pair)
+        for value in bpf_structs.ACCEPTED.iter_unpack(
+            self.emptied("accepted", "accepted_buckets", bpf_structs.USED_ACCEPTED, pair)
         ):
             counts.add_accepted(*value)
         counts.drains += 1
@@ -172,28 +172,35 @@ class Tracer:
         table[start : start + used_bytes] = bytes(used_bytes)
         half = len(self.tables[buckets]) // 2
         self.tables[buckets][pair * half : (pair + 1) * half] = bytes(half)
-        layout.USED.pack_into(self.tables["used"], (row + pair) * layout.USED.size, 0)
+        bpf_structs.USED.pack_into(self.tables["used"], (row + pair) * bpf_structs.USED.size, 0)
         return held
 
     def cgroup_names(self) -> dict[int, tuple[str, ...]]:
         """Names of every cgroup that the kernel side had room for, leaf first, `/` for a hierarchy's root."""
-        size = layout.CGROUP_NAMES.size
-        used_bytes = self.taken(layout.USED_NAMES, self.capacity.cgroups) * size
-        entries = layout.CGROUP_NAMES.iter_unpack(self.tables["cgroups"][:used_bytes])
-        return {cgroup: layout.cgroup_names(names) or ("/",) for cgroup, names in entries}
+        size = bpf_structs.CGROUP_NAMES.size
+        used_bytes = self.taken(bpf_structs.USED_NAMES, self.capacity.cgroups) * size
+        entries = bpf_structs.CGROUP_NAMES.iter_unpack(self.tables["cgroups"][:used_bytes])
+        return {cgroup: bpf_structs.cgroup_names(names) or ("/",) for cgroup, names in entries}
 
     def recent(self) -> set[tuple[str, int, str, int]]:
         """`(local address, local port, remote address, remote port)` of connections that came up during the look."""
-        used_bytes = self.taken(layout.USED_RECENT, self.capacity.recent) * layout.RECENT.size
+        used_bytes = self.taken(bpf_structs.USED_RECENT, self.capacity.recent) * bpf_structs.RECENT.size
         return {
-            (layout.address_text(local), port, layout.address_text(remote), int.from_bytes(remote_port, "big"))
-            for local, remote, port, remote_port, _pad in layout.RECENT.iter_unpack(self.tables["recent"][:used_bytes])
+            (
+                bpf_structs.address_text(local),
+                port,
+                bpf_structs.address_text(remote),
+                int.from_bytes(remote_port, "big"),
+            )
+            for local, remote, port, remote_port, _pad in bpf_structs.RECENT.iter_unpack(
+                self.tables["recent"][:used_bytes]
+            )
         }
 
     def counters(self) -> dict[str, int]:
         """The kernel side's counters, and `program_missed` (runs that the kernel skipped)."""
-        values = struct.unpack_from(f"={len(layout.COUNTERS)}Q", self.tables["counters"])
-        return {**dict(zip(layout.COUNTERS, values, strict=True)), "program_missed": self.missed()}
+        values = struct.unpack_from(f"={len(bpf_structs.COUNTERS)}Q", self.tables["counters"])
+        return {**dict(zip(bpf_structs.COUNTERS, values, strict=True)), "program_missed": self.missed()}
 
     def missed(self) -> int:
         """How many runs of the program the kernel skipped, since one was running on that CPU already."""

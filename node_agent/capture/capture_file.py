@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 from isal import igzip, isal_zlib
 
-from discovery.errors import InputError
-from discovery.records import Accepted, Capture, Flow, Window
-from node_agent.layout import address_text, packed_address
+from node_agent.privileged.bpf_structs import address_text, packed_address
+from podsonar.errors import InputError
+from podsonar.model import Accepted, Capture, Flow, Window
 
 FORMAT, VERSION = "podsonar-capture", 1
 # cgroup, source, destination, port, opened before, pod (index + 1 into `pods`, 0: none), errno, 4 counts, 4 times

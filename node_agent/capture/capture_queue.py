@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import structlog
 
-from discovery import durable
-from discovery.errors import InputError
-from discovery.records import Capture
-from node_agent import capture_file
+from node_agent.capture import capture_file
+from podsonar import atomic_file
+from podsonar.errors import InputError
+from podsonar.model import Capture
 
 HELD_BYTES = 32 << 20
 FILE_NAME = re.compile(r"\d+-\d+-(\d+)")
@@ -80,7 +80,7 @@ class Waiting:
     def write(self, held: Held) -> None:
         """The capture's file is on disk, whole, when this returns; an earlier one of the same window stays."""
         number = len(list(self.folder.glob(f"{held.start_ns:020d}-*")))
-        durable.write(self.folder / f"{held.start_ns:020d}-{number:03d}-{held.attempts}.capture", held.packed)
+        atomic_file.write(self.folder / f"{held.start_ns:020d}-{number:03d}-{held.attempts}.capture", held.packed)
 
     def paths(self) -> list[Path]:
         """Every waiting capture's file, oldest first."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from discovery.errors import TracerError
-from node_agent.layout import Capacity
-from node_agent.maps import Tracer
+from node_agent.capture.bpf_maps import Tracer
+from node_agent.privileged.bpf_structs import Capacity
+from podsonar.errors import TracerError
 
 LOOK_SECONDS = 0.1
 Answer = dict[str, Any]

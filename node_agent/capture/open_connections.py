@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from discovery.records import Flow
+from podsonar.model import Flow
 
 ESTABLISHED, LISTEN = "01", "0A"
 EPHEMERAL = range(32768, 61000)  # Linux's default

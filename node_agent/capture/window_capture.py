@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from discovery.records import NS_PER_SECOND, Accepted, Capture, Flow, Window
-from node_agent import identity, procfs
-from node_agent.layout import ENDPOINTS, address_text
-from node_agent.maps import Counts, Tracer
+from node_agent.capture import open_connections, pod_cgroup
+from node_agent.capture.bpf_maps import Counts, Tracer
+from node_agent.privileged.bpf_structs import ENDPOINTS, address_text
+from podsonar.model import NS_PER_SECOND, Accepted, Capture, Flow, Window
 
 LOST = ("flows_full", "unreadable")
 MISSED = "program_missed"
@@ -29,7 +29,7 @@ class Node:
 
 def pod_of(names: tuple[str, ...]) -> str | None:
     """The pod UID (or static pod's config hash) in the names of a process's cgroup."""
-    return identity.pod_uid(names)
+    return pod_cgroup.pod_uid(names)
 
 
 def flow_records(counts: Counts, wall_offset_ns: int) -> list[Flow]:
@@ -93,10 +93,10 @@ def own_pod(proc_folder: Path) -> str | None:
     return next((pod for pod in found if pod), None)
 
 
-def look_at_open(tracer: Tracer, node: Node, at_ns: int) -> procfs.Opened:
+def look_at_open(tracer: Tracer, node: Node, at_ns: int) -> open_connections.Opened:
     """Flows open before the window; the kernel side stops remembering single connections afterwards."""
     try:
-        return procfs.look(node.proc_folder, pod_of, tracer.recent, at_ns)
+        return open_connections.look(node.proc_folder, pod_of, tracer.recent, at_ns)
     finally:
         tracer.set_looked()
 

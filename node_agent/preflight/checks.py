@@ -6,9 +6,9 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from node_agent.diagnosis import BITS, NEEDED, OLDEST, PLACE, SECCOMP_FILTER
-from node_agent.preflight_facts import Facts
-from node_agent.raw_tracepoint import BPF_SYSCALL
+from node_agent.preflight.probes import Facts
+from node_agent.privileged.load_diagnosis import BITS, NEEDED, OLDEST, PLACE, SECCOMP_FILTER
+from node_agent.privileged.raw_tracepoint import BPF_SYSCALL
 
 LOADER_PEAK_BYTES = 300 << 20
 TLS = "tls_"

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import orjson
 
-from discovery.credentials import MOUNTS, TokenFile, is_mount_point
-from discovery.errors import PodsonarError, SettingsError, TracerError
-from discovery.manager_client import reach
-from discovery.settings import AgentSettings
-from node_agent import diagnosis, headers, tracing
-from node_agent.tracer_source import LOADER_SECONDS, capacity
+from delivery.manager_client import reach
+from delivery.token_file import MOUNTS, TokenFile, is_mount_point
+from node_agent.capture import loader_client
+from node_agent.privileged import kernel_headers, load_diagnosis
+from node_agent.runtime.tracer_lifecycle import LOADER_SECONDS, capacity
+from podsonar.errors import PodsonarError, SettingsError, TracerError
+from podsonar.settings import AgentSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Facts:
 
     release: str
     machine: str
-    situation: diagnosis.Situation
+    situation: load_diagnosis.Situation
     btf: bool
     headers: str
     headers_error: str
@@ -52,10 +53,10 @@ class Facts:
 
 def found_headers(root: Path, environment: Mapping[str, str]) -> tuple[str, str]:
     """Where kernel headers come from, or why there are none."""
-    release = diagnosis.text_of(root / "proc/sys/kernel/osrelease").strip()
+    release = load_diagnosis.text_of(root / "proc/sys/kernel/osrelease").strip()
     try:
-        return headers.find(release, platform.machine(), environment, root).source, ""
-    except headers.HeadersError as error:
+        return kernel_headers.find(release, platform.machine(), environment, root).source, ""
+    except kernel_headers.HeadersError as error:
         return "", f"{error.reason}: {error}"
 
 
@@ -72,7 +73,7 @@ def cgroup_layout(root: Path) -> str:
     """`v2`, `v1`, or `hybrid` with the hierarchy that carries the memory controller."""
     mounts = [line.split(" - ", 1)[1].split()[0] for line in mount_lines(root)]
     memory = next(
-        (line for line in diagnosis.text_of(root / "proc/cgroups").splitlines() if line[:7] == "memory\t"), ""
+        (line for line in load_diagnosis.text_of(root / "proc/cgroups").splitlines() if line[:7] == "memory\t"), ""
     )
     number = memory.split()[1] if memory else "0"
     if "cgroup" not in mounts:
@@ -82,13 +83,13 @@ def cgroup_layout(root: Path) -> str:
 
 def mount_lines(root: Path) -> list[str]:
     """The lines of the mount table."""
-    return [line for line in diagnosis.text_of(root / "proc/self/mountinfo").splitlines() if " - " in line]
+    return [line for line in load_diagnosis.text_of(root / "proc/self/mountinfo").splitlines() if " - " in line]
 
 
 def memory_limit(root: Path) -> int | None:
     """The memory limit of this process's cgroup in bytes; None where there is none."""
     for name in ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        text = diagnosis.text_of(root / name).strip()
+        text = load_diagnosis.text_of(root / name).strip()
         if text.isdigit() and int(text) < 1 << 60:
             return int(text)
     soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -134,7 +135,7 @@ def loaded_once(settings: AgentSettings, loader: list[str]) -> tuple[str, str, s
             theirs.close()
             try:
                 data, descriptors, _flags, _address = socket.recv_fds(ours, 65536, 32)
-                tracer, told = tracing.loaded(data, descriptors)
+                tracer, told = loader_client.loaded(data, descriptors)
                 tracer.close()
                 return f"{tracer.tracer} in {told['seconds']} s, {told['peakBytes'] >> 20} MiB", "", ""
             except TracerError as error:
@@ -150,24 +151,24 @@ def gather(settings: AgentSettings, loader: list[str], root: Path = Path("/")) -
     status, manager_error = manager_answer(settings)
     tracer, reason, tracer_error = loaded_once(settings, loader)
     return Facts(
-        release=diagnosis.text_of(root / "proc/sys/kernel/osrelease").strip(),
+        release=load_diagnosis.text_of(root / "proc/sys/kernel/osrelease").strip(),
         machine=platform.machine(),
-        situation=diagnosis.situation(root),
+        situation=load_diagnosis.situation(root),
         btf=os.access(root / "sys/kernel/btf/vmlinux", os.R_OK),
         headers=source,
         headers_error=headers_error,
-        kheaders=(root / headers.KHEADERS).exists(),
+        kheaders=(root / kernel_headers.KHEADERS).exists(),
         debugfs=any(" - debugfs " in line for line in mount_lines(root)),
-        paranoid=diagnosis.text_of(root / "proc/sys/kernel/perf_event_paranoid").strip(),
-        unprivileged_bpf=diagnosis.text_of(root / "proc/sys/kernel/unprivileged_bpf_disabled").strip(),
+        paranoid=load_diagnosis.text_of(root / "proc/sys/kernel/perf_event_paranoid").strip(),
+        unprivileged_bpf=load_diagnosis.text_of(root / "proc/sys/kernel/unprivileged_bpf_disabled").strip(),
         kprobes=has_kprobes(root),
-        modules=diagnosis.text_of(root / "sys/kernel/security/lsm").strip(),
+        modules=load_diagnosis.text_of(root / "sys/kernel/security/lsm").strip(),
         cgroup=cgroup_layout(root),
         memory_limit=memory_limit(root),
         method=settings.node.method,
         node_name=settings.node.name,
         token_error=token_trouble(settings.manager.token_file),
-        token_rotates=not is_mount_point(Path(settings.manager.token_file), diagnosis.text_of(MOUNTS)),
+        token_rotates=not is_mount_point(Path(settings.manager.token_file), load_diagnosis.text_of(MOUNTS)),
         spool_error=spool_trouble(settings.spool.folder),
         manager_status=status,
         manager_error=manager_error,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-BPF_FOLDER = Path(__file__).resolve().parent.parent / "bpf"
+BPF_FOLDER = Path(__file__).resolve().parents[2] / "bpf"
 
 NAME_LEVELS = 8
 NAME_BYTES = 96

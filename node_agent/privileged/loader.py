@@ -21,9 +21,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from node_agent import btf, diagnosis, headers, layout, raw_tracepoint
+from node_agent.privileged import bpf_structs, btf, kernel_headers, load_diagnosis, raw_tracepoint
 
 
 class LoadError(Exception):
@@ -37,8 +37,8 @@ class LoadError(Exception):
 def header_flags() -> tuple[str, list[str]]:
     """Where the kernel headers come from and the compiler's flags for them; tells BCC by BCC_KERNEL_SOURCE."""
     try:
-        found = headers.find(platform.release(), platform.machine(), os.environ)
-    except headers.HeadersError as error:
+        found = kernel_headers.find(platform.release(), platform.machine(), os.environ)
+    except kernel_headers.HeadersError as error:
         raise LoadError(error.reason, str(error)) from error
     if found.folder:
         os.environ["BCC_KERNEL_SOURCE"] = found.folder
@@ -71,13 +71,13 @@ def compiled(options: dict[str, int | str], more_flags: list[str]) -> tuple[obje
         raise LoadError("btf_unknown", str(error)) from error
     perf = options.get("method") == "tracepoint"
     flags = [f"-D{name}={value}" for name, value in offsets.items()]
-    flags += [f"-D{name.upper()}={entries}" for name, entries in asdict(layout.Capacity.of(options)).items()]
+    flags += [f"-D{name.upper()}={entries}" for name, entries in asdict(bpf_structs.Capacity.of(options)).items()]
     flags.append(f"-DSEED={secrets.randbits(64)}ULL")
     flags += ["-DPERF_TRACEPOINT"] if perf else []
     flags += ["-DMEMORY_HIERARCHY"] if memory_is_v1() else []
-    flags += [f"-I{layout.BPF_FOLDER}", "-Wno-macro-redefined", "-Wno-address-of-packed-member"]
+    flags += [f"-I{bpf_structs.BPF_FOLDER}", "-Wno-macro-redefined", "-Wno-address-of-packed-member"]
     flags += more_flags
-    program = BPF(src_file=str(layout.BPF_FOLDER / "tcp_connect.c"), cflags=flags)
+    program = BPF(src_file=str(bpf_structs.BPF_FOLDER / "tcp_connect.c"), cflags=flags)
     if perf:
         function = program.funcs[b"tracepoint__sock__inet_sock_set_state"]
         return program, function.fd, "bcc:tracepoint"
@@ -100,7 +100,7 @@ def load(options: dict[str, int | str]) -> tuple[dict[str, object], list[int]]:
     begun = time.monotonic()
     source, flags = header_flags()
     program, program_fd, tracer = compiled(options, flags)
-    capacity = layout.Capacity.of(options)
+    capacity = bpf_structs.Capacity.of(options)
     maps = {name: program[name].get_fd() for name in capacity.maps()}  # type: ignore[index]
     descriptors = {**maps, "program": program_fd, "link": attached(program, program_fd, tracer)}
     answer = {
@@ -120,7 +120,9 @@ def failure(error: Exception, said: str, options: dict[str, int | str]) -> dict[
     """The answer for a failed load; BCC's own words are translated to what is missing."""
     if isinstance(error, LoadError) and error.reason != "attach_failed":
         return {"error": str(error), "reason": error.reason}
-    found = diagnosis.diagnose(f"{error}; {said}", options.get("method") == "tracepoint", diagnosis.situation())
+    found = load_diagnosis.diagnose(
+        f"{error}; {said}", options.get("method") == "tracepoint", load_diagnosis.situation()
+    )
     return {"error": found.text, "reason": found.reason}
 
 

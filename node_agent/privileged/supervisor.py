@@ -34,7 +34,7 @@ def die_with_parent(parent: int) -> None:
 
 def refuse_system_calls() -> None:
     """Install the agent's filter; a kernel built without seccomp lets the agent run without, and that is told."""
-    from node_agent import seccomp  # noqa: PLC0415
+    from node_agent.privileged import seccomp  # noqa: PLC0415
 
     try:
         seccomp.install()

@@ -10,19 +10,19 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
-from discovery.credentials import TokenFile
-from discovery.delivery_metrics import DeliveryMetrics
-from discovery.push import Outcome, Pusher
-from discovery.records import Window
-from discovery.settings import AgentSettings
-from discovery.spool import Limits, Spool
-from discovery.telemetry import serve_metrics, start_logs, tell_build
-from discovery.window import next_window
-from node_agent.agent import Parts, observe_windows, resolve_until, resolve_waiting
-from node_agent.directory_client import DirectoryClient
-from node_agent.telemetry import Metrics
-from node_agent.tracer_source import TracerSource
-from node_agent.waiting import Waiting
+from delivery.metrics import DeliveryMetrics
+from delivery.push import Outcome, Pusher
+from delivery.spool import Limits, Spool
+from delivery.token_file import TokenFile
+from node_agent.attribution.directory_client import DirectoryClient
+from node_agent.capture.capture_queue import Waiting
+from node_agent.runtime.metrics import Metrics
+from node_agent.runtime.tracer_lifecycle import TracerSource
+from node_agent.runtime.window_loop import Parts, observe_windows, resolve_until, resolve_waiting
+from podsonar.logs_and_probes import serve_metrics, start_logs, tell_build
+from podsonar.model import Window
+from podsonar.schedule import next_window
+from podsonar.settings import AgentSettings
 
 FLUSH_SECONDS = 2.5  # the end of the time to stop in, kept for one last try
 ONCE_SECONDS = 120.0

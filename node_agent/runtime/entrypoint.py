@@ -16,12 +16,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from discovery.errors import PodsonarError, UsageError
-from discovery.records import Window, parse_rfc3339
-from discovery.settings import AgentSettings
+from podsonar.errors import PodsonarError, UsageError
+from podsonar.model import Window, parse_rfc3339
+from podsonar.settings import AgentSettings
 
 # The first argument of `python -c`: what is spared has to be known before the first import here.
-PROGRAM = "from node_agent import imports; imports.spare(); from node_agent.staying import main; main()"
+PROGRAM = "from node_agent import imports; imports.spare(); from node_agent.runtime.entrypoint import main; main()"
 
 M_MMAP_THRESHOLD, BIG_BLOCK_BYTES = -3, 128 << 10
 
@@ -79,7 +79,7 @@ def main() -> None:
     """Run the agent; PodsonarError becomes its sentence on stderr and its exit code."""
     stop = stop_on_signals()
     give_big_blocks_back()
-    from node_agent.service import serve  # noqa: PLC0415 - the command line imports this module, too
+    from node_agent.runtime.app import serve  # noqa: PLC0415 - the command line imports this module, too
 
     supervisor, descriptor, *window = sys.argv[2:]
     try:

@@ -8,13 +8,13 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from discovery.delivery_metrics import DROPS
-from discovery.records import Capture, Exclusion
-from discovery.telemetry import from_zero
-from node_agent import filters
-from node_agent.connections import Outcome
-from node_agent.maps import Counts
-from node_agent.observe import ACCEPTED_LOST, LOST, MISSED, OUTCOMES_LOST
+from delivery.metrics import DROPS
+from node_agent.attribution import filters
+from node_agent.attribution.connections_body import Outcome
+from node_agent.capture.bpf_maps import Counts
+from node_agent.capture.window_capture import ACCEPTED_LOST, LOST, MISSED, OUTCOMES_LOST
+from podsonar.logs_and_probes import from_zero
+from podsonar.model import Capture, Exclusion
 
 STARTING = "starting"
 FAMILIES = ("ipv4", "ipv6", "unknown")

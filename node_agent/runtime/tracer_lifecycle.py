@@ -13,11 +13,12 @@ from concurrent.futures import Future
 
 import structlog
 
-from discovery.errors import PodsonarError, TracerError
-from discovery.records import NS_PER_SECOND, Window
-from discovery.settings import AgentSettings
-from node_agent import telemetry, tracing
-from node_agent.maps import Tracer
+from node_agent.capture import loader_client
+from node_agent.capture.bpf_maps import Tracer
+from node_agent.runtime import metrics
+from podsonar.errors import PodsonarError, TracerError
+from podsonar.model import NS_PER_SECOND, Window
+from podsonar.settings import AgentSettings
 
 LOADER_SECONDS = 120.0
 FIRST_LEAD_SECONDS = 10.0
@@ -64,7 +65,7 @@ class TracerSource:
         self,
         settings: AgentSettings,
         supervisor: socket.socket,
-        metrics: telemetry.Metrics,
+        metrics: metrics.Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
@@ -80,7 +81,7 @@ class TracerSource:
         """An attached program that counts nothing yet; None where there is none, which is then known to readiness."""
         began = self.clock()
         try:
-            tracer, told = tracing.attach(self.supervisor, capacity(self.settings), LOADER_SECONDS, stop)
+            tracer, told = loader_client.attach(self.supervisor, capacity(self.settings), LOADER_SECONDS, stop)
         except TracerError as error:
             self.failed(error)
             return None

@@ -14,17 +14,19 @@ from pathlib import Path
 
 import structlog
 
-from discovery.batch import make_batch
-from discovery.errors import DirectoryUnavailableError, NotSettledError, PodsonarError, TracerError
-from discovery.records import NS_PER_SECOND, Answer, Capture, Query, Window
-from discovery.settings import AgentSettings
-from discovery.spool import Spool
-from node_agent import connections, sample_log, telemetry, tracing
-from node_agent.maps import Counts, Tracer
-from node_agent.observe import Node, observe
-from node_agent.tracer_source import LOADER_SECONDS, Moments, TracerSource, capacity, count_in
-from node_agent.traffic import questions, traffic_of
-from node_agent.waiting import Waiting
+from delivery.batch import make_batch
+from delivery.spool import Spool
+from node_agent.attribution import connections_body, flow_log
+from node_agent.attribution.flow_groups import questions, traffic_of
+from node_agent.capture import loader_client
+from node_agent.capture.bpf_maps import Counts, Tracer
+from node_agent.capture.capture_queue import Waiting
+from node_agent.capture.window_capture import Node, observe
+from node_agent.runtime import metrics
+from node_agent.runtime.tracer_lifecycle import LOADER_SECONDS, Moments, TracerSource, capacity, count_in
+from podsonar.errors import DirectoryUnavailableError, NotSettledError, PodsonarError, TracerError
+from podsonar.model import NS_PER_SECOND, Answer, Capture, Query, Window
+from podsonar.settings import AgentSettings
 
 RETRY_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 60.0  # of the wall clock, which may be stepped
@@ -43,7 +45,7 @@ class Parts:
     spool: Spool
     waiting: Waiting
     ask: Callable[[list[Query]], list[Answer]]
-    metrics: telemetry.Metrics
+    metrics: metrics.Metrics
 
 
 def node_of(settings: AgentSettings) -> Node:
@@ -65,7 +67,7 @@ def watch(parts: Parts, window: Window, tracer: Tracer | None, stop: threading.E
         return nothing_observed(parts.settings, window, LATE)
     if tracer is None:
         reason = parts.metrics.reason
-        return nothing_observed(parts.settings, window, reason if reason not in (None, telemetry.STARTING) else STOPPED)
+        return nothing_observed(parts.settings, window, reason if reason not in (None, metrics.STARTING) else STOPPED)
     try:
         with tracer:
             return watched(parts, window, tracer, stop, late)
@@ -91,7 +93,7 @@ def drained_nothing(_counts: Counts) -> None:
 
 def capture_now(settings: AgentSettings, supervisor: socket.socket, seconds: float, stop: threading.Event) -> Capture:
     """What this node does in the next `seconds`; TracerError where it cannot be traced."""
-    tracer, _told = tracing.attach(supervisor, capacity(settings), LOADER_SECONDS, stop)
+    tracer, _told = loader_client.attach(supervisor, capacity(settings), LOADER_SECONDS, stop)
     with tracer:
         start_ns = time.time_ns()
         window = Window(start_ns, start_ns + int(seconds * NS_PER_SECOND))
@@ -104,10 +106,10 @@ def capture_now(settings: AgentSettings, supervisor: socket.socket, seconds: flo
 def spool_resolved(parts: Parts, path: Path, capture: Capture) -> None:
     """Resolve one waiting capture and put its batch in the spool; the capture goes only after that."""
     traffic = traffic_of(capture)
-    outcome = connections.connections(traffic, answers_to(parts, questions(traffic)))
+    outcome = connections_body.connections(traffic, answers_to(parts, questions(traffic)))
     if parts.settings.log.level.lower() == "debug":
         for decision in outcome.decisions():
-            log.debug("flow", line=sample_log.decision_line(decision))
+            log.debug("flow", line=flow_log.decision_line(decision))
     delivered = outcome.observation["delivered"]
     batch = make_batch(outcome.content(), "connections", capture.window, identity_of(path), delivered)
     if not parts.spool.files_of(batch.id):

@@ -14,10 +14,11 @@ from typing import Any
 import httpx
 import orjson
 
-from discovery.codec import unpack
-from discovery.records import NS_PER_SECOND, Window
-from node_agent import capture_file, connections
-from node_agent.traffic import traffic_of
+from node_agent.attribution import connections_body
+from node_agent.attribution.flow_groups import traffic_of
+from node_agent.capture import capture_file
+from podsonar.json_gzip import unpack
+from podsonar.model import NS_PER_SECOND, Window
 
 TOKEN = "a-token-that-nobody-issued-0123"
 NOBODY = "http://127.0.0.1:1"
@@ -100,7 +101,7 @@ class Agent:
         """The observation of the one window on disk, whether its batch was made already or not."""
         (path,) = self.kept()
         if path.suffix == ".capture":
-            return connections.connections(traffic_of(capture_file.read(path)), {}).observation
+            return connections_body.connections(traffic_of(capture_file.read(path)), {}).observation
         found: dict[str, Any] = unpack(path.read_bytes().split(b"\n", 1)[1])["observation"]
         return found
 

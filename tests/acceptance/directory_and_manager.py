@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 import orjson
 
-from discovery.codec import unpack
-from discovery.records import Query
+from podsonar.json_gzip import unpack
+from podsonar.model import Query
 from tests.node_agent import stages
-from tests.posted import Answer, Posted, answering
+from tests.post_server import Answer, Posted, answering
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from discovery.tenures import SETTLE_NS
-from node_agent.waiting import Waiting
+from directory.interval import SETTLE_NS
+from node_agent.capture.capture_queue import Waiting
 from tests.acceptance.agent_process import agent
 from tests.acceptance.directory_and_manager import directory_and_manager
 from tests.node_agent import stages

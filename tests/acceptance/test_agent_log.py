@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node_agent.sample_log import read_log
+from node_agent.attribution.flow_log import read_log
 from tests.acceptance.agent_process import agent
 from tests.acceptance.directory_and_manager import directory_and_manager
 

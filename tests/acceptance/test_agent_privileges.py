@@ -14,7 +14,7 @@ TWO = 1 << 39 | 1 << 38
 REFUSED = """
 import ctypes, sys
 sys.path.insert(0, sys.argv[1])
-from node_agent import seccomp
+from node_agent.privileged import seccomp
 number = seccomp.SYSCALLS["x86_64"] if sys.argv[2] == "x86_64" else seccomp.SYSCALLS["aarch64"]
 libc = seccomp.libc
 libc.prctl(38, 1, 0, 0, 0)

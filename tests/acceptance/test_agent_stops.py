@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from discovery.batch import Batch
-from discovery.codec import pack
-from discovery.spool import Spool
-from node_agent import capture_file
-from node_agent.waiting import Waiting
+from delivery.batch import Batch
+from delivery.spool import Spool
+from node_agent.capture import capture_file
+from node_agent.capture.capture_queue import Waiting
+from podsonar.json_gzip import pack
 from tests.acceptance.agent_process import agent
 from tests.node_agent import stages
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from discovery.records import Capture, Flow, Window
-from node_agent import capture_file
+from node_agent.capture import capture_file
+from podsonar.model import Capture, Flow, Window
 
 SETTINGS, RUNTIME = 2, 1
 SECOND_NS = 1_000_000_000

@@ -7,16 +7,16 @@ import httpx
 import orjson
 from isal import igzip
 
-from collector.inventory import Inventory
-from discovery.batch import packed_batch
-from discovery.credentials import TokenFile
-from discovery.push import Pusher
-from discovery.records import Window
-from discovery.selection import Selection
-from discovery.settings import CollectorSettings, Data, Manager
-from discovery.spool import Spool
+from collector.inventory.inventory import Inventory
+from delivery.batch import packed_batch
+from delivery.push import Pusher
+from delivery.spool import Spool
+from delivery.token_file import TokenFile
+from directory.selection import Selection
 from manager.server import serving
-from tests.manager.fresh import migrated
+from podsonar.model import Window
+from podsonar.settings import CollectorSettings, Data, Manager
+from tests.manager.fresh_database import migrated
 
 CANARY = "canary-7b1e-password"
 WINDOW = Window(1_700_000_000_000_000_000, 1_700_000_120_000_000_000)

@@ -14,17 +14,17 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from discovery.batch import Batch
-from discovery.codec import pack
-from discovery.credentials import TokenFile
-from discovery.push import Pusher
-from discovery.settings import AgentConfiguration, Manager
-from discovery.spool import Spool
+from delivery.batch import Batch
+from delivery.push import Pusher
+from delivery.spool import Spool
+from delivery.token_file import TokenFile
 from manager.server import serving
-from manager.store import Store
-from manager.store_reads import list_windows, read_observations
-from manager.store_tables import BATCHES
-from tests.manager.fresh import agent_of, migrated
+from manager.store.database import Store
+from manager.store.queries import list_windows, read_observations
+from manager.store.tables import BATCHES
+from podsonar.json_gzip import pack
+from podsonar.settings import AgentConfiguration, Manager
+from tests.manager.fresh_database import agent_of, migrated
 from tests.manager.postgresql import PostgresqlServer
 from tests.manager.shop import NODE_A
 

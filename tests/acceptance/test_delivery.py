@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from discovery.batch import Batch
-from discovery.codec import pack
-from discovery.credentials import TokenFile
-from discovery.push import Pusher
-from discovery.settings import AgentConfiguration, Manager
-from discovery.spool import Spool
+from delivery.batch import Batch
+from delivery.push import Pusher
+from delivery.spool import Spool
+from delivery.token_file import TokenFile
 from manager.server import serving
-from tests.manager.fresh import migrated
+from podsonar.json_gzip import pack
+from podsonar.settings import AgentConfiguration, Manager
+from tests.manager.fresh_database import migrated
 from tests.manager.shop import NODE_A
 
 NEVER_EXPIRES_NS = 1 << 62

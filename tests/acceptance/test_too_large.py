@@ -7,16 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from discovery.batch import Batch
-from discovery.codec import pack, unpack
-from discovery.credentials import TokenFile
-from discovery.halves import halves
-from discovery.push import Pusher
-from discovery.settings import AgentConfiguration, Manager
-from discovery.spool import Spool
-from manager.receive import Limits
+from delivery.batch import Batch
+from delivery.push import Pusher
+from delivery.split_batch import halves
+from delivery.spool import Spool
+from delivery.token_file import TokenFile
+from manager.ingest.body_limits import Limits
 from manager.server import serving
-from tests.manager.fresh import migrated
+from podsonar.json_gzip import pack, unpack
+from podsonar.settings import AgentConfiguration, Manager
+from tests.manager.fresh_database import migrated
 from tests.manager.shop import NODE_A, NODE_B, connection, inventory, observed, taken
 
 MANY = 300

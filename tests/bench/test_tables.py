@@ -17,9 +17,9 @@ KERNEL = pytest.mark.kernel
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        pytest.param("tracing", ["--tracers", "podsonar,empty,ring"], marks=KERNEL),
+        pytest.param("tracing_overhead", ["--tracers", "podsonar,empty,ring"], marks=KERNEL),
         pytest.param("short_lived", [], marks=KERNEL),
-        pytest.param("agent", [], marks=KERNEL),
+        pytest.param("agent_footprint", [], marks=KERNEL),
         ("replay", []),
         ("manager", []),
     ],
@@ -76,4 +76,4 @@ def test_every_measurement_is_run_by_the_runner(repository: Path) -> None:
         for path in (repository / "bench").glob("*.py")
         if "def main" in path.read_text() and path.stem != "run"
     }
-    assert scripts - {"per_event"} <= set(run.SCRIPTS)
+    assert scripts - {"ringbuf_baseline"} <= set(run.SCRIPTS)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-from cli.demo_replay import replayed
-from lab import shop
+from cli.demo.replay import replayed
+from lab.demo import shop
 from manager.server import serving
 from tests.browser.test_page import FLAGS, SECONDS
-from tests.manager.fresh import migrated
+from tests.manager.fresh_database import migrated
 
 pytestmark = pytest.mark.browser
 

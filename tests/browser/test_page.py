@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from manager.server import serving
 from tests.manager.conftest import Running
-from tests.manager.fresh import migrated
+from tests.manager.fresh_database import migrated
 from tests.manager.shop import NODE_A, NODE_B, connection, inventory, observed, pod, service
 
 pytestmark = pytest.mark.browser

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import podsonar
-from discovery.errors import SettingsError
+from podsonar.errors import SettingsError
 
 
 def manager(*arguments: str) -> Result:

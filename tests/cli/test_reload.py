@@ -15,9 +15,9 @@ import httpx
 import orjson
 import yaml
 
-from lab.recorded_api import kubeconfig
-from manager import tokens
-from tests.silent import Silent
+from lab.demo.fake_api_server import kubeconfig
+from manager.store import token_format
+from tests.silent_server import Silent
 
 PATIENCE_SECONDS = 30
 
@@ -78,8 +78,8 @@ def running(folder: Path, words: list[str], settings: dict[str, Any]) -> Iterato
 
 def test_manager_takes_in_tokens_and_its_log_level_and_names_the_rest(tmp_path: Path) -> None:
     """A new token of the file opens; the level counts at once; what needs a restart is named; a bad file is told."""
-    held = tokens.mint(secrets.token_bytes)
-    row = {"id": held.id, "scope": "read", "name": "operator", "secretSha256": tokens.digest(held)}
+    held = token_format.mint(secrets.token_bytes)
+    row = {"id": held.id, "scope": "read", "name": "operator", "secretSha256": token_format.digest(held)}
     (tmp_path / "tokens.json").write_bytes(orjson.dumps({"tokens": []}))
     settings: dict[str, Any] = {
         "listen": "127.0.0.1:0",

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from collector.api_server import ApiServer
-from collector.inventory import Inventory
-from collector.run import Run
-from collector.service import inventory_of, window_now
-from discovery.codec import unpack
-from discovery.selection import Selection
-from discovery.settings import CollectorSettings
+from collector.app import inventory_of, window_now
+from collector.inventory.inventory import Inventory
+from collector.k8s.client import ApiServer
+from collector.k8s.list_limits import Run
+from directory.selection import Selection
+from podsonar.json_gzip import unpack
+from podsonar.settings import CollectorSettings
 from tests.cluster.conftest import Crowd
 from tests.cluster.fault_proxy import Fault, FaultProxy, serving
 

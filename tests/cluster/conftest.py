@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.cluster import ACCOUNT, ROLE, permissions
 from lab.controlplane.binaries import VERSIONS
+from lab.controlplane.etcd_bulk_load import fill
 from lab.controlplane.server import ControlPlane
-from lab.crowd import fill
+from lab.demo.api_server import ACCOUNT, ROLE, permissions
 
 PODS = 1253
 

@@ -11,26 +11,26 @@ import orjson
 import pytest
 import structlog
 
-from collector.api_server import ApiServer
-from collector.inventory import Inventory
-from collector.kinds import API_VERSIONS, KINDS, Kind
-from collector.redaction import COPIES, Redaction
-from collector.service import inventory_of
-from discovery.batch import packed_batch
-from discovery.codec import inflated
-from discovery.credentials import TokenFile
-from discovery.push import Pusher
-from discovery.records import Window
-from discovery.selection import Selection
-from discovery.settings import CollectorSettings, Data, Kubernetes, Manager
-from discovery.spool import Spool
-from discovery.telemetry import start_logs
-from manager.reads import KIND_PATHS
+from collector.app import inventory_of
+from collector.inventory.inventory import Inventory
+from collector.inventory.redaction import COPIES, Redaction
+from collector.k8s.client import ApiServer
+from collector.k8s.kinds import API_VERSIONS, KINDS, Kind
+from delivery.batch import packed_batch
+from delivery.push import Pusher
+from delivery.spool import Spool
+from delivery.token_file import TokenFile
+from directory.selection import Selection
+from manager.api.handlers import KIND_PATHS
 from manager.server import serving
+from podsonar.json_gzip import inflated
+from podsonar.logs_and_probes import start_logs
+from podsonar.model import Window
+from podsonar.settings import CollectorSettings, Data, Kubernetes, Manager
 from tests.cluster.conftest import Crowd
 from tests.cluster.schema_objects import Position, Schemas, dense, sparse
-from tests.manager.fresh import migrated
-from tests.posted import Answer, Posted, answering
+from tests.manager.fresh_database import migrated
+from tests.post_server import Answer, Posted, answering
 
 pytestmark = pytest.mark.cluster
 

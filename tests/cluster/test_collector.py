@@ -10,14 +10,14 @@ import pytest
 import yaml
 from isal import igzip
 
-from collector.api_server import ApiServer
-from collector.service import inventory_of, window_now
-from discovery.batch import packed_batch
-from discovery.codec import unpack
-from discovery.selection import Selection
-from discovery.settings import CollectorSettings, Data, Kubernetes
-from discovery.spool import Spool
+from collector.app import inventory_of, window_now
+from collector.k8s.client import ApiServer
+from delivery.batch import packed_batch
+from delivery.spool import Spool
+from directory.selection import Selection
 from lab.controlplane.server import ControlPlane
+from podsonar.json_gzip import unpack
+from podsonar.settings import CollectorSettings, Data, Kubernetes
 
 CANARY = "canary-3f9a"
 PODS = 1253

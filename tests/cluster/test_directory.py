@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from collector.api_server import ApiServer
-from collector.stream import PROBES, Stream
-from collector.watch import KeptDirectory
-from discovery.directory import Directory
-from discovery.records import NS_PER_SECOND, Query, rfc3339
-from discovery.selection import Selection
+from collector.directory.live_directory import KeptDirectory
+from collector.k8s.client import ApiServer
+from collector.k8s.watch_stream import PROBES, Stream
+from directory.lookup import Directory
+from directory.selection import Selection
 from lab.controlplane.server import ControlPlane
+from podsonar.model import NS_PER_SECOND, Query, rfc3339
 from tests.cluster.cuttable import Cuttable
 from tests.cluster.test_collector import may
 
@@ -29,10 +29,10 @@ SECOND = NS_PER_SECOND
 KEEPING = """
 import sys, time
 from pathlib import Path
-from collector.api_server import ApiServer
-from collector.stream import PROBES, Stream
-from collector.watch import KeptDirectory
-from discovery.directory import Directory
+from collector.k8s.client import ApiServer
+from collector.k8s.watch_stream import PROBES, Stream
+from collector.directory.live_directory import KeptDirectory
+from directory.lookup import Directory
 live = KeptDirectory(ApiServer.connect(Path(sys.argv[1])), Directory(), None, 60.0, 0.05, file=Path(sys.argv[2]))
 live.start()
 while True:

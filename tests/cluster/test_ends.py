@@ -8,9 +8,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from collector.api_server import ApiServer
-from collector.run import Run, StoppedError
-from discovery.codec import unpack
+from collector.k8s.client import ApiServer
+from collector.k8s.list_limits import Run, StoppedError
+from podsonar.json_gzip import unpack
 from tests.cluster.collected import PODS_PATH, Collected, pods
 from tests.cluster.conftest import PODS, Crowd
 from tests.cluster.fault_proxy import Ask, Reply, Request, serving

@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from collector.listing import PAGE_OBJECTS
+from collector.k8s.paged_list import PAGE_OBJECTS
 from tests.cluster.collected import PODS_PATH, Collected, pods
 from tests.cluster.conftest import PODS, Crowd
 from tests.cluster.fault_proxy import Ask, Fault, Reply, Request
@@ -150,7 +150,7 @@ def test_server_that_ignores_the_limit_is_read_whole(
     crowd: Crowd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer beyond a page's size is read again in pieces, and arrives whole."""
-    monkeypatch.setattr("collector.api_server.LARGE_BODY_BYTES", 1 << 20)
+    monkeypatch.setattr("collector.k8s.client.LARGE_BODY_BYTES", 1 << 20)
 
     def fault(request: Request, ask: Ask) -> Reply | None:
         return ask({name: value for name, value in request.query.items() if name != "limit"})

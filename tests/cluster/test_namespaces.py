@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from collector.api_server import ApiServer
-from collector.inventory import role_namespaces
-from collector.service import inventory_of, window_now
-from collector.watch import KeptDirectory
-from discovery.directory import Directory
-from discovery.records import Query
-from discovery.selection import Selection
-from discovery.settings import CollectorSettings
-from discovery.settings_sources import load
+from collector.app import inventory_of, window_now
+from collector.directory.live_directory import KeptDirectory
+from collector.inventory.inventory import role_namespaces
+from collector.k8s.client import ApiServer
+from directory.lookup import Directory
+from directory.selection import Selection
 from lab.controlplane.binaries import VERSIONS, find_or_build
 from lab.controlplane.server import ControlPlane
+from podsonar.model import Query
+from podsonar.settings import CollectorSettings
+from podsonar.settings_sources import load
 from tests.cluster.test_directory import SECOND, known, names, pod, until
 from tests.deploy.conftest import Chart, only
 

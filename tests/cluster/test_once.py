@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from discovery.codec import inflated
+from podsonar.json_gzip import inflated
 from tests.cluster.conftest import PODS, Crowd
 from tests.cluster.fault_proxy import Ask, FaultProxy, Reply, Request, serving
-from tests.posted import Answer, Posted, answering
+from tests.post_server import Answer, Posted, answering
 
 pytestmark = pytest.mark.cluster
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from collector.api_server import ApiServer
-from collector.service import checked_selection, inventory_of, window_now
-from discovery.codec import unpack
-from discovery.errors import SettingsError
-from discovery.selection import Selection
-from discovery.settings import CollectorSettings, Data, Kubernetes
+from collector.app import checked_selection, inventory_of, window_now
+from collector.k8s.client import ApiServer
+from directory.selection import Selection
+from podsonar.errors import SettingsError
+from podsonar.json_gzip import unpack
+from podsonar.settings import CollectorSettings, Data, Kubernetes
 from tests.cluster.conftest import Crowd
 
 pytestmark = pytest.mark.cluster

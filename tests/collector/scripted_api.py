@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from collector.events import Lines
-from discovery.errors import WatchRefusedError
+from collector.directory.watch_events import Lines
+from podsonar.errors import WatchRefusedError
 
 Step = bytes | Exception
 

@@ -11,19 +11,19 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
-from collector import service
-from collector.inventory import Inventory
-from collector.service import checked_selection, collect
-from collector.telemetry import Metrics
-from collector.watch import KeptDirectory
-from collector.windows import Windows
-from discovery.directory import Directory
-from discovery.errors import SettingsError
-from discovery.records import NS_PER_SECOND
-from discovery.selection import Selection
-from discovery.settings import CollectorSettings, Cron, Data, Kubernetes
-from discovery.spool import Spool
-from discovery.window import period_seconds
+from collector import app
+from collector.app import checked_selection, collect
+from collector.directory.live_directory import KeptDirectory
+from collector.inventory.inventory import Inventory
+from collector.inventory.metrics import Metrics
+from collector.inventory.scheduler import Windows
+from delivery.spool import Spool
+from directory.lookup import Directory
+from directory.selection import Selection
+from podsonar.errors import SettingsError
+from podsonar.model import NS_PER_SECOND
+from podsonar.schedule import period_seconds
+from podsonar.settings import CollectorSettings, Cron, Data, Kubernetes
 
 START = int(dt.datetime(2026, 11, 24, 10, 0, tzinfo=dt.UTC).timestamp())
 
@@ -225,7 +225,7 @@ def test_selection_is_known_before_the_first_window_and_follows_each(tmp_path: P
     assert selection.namespace("shop") is None
     live = KeptDirectory(source, Directory(Selection.of(settings, frozenset())), None, 60.0)
     spool = Spool(tmp_path)
-    window = service.window_now(settings)
+    window = app.window_now(settings)
     collect(Inventory(source, settings, window, Selection.of(settings)), spool, live)
     assert live.directory.selection.selected == {"shop"}
     assert spool.stats().batches == 1

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from discovery.batch import Batch
-from discovery.codec import pack
-from discovery.spool import Spool
-from lab.recorded_api import kubeconfig
-from tests.silent import Silent
+from delivery.batch import Batch
+from delivery.spool import Spool
+from lab.demo.fake_api_server import kubeconfig
+from podsonar.json_gzip import pack
+from tests.silent_server import Silent
 
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "collector", "run", "--now"]
 PATIENCE_SECONDS = 15  # 5 are promised, on a machine that does nothing else; without them it would be 30 to 60

@@ -1,6 +1,6 @@
 """A small real proxy: `CONNECT host:port`, `METHOD http://host:port/…`; says its port, then what it is asked for.
 
-python -u -m tests.discovery.proxy_program
+python -u -m tests.delivery.proxy_program
 """
 
 import select

@@ -12,14 +12,14 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from discovery.batch import Batch
-from discovery.codec import pack
-from discovery.credentials import TokenFile
-from discovery.manager_client import reach
-from discovery.push import Outcome, Pusher
-from discovery.settings import AgentConfiguration, Manager, Mtls, Proxy
-from discovery.spool import Spool
+from delivery.batch import Batch
+from delivery.manager_client import reach
+from delivery.push import Outcome, Pusher
+from delivery.spool import Spool
+from delivery.token_file import TokenFile
 from lab.controlplane.certificates import Authority, Pair
+from podsonar.json_gzip import pack
+from podsonar.settings import AgentConfiguration, Manager, Mtls, Proxy
 
 NOW = dt.datetime.now(dt.UTC)
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from collector.api_server import ApiServer
-from discovery.credentials import TokenFile
-from discovery.errors import ApiServerError, DirectoryUnavailableError, SettingsError
-from discovery.manager_client import reach
-from discovery.proxies import proxy_mounts
-from discovery.records import Query
-from discovery.settings import AgentConfiguration, Manager, Proxy
+from collector.k8s.client import ApiServer
+from delivery.manager_client import reach
+from delivery.proxies import proxy_mounts
+from delivery.token_file import TokenFile
 from lab.controlplane.certificates import Authority
-from lab.recorded_api import kubeconfig
-from node_agent.directory_client import DirectoryClient
-from tests.discovery.test_manager_tls import Served, authority, pair_for, pusher, serving
-from tests.silent import Silent
+from lab.demo.fake_api_server import kubeconfig
+from node_agent.attribution.directory_client import DirectoryClient
+from podsonar.errors import ApiServerError, DirectoryUnavailableError, SettingsError
+from podsonar.model import Query
+from podsonar.settings import AgentConfiguration, Manager, Proxy
+from tests.delivery.test_manager_tls import Served, authority, pair_for, pusher, serving
+from tests.silent_server import Silent
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 DEAD = "http://127.0.0.1:1"
@@ -30,7 +30,7 @@ class RunningProxy:
     """A proxy in a process of its own, and what it was asked for."""
 
     def __init__(self, repository: Path) -> None:
-        command = [sys.executable, "-u", "-m", "tests.discovery.proxy_program"]
+        command = [sys.executable, "-u", "-m", "tests.delivery.proxy_program"]
         self.process = subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.lines: list[str] = []

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from discovery.batch import Batch, make_batch
-from discovery.credentials import TokenFile
-from discovery.errors import SettingsError
-from discovery.push import Pusher, retry_after_seconds
-from discovery.records import Window
-from discovery.settings import AgentConfiguration, Manager
-from discovery.spool import Spool
-from tests.posted import Answer, Posted, answering
+from delivery.batch import Batch, make_batch
+from delivery.push import Pusher, retry_after_seconds
+from delivery.spool import Spool
+from delivery.token_file import TokenFile
+from podsonar.errors import SettingsError
+from podsonar.model import Window
+from podsonar.settings import AgentConfiguration, Manager
+from tests.post_server import Answer, Posted, answering
 
 TOKEN = "t" * 32
 WINDOW = Window(1_700_000_000_000_000_000, 1_700_000_120_000_000_000)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from discovery.batch import Batch
-from discovery.codec import pack
-from discovery.credentials import TokenFile
-from discovery.push import Pusher
-from discovery.settings import AgentConfiguration, Manager
-from discovery.spool import Spool
-from tests.posted import Answer, Posted, answering
+from delivery.batch import Batch
+from delivery.push import Pusher
+from delivery.spool import Spool
+from delivery.token_file import TokenFile
+from podsonar.json_gzip import pack
+from podsonar.settings import AgentConfiguration, Manager
+from tests.post_server import Answer, Posted, answering
 
 HOUR_SECONDS = 3600
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from discovery.batch import Batch
-from discovery.errors import SpoolError
-from discovery.spool import Limits, Spool
+from delivery.batch import Batch
+from delivery.spool import Limits, Spool
+from podsonar.errors import SpoolError
 
 
 def batch(name: str, kind: str = "connections", size: int = 100) -> Batch:

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import pytest
 
-from discovery.batch import Batch
-from discovery.codec import pack
-from discovery.credentials import TokenFile, is_mount_point
-from discovery.push import Outcome, Pusher
-from discovery.settings import AgentConfiguration, Manager
-from discovery.spool import Spool
-from tests.posted import Answer, Posted, answering
+from delivery.batch import Batch
+from delivery.push import Outcome, Pusher
+from delivery.spool import Spool
+from delivery.token_file import TokenFile, is_mount_point
+from podsonar.json_gzip import pack
+from podsonar.settings import AgentConfiguration, Manager
+from tests.post_server import Answer, Posted, answering
 
 OLD, NEW = "old-token-old-token-0123", "new-token-new-token-0123"
 MOUNTS = (

@@ -9,8 +9,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from cli.demo import why_untraced
-from lab import cgroups, network, verdict
+from cli.demo.command import why_untraced
+from lab.demo import compare
+from lab.simulated import cgroups, network
 
 COMMAND = (sys.executable, "-c", "from cli.main import main; main()", "demo", "--json", "--seconds", "6")
 TRUTH = {
@@ -46,7 +47,7 @@ def connection(**changed: object) -> dict[str, object]:
 )
 def test_connections_compared_count_found_and_wrong(seen: list[dict[str, object]], found: int, wrong: int) -> None:
     """An edge is found only with the true counts and owner; whatever else is shown is wrong."""
-    got = verdict.verdict([TRUTH], seen, {"cart-1": "cart"}, {("Service", "ledger"): {"u"}})
+    got = compare.verdict([TRUTH], seen, {"cart-1": "cart"}, {("Service", "ledger"): {"u"}})
     assert (got["foundEdges"], got["wrongEdges"]) == (found, wrong)
 
 
@@ -54,7 +55,7 @@ def test_edge_of_the_map_tells_what_the_accepting_end_saw() -> None:
     """The map's nodes go by the workload's name, whichever of its objects the map shows."""
     services = [{"id": "w", "name": "cart-1c42d"}, {"id": "s", "name": "ledger"}]
     edge = {"source": "w", "destination": "s", "port": "8443", "accepted": 3, "bothEnds": True}
-    got = verdict.ends_of({"services": services, "edges": [edge]}, {"cart-1c42d": "cart"})
+    got = compare.ends_of({"services": services, "edges": [edge]}, {"cart-1c42d": "cart"})
     assert got == {("cart", "ledger", "8443"): {"accepted": 3, "bothEnds": True}}
 
 

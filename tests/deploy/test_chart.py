@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from discovery.settings import AgentSettings, CollectorSettings, ManagerSettings
-from discovery.settings_sources import environment_name, leaves, load
+from podsonar.settings import AgentSettings, CollectorSettings, ManagerSettings
+from podsonar.settings_sources import environment_name, leaves, load
 from tests.deploy.conftest import MONITORING, OPENSHIFT, Chart, Object, only, pod
 
 VERSIONS = ("1.30.0", "1.34.0", "1.37.0")

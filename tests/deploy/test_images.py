@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 PIN = re.compile(r"^([a-z0-9-]+)(?:\[[a-z,]+\])?==(\S+)", re.MULTILINE)
-FIRST_PARTY = ("discovery", "collector", "node_agent", "manager", "cli", "lab")
+FIRST_PARTY = ("podsonar", "directory", "delivery", "collector", "node_agent", "manager", "cli", "lab")
 # The modules that a part's commands begin with. The command imports its groups one by one, by name.
 STARTS = {
-    "collector": ("cli/main.py", "cli/collector.py", "collector/service.py"),
-    "node-agent": ("cli/main.py", "cli/agent.py", "node_agent/service.py", "node_agent/capture_file.py"),
+    "collector": ("cli/main.py", "cli/collector.py", "collector/app.py"),
+    "node-agent": ("cli/main.py", "cli/agent.py", "node_agent/runtime/app.py", "node_agent/capture/capture_file.py"),
     "manager": ("cli/main.py", "cli/manager.py", "manager/migrations/env.py"),
 }
 NOT_INSTALLED_BY_PIP = {"bcc"}

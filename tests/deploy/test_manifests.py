@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 
 from lab.controlplane.binaries import find_or_build
-from manager.token_import import read_tokens
-from manager.tokens import digest, parse
+from manager.store.token_format import digest, parse
+from manager.store.token_import import read_tokens
 from tests.deploy.conftest import Chart
 
 

@@ -19,7 +19,7 @@ mount --bind "$2" project
 shift 2
 exec chroot . "$@"
 """
-OWN_ROOT = ["/usr/bin/python3", "/project/deploy/own_root.py"]
+PRIVATE_MOUNTS = ["/usr/bin/python3", "/project/deploy/private_mount_namespace.py"]
 
 
 def in_chroot(folder: Path, repository: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -34,14 +34,17 @@ def test_user_namespace_can_be_made_in_a_chroot(repository: Path, tmp_path: Path
     (tmp_path / "plain").mkdir()
     assert "Operation not permitted" in in_chroot(tmp_path / "plain", repository, *make).stderr
     (tmp_path / "own").mkdir()
-    enter = "nsenter --target $$ --mount -- ls /project/deploy/own_root.py"
-    done = in_chroot(tmp_path / "own", repository, *OWN_ROOT, "sh", "-c", f"{' '.join(make)} && {enter}")
-    assert (done.returncode, done.stderr, done.stdout) == (0, "", "/project/deploy/own_root.py\n")
+    enter = "nsenter --target $$ --mount -- ls /project/deploy/private_mount_namespace.py"
+    done = in_chroot(tmp_path / "own", repository, *PRIVATE_MOUNTS, "sh", "-c", f"{' '.join(make)} && {enter}")
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "/project/deploy/private_mount_namespace.py\n")
 
 
 def test_command_runs_unchanged_elsewhere(repository: Path) -> None:
     """Where the root is the namespace's own nothing changes; the exit code is the command's."""
     done = subprocess.run(
-        ["deploy/own_root.py", "sh", "-c", "pwd; exit 7"], cwd=repository, capture_output=True, check=False
+        ["deploy/private_mount_namespace.py", "sh", "-c", "pwd; exit 7"],
+        cwd=repository,
+        capture_output=True,
+        check=False,
     )
     assert (done.returncode, done.stdout.decode()) == (7, f"{repository}\n")

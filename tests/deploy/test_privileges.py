@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from collector.kinds import KINDS, WATCHED
+from collector.k8s.kinds import KINDS, WATCHED
 from tests.deploy.conftest import Chart, Object, only, pod
 
 Permission = tuple[str, str, str]

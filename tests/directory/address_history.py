@@ -10,10 +10,10 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from discovery.directory import Directory
-from discovery.records import Query, rfc3339
-from discovery.selection import Selection
-from discovery.tenures import SECOND
+from directory.interval import SECOND
+from directory.lookup import Directory
+from directory.selection import Selection
+from podsonar.model import Query, rfc3339
 
 POOL = ("10.244.0.2", "10.244.0.3", "fd00:10::2")
 CLOCK_NS = SECOND  # between a clock and the true time

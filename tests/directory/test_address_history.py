@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.discovery.address_history import Score, ask, heard, history
+from tests.directory.address_history import Score, ask, heard, history
 
 HISTORIES, QUESTIONS = 200, 503
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from discovery.directory import Directory
-from discovery.records import Query, rfc3339
-from discovery.selection import Selection
-from tests.discovery.test_directory import at, cluster, named, pod, with_status
+from directory.lookup import Directory
+from directory.selection import Selection
+from podsonar.model import Query, rfc3339
+from tests.directory.test_lookup import at, cluster, named, pod, with_status
 
 
 def running(started: int, **last: Any) -> dict[str, Any]:

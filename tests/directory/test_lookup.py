@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from discovery.directory import Directory
-from discovery.errors import InputError
-from discovery.records import NS_PER_SECOND, Query, rfc3339
-from discovery.selection import Selection
+from directory.lookup import Directory
+from directory.selection import Selection
+from podsonar.errors import InputError
+from podsonar.model import NS_PER_SECOND, Query, rfc3339
 
 NODE = "192.168.0.1"
 END = 10_000

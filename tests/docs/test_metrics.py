@@ -8,12 +8,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from collector.telemetry import DirectoryMetrics
-from collector.telemetry import Metrics as CollectorMetrics
-from discovery.delivery_metrics import DeliveryMetrics
-from discovery.telemetry import tell_build
-from manager.telemetry import Telemetry
-from node_agent.telemetry import Metrics as NodeAgentMetrics
+from collector.directory.metrics import DirectoryMetrics
+from collector.inventory.metrics import Metrics as CollectorMetrics
+from delivery.metrics import DeliveryMetrics
+from manager.metrics import Telemetry
+from node_agent.runtime.metrics import Metrics as NodeAgentMetrics
+from podsonar.logs_and_probes import tell_build
 
 LABEL = re.compile(r"`(\w+)`")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.redaction import COPIES, Redaction
-from collector.redaction_rules import ARGUMENT_RULES, NAMES, SHAPE_RULES, redacted_text
+from collector.inventory.redaction import COPIES, Redaction
+from collector.inventory.redaction_rules import ARGUMENT_RULES, NAMES, SHAPE_RULES, redacted_text
 
 WHOLE_RULES = {"env", "last_applied", "annotation", "http_header", "managed_fields"}
 

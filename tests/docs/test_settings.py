@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from cli.options import shown
-from discovery.settings import AgentSettings, CollectorSettings, ManagerSettings
-from discovery.settings_sources import leaves
+from podsonar.settings import AgentSettings, CollectorSettings, ManagerSettings
+from podsonar.settings_sources import leaves
 
 
 def documented(repository: Path) -> dict[str, dict[str, str]]:

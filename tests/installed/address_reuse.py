@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lab.nodes import shop
-from lab.nodes.cluster import Cluster, write_network
-from lab.nodes.layout import Layout, Node
-from tests.installed.crowd import counting, gone, lone, running
+from lab.real_cluster.addressing import Layout, Node
+from lab.real_cluster.cluster import Cluster, write_network
+from lab.real_cluster.installed import shop
+from tests.installed.short_lived_pods import counting, gone, lone, running
 
 PORT = 8080
 FORMER, LATTER = "former", "latter"

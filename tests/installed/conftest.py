@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.nodes import install, prometheus, shop
-from lab.nodes.cluster import Cluster, down, up
-from lab.nodes.layout import TESTS
-from lab.nodes.prometheus import Prometheus
-from lab.nodes.shop_pods import shop_runs, start_shop
+from lab.real_cluster.addressing import TESTS
+from lab.real_cluster.cluster import Cluster, down, up
+from lab.real_cluster.installed import install, prometheus, shop
+from lab.real_cluster.installed.prometheus import Prometheus
+from lab.real_cluster.installed.shop_pods import shop_runs, start_shop
 from tests.installed.windows import Observed, next_whole, reported
 
 STORE = "podsonar-store"

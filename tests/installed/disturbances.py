@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import orjson
 
-from lab.nodes import install
-from lab.nodes.cluster import Cluster
+from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.installed import install
 
 RIGHTS = "/apis/rbac.authorization.k8s.io/v1"
 ROLE = f"{RIGHTS}/clusterroles/{install.NAMESPACE}-{install.RELEASE}-collector"

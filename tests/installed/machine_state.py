@@ -4,10 +4,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from lab import cgroups
-from lab.nodes.daemons import MOUNTS, processes
-from lab.nodes.kernel import CHANGED_BY_KUBELET, SYSCTL
-from lab.nodes.layout import Layout
+from lab.real_cluster.addressing import Layout
+from lab.real_cluster.daemons import MOUNTS, processes
+from lab.real_cluster.sysctls import CHANGED_BY_KUBELET, SYSCTL
+from lab.simulated import cgroups
 
 PLACES = ("/var/lib", "/var/log", "/etc/cni", "/usr/libexec", "/opt", "/root")
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import orjson
 
-from lab.nodes import shop
-from lab.nodes.cluster import Cluster
-from lab.nodes.layout import Node
+from lab.real_cluster.addressing import Node
+from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.installed import shop
 
 COUNTS = "podsonar-test-counts"
 CROWD, TARGET, PORT, EACH = "crowd", "catalog", 8080, 7

@@ -13,12 +13,12 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from collector.kinds import KINDS, WATCHED
-from discovery.errors import ApiServerError
-from discovery.records import NS_PER_SECOND, Window, parse_rfc3339
-from lab.nodes import cost, install, prometheus
-from lab.nodes.cluster import Cluster
-from lab.nodes.prometheus import Prometheus
+from collector.k8s.kinds import KINDS, WATCHED
+from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.installed import install, prometheus, resource_usage
+from lab.real_cluster.installed.prometheus import Prometheus
+from podsonar.errors import ApiServerError
+from podsonar.model import NS_PER_SECOND, Window, parse_rfc3339
 from tests.installed.windows import WINDOW_SECONDS, Observed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(420)]
@@ -156,10 +156,10 @@ def test_attempts_are_conserved_as_scraped(installed: Cluster, watched: Promethe
 def test_nodes_ask_the_api_server_nothing_and_the_collector_lists_once(installed: Cluster, observed: Observed) -> None:
     """By its audit log: in the window no request of agents or manager, one list of each kind, few of the directory."""
     start_ns = parse_rfc3339(observed.window)
-    requests = cost.asked(installed, Window(start_ns, start_ns + WINDOW_SECONDS * NS_PER_SECOND))
-    assert cost.own(requests, "node-agent") == cost.own(requests, "manager") == []
-    assert [one for one in requests if one.user == cost.ANONYMOUS] == []
-    collector = cost.own(requests, "collector")
+    requests = resource_usage.asked(installed, Window(start_ns, start_ns + WINDOW_SECONDS * NS_PER_SECOND))
+    assert resource_usage.own(requests, "node-agent") == resource_usage.own(requests, "manager") == []
+    assert [one for one in requests if one.user == resource_usage.ANONYMOUS] == []
+    collector = resource_usage.own(requests, "collector")
     (user_agent,) = {one.user_agent for one in collector}
     assert re.fullmatch(r"podsonar/\d\S+ \(collector\)", user_agent)
     made = Counter(one.what for one in collector)
@@ -174,11 +174,11 @@ def test_nodes_ask_the_api_server_nothing_and_the_collector_lists_once(installed
 
 def test_cost_of_each_pod_is_that_of_its_cgroup(installed: Cluster) -> None:
     """Collector, manager and an agent on each node: every pod has used CPU, and less memory than its limit."""
-    every = cost.pods(installed)
+    every = resource_usage.pods(installed)
     assert [one.component for one in every] == ["collector", "manager", "node-agent", "node-agent"]
     for pod in every:
-        memory = cost.memory_of(pod.memory)
-        assert cost.cpu_seconds_of(pod.cpu) > 0.1
+        memory = resource_usage.memory_of(pod.memory)
+        assert resource_usage.cpu_seconds_of(pod.cpu) > 0.1
         assert 5 << 20 < memory.anonymous <= memory.working_set < 512 << 20
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from discovery.records import parse_rfc3339
-from lab.nodes import install, shop
-from lab.nodes.cluster import Cluster
-from lab.nodes.comparison import differences, shown_edges
-from node_agent.agent import LATE
-from tests.installed import crowd, disturbances, reuse
+from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.installed import install, shop
+from lab.real_cluster.installed.compare import differences, shown_edges
+from node_agent.runtime.window_loop import LATE
+from podsonar.model import parse_rfc3339
+from tests.installed import address_reuse, disturbances, short_lived_pods
 from tests.installed.conftest import STORE
 from tests.installed.disturbances import kubectl
 from tests.installed.windows import (
@@ -73,14 +73,14 @@ class Course:
 
     def edges(self, name: str) -> list[shop.Edge]:
         """What the shop's pods and the crowd did in the window of a disturbance."""
-        return [*self.truth, crowd.counted(self.cluster, self.windows[name], crowd.CROWD)]
+        return [*self.truth, short_lived_pods.counted(self.cluster, self.windows[name], short_lived_pods.CROWD)]
 
 
 def roll(course: Course) -> None:
     """Both node agents are replaced in the middle of a window; the crowd of two has come."""
     cluster = course.cluster
-    crowd.prepare(cluster)
-    cluster.apply([crowd.crowd(2)])
+    short_lived_pods.prepare(cluster)
+    cluster.apply([short_lived_pods.crowd(2)])
     wait_until(course.window("rolled", after(course.quiet)), ROLL_SECOND)
     kubectl(cluster, "rollout", "restart", AGENTS)
     disturbances.rolled_out(cluster, AGENTS)
@@ -94,7 +94,7 @@ def kill_collector(course: Course) -> None:
     """
     cluster = course.cluster
     window = course.window("collector killed")
-    cluster.apply([crowd.crowd(30)])
+    cluster.apply([short_lived_pods.crowd(30)])
 
     def listed() -> bool:
         found = install.read(cluster) or {}
@@ -107,7 +107,7 @@ def kill_collector(course: Course) -> None:
     disturbances.put_back(cluster, disturbances.ROLE, course.seen["role"])
     wait_until(window, KILL_SECOND)
     disturbances.replaced(cluster, "collector", disturbances.kill(cluster, "collector"))
-    cluster.wait("the crowd has come", lambda: crowd.running(cluster, crowd.CROWD) == 30, 60)
+    cluster.wait("the crowd has come", lambda: short_lived_pods.running(cluster, short_lived_pods.CROWD) == 30, 60)
     kubectl(cluster, "scale", COLLECTOR, "--replicas=2")
     disturbances.rolled_out(cluster, COLLECTOR)
 
@@ -135,11 +135,11 @@ def kill_manager(course: Course) -> None:
     cluster.wait("the agents have asked", asked, 60)
     disturbances.replaced(cluster, "collector", killed)
     wait_until(window, KILL_SECOND)
-    cluster.apply([crowd.crowd(2)])
+    cluster.apply([short_lived_pods.crowd(2)])
     kubectl(cluster, "scale", COLLECTOR, "--replicas=1")
-    cluster.wait("the crowd has left", lambda: crowd.running(cluster, crowd.CROWD) == 2, 30)
+    cluster.wait("the crowd has left", lambda: short_lived_pods.running(cluster, short_lived_pods.CROWD) == 2, 30)
     binding = cluster.get(disturbances.BINDING)
-    reuse.begin(cluster)
+    address_reuse.begin(cluster)
     wait_until(window, 58)
     cluster.objects.request("DELETE", disturbances.BINDING)
     wait_until(after(window), 11)
@@ -154,13 +154,13 @@ def rotate_token(course: Course) -> None:
     course.windows["token rotated"] = window
     course.seen["refused lists"] = disturbances.metrics(disturbances.pods(cluster, "collector")[0])
     disturbances.put_back(cluster, disturbances.BINDING, course.seen["binding"])
-    course.seen["handover"] = reuse.hand_over(cluster)
+    course.seen["handover"] = address_reuse.hand_over(cluster)
     disturbances.replaced(cluster, "manager", course.seen["killed"])
     reported(cluster, course.windows["manager killed"])
     course.seen["agents"] = {one["metadata"]["uid"] for one in disturbances.pods(cluster, "node-agent")}
     rotation = disturbances.revoke(cluster)
     wait_until(after(window), 0)
-    reuse.end(cluster)
+    address_reuse.end(cluster)
     cluster.wait("pushes are refused", lambda: "push_refused" in course.said("node-agent"), 60)
     course.seen["refused"] = stored(cluster, STORE)
     disturbances.give(cluster, rotation)
@@ -190,7 +190,9 @@ def test_agents_rolled_in_a_window_deliver_what_they_saw_and_claim_no_more(cours
     """Each edge has what was made before the roll, none more than was made; both nodes say that a part is missing."""
     found = course.maps["rolled"]
     workloads = shop.workloads(course.cluster.layout.size)
-    assert wrong_in_part(found, workloads, ROLL_SECOND, course.cluster.layout.outside, but={crowd.CROWD}) == []
+    assert (
+        wrong_in_part(found, workloads, ROLL_SECOND, course.cluster.layout.outside, but={short_lived_pods.CROWD}) == []
+    )
     for told in found["coverage"].values():
         assert (told["observed"], told["reason"]) == ("part", "stopped"), found["coverage"]
         began, ended = parse_rfc3339(told["start"]), parse_rfc3339(told["end"])
@@ -203,16 +205,16 @@ def test_map_of_a_disturbed_window_is_what_the_pods_did(course: Course, name: st
     expected = course.edges(name)
     if name in ("collector killed", "manager killed"):
         expected = unsure(expected, course.cluster.layout.outside)
-    assert differences(expected, course.maps[name], reuse.APART) == []
+    assert differences(expected, course.maps[name], address_reuse.APART) == []
     # A busy machine may load a tracer late, before the first connect; a disturbance is no reason for a gap.
     assert {told["reason"] for told in course.maps[name]["coverage"].values()} <= {None, LATE}
 
 
 def test_crowd_was_one_while_the_maps_were_compared(course: Course) -> None:
     """Thirty pods came in one window and left in the next, in the middle of each: more than two ever make."""
-    two = 2 * crowd.EACH
+    two = 2 * short_lived_pods.EACH
     for name in ("collector killed", "manager killed"):
-        assert crowd.counted(course.cluster, course.windows[name], crowd.CROWD).attempts > two
+        assert short_lived_pods.counted(course.cluster, course.windows[name], short_lived_pods.CROWD).attempts > two
 
 
 def test_batches_are_stored_once_although_the_manager_was_killed(course: Course) -> None:
@@ -237,13 +239,16 @@ def test_rotated_token_is_used_without_a_restart(course: Course) -> None:
 def test_address_that_changed_hands_is_never_the_other_owners(course: Course) -> None:
     """A client that met one owner leads to that one or to the bare address, one that met both to the address alone."""
     handover = course.seen["handover"]
-    shown = [edge for edge in shown_edges(course.maps["token rotated"]).values() if edge.source in reuse.CLIENTS]
+    shown = [
+        edge for edge in shown_edges(course.maps["token rotated"]).values() if edge.source in address_reuse.CLIENTS
+    ]
     made = {
-        name: crowd.counted(course.cluster, course.windows["token rotated"], name).attempts for name in reuse.CLIENTS
+        name: short_lived_pods.counted(course.cluster, course.windows["token rotated"], name).attempts
+        for name in address_reuse.CLIENTS
     }
     assert all(made.values()), made
     for edge in shown:
-        assert edge.target in {handover.address, reuse.REACHED.get(edge.source, handover.address)}, edge
+        assert edge.target in {handover.address, address_reuse.REACHED.get(edge.source, handover.address)}, edge
     totals: Counter[str] = Counter()
     for edge in shown:
         totals[edge.source] += edge.attempts
@@ -254,14 +259,17 @@ def test_backends_of_an_address_that_changed_hands_are_those_that_answered(cours
     """Where the map names who took a client's connections, it is an owner that the client can have met."""
     found = course.maps["token rotated"]
     names = {place["id"]: place["name"] for place in found["services"]}
-    met = {name: {reuse.REACHED.get(name, owner) for owner in (reuse.FORMER, reuse.LATTER)} for name in reuse.CLIENTS}
+    met = {
+        name: {address_reuse.REACHED.get(name, owner) for owner in (address_reuse.FORMER, address_reuse.LATTER)}
+        for name in address_reuse.CLIENTS
+    }
     seen: set[str] = set()
     for edge in found["edges"]:
         source = names[edge["source"]]
         for backend in edge["backends"] if source in met else ():
             assert backend["pod"].partition("/")[2] in met[source], edge
             seen.add(backend["pod"].partition("/")[2])
-    assert seen == {reuse.FORMER, reuse.LATTER}  # by through-near at least, which both of them answered
+    assert seen == {address_reuse.FORMER, address_reuse.LATTER}  # by through-near at least, which both of them answered
 
 
 def test_kind_that_may_not_be_listed_is_told_and_nothing_of_it_deleted(course: Course) -> None:

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from lab.nodes import install, shop
-from lab.nodes.cluster import Cluster
-from lab.nodes.comparison import differences, made_in
+from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.installed import install, shop
+from lab.real_cluster.installed.compare import differences, made_in
 from tests.installed import disturbances
 from tests.installed.windows import Observed, lines
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.nodes import install, shop
-from lab.nodes.cluster import Cluster, down, up
-from lab.nodes.comparison import differences
-from lab.nodes.layout import Layout, Node
-from lab.nodes.shop_pods import shop_runs, start_shop
-from tests.installed import disturbances, machine
+from lab.real_cluster.addressing import Layout, Node
+from lab.real_cluster.cluster import Cluster, down, up
+from lab.real_cluster.installed import install, shop
+from lab.real_cluster.installed.compare import differences
+from lab.real_cluster.installed.shop_pods import shop_runs, start_shop
+from tests.installed import disturbances, machine_state
 from tests.installed.windows import next_whole, reported, wait_until, wrong_in_part
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
@@ -119,7 +119,7 @@ def lived(cluster: Cluster, folder: Path) -> Life:
 def machine_before() -> dict[str, Any]:
     """What the machine was like without this cluster."""
     down(PLAIN)
-    return machine.state(PLAIN)
+    return machine_state.state(PLAIN)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,12 @@ def test_cluster_without_masquerade_by_iptables_leaves_nothing(
 ) -> None:
     """After the end of another kind of cluster, which stood beside the first, the machine is as before."""
     assert life.maps
-    assert set(machine.left_behind(machine_before, machine.state(PLAIN))) >= {"processes", "groups", "links", "routes"}
+    assert set(machine_state.left_behind(machine_before, machine_state.state(PLAIN))) >= {
+        "processes",
+        "groups",
+        "links",
+        "routes",
+    }
     down(PLAIN, plain)
-    assert machine.left_behind(machine_before, machine.state(PLAIN)) == {}
+    assert machine_state.left_behind(machine_before, machine_state.state(PLAIN)) == {}
     assert not PLAIN.folder.exists()

@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from lab.nodes import install
-from lab.nodes.cluster import Cluster
+from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.installed import install
 from tests.installed.disturbances import SECRET, is_ready
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel]

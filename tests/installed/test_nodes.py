@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
-from discovery.errors import ApiServerError
-from lab.nodes.cluster import Cluster, up, write_network
-from lab.nodes.images import POD_IMAGE
-from tests.installed import machine
+from lab.real_cluster.cluster import Cluster, up, write_network
+from lab.real_cluster.images import POD_IMAGE
+from podsonar.errors import ApiServerError
+from tests.installed import machine_state
 
 pytestmark = pytest.mark.cluster
 
@@ -116,7 +116,9 @@ def test_pods_are_in_cgroups_with_their_uid(nodes: Cluster, across: dict[str, st
     """The kubelet's cgroup of a pod carries its uid, below the node's own root."""
     uid = nodes.get(f"/api/v1/namespaces/{NAMESPACE}/pods/server")["metadata"]["uid"]
     second = nodes.layout.nodes[1]
-    assert [path for top in machine.groups(nodes.layout) for path in top.glob(f"node-b/kubepods/*/pod{uid}")], second
+    assert [path for top in machine_state.groups(nodes.layout) for path in top.glob(f"node-b/kubepods/*/pod{uid}")], (
+        second
+    )
 
 
 def test_second_cluster_of_the_same_name_is_refused(nodes: Cluster) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from discovery.records import Window, parse_rfc3339
-from discovery.window import NS_PER_MINUTE
-from lab.nodes import install, shop
-from lab.nodes.cluster import Cluster
-from lab.nodes.comparison import shown_edges
-from lab.nodes.shop_pods import next_window
+from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.installed import install, shop
+from lab.real_cluster.installed.compare import shown_edges
+from lab.real_cluster.installed.shop_pods import next_window
+from podsonar.model import Window, parse_rfc3339
+from podsonar.schedule import NS_PER_MINUTE
 
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lab import cgroups
+from lab.simulated import cgroups
 
 
 def test_hierarchy_mounted_twice_is_one(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import httpx
 import orjson
 import pytest
 
-from discovery.errors import ApiServerError
 from lab.controlplane import binaries
 from lab.controlplane.programs import PROGRAMS
 from lab.controlplane.server import ControlPlane
 from lab.controlplane.toolchain import build_environ
+from podsonar.errors import ApiServerError
 
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
 

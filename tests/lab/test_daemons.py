@@ -10,11 +10,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from discovery.errors import ApiServerError
-from lab import cgroups
-from lab.nodes.daemons import Daemons, make_cgroups, processes, started
-from lab.nodes.layout import Layout
-from lab.nodes.settings import kubelet, may_lower_oom_score
+from lab.real_cluster.addressing import Layout
+from lab.real_cluster.daemon_configs import kubelet, may_lower_oom_score
+from lab.real_cluster.daemons import Daemons, make_cgroups, processes, started
+from lab.simulated import cgroups
+from podsonar.errors import ApiServerError
 
 FORKS = ["sh", "-c", "setsid sleep 600 & setsid sleep 600 & wait"]
 
@@ -22,7 +22,7 @@ FORKS = ["sh", "-c", "setsid sleep 600 & setsid sleep 600 & wait"]
 @pytest.fixture
 def daemons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemons]:
     """Daemons of a cluster that has no more than its cgroups and a folder."""
-    monkeypatch.setattr("lab.nodes.layout.HOST", tmp_path)
+    monkeypatch.setattr("lab.real_cluster.addressing.HOST", tmp_path)
     layout = Layout(f"podsonar-daemons-{os.getpid()}", 215)  # of this run alone
     layout.folder.mkdir()
     make_cgroups(layout)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from lab.nodes.comparison import differences, made_in, shown_edges
-from lab.nodes.shop import Edge, truth, workloads
+from lab.real_cluster.installed.compare import differences, made_in, shown_edges
+from lab.real_cluster.installed.shop import Edge, truth, workloads
 
 SERVICES = [
     {"id": "d/frontend", "kind": "Workload", "namespace": "shop", "name": "frontend"},

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lab import pods
-from lab.network import LabError
-from lab.pods import Lab, PodProcess
+from lab.simulated import pods
+from lab.simulated.network import LabError
+from lab.simulated.pods import Lab, PodProcess
 
 pytestmark = pytest.mark.kernel
 
@@ -17,7 +17,7 @@ def outside() -> Iterator[PodProcess]:
     """The process that scenarios share."""
     with Lab("sonartest") as lab:
         lab.add_outside(())
-        yield lab.pods["(outside)"]
+        yield lab.simulated.pods["(outside)"]
 
 
 def test_each_of_many_that_ask_at_once_gets_its_own_answer(outside: PodProcess) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from discovery.errors import ApiServerError
-from discovery.records import NS_PER_SECOND, Window, rfc3339
-from lab.nodes import audit, cost
+from lab.real_cluster import audit
+from lab.real_cluster.installed import resource_usage
+from podsonar.errors import ApiServerError
+from podsonar.model import NS_PER_SECOND, Window, rfc3339
 
 SECOND = NS_PER_SECOND
 FILES = {
@@ -38,14 +39,14 @@ def group(folder: Path, version: str) -> Path:
 def test_cpu_and_memory_are_read_from_either_version(tmp_path: Path, version: str) -> None:
     """Seconds; working set without the idle page cache; anonymous memory of the whole tree."""
     folder = group(tmp_path, version)
-    assert cost.cpu_seconds_of(folder) == 1.5
-    assert cost.memory_of(folder) == cost.Memory(working_set=4000, anonymous=3000)
+    assert resource_usage.cpu_seconds_of(folder) == 1.5
+    assert resource_usage.memory_of(folder) == resource_usage.Memory(working_set=4000, anonymous=3000)
 
 
 def test_pod_without_a_counting_cgroup_is_told(tmp_path: Path) -> None:
     """A pod that cannot be measured is no row of zeros."""
     with pytest.raises(ApiServerError, match=r"pod a: no cgroup with cpuacct\.usage or cpu\.stat"):
-        cost.counted([tmp_path], "a", "cpuacct.usage", "cpu.stat")
+        resource_usage.counted([tmp_path], "a", "cpuacct.usage", "cpu.stat")
 
 
 def test_row_has_the_seconds_of_the_window_and_the_highest_memory(
@@ -53,7 +54,9 @@ def test_row_has_the_seconds_of_the_window_and_the_highest_memory(
 ) -> None:
     """CPU is the difference between start and end; memory what was seen in between."""
     folder = group(tmp_path, "v1")
-    monkeypatch.setattr(cost, "pods", lambda _cluster: [cost.Pod("p", "collector", "node-a", folder, folder)])
+    monkeypatch.setattr(
+        resource_usage, "pods", lambda _cluster: [resource_usage.Pod("p", "collector", "node-a", folder, folder)]
+    )
     start_ns = time.time_ns()
     stop = threading.Event()
 
@@ -63,7 +66,7 @@ def test_row_has_the_seconds_of_the_window_and_the_highest_memory(
 
     timer = threading.Timer(0.2, work)
     timer.start()
-    (usage,) = cost.measure(None, Window(start_ns, start_ns + SECOND), stop)  # type: ignore[arg-type]
+    (usage,) = resource_usage.measure(None, Window(start_ns, start_ns + SECOND), stop)  # type: ignore[arg-type]
     timer.join()
     assert usage.cpu_seconds == 0.5
     assert usage.row(10).split() == ["collector", "node-a", "0.50", "s", "5.00", "%", *usage.row(10).split()[6:]]
@@ -101,17 +104,17 @@ def test_requests_of_a_window_are_counted_once() -> None:
     found = list(audit.requests(lines, Window(start_ns, start_ns + 30 * SECOND)))
     assert [one.resource for one in found] == ["pods", "nodes/status", "/readyz", "pods"]
     assert audit.by_program(found) == {"podsonar-collector": 2, "kubelet": 2}
-    assert [one.what for one in cost.own(found, "collector")] == ["watch pods", "peek pods"]
-    assert cost.own(found, "node-agent") == []
+    assert [one.what for one in resource_usage.own(found, "collector")] == ["watch pods", "peek pods"]
+    assert resource_usage.own(found, "node-agent") == []
 
 
 def test_table_of_requests_names_what_was_asked_more_than_once() -> None:
     """Programs by number; Podsonar's parts by verb, a part that asked nothing too."""
-    user = f"{cost.ACCOUNT}podsonar-collector"
+    user = f"{resource_usage.ACCOUNT}podsonar-collector"
     asked = [audit.Request(user, "podsonar-collector", "watch", "pods") for _ in range(2)]
     asked += [audit.Request(user, "podsonar-collector", "list", name, 500) for name in ("pods", "nodes")]
-    asked += [audit.Request(cost.ANONYMOUS, "curl/8", "get", "/version")]
-    assert cost.request_lines(asked) == [
+    asked += [audit.Request(resource_usage.ANONYMOUS, "curl/8", "get", "/version")]
+    assert resource_usage.request_lines(asked) == [
         "      4  podsonar-collector",
         "      1  curl",
         "  collector: 4",

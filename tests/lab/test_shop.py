@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import cgroups, network, shop
-from lab.pods import Lab
+from lab.demo import shop
+from lab.simulated import cgroups, network
+from lab.simulated.pods import Lab
 
 PREFIX = "sonartest"
 
@@ -27,14 +28,14 @@ def test_shop_started_makes_the_true_connects_and_cleans_up() -> None:
     uids = {item["metadata"]["name"]: item["metadata"]["uid"] for item in shop.objects() if item["kind"] == "Pod"}
     with Lab(PREFIX) as lab:
         shop.start(lab, uids)
-        pids = [pod.process.pid for pod in lab.pods.values()]
+        pids = [pod.process.pid for pod in lab.simulated.pods.values()]
         done = shop.connect(lab, before_window=True) + shop.connect(lab, before_window=False)
         for edge in done:
             assert edge["program"]["established"] == edge["established"], edge
             assert edge["program"]["failed"] == edge["failed"], edge
         assert (
             f"pod{uids[shop.first_pods()['cart']]}"
-            in Path(f"/proc/{lab.pods[shop.first_pods()['cart']].process.pid}/cgroup").read_text()
+            in Path(f"/proc/{lab.simulated.pods[shop.first_pods()['cart']].process.pid}/cgroup").read_text()
         )
     assert not list(network.FOLDER.glob(f"{PREFIX}-*"))
     assert not cgroups.runs(PREFIX)

@@ -13,8 +13,8 @@ import orjson
 import pytest
 
 from manager.server import serving
-from manager.store import Store
-from tests.manager.fresh import migrated
+from manager.store.database import Store
+from tests.manager.fresh_database import migrated
 from tests.manager.postgresql import PostgresqlServer
 
 CLIENT = httpx.Client(timeout=30, trust_env=False)  # one for all: each would read the system's authorities anew

@@ -5,8 +5,8 @@ import uuid
 from contextlib import closing
 from typing import NamedTuple
 
-from manager.store import Store
-from manager.store_tokens import create_token, find_agent
+from manager.store.database import Store
+from manager.store.tokens import create_token, find_agent
 
 
 class Tokens(NamedTuple):

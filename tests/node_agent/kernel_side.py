@@ -12,11 +12,11 @@ from typing import Any
 
 import orjson
 
-from node_agent import tracing
-from node_agent.maps import Tracer
+from node_agent.capture import loader_client
+from node_agent.capture.bpf_maps import Tracer
 
 CAPACITY = {"flows": 16384, "accepted": 16384, "pending": 16384, "cgroups": 2048, "recent": 16384}
-LOADER = Path(tracing.__file__).parent / "loader.py"
+LOADER = Path(loader_client.__file__).parent.parent / "privileged" / "loader.py"
 
 
 # A node without cgroup v1, for the loader's eyes: /proc/cgroups with every controller on hierarchy 0.
@@ -55,7 +55,7 @@ def attached_by(before: tuple[str, ...], options: dict[str, int | str]) -> Itera
     thread = threading.Thread(target=start_loaders, args=(theirs, before), daemon=True)
     thread.start()
     try:
-        tracer, _answer = tracing.attach(ours, {**CAPACITY, **options}, 60)
+        tracer, _answer = loader_client.attach(ours, {**CAPACITY, **options}, 60)
         with tracer:
             tracer.count_during(0, 2**62)
             yield tracer

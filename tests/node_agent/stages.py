@@ -4,9 +4,9 @@ from typing import Any
 
 import orjson
 
-from discovery.records import Accepted, Answer, Capture, Flow, Query, Window
-from node_agent.connections import Outcome, connections
-from node_agent.traffic import questions, traffic_of
+from node_agent.attribution.connections_body import Outcome, connections
+from node_agent.attribution.flow_groups import questions, traffic_of
+from podsonar.model import Accepted, Answer, Capture, Flow, Query, Window
 
 SECOND = 1_000_000_000
 START_NS = 1_795_000_000 * SECOND

@@ -10,18 +10,18 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from discovery.delivery_metrics import DeliveryMetrics
-from discovery.errors import DirectoryUnavailableError
-from discovery.push import Pusher
-from discovery.records import Answer, Capture, Query, Window
-from discovery.settings import AgentSettings, Manager, Node, SpoolSettings
+from delivery.metrics import DeliveryMetrics
+from delivery.push import Pusher
 from manager.server import serving
-from node_agent.agent import Parts, keep, resolve_until, resolve_waiting
-from node_agent.service import Ending, make_pusher, make_spool
-from node_agent.telemetry import Metrics
-from node_agent.tracer_source import TracerSource
-from node_agent.waiting import Waiting
-from tests.manager.fresh import migrated
+from node_agent.capture.capture_queue import Waiting
+from node_agent.runtime.app import Ending, make_pusher, make_spool
+from node_agent.runtime.metrics import Metrics
+from node_agent.runtime.tracer_lifecycle import TracerSource
+from node_agent.runtime.window_loop import Parts, keep, resolve_until, resolve_waiting
+from podsonar.errors import DirectoryUnavailableError
+from podsonar.model import Answer, Capture, Query, Window
+from podsonar.settings import AgentSettings, Manager, Node, SpoolSettings
+from tests.manager.fresh_database import migrated
 from tests.node_agent import stages
 
 DELIVERED, FILTERED, UNRESOLVED, LOST, AMBIGUOUS = 23, 19, 13, 7, 5

@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from cli.replay import replay as command
-from discovery.errors import InputError
-from node_agent import capture_file
+from node_agent.capture import capture_file
 from node_agent.replay import inventory_bodies, replay, without_inventory
+from podsonar.errors import InputError
 from tests.node_agent.stages import WEB, capture, flow
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 import structlog
 
-from discovery.errors import SettingsError
-from discovery.telemetry import escaped, start_logs
+from podsonar.errors import SettingsError
+from podsonar.logs_and_probes import escaped, start_logs
 
 HOSTILE = "\x1b[2Jworm\r\nlevel=info event=forged\u202e\x9b31m\x00"
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery.credentials import TokenFile
-from discovery.errors import SettingsError, TokenError
-from discovery.settings import AgentSettings
-from discovery.settings_sources import load
-from discovery.window import NS_PER_MINUTE, next_window
+from delivery.token_file import TokenFile
+from podsonar.errors import SettingsError, TokenError
+from podsonar.schedule import NS_PER_MINUTE, next_window
+from podsonar.settings import AgentSettings
+from podsonar.settings_sources import load
 
 EXPRESSION = ("data", "cron", "expression")
 

@@ -4,16 +4,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from discovery.records import Window
-from discovery.selection import controller
-from lab.two_nodes import NODES
-from manager.facts import facts_of
-from manager.service_map import NodeView, build_map
-from manager.wire import ConnectionsBatch, read_batch
+from directory.selection import controller
+from lab.simulated.two_nodes import NODES
+from manager.schema.push_schema import ConnectionsBatch, read_batch
+from manager.service_map.build import NodeView, build_map
+from manager.store.object_summary import facts_of
+from podsonar.model import Window
 from tests.scenarios import objects
 from tests.scenarios.records import Body
+from tests.scenarios.simulated_cluster import Cast
 from tests.scenarios.table import Scenario
-from tests.scenarios.world import Cast
 
 
 def view_of(body: Body) -> NodeView:

@@ -1,6 +1,6 @@
 """Which pod it was: threads, forks, containers that come and go, static pods, processes that are no pod's."""
 
-from lab.two_nodes import NODES
+from lab.simulated.two_nodes import NODES
 from tests.scenarios.table import Do, Edge, Left, Pod, Process, Scenario, Taken, connect
 
 WEB, SHOP = Pod("web"), Pod("shop", (8080,))

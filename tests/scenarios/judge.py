@@ -7,16 +7,16 @@ from typing import Any
 
 import orjson
 
-from collector.questions import questions
-from discovery.records import Answer, Capture
-from node_agent import connections
-from node_agent.decisions import UNRESOLVED
-from node_agent.traffic import questions as sent
-from node_agent.traffic import traffic_of
+from collector.directory.resolve_request import questions
+from node_agent.attribution import connections_body
+from node_agent.attribution.flow_decisions import UNRESOLVED
+from node_agent.attribution.flow_groups import questions as sent
+from node_agent.attribution.flow_groups import traffic_of
+from podsonar.model import Answer, Capture
+from tests.scenarios.compare_map import judge_map
 from tests.scenarios.records import Body, connection_record, edge_record, own_part, taken_record
 from tests.scenarios.run import Observed
-from tests.scenarios.shown import judge_map
-from tests.scenarios.world import Cast
+from tests.scenarios.simulated_cluster import Cast
 
 CONTROL = re.compile(r"\\u00[01]|[\x00-\x1f\x7f]")
 UNRESOLVED_ENDS = UNRESOLVED | {"cgroup_unknown", "pod_unknown"}
@@ -30,7 +30,7 @@ def body_of(cast: Cast, capture: Capture) -> Body:
     received, _explain = questions(orjson.dumps({"queries": [query.wire() for query in asked]}))
     told = [orjson.loads(orjson.dumps(cast.directory.answer(query).wire())) for query in received]
     answers = dict(zip(asked, map(Answer.from_wire, told), strict=True))
-    body: Body = orjson.loads(b"".join(connections.connections(traffic, answers).content()))
+    body: Body = orjson.loads(b"".join(connections_body.connections(traffic, answers).content()))
     return body
 
 

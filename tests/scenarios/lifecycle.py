@@ -1,6 +1,6 @@
 """Time: addresses that change hands, connections older than the window or longer than it, a clock that jumps."""
 
-from lab.two_nodes import BLACKHOLE, CLOSED_FIRST
+from lab.simulated.two_nodes import BLACKHOLE, CLOSED_FIRST
 from tests.scenarios.table import Do, Edge, Pod, Scenario, Service, Taken, connect
 
 WEB, SHOP = Pod("web"), Pod("shop", (8080,))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lab.two_nodes import NODES, Node
+from lab.simulated.two_nodes import NODES, Node
 from tests.scenarios.table import Pod, Service
 
 CREATED = "2026-01-05T08:00:00Z"

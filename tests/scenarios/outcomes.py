@@ -2,7 +2,7 @@
 
 from errno import ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT
 
-from lab.two_nodes import BLACKHOLE, DEAD, NOWHERE
+from lab.simulated.two_nodes import BLACKHOLE, DEAD, NOWHERE
 from tests.scenarios.table import Do, Edge, Pod, Scenario, Taken, connect
 
 WEB, SHOP = Pod("web"), Pod("shop", (8080,))

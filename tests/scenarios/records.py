@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from discovery.records import Accepted, Capture, Flow
-from lab.network import OUTSIDE
+from lab.simulated.network import OUTSIDE
+from podsonar.model import Accepted, Capture, Flow
+from tests.scenarios.simulated_cluster import Cast
 from tests.scenarios.table import Edge, Taken
-from tests.scenarios.world import Cast
 
 Body = dict[str, Any]
 

@@ -9,17 +9,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from discovery.directory import Directory
-from discovery.records import NS_PER_SECOND, Capture, Window
-from lab.network import LabError
-from lab.two_nodes import NODES, Nodes
-from node_agent import capture_file
-from node_agent.maps import Counts, Tracer
-from node_agent.observe import Node, observe
+from directory.lookup import Directory
+from lab.simulated.network import LabError
+from lab.simulated.two_nodes import NODES, Nodes
+from node_agent.capture import capture_file
+from node_agent.capture.bpf_maps import Counts, Tracer
+from node_agent.capture.window_capture import Node, observe
+from podsonar.model import NS_PER_SECOND, Capture, Window
 from tests.node_agent.kernel_side import attached
 from tests.scenarios import objects
+from tests.scenarios.simulated_cluster import OUTSIDE_PORT, SETTLED_NS, Cast, Clock
 from tests.scenarios.table import Scenario
-from tests.scenarios.world import OUTSIDE_PORT, SETTLED_NS, Cast, Clock
 
 PARALLEL = 6
 LONGEST_NS = 600 * NS_PER_SECOND

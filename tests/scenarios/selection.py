@@ -1,6 +1,6 @@
 """What the settings leave out: Jobs, pods without a controller, namespaces; counted by reason, at both ends."""
 
-from discovery.selection import Selection
+from directory.selection import Selection
 from tests.scenarios.table import Edge, Left, Pod, Scenario, Taken, connect
 
 SHOP = Pod("shop", (8080,))

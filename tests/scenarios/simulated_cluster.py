@@ -5,11 +5,11 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from discovery.directory import Directory
-from discovery.records import NS_PER_SECOND, rfc3339
-from lab import cgroups
-from lab.network import OUTSIDE, Translation
-from lab.two_nodes import NODES, Nodes, Placement
+from directory.lookup import Directory
+from lab.simulated import cgroups
+from lab.simulated.network import OUTSIDE, Translation
+from lab.simulated.two_nodes import NODES, Nodes, Placement
+from podsonar.model import NS_PER_SECOND, rfc3339
 from tests.scenarios import objects
 from tests.scenarios.table import Connect, Do, Pod, Scenario, Service
 

@@ -7,8 +7,8 @@ they are. Counts are primes. A scenario's namespace has its name; pods have an I
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from discovery.selection import Selection
-from lab.two_nodes import CGROUPFS
+from directory.selection import Selection
+from lab.simulated.two_nodes import CGROUPFS
 
 Listen = int | Mapping[str, object]
 
@@ -57,7 +57,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Exactly `count` connects in a way of lab/ways.py; `attempts` of them the kernel must have seen."""
+    """Exactly `count` connects in a mode of `connect_modes`; `attempts` of them the kernel must have seen."""
 
     who: str
     to: str

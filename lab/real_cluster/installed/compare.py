@@ -3,7 +3,7 @@
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from lab.nodes.shop import NAMESPACE, Edge
+from lab.real_cluster.installed.shop import NAMESPACE, Edge
 
 Key = tuple[str, str, int]
 

@@ -12,13 +12,13 @@ import httpx
 import orjson
 import yaml
 
-from discovery.errors import ApiServerError
 from lab.controlplane.binaries import EVERY_PROGRAM, NODE_PROGRAMS, find_or_build, locked
-from lab.nodes.cluster import Cluster
-from lab.nodes.images import cache_folder, checked, cluster_images, fingerprint
-from lab.nodes.layout import Node
+from lab.real_cluster.addressing import Node
+from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.images import cache_folder, checked, cluster_images, fingerprint
+from podsonar.errors import ApiServerError
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
+REPOSITORY = Path(__file__).resolve().parents[3]
 CHART = REPOSITORY / "deploy" / "charts" / "podsonar"
 PARTS = ("collector", "manager", "node-agent")
 # What the Dockerfiles copy: another content makes other images.
@@ -26,7 +26,9 @@ SOURCES = (
     "bpf",
     "cli",
     "collector",
-    "discovery",
+    "delivery",
+    "directory",
+    "podsonar",
     "manager",
     "node_agent",
     "deploy/images",

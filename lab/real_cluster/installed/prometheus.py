@@ -13,13 +13,13 @@ import httpx
 import orjson
 import yaml
 
-from discovery.errors import ApiServerError
 from lab.controlplane.binaries import find_or_build
 from lab.controlplane.certificates import write_secret
 from lab.controlplane.server import free_ports
-from lab.nodes import install
-from lab.nodes.cluster import Cluster
-from lab.nodes.layout import Layout
+from lab.real_cluster.addressing import Layout
+from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.installed import install
+from podsonar.errors import ApiServerError
 
 NAME = "prometheus"
 FINDER = "podtargets"

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import orjson
 
-from discovery.errors import ApiServerError
-from discovery.records import NS_PER_SECOND, Window
-from lab import cgroups
-from lab.nodes import audit, install
-from lab.nodes.cluster import Cluster
-from lab.nodes.daemons import MOUNTS
+from lab.real_cluster import audit
+from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.daemons import MOUNTS
+from lab.real_cluster.installed import install
+from lab.simulated import cgroups
+from podsonar.errors import ApiServerError
+from podsonar.model import NS_PER_SECOND, Window
 
 STEP_SECONDS = 0.5
 MIB = 1 << 20

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from lab.nodes.images import POD_IMAGE
+from lab.real_cluster.images import POD_IMAGE
 
 NAMESPACE = "shop"
 Object = dict[str, Any]

@@ -3,9 +3,9 @@
 import time
 from collections import Counter
 
-from discovery.records import NS_PER_SECOND, Window
-from lab.nodes import shop
-from lab.nodes.cluster import Cluster
+from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.installed import shop
+from podsonar.model import NS_PER_SECOND, Window
 
 
 def start_shop(cluster: Cluster, seconds: int = 60) -> tuple[shop.Workload, ...]:

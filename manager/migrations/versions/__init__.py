@@ -1,1 +1,1 @@
-"""One module a schema change, in order of `revision`."""
+"""One module per schema change, in the order of their numbers."""

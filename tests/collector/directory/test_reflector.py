@@ -9,16 +9,16 @@ from typing import Any
 import orjson
 import pytest
 
-from collector import follower
-from collector.follower import Follower
-from collector.kinds import WATCHED
-from collector.watch import KeptDirectory
-from discovery.directory import Directory
-from discovery.errors import ApiServerError, WatchRefusedError
-from discovery.records import NS_PER_SECOND, Query, rfc3339
-from discovery.selection import Selection
-from discovery.settings import CollectorSettings
-from discovery.tenures import REPORT_NS
+from collector.directory import reflector
+from collector.directory.live_directory import KeptDirectory
+from collector.directory.reflector import Follower
+from collector.k8s.kinds import WATCHED
+from directory.interval import REPORT_NS
+from directory.lookup import Directory
+from directory.selection import Selection
+from podsonar.errors import ApiServerError, WatchRefusedError
+from podsonar.model import NS_PER_SECOND, Query, rfc3339
+from podsonar.settings import CollectorSettings
 from tests.collector.scripted_api import ScriptedApi, bookmark, event
 
 PODS = next(kind for kind in WATCHED if kind.name == "Pod")
@@ -29,7 +29,7 @@ ADDRESS = "10.244.0.9"
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once; how long they wait is no matter of these tests."""
-    monkeypatch.setattr(follower, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(reflector, "FIRST_WAIT_SECONDS", 0.001)
 
 
 def owned(name: str, owner: str | None = None, owner_kind: str = "") -> dict[str, Any]:

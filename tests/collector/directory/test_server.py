@@ -10,16 +10,16 @@ import httpx
 import orjson
 import pytest
 
-from collector import directory_server
-from collector.directory_server import application
-from collector.kinds import WATCHED
-from collector.questions import MAX_BODY_BYTES, MAX_QUERIES
-from collector.watch import KeptDirectory
-from discovery.directory import Directory
-from discovery.records import NS_PER_SECOND, rfc3339
-from discovery.selection import Selection
-from discovery.settings import CollectorSettings
-from discovery.tenures import SETTLE_NS
+from collector.directory import server
+from collector.directory.live_directory import KeptDirectory
+from collector.directory.resolve_request import MAX_BODY_BYTES, MAX_QUERIES
+from collector.directory.server import application
+from collector.k8s.kinds import WATCHED
+from directory.interval import SETTLE_NS
+from directory.lookup import Directory
+from directory.selection import Selection
+from podsonar.model import NS_PER_SECOND, rfc3339
+from podsonar.settings import CollectorSettings
 from tests.collector.scripted_api import ScriptedApi
 
 RIGHT = {"Authorization": "Token right"}
@@ -135,7 +135,7 @@ def test_question_waits_for_news_from_the_api_server_and_asks_for_them(news: boo
 
 def test_more_waiting_requests_than_fit_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each one that waits holds its questions in memory: they are bounded."""
-    monkeypatch.setattr(directory_server, "MOST_WAITING", 0)
+    monkeypatch.setattr(server, "MOST_WAITING", 0)
     live = kept()
     for name in live.through_ns:
         live.through_ns[name] = time.time_ns() - SETTLE_NS
@@ -144,7 +144,7 @@ def test_more_waiting_requests_than_fit_are_turned_away(monkeypatch: pytest.Monk
 
 def test_more_requests_than_can_be_answered_in_time_are_turned_away_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """A DaemonSet asks at once: whoever is answered late has gone, so the rest is told early to come again."""
-    monkeypatch.setattr(directory_server, "MOST_OPEN", 0)
+    monkeypatch.setattr(server, "MOST_OPEN", 0)
     live = kept()
     answer = ask(live, GOOD)
     assert (answer.status_code, answer.json()["error"]) == (503, "more than 0 requests at once")
@@ -214,7 +214,7 @@ def test_body_that_is_too_long_is_refused_before_it_is_in_memory(declared: bool)
 
 def test_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow sender holds a connection for the limit, not for ever."""
-    monkeypatch.setattr(directory_server, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(server, "BODY_SECONDS", 0.05)
     live = kept()
 
     async def never() -> dict[str, Any]:
@@ -225,7 +225,7 @@ def test_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPat
         from starlette.requests import Request
 
         scope = {"type": "http", "headers": [(b"authorization", b"Token right")], "method": "POST"}
-        response = await directory_server.Resolver(live, lambda: "right").resolve(Request(scope, never))
+        response = await server.Resolver(live, lambda: "right").resolve(Request(scope, never))
         return response.status_code
 
     assert asyncio.run(body()) == 408

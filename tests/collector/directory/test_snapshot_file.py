@@ -1,18 +1,18 @@
-"""A restart forgets nothing certain, and no file is believed that is not what collector/intervals_file.py wrote."""
+"""A restart forgets nothing certain, and no file is believed that is not what `snapshot_file` wrote."""
 
 import time
 from pathlib import Path
 
 import pytest
 
-from collector import intervals_file
-from collector.kinds import Followed
-from discovery import remembered
-from discovery.directory import Directory
-from discovery.records import NS_PER_SECOND, rfc3339
-from discovery.tenures import REPORT_NS
+from collector.directory import snapshot_file
+from collector.k8s.kinds import Followed
+from directory import snapshot
+from directory.interval import REPORT_NS
+from directory.lookup import Directory
+from podsonar.model import NS_PER_SECOND, rfc3339
+from tests.collector.directory.test_reflector import PODS, kept, names, pod
 from tests.collector.scripted_api import ScriptedApi
-from tests.collector.test_watch import PODS, kept, names, pod
 
 
 def test_intervals_outlive_a_restart(tmp_path: Path) -> None:
@@ -63,14 +63,14 @@ def test_no_flipped_bit_is_believed(tmp_path: Path) -> None:
     file, now_ns = tmp_path / "intervals", time.time_ns()
     directory = Directory()
     directory.observe("Pod", pod("a"), 1)
-    assert intervals_file.write(file, remembered.state_of(directory, {"Pod": 1}, now_ns)) == "written"
+    assert snapshot_file.write(file, snapshot.state_of(directory, {"Pod": 1}, now_ns)) == "written"
     content = file.read_bytes()
-    whole = intervals_file.decoded(content)
+    whole = snapshot_file.decoded(content)
     for place in range(len(content) * 8):
         flipped = bytearray(content)
         flipped[place // 8] ^= 1 << place % 8
         file.write_bytes(flipped)
-        found, result = intervals_file.read(file, now_ns, NS_PER_SECOND)
+        found, result = snapshot_file.read(file, now_ns, NS_PER_SECOND)
         assert result == "corrupt" or (result == "restored" and found == whole), place
 
 
@@ -83,7 +83,7 @@ def test_file_of_the_future_or_older_than_what_is_kept_is_ignored(
     directory = Directory()
     directory.observe("Pod", pod("a"), 1)
     saved_ns = time.time_ns() - age_seconds * NS_PER_SECOND
-    assert intervals_file.write(file, remembered.state_of(directory, {"Pod": 1}, saved_ns)) == "written"
+    assert snapshot_file.write(file, snapshot.state_of(directory, {"Pod": 1}, saved_ns)) == "written"
     assert remembered_by(file) == (int(result == "restored"), result)
 
 

@@ -6,13 +6,13 @@ from typing import Any
 import orjson
 import pytest
 
-from collector.inventory import Inventory
-from collector.parts import PART_BYTES, PART_OBJECTS
-from collector.run import Run, StoppedError
-from discovery.codec import unpack
-from discovery.records import Window
-from discovery.selection import Selection
-from discovery.settings import CollectorSettings, Data, Kubernetes
+from collector.inventory.inventory import Inventory
+from collector.inventory.inventory_parts import PART_BYTES, PART_OBJECTS
+from collector.k8s.list_limits import Run, StoppedError
+from directory.selection import Selection
+from podsonar.json_gzip import unpack
+from podsonar.model import Window
+from podsonar.settings import CollectorSettings, Data, Kubernetes
 
 PODS = 1253
 SETTINGS = CollectorSettings(data=Data(enable_orphaned_pod=True))
@@ -195,7 +195,7 @@ def test_pods_are_selected_by_their_root_workload(tmp_path: Path) -> None:
 
 def test_owner_cycle_ends() -> None:
     """Two controllers that name each other do not hang the collector."""
-    from collector.owners import Owners
+    from collector.inventory.owners import Owners
 
     owners = Owners()
     owners.learn("A", owned("a", "B", "b"))
@@ -215,7 +215,7 @@ def namespaced(*namespaces: str) -> CollectorSettings:
 
 def lists_in(*namespaces: str) -> dict[str, list[dict[str, Any]]]:
     """Every namespaced kind, with one pod a namespace."""
-    from collector.kinds import KINDS
+    from collector.k8s.kinds import KINDS
 
     found: dict[str, list[dict[str, Any]]] = {}
     for namespace in namespaces:

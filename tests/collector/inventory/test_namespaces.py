@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from collector.watch import KeptDirectory
-from discovery.directory import Directory
-from discovery.records import NS_PER_SECOND, Answer, Query, rfc3339
-from discovery.selection import Selection
+from collector.directory.live_directory import KeptDirectory
+from directory.lookup import Directory
+from directory.selection import Selection
+from podsonar.model import NS_PER_SECOND, Answer, Query, rfc3339
 from tests.collector.scripted_api import ScriptedApi
 
 BEGAN_NS = time.time_ns() - 600 * NS_PER_SECOND

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.redaction import Redaction
-from collector.redaction_rules import HINTS, redacted_text
+from collector.inventory.redaction import Redaction
+from collector.inventory.redaction_rules import HINTS, redacted_text
 
 CANARY = "canary-3f9a"
 KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{CANARY}\n-----END RSA PRIVATE KEY-----"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector import page
-from collector.kinds import KINDS
-from collector.page import opened
-from collector.unpaged import MalformedAnswerError
+from collector.k8s import list_page
+from collector.k8s.kinds import KINDS
+from collector.k8s.list_page import opened
+from collector.k8s.streaming_list import MalformedAnswerError
 
 POD = KINDS[-1]
 NESTED: st.SearchStrategy[Any] = st.recursive(
@@ -27,7 +27,7 @@ OBJECTS = st.lists(st.builds(lambda name, spec: {"metadata": {"name": name}, "sp
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups of an object or two, so that borders are looked for everywhere."""
-    monkeypatch.setattr(page, "GROUP_BYTES", 8)
+    monkeypatch.setattr(list_page, "GROUP_BYTES", 8)
 
 
 def body_of(objects: object) -> bytes:

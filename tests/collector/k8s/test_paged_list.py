@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 import pytest
 
-from collector.kinds import KINDS
-from collector.listing import Listed, pages, wait_seconds
-from collector.run import Run
-from collector.unpaged import LargeAnswerError
-from discovery.errors import ApiServerError
+from collector.k8s.kinds import KINDS
+from collector.k8s.list_limits import Run
+from collector.k8s.paged_list import Listed, pages, wait_seconds
+from collector.k8s.streaming_list import LargeAnswerError
+from podsonar.errors import ApiServerError
 
 POD = KINDS[-1]
 Answer = tuple[int, str | None, bytes]

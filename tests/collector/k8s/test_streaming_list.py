@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector import unpaged
-from collector.unpaged import MalformedAnswerError, groups
+from collector.k8s import streaming_list
+from collector.k8s.streaming_list import MalformedAnswerError, groups
 
 TEXT = st.one_of(st.text(max_size=8), st.sampled_from(["},{", '"},{"', "}]}", ']}"', '{"items":[', "\\"]))
 OBJECTS = st.lists(
@@ -47,7 +47,7 @@ def test_body_without_its_end_is_malformed(objects: list[Any], size: int, data: 
 
 def test_object_that_does_not_end_is_not_held_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """An object larger than any that etcd takes ends the list."""
-    monkeypatch.setattr(unpaged, "LARGEST_OBJECT_BYTES", 1000)
+    monkeypatch.setattr(streaming_list, "LARGEST_OBJECT_BYTES", 1000)
     body = body_of([{"a": "x" * 2000}, {"b": "y"}])
     with pytest.raises(MalformedAnswerError, match="does not end"):
         list(groups(pieces(body, 100), 2))

@@ -1,4 +1,4 @@
-"""manager/receive.py over real sockets: pushes that are slow, too large, cut short or too many (faults by row)."""
+"""body_limits.py over real sockets: pushes that are slow, too large, cut short or too many (faults by row)."""
 
 import socket
 import time
@@ -11,10 +11,10 @@ import httpx
 import orjson
 import pytest
 
-from manager.receive import Limits
+from manager.ingest.body_limits import Limits
 from manager.server import serving
 from tests.manager.conftest import Running, running_on
-from tests.manager.fresh import fresh_id
+from tests.manager.fresh_database import fresh_id
 from tests.manager.shop import NODE_A
 
 GOOD = orjson.dumps(NODE_A)

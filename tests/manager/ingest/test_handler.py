@@ -1,4 +1,4 @@
-"""manager/ingest.py: what a push is answered with."""
+"""manager/ingest/handler.py: what a push is answered with."""
 
 import gzip
 import secrets
@@ -8,10 +8,10 @@ import httpx
 import orjson
 import pytest
 
-from manager.store import Store
-from manager.store_reads import read_observations
-from manager.store_tokens import create_token, find_agent, remove_agent, revoke_token
-from manager.tokens import parse
+from manager.store.database import Store
+from manager.store.queries import read_observations
+from manager.store.token_format import parse
+from manager.store.tokens import create_token, find_agent, remove_agent, revoke_token
 from tests.manager.conftest import Running
 from tests.manager.shop import NODE_A, WINDOW, WINDOW_ID, connection, inventory, observed, taken
 

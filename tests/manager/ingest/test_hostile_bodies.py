@@ -1,4 +1,4 @@
-"""manager/ingest.py against bodies, names, times and reads that are wrong or hostile (faults by row)."""
+"""manager/ingest/handler.py against bodies, names, times and reads that are wrong or hostile (faults by row)."""
 
 import gzip
 import time
@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from tests.manager.conftest import Running
-from tests.manager.fresh import fresh_id
+from tests.manager.fresh_database import fresh_id
 from tests.manager.shop import NODE_A, connection, inventory, observed, pod
 
 GOOD = orjson.dumps(NODE_A)

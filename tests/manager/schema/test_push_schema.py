@@ -1,10 +1,10 @@
-"""manager/wire.py: how deep JSON may nest, whatever its strings hold."""
+"""manager/schema/push_schema.py: how deep JSON may nest, whatever its strings hold."""
 
 import orjson
 import pytest
 
-from manager.inflate import BadBodyError
-from manager.wire import check_depth
+from manager.schema.gunzip import BadBodyError
+from manager.schema.push_schema import check_depth
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
-"""manager/service_map.py: (inventory, what nodes saw) -> services, edges, recall."""
+"""manager/service_map/build.py: (inventory, what nodes saw) -> services, edges, recall."""
 
 from typing import Any
 
 import pytest
 
-from discovery.records import Window
-from manager.service_map import NodeView, build_map
+from manager.service_map.build import NodeView, build_map
+from podsonar.model import Window
+from tests.manager.service_map.test_join import FACTS
 from tests.manager.shop import NODE_A, NODE_B, connection, observed, taken
-from tests.manager.test_join import FACTS
 
 WINDOW = Window(1_763_979_300_000_000_000, 1_763_979_360_000_000_000)
 

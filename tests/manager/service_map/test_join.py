@@ -1,4 +1,4 @@
-"""manager/join.py: both ends compared, as (client records, accepted records) -> recall."""
+"""manager/service_map/join.py: both ends compared, as (client records, accepted records) -> recall."""
 
 from collections import Counter
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from manager.facts import facts_of
-from manager.join import Observers, join_ends
-from manager.settle import settle
-from manager.topology import build_topology
-from manager.wire import INVENTORY_LISTS, Accepted, Connection
+from manager.schema.push_schema import INVENTORY_LISTS, Accepted, Connection
+from manager.service_map.ambiguous_destinations import settle
+from manager.service_map.join import Observers, join_ends
+from manager.service_map.topology import build_topology
+from manager.store.object_summary import facts_of
 from tests.manager.shop import LISTS, connection, taken
 
 FACTS = {kind: [facts_of(kind, item) for item in LISTS.get(key, [])] for key, kind in INVENTORY_LISTS.items()}

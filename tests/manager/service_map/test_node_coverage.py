@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from discovery.records import Window, parse_rfc3339
-from manager.coverage import coverage
-from manager.facts import facts_of
-from manager.service_map import NodeView, build_map
+from manager.service_map.build import NodeView, build_map
+from manager.service_map.node_coverage import coverage
+from manager.store.object_summary import facts_of
+from podsonar.model import Window, parse_rfc3339
 from tests.manager import shop
 
 SEEN = {"start": "2026-11-24T10:15:20.000000Z", "end": "2026-11-24T10:16:00.000000Z"}

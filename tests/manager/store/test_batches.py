@@ -1,4 +1,4 @@
-"""manager/store_batches.py: what inventories do to what is known, and that a restart changes nothing."""
+"""manager/store/batches.py: what inventories do to what is known, and that a restart changes nothing."""
 
 import secrets
 from typing import Any
@@ -7,15 +7,15 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from discovery.records import NS_PER_SECOND
+from manager.schema.push_schema import read_batch
 from manager.server import serving
-from manager.store import Store
-from manager.store_batches import store_batch
-from manager.store_reads import list_objects, newest_inventory
-from manager.store_tokens import create_token
-from manager.wire import read_batch
+from manager.store.batches import store_batch
+from manager.store.database import Store
+from manager.store.queries import list_objects, newest_inventory
+from manager.store.tokens import create_token
+from podsonar.model import NS_PER_SECOND
 from tests.manager.conftest import Running
-from tests.manager.fresh import agent_of
+from tests.manager.fresh_database import agent_of
 from tests.manager.shop import LISTS, NODE_A, NODE_B, WINDOW_ID, inventory, pod
 
 LATER = {"start": "2026-11-24T10:20:00.000000Z", "end": "2026-11-24T10:21:00.000000Z"}

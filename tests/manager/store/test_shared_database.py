@@ -7,17 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from discovery.errors import StoreError
+from manager.schema.push_schema import read_batch
 from manager.server import serving
-from manager.store import Store
-from manager.store_batches import store_batch
-from manager.store_reads import list_objects, list_windows, read_facts, read_observations
-from manager.store_retention import DAY_NS, ROWS, delete_outdated
-from manager.store_tables import BATCHES, METADATA
-from manager.token_import import HashedToken, import_tokens
-from manager.wire import read_batch
+from manager.store.batches import store_batch
+from manager.store.database import Store
+from manager.store.queries import list_objects, list_windows, read_facts, read_observations
+from manager.store.retention import DAY_NS, ROWS, delete_outdated
+from manager.store.tables import BATCHES, METADATA
+from manager.store.token_import import HashedToken, import_tokens
+from podsonar.errors import StoreError
 from tests.manager.conftest import Running
-from tests.manager.fresh import agent_of
+from tests.manager.fresh_database import agent_of
 from tests.manager.shop import NODE_A, NODE_B, WINDOW_ID, inventory, node, pod
 
 PUSHES = 20

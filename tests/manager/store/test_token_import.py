@@ -7,10 +7,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from discovery.errors import SettingsError
-from manager.store import Store
-from manager.store_tokens import authenticate, revoke_token
-from manager.token_import import HashedToken, import_tokens, read_tokens
+from manager.store.database import Store
+from manager.store.token_import import HashedToken, import_tokens, read_tokens
+from manager.store.tokens import authenticate, revoke_token
+from podsonar.errors import SettingsError
 
 AGENT, READER = "a" * 43, "b" * 43
 

@@ -1,4 +1,4 @@
-"""node_agent/connections.py: every attempt is delivered or counted in exactly one reason; no edge is guessed."""
+"""connections_body.py: every attempt is delivered or counted in exactly one reason; no edge is guessed."""
 
 from dataclasses import replace
 from random import Random
@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery.records import Accepted, Answer, Flow, Query, rfc3339
-from node_agent.connections import Outcome, connections
-from node_agent.sample_log import decision_line, read_log
-from node_agent.traffic import questions, traffic_of
-from node_agent.wire import wire_time
+from node_agent.attribution.connections_body import Outcome, connections
+from node_agent.attribution.flow_groups import questions, traffic_of
+from node_agent.attribution.flow_log import decision_line, read_log
+from node_agent.attribution.json_format import wire_time
+from podsonar.model import Accepted, Answer, Flow, Query, rfc3339
 from tests.node_agent.stages import CGROUPS, SECOND, START_NS, WEB, body, capture, flow, resolved
 
 STRANGER = ("c0ffee", "pod77777777-0b0f-4b0e-9d0a-1f1e2d3c4b5a")

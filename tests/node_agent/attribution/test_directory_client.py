@@ -1,4 +1,4 @@
-"""node_agent/directory_client.py against a real HTTP server that answers what it is told to."""
+"""node_agent/attribution/directory_client.py against a real HTTP server that answers what it is told to."""
 
 import time
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 import orjson
 import pytest
 
-from discovery.errors import DirectoryUnavailableError, NotSettledError, SettingsError
-from discovery.records import Query
-from discovery.tenures import SECOND, SETTLE_NS
-from node_agent.directory_client import DirectoryClient
-from tests.posted import Answer, Posted, answering
+from directory.interval import SECOND, SETTLE_NS
+from node_agent.attribution.directory_client import DirectoryClient
+from podsonar.errors import DirectoryUnavailableError, NotSettledError, SettingsError
+from podsonar.model import Query
+from tests.post_server import Answer, Posted, answering
 
 
 @contextmanager

@@ -1,9 +1,9 @@
-"""node_agent/filters.py: (flow, pod, answer) -> the one reason, in the documented order."""
+"""node_agent/attribution/filters.py: (flow, pod, answer) -> the one reason, in the documented order."""
 
 import pytest
 
-from discovery.records import Answer
-from node_agent.filters import source_reason
+from node_agent.attribution.filters import source_reason
+from podsonar.model import Answer
 from tests.node_agent.stages import OWN, WEB, flow
 
 HERE = Answer("Pod", WEB, "shop", "web-1", node_name="node-a")

@@ -1,7 +1,7 @@
-"""node_agent/traffic.py: what a capture asks of the directory."""
+"""node_agent/attribution/flow_groups.py: what a capture asks of the directory."""
 
-from discovery.records import Query
-from node_agent.traffic import questions, traffic_of
+from node_agent.attribution.flow_groups import questions, traffic_of
+from podsonar.model import Query
 from tests.node_agent.stages import SECOND, START_NS, WEB, capture, flow
 
 

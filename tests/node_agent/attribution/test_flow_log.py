@@ -1,13 +1,13 @@
-"""node_agent/sample_log.py: a published log gives its 9 connections, and a reason for every other line."""
+"""node_agent/attribution/flow_log.py: a published log gives its 9 connections, and a reason for every other line."""
 
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from discovery.records import Answer
-from node_agent.decisions import Decision
-from node_agent.sample_log import WORDS, Line, decision_line, is_log, read_log
+from node_agent.attribution.flow_decisions import Decision
+from node_agent.attribution.flow_log import WORDS, Line, decision_line, is_log, read_log
+from podsonar.model import Answer
 from tests.node_agent.stages import WEB, flow
 
 SOURCE = Answer("Pod", WEB)

@@ -1,4 +1,4 @@
-"""node_agent/capture_file.py: what is written is read back; anything else is one sentence."""
+"""node_agent/capture/capture_file.py: what is written is read back; anything else is one sentence."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +7,9 @@ import orjson
 import pytest
 from isal import igzip
 
-from discovery.errors import InputError
-from discovery.records import Accepted
-from node_agent import capture_file
+from node_agent.capture import capture_file
+from podsonar.errors import InputError
+from podsonar.model import Accepted
 from tests.node_agent.stages import START_NS, WEB, capture, flow
 
 TAKEN = capture(

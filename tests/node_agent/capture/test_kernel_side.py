@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from node_agent import layout
-from node_agent.maps import Counts
+from node_agent.capture.bpf_maps import Counts
+from node_agent.privileged import bpf_structs
 from tests.node_agent.kernel_side import attached
 
 pytestmark = pytest.mark.kernel
@@ -21,7 +21,7 @@ def loopback_flows(counts: Counts, ports: range) -> dict[int, list[int]]:
     """Flow values by destination port, of flows to those ports."""
     found = {}
     for key, value in counts.flows.items():
-        port = int.from_bytes(layout.ENDPOINTS.unpack(key)[3], "big")
+        port = int.from_bytes(bpf_structs.ENDPOINTS.unpack(key)[3], "big")
         if port in ports:
             found[port] = value
     return found
@@ -29,7 +29,7 @@ def loopback_flows(counts: Counts, ports: range) -> dict[int, list[int]]:
 
 def sums(counts: Counts, listener: str) -> tuple[int, int, int]:
     """Attempts and established of all flows to an address, and connections accepted there."""
-    packed = layout.packed_address(listener)
+    packed = bpf_structs.packed_address(listener)
     flows = [held for key, held in counts.flows.items() if key[24:40] == packed]
     accepted = [held for key, held in counts.accepted.items() if key[8:24] == packed]
     return sum(held[0] for held in flows), sum(held[1] for held in flows), sum(held[0] for held in accepted)
@@ -126,7 +126,7 @@ def test_cgroup_names_come_leaf_first() -> None:
             server.accept()[0].close()
         counts = Counts()
         tracer.drain(counts)
-        cgroups = {layout.ENDPOINTS.unpack(key)[0] for key in counts.flows}
+        cgroups = {bpf_structs.ENDPOINTS.unpack(key)[0] for key in counts.flows}
         known = tracer.cgroup_names()
         names = {known[cgroup] for cgroup in cgroups}
     lines = Path("/proc/self/cgroup").read_text().splitlines()

@@ -1,12 +1,12 @@
-"""node_agent/procfs.py: open connections of a network namespace that others share with a pod are no pod's."""
+"""open_connections.py: open connections of a network namespace that others share with a pod are no pod's."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from node_agent.observe import pod_of
-from node_agent.procfs import look
+from node_agent.capture.open_connections import look
+from node_agent.capture.window_capture import pod_of
 
 POD = "2dc5e8c6-1111-4222-8333-944444444444"
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"

@@ -1,8 +1,8 @@
-"""node_agent/procfs.py: whose side of a connection a socket is, and what is left out, from tables of sockets."""
+"""open_connections.py: whose side of a connection a socket is, and what is left out, from tables of sockets."""
 
 import pytest
 
-from node_agent.procfs import ESTABLISHED, LISTEN, Socket, open_connections
+from node_agent.capture.open_connections import ESTABLISHED, LISTEN, Socket, open_connections
 
 CLIENT, SERVER, OTHER = "pod-client", "pod-server", "pod-other"
 

@@ -1,8 +1,8 @@
-"""node_agent/identity.py: cgroup names, leaf first -> pod UID."""
+"""node_agent/capture/pod_cgroup.py: cgroup names, leaf first -> pod UID."""
 
 import pytest
 
-from node_agent.identity import pod_uid
+from node_agent.capture.pod_cgroup import pod_uid
 
 UID = "2dc5e8c6-0b0f-4b0e-9d0a-1f1e2d3c4b5a"
 OTHER = "99999999-0b0f-4b0e-9d0a-1f1e2d3c4b5a"

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from node_agent.diagnosis import Situation
-from node_agent.preflight import judge
-from node_agent.preflight_facts import Facts
+from node_agent.preflight.checks import judge
+from node_agent.preflight.probes import Facts
+from node_agent.privileged.load_diagnosis import Situation
 
 EVERY = (1 << 41) - 1
 SITUATION = Situation(1 << 39 | 1 << 38, 0, own_user_namespace=False, lockdown="none", kernel=(6, 1), tracefs=False)

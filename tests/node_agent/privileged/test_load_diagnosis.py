@@ -2,7 +2,7 @@
 
 import pytest
 
-from node_agent.diagnosis import Situation, diagnose, kernel_version, lockdown_mode
+from node_agent.privileged.load_diagnosis import Situation, diagnose, kernel_version, lockdown_mode
 
 GOOD = Situation(1 << 39 | 1 << 38, 0, own_user_namespace=False, lockdown="none", kernel=(6, 1), tracefs=True)
 VERIFIER = "bpf: Failed to load program: Permission denied\n0: (79) r7 = *(u64 *)(r1 +8)"

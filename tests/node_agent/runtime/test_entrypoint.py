@@ -5,25 +5,25 @@ import sys
 
 import pytest
 
-from discovery.errors import UsageError
-from discovery.settings import AgentSettings, Node
-from node_agent import staying
+from node_agent.runtime import entrypoint
+from podsonar.errors import UsageError
+from podsonar.settings import AgentSettings, Node
 
 LOADED = """
 import sys
-from node_agent import imports
-imports.spare()
-import node_agent.staying, node_agent.service, httpcore
-print(*(name for name, module in sys.modules.items() if module and not isinstance(module, imports.Later)))
+from node_agent.runtime import lazy_imports
+lazy_imports.spare()
+import node_agent.runtime.entrypoint, node_agent.runtime.app, httpcore
+print(*(name for name, module in sys.modules.items() if module and not isinstance(module, lazy_imports.Later)))
 """
 USED_LATER = """
 import sys
-from node_agent import imports
-imports.spare()
+from node_agent.runtime import lazy_imports
+lazy_imports.spare()
 import html
 import html as again
 from html.entities import html5
-print(html.escape("<"), again.unescape("&lt;"), html5["lt;"], isinstance(sys.modules["html"], imports.Later))
+print(html.escape("<"), again.unescape("&lt;"), html5["lt;"], isinstance(sys.modules["html"], lazy_imports.Later))
 import asyncio
 async def answer():
     return 42
@@ -70,24 +70,24 @@ def test_module_that_is_imported_later_is_the_module_itself_once_used() -> None:
 def test_settings_reach_the_agent_as_they_were_checked() -> None:
     """What is kept behind a descriptor comes out equal, whatever differs from the defaults; the version too."""
     settings = AgentSettings(node=Node(name="node-a", drain_seconds=0.5))
-    assert staying.kept(staying.keep(settings, "1.2.3+abc")) == staying.Kept(settings, "1.2.3+abc")
+    assert entrypoint.kept(entrypoint.keep(settings, "1.2.3+abc")) == entrypoint.Kept(settings, "1.2.3+abc")
 
 
 def test_window_that_ends_before_it_starts_is_refused() -> None:
     """A window is named once; one that ends before it starts is a usage error."""
-    windows = staying.one_window("2026-11-24T10:00:00Z", "2026-11-24T10:02:00Z")
+    windows = entrypoint.one_window("2026-11-24T10:00:00Z", "2026-11-24T10:02:00Z")
     assert windows(0) is not None
     assert windows(0) is None
     with pytest.raises(UsageError, match="expected the end after the start"):
-        staying.one_window("2026-11-24T10:02:00Z", "2026-11-24T10:00:00Z")
+        entrypoint.one_window("2026-11-24T10:02:00Z", "2026-11-24T10:00:00Z")
 
 
 def test_big_blocks_go_back_to_the_kernel_whatever_was_freed_before() -> None:
     """A libc may keep a freed block of 8 MiB below another one; told not to, it holds none of it."""
     program = """
 import gc, os
-from node_agent import staying
-staying.give_big_blocks_back()
+from node_agent.runtime import entrypoint
+entrypoint.give_big_blocks_back()
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 del [bytearray(b"x" * (16 << 20))][0]

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from discovery.records import NS_PER_SECOND, Capture, Window
-from discovery.settings import AgentSettings, Node
-from discovery.spool import Spool
-from node_agent.agent import Parts, observe_windows
-from node_agent.telemetry import Metrics
-from node_agent.tracer_source import Moments, TracerSource
-from node_agent.waiting import Waiting
+from delivery.spool import Spool
+from node_agent.capture.capture_queue import Waiting
+from node_agent.runtime.metrics import Metrics
+from node_agent.runtime.tracer_lifecycle import Moments, TracerSource
+from node_agent.runtime.window_loop import Parts, observe_windows
+from podsonar.model import NS_PER_SECOND, Capture, Window
+from podsonar.settings import AgentSettings, Node
 from tests.node_agent.kernel_side import start_loaders
 
 pytestmark = pytest.mark.kernel

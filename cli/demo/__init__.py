@@ -1,0 +1,1 @@
+"""`podsonar demo`: `command` → `processes`, or `replay` where there is no root or BPF."""

@@ -1,0 +1,62 @@
+"""Metrics of the inventory; names as in docs/metrics.md."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from podsonar.logs_and_probes import from_zero
+
+RUNS = ("success", "partial", "error")
+SKIPS = ("overlap", "missed")
+
+
+class Metrics:
+    """Counters and gauges of one collector."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.runs = Counter("podsonar_collector_runs_total", "Inventories by result", ["result"], registry=registry)
+        self.lists = Counter("podsonar_collector_list_total", "Lists by result", ["kind", "result"], registry=registry)
+        self.duration = Histogram(
+            "podsonar_collector_run_duration_seconds",
+            "How long inventories took",
+            buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300),
+            registry=registry,
+        )
+        self.objects = Gauge("podsonar_collector_objects", "Objects in the last list", ["kind"], registry=registry)
+        self.success = Gauge(
+            "podsonar_collector_last_success_timestamp_seconds", "Last complete list", ["kind"], registry=registry
+        )
+        self.skipped = Counter(
+            "podsonar_collector_windows_skipped_total", "Windows that were not listed", ["reason"], registry=registry
+        )
+        self.redacted = Counter(
+            "podsonar_collector_redacted_total", "Values that were redacted, by rule", ["rule"], registry=registry
+        )
+        self.requests = Counter(
+            "podsonar_collector_api_requests_total", "Requests made to the API server for lists", registry=registry
+        )
+        self.next_run = Gauge(
+            "podsonar_collector_next_run_timestamp_seconds", "Start of the next window", registry=registry
+        )
+        from_zero(self.runs, RUNS)
+        from_zero(self.skipped, SKIPS)
+
+    def inventory(self, redacted: Mapping[str, int], requests: int) -> None:
+        """Count what one inventory took out and what it asked of the API server."""
+        for rule, count in redacted.items():
+            self.redacted.labels(rule).inc(count)
+        self.requests.inc(requests)
+
+    def listed(self, kinds: Mapping[str, Mapping[str, Any]]) -> None:
+        """Count one inventory."""
+        tried = {name: kind for name, kind in kinds.items() if kind.get("reason") not in ("disabled", "namespaced")}
+        complete = [name for name, kind in tried.items() if kind["complete"]]
+        result = "success" if len(complete) == len(tried) else "partial" if complete else "error"
+        self.runs.labels(result).inc()
+        for name, kind in tried.items():
+            for listed in ("success", "error"):  # both: a kind's first failure is an increase
+                self.lists.labels(name, listed).inc(kind["complete"] is (listed == "success"))
+            if kind["complete"]:
+                self.objects.labels(name).set(kind["count"])
+                self.success.labels(name).set_to_current_time()

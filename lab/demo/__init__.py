@@ -1,0 +1,1 @@
+"""The cluster of `podsonar demo`: `shop` → `fake_api_server` → `api_server` → `compare`."""

@@ -1,0 +1,1 @@
+"""Podsonar on the real cluster: `install` → `shop` → `shop_pods` → `compare` → `resource_usage` → `prometheus`."""

@@ -1,0 +1,1 @@
+"""The service discovery API: `handlers` → `serializers`."""

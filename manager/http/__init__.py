@@ -1,0 +1,1 @@
+"""What every route needs: `header_timeout` → `auth` → `responses`."""

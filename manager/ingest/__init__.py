@@ -1,0 +1,1 @@
+"""`POST /api/v1/collections`: `body_limits` → `handler`."""

@@ -1,0 +1,1 @@
+"""What agents push: `gunzip` → `push_schema`."""
