@@ -23,10 +23,10 @@ from typing import Any
 import httpx
 import orjson
 
-from collector.directory.live_directory import KeptDirectory
+from collector.directory.live_directory import LiveDirectory
 from collector.directory.server import serve
 from collector.directory.snapshot_file import write
-from collector.k8s.client import ApiServer
+from collector.k8s.client import ApiClient
 from directory import snapshot
 from directory.lookup import Directory
 from directory.selection import Selection
@@ -124,9 +124,9 @@ def apart(job: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - any
         return pool.apply(job, arguments, named)
 
 
-def full(addresses: int) -> KeptDirectory:
+def full(addresses: int) -> LiveDirectory:
     """A directory that knows everything up to the last moment, as if followed."""
-    kept = KeptDirectory(ApiServer.__new__(ApiServer), Directory(Selection()), None, 60.0)
+    kept = LiveDirectory(ApiClient.__new__(ApiClient), Directory(Selection()), None, 60.0)
     at_ns = time.time_ns()
     for kind, obj in others():
         kept.directory.observe(kind, obj, at_ns - SECONDS_AGO * NS_PER_SECOND)
@@ -219,7 +219,7 @@ def asking(port: int, total: int, rounds: int) -> dict[str, dict[str, float]]:
     return {"resolve": timed(port, total, rounds), "fleet": asyncio.run(fleet(port, total))}
 
 
-def saving(kept: KeptDirectory, path: Path) -> dict[str, float]:
+def saving(kept: LiveDirectory, path: Path) -> dict[str, float]:
     """How long a save takes, and how big it is."""
     began = time.perf_counter()
     with kept.lock:

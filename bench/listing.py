@@ -57,7 +57,7 @@ def typed(kubeconfig: str) -> dict[str, Any]:
 def whole(kubeconfig: str) -> dict[str, Any]:
     """Podsonar's path into a spool on disk."""
     from collector.app import inventory_of, window_now  # noqa: PLC0415
-    from collector.k8s.client import ApiServer  # noqa: PLC0415
+    from collector.k8s.client import ApiClient  # noqa: PLC0415
     from collector.k8s.malloc import return_large_blocks  # noqa: PLC0415
     from delivery.batch import packed_batch  # noqa: PLC0415
     from delivery.spool import Spool  # noqa: PLC0415
@@ -68,7 +68,7 @@ def whole(kubeconfig: str) -> dict[str, Any]:
     start_logs("error", "text")
     return_large_blocks()
     settings = CollectorSettings()
-    api = ApiServer.connect(Path(kubeconfig))
+    api = ApiClient.connect(Path(kubeconfig))
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         spool = Spool(Path(folder))
         window = window_now(settings)

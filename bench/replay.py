@@ -26,7 +26,7 @@ from directory.lookup import Directory
 from directory.selection import Selection
 from node_agent import replay
 from node_agent.capture import capture_file
-from node_agent.capture.bpf_maps import Counts, Tracer
+from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.privileged import bpf_structs
 from node_agent.privileged.bpf_structs import Capacity
 from podsonar.model import NS_PER_SECOND, Accepted, Capture, Flow, Window, rfc3339
@@ -37,14 +37,14 @@ WINDOW = Window(START_NS, START_NS + 120 * NS_PER_SECOND)
 DRAINED, LEAST_A_SECOND = 100_000, 300_000
 
 
-def filled_tracer(flows: int) -> Tracer:
+def filled_tracer(flows: int) -> AttachedProgram:
     """A tracer without a program, its flow table filled with distinct flows."""
     capacity = Capacity.of({"flows": flows, "accepted": 64, "pending": 64, "recent": 64, "cgroups": 64})
     descriptors = {}
     for name, (entries, entry_bytes) in capacity.maps().items():
         descriptors[name] = os.memfd_create(name)
         os.ftruncate(descriptors[name], entries * entry_bytes)
-    tracer = Tracer(descriptors, "none", capacity)
+    tracer = AttachedProgram(descriptors, "none", capacity)
     for number in range(flows):
         address = bpf_structs.packed_address(f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}")
         key = bpf_structs.ENDPOINTS.pack(number % PODS, address, address, (8080).to_bytes(2, "big"), 0, 0)
@@ -134,7 +134,7 @@ def capture(flows: int) -> Capture:
 
 def replayed(path: Path, ask: replay.Ask) -> dict[str, Any]:
     """How long a replay takes, and how many connections and bytes its body has."""
-    with replay.uncollected():
+    with replay.gc_paused():
         began = time.perf_counter()
         printed = sum(map(len, replay.replay(path, ask).content))
         seconds = time.perf_counter() - began

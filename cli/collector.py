@@ -63,12 +63,12 @@ def writing(output: str) -> Iterator[BinaryIO]:
 def once(settings: CollectorSettings, kubeconfig: Path | None, output: str) -> None:
     """List once and print exactly what would be pushed."""
     from collector import app  # noqa: PLC0415
-    from collector.k8s.client import ApiServer  # noqa: PLC0415
+    from collector.k8s.client import ApiClient  # noqa: PLC0415
     from collector.k8s.malloc import return_large_blocks  # noqa: PLC0415
 
     start_logs(settings.log.level, settings.log.format)
     return_large_blocks()
-    api = ApiServer.connect(kubeconfig)
+    api = ApiClient.connect(kubeconfig)
     selection = app.checked_selection(api, settings)
     inventory = app.inventory_of(api, settings, app.window_now(settings), selection)
     try:

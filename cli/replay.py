@@ -9,7 +9,7 @@ import click
 
 from directory.lookup import Directory
 from directory.selection import Selection
-from node_agent.replay import Ask, inventory_bodies, uncollected, without_inventory
+from node_agent.replay import Ask, gc_paused, inventory_bodies, without_inventory
 from node_agent.replay import replay as replayed
 from podsonar.errors import InputError
 
@@ -39,7 +39,7 @@ def printable(text: str) -> str:
 )
 def replay(capture: Path, inventory: Path | None, output: str, log_level: str) -> None:
     """Resolve CAPTURE (or a log) again and print the connections body."""
-    with uncollected():
+    with gc_paused():
         outcome = replayed(capture, asking(inventory))
         for line in outcome.lines(debug=log_level == "debug"):
             click.echo(printable(line), err=True)

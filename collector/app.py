@@ -9,15 +9,15 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
-from collector.directory.live_directory import KeptDirectory
+from collector.directory.live_directory import LiveDirectory
 from collector.directory.metrics import DirectoryMetrics
 from collector.directory.server import serve as serve_directory
 from collector.inventory.inventory import Inventory, role_namespaces
 from collector.inventory.metrics import Metrics
 from collector.inventory.scheduler import Windows
-from collector.k8s.client import ApiServer
+from collector.k8s.client import ApiClient
 from collector.k8s.kinds import KINDS, Kind
-from collector.k8s.list_limits import Run, StoppedError
+from collector.k8s.list_limits import ListLimits, StoppedError
 from collector.k8s.malloc import return_large_blocks
 from collector.k8s.paged_list import Listed, Pages, pages
 from delivery.batch import packed_batch
@@ -39,14 +39,14 @@ log = structlog.get_logger()
 
 
 def inventory_of(
-    api: Pages, settings: CollectorSettings, window: Window, selection: Selection, run: Run | None = None
+    api: Pages, settings: CollectorSettings, window: Window, selection: Selection, run: ListLimits | None = None
 ) -> Inventory:
     """One window's inventory, not listed yet."""
 
     def told(kind: Kind, listed: Listed) -> None:
         log.info("listed", kind=kind.name, objects=listed.count, pages=listed.pages, incomplete=listed.reason)
 
-    return Inventory(api, settings, window, selection, run=run or Run(), told=told)
+    return Inventory(api, settings, window, selection, run=run or ListLimits(), told=told)
 
 
 def window_now(settings: CollectorSettings) -> Window:
@@ -54,7 +54,7 @@ def window_now(settings: CollectorSettings) -> Window:
     return window_at(datetime.now(UTC), settings.data.collection_window_in_min)
 
 
-def collect(inventory: Inventory, spool: Spool, live: KeptDirectory) -> None:
+def collect(inventory: Inventory, spool: Spool, live: LiveDirectory) -> None:
     """List one window into the spool; the live directory learns the controllers, which it does not watch.
 
     No part is in the spool before the last kind was listed, so that an end half way leaves none.
@@ -67,12 +67,12 @@ def collect(inventory: Inventory, spool: Spool, live: KeptDirectory) -> None:
 
 
 def collect_windows(
-    api: ApiServer,
+    api: ApiClient,
     settings: CollectorSettings,
     spool: Spool,
     metrics: Metrics,
     stop: threading.Event,
-    live: KeptDirectory,
+    live: LiveDirectory,
     *,
     now: bool,
 ) -> None:
@@ -96,7 +96,7 @@ def collect_windows(
         window = windows.next()
 
 
-def checked_selection(api: ApiServer, settings: CollectorSettings, run: Run | None = None) -> Selection:
+def checked_selection(api: ApiClient, settings: CollectorSettings, run: ListLimits | None = None) -> Selection:
     """The selection before the first window; SettingsError where the settings ask for what cannot be listed.
 
     The API server itself says whether it takes the namespace selector, and which namespaces that means now.
@@ -125,7 +125,7 @@ def checked_selection(api: ApiServer, settings: CollectorSettings, run: Run | No
     return selection.among(() if listed.reason else [obj["metadata"]["name"] for obj in found])
 
 
-def end_with(servers: Iterable[ApiServer], stop: threading.Event) -> None:
+def end_with(servers: Iterable[ApiClient], stop: threading.Event) -> None:
     """Wait until the program is asked to end, and then cut short what is being read."""
     stop.wait()
     for api in servers:
@@ -151,7 +151,7 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     registry = CollectorRegistry()
     tell_build(registry, "collector")
     metrics, delivery = Metrics(registry), DeliveryMetrics(registry, settings.spool.max_bytes)
-    api = ApiServer.connect(kubeconfig)
+    api = ApiClient.connect(kubeconfig)
     limits = Limits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
     spool = Spool(Path(settings.spool.folder), limits, delivery.lost)
     delivery.watch(spool)
@@ -159,14 +159,14 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     token.begin()
     directory_token.read()
     pusher = Pusher(settings, spool, token, delivery.told)
-    lister = ApiServer.connect(kubeconfig)  # its own connections and count of requests, apart from the watches
+    lister = ApiClient.connect(kubeconfig)  # its own connections and count of requests, apart from the watches
     threading.Thread(target=end_with, args=((api, lister), stop), name="end", daemon=True).start()
     try:
-        selection = checked_selection(api, settings, Run(stop.wait, stopped=stop.is_set))
+        selection = checked_selection(api, settings, ListLimits(stop.wait, stopped=stop.is_set))
     except StoppedError:
         return
     seconds = settings.data.collection_window_in_min * 60.0
-    kept = KeptDirectory(
+    kept = LiveDirectory(
         api,
         Directory(selection),
         role_namespaces(settings),

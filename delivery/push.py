@@ -15,7 +15,7 @@ from tenacity.wait import wait_random_exponential
 
 from delivery.batch import Batch
 from delivery.manager_client import ManagerClient, failure_reason
-from delivery.split_batch import halves
+from delivery.split_batch import split_batch
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from podsonar.errors import SpoolError, TokenError, TokenInvalidError
@@ -176,7 +176,7 @@ class Pusher:
         result = verdict(status)
         if result is Verdict.STORED:
             self.spool.delete(batch.id)
-        elif result is Verdict.TOO_LARGE and (two := halves(batch)):
+        elif result is Verdict.TOO_LARGE and (two := split_batch(batch)):
             try:
                 for half in two:  # a crash between these leaves one that is sent twice under one id
                     self.spool.put(half)

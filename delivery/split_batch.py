@@ -8,7 +8,7 @@ from podsonar.json_gzip import pack, unpack
 LISTS = ("connectionList", "acceptedList")
 
 
-def halves(batch: Batch) -> tuple[Batch, Batch] | None:
+def split_batch(batch: Batch) -> tuple[Batch, Batch] | None:
     """Two batches in place of one, with ids of their own that are the same at every try; None where it has no halves.
 
     An inventory part has none: its parts are numbered. One record has none either.

@@ -11,7 +11,7 @@ from typing import Any
 from directory import pod_timestamps
 from directory.addresses import MAY_BE_CLUSTER, Ranges, address_keys
 from directory.interval import REPORT_NS, SECOND, Owner
-from directory.interval_table import Claims
+from directory.interval_table import IntervalTable
 from directory.pod_intervals import after_end, after_look
 from directory.pod_table import Pod, PodTable, uid_key, uid_text
 from directory.selection import controller
@@ -31,7 +31,7 @@ class Service:
 
 
 @dataclass(slots=True, kw_only=True)
-class Ledger:
+class ClusterState:
     """Everything that was observed, in the fewest bytes; times are nanoseconds of the observer's clock."""
 
     pods: PodTable = field(default_factory=PodTable)
@@ -39,18 +39,20 @@ class Ledger:
     services: dict[str, Service] = field(default_factory=dict)
     nodes: dict[str, str] = field(default_factory=dict)
     slices: dict[str, str] = field(default_factory=dict)  # namespaces of those slices that claim addresses
-    service_addresses: Claims = field(default_factory=Claims)
-    service_ports: Claims = field(default_factory=Claims)  # by (UID of the service, port)
-    node_addresses: Claims = field(default_factory=Claims)
-    node_ports: Claims = field(default_factory=Claims)  # by port: a node port is the service's on every node address
-    outside: Claims = field(default_factory=Claims)  # endpoints that are no pods, by address
+    service_addresses: IntervalTable = field(default_factory=IntervalTable)
+    service_ports: IntervalTable = field(default_factory=IntervalTable)  # by (UID of the service, port)
+    node_addresses: IntervalTable = field(default_factory=IntervalTable)
+    node_ports: IntervalTable = field(
+        default_factory=IntervalTable
+    )  # by port: a node port is the service's on every node address
+    outside: IntervalTable = field(default_factory=IntervalTable)  # endpoints that are no pods, by address
     ranges: Ranges = field(default_factory=Ranges)  # pod ranges of nodes
     near: Ranges = field(default_factory=Ranges)  # around public addresses that pods or services have had
     gone: dict[tuple[str, str], int] = field(default_factory=dict)  # (kind, UID) to when
     released: dict[str, int] = field(default_factory=dict)  # pods that live without an address that they had
     blind: list[tuple[int, int]] = field(default_factory=list)  # times in which objects may have come and gone unseen
 
-    def claims(self, kind: str) -> tuple[Claims, ...]:
+    def claims(self, kind: str) -> tuple[IntervalTable, ...]:
         """The claims that objects of a kind make."""
         return {
             "Service": (self.service_addresses, self.service_ports, self.node_ports),

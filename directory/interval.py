@@ -15,11 +15,13 @@ FOREVER = 2**63 - 1
 SECOND = NS_PER_SECOND
 SKEW_NS = 2 * SECOND  # between any two clocks of a cluster; NTP keeps them in tens of milliseconds
 REPORT_NS = 8 * SECOND  # from a change to its event here: a kubelet tells within 3 s, a watch is cut when silent for 5
-SETTLE_NS = SKEW_NS + REPORT_NS  # what is known as of a moment is the whole truth about moments this much before it
+FINAL_AFTER_NS = (
+    SKEW_NS + REPORT_NS
+)  # what is known as of a moment is the whole truth about moments this much before it
 Owner = int | str
 
 
-class Tenure(NamedTuple):
+class Interval(NamedTuple):
     """`owner` may have had the address in `[maybe_from_ns, maybe_to_ns]`, surely in `[sure_from_ns, sure_to_ns]`.
 
     The sure part is empty where it would end before it begins.
@@ -46,28 +48,28 @@ class Tenure(NamedTuple):
             self.sure_to_ns == FOREVER or to_ns + SKEW_NS <= self.sure_to_ns
         )
 
-    def ended(self, sure_to_ns: int, maybe_to_ns: int) -> "Tenure":
+    def ended(self, sure_to_ns: int, maybe_to_ns: int) -> "Interval":
         """The tenure with its end."""
         return self._replace(sure_to_ns=sure_to_ns, maybe_to_ns=max(self.maybe_from_ns, maybe_to_ns))
 
-    def surer(self, sure_from_ns: int) -> "Tenure":
+    def surer(self, sure_from_ns: int) -> "Interval":
         """The tenure with an earlier proof of its beginning, where it is one."""
         if sure_from_ns >= self.sure_from_ns:
             return self
         return self._replace(sure_from_ns=max(sure_from_ns, self.maybe_from_ns))
 
 
-def possible(tenures: Sequence[Tenure], from_ns: int, to_ns: int) -> list[Tenure]:
+def possible(tenures: Sequence[Interval], from_ns: int, to_ns: int) -> list[Interval]:
     """The tenures that may touch the asked time."""
     return [tenure for tenure in tenures if tenure.possible(from_ns, to_ns)] if tenures else []
 
 
-def owners(tenures: Iterable[Tenure]) -> list[Owner]:
+def owners(tenures: Iterable[Interval]) -> list[Owner]:
     """The owners of some tenures, each once, in a fixed order."""
     found = {tenure.owner for tenure in tenures}
     return sorted(found, key=str) if len(found) > 1 else list(found)
 
 
-def certain(tenures: Sequence[Tenure], from_ns: int, to_ns: int) -> bool:
+def certain(tenures: Sequence[Interval], from_ns: int, to_ns: int) -> bool:
     """Whether one of an owner's tenures covers the whole asked time."""
     return any(tenure.certain(from_ns, to_ns) for tenure in tenures)

@@ -3,20 +3,20 @@
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
-from directory.interval import REPORT_NS, Tenure
+from directory.interval import REPORT_NS, Interval
 
 
 @dataclass(slots=True)
-class Claims:
+class IntervalTable:
     """Tenures by what is claimed; `claim` is told of everything that an owner has now."""
 
-    table: dict[Hashable, list[Tenure]] = field(default_factory=dict)
+    table: dict[Hashable, list[Interval]] = field(default_factory=dict)
     held: dict[str, set[Hashable]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def at(self, claimed: Hashable) -> list[Tenure]:
+    def at(self, claimed: Hashable) -> list[Interval]:
         """Everybody's tenures of an address or port."""
         return self.table.get(claimed, [])
 
@@ -32,7 +32,7 @@ class Claims:
             if not any(one.owner == owner and one.open for one in tenures):
                 again = any(one.owner == owner for one in tenures)  # it had lost it: no older proof holds
                 sure_from_ns = at_ns if again else since_ns
-                tenures.append(Tenure(owner, min(maybe_from_ns, sure_from_ns), sure_from_ns))
+                tenures.append(Interval(owner, min(maybe_from_ns, sure_from_ns), sure_from_ns))
                 self.held.setdefault(owner, set()).add(claimed)
         for claimed in self.held.get(owner, set()) - sure_from.keys():
             self.release(owner, claimed, at_ns, known_ns)

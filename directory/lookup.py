@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from directory.addresses import MAY_BE_CLUSTER, address_key
-from directory.cluster_state import Ledger
-from directory.interval import FOREVER, SKEW_NS, Tenure, certain, owners, possible
+from directory.cluster_state import ClusterState
+from directory.interval import FOREVER, SKEW_NS, Interval, certain, owners, possible
 from directory.inventory_snapshots import snapshots
 from directory.pod_table import Pod, uid_key, uid_text
 from directory.selection import Selection, controller
@@ -30,7 +30,7 @@ class Owner:
 
 
 @dataclass(slots=True)
-class Directory(Ledger):
+class Directory(ClusterState):
     """The owners of addresses over time; `observe` and `forget` tell it of objects, `answer` asks it."""
 
     selection: Selection = field(default_factory=Selection)
@@ -132,11 +132,11 @@ class Directory(Ledger):
             excluded=self.selection.pod(pod.namespace, root.kind if root else None),
         )
 
-    def serving(self, service: Hashable, query: Query) -> list[Tenure]:
+    def serving(self, service: Hashable, query: Query) -> list[Interval]:
         """The tenures of the asked port by a service."""
         return possible(self.service_ports.at((service, query.port)), query.from_ns, query.to_ns)
 
-    def service_answer(self, tenures: list[Tenure], query: Query, *, alone: bool) -> Answer:
+    def service_answer(self, tenures: list[Interval], query: Query, *, alone: bool) -> Answer:
         """The service that has an address; several may share one, or share it with a node, and differ by port."""
         from_ns, to_ns = query.from_ns, query.to_ns
         found = owners(tenures)
@@ -201,7 +201,7 @@ class Directory(Ledger):
         return found + [held("Node", str(one.owner), None, self.nodes[str(one.owner)], one) for one in nodes]
 
 
-def held(kind: str, uid: str, namespace: str | None, name: str, tenure: Tenure) -> dict[str, Any]:
+def held(kind: str, uid: str, namespace: str | None, name: str, tenure: Interval) -> dict[str, Any]:
     """One owner of an address as a document; an end that was not heard of is null."""
     ends = {"sureTo": tenure.sure_to_ns, "maybeTo": tenure.maybe_to_ns}
     times = {"maybeFrom": tenure.maybe_from_ns, "sureFrom": tenure.sure_from_ns, **ends}

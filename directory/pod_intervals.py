@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from directory import pod_timestamps
-from directory.interval import FOREVER, REPORT_NS, Tenure
+from directory.interval import FOREVER, REPORT_NS, Interval
 from directory.pod_table import Held
 
 
@@ -26,7 +26,7 @@ def begun(obj: Mapping[str, Any], addresses: frozenset[int], at_ns: int, *, from
     """The tenures of addresses that a pod shows for the first time."""
     earliest = min(pod_timestamps.earliest_ns(obj), at_ns)
     sure_from = max(earliest, pod_timestamps.proved_ns(obj, at_ns, from_start=from_start))
-    tenure = Tenure(obj["metadata"]["uid"], earliest, sure_from)
+    tenure = Interval(obj["metadata"]["uid"], earliest, sure_from)
     return [continued(obj, Held(address, tenure), addresses, at_ns, at_ns) for address in sorted(addresses)]
 
 
@@ -48,7 +48,7 @@ def over(obj: Mapping[str, Any], shown: frozenset[int], at_ns: int, *, from_star
     end_ns = pod_timestamps.finished_ns(obj, 0) + REPORT_NS if from_start else at_ns
     earliest = min(pod_timestamps.earliest_ns(obj), at_ns)
     end_ns = max(earliest, end_ns)
-    return [Held(address, Tenure(obj["metadata"]["uid"], earliest, end_ns, 0, end_ns)) for address in sorted(shown)]
+    return [Held(address, Interval(obj["metadata"]["uid"], earliest, end_ns, 0, end_ns)) for address in sorted(shown)]
 
 
 def after_end(before: Sequence[Held], at_ns: int, known_ns: int, last: Mapping[str, Any] | None) -> list[Held]:

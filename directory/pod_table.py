@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from directory.interval import Owner, Tenure
+from directory.interval import Interval, Owner
 
 HEAD = struct.Struct("<IIIBB")  # namespace, node, controller, host network, number of tenures
 TENURE = struct.Struct("<16s4q")
@@ -36,7 +36,7 @@ class Held(NamedTuple):
     """An address of a pod, and when it had it."""
 
     address: int
-    tenure: Tenure
+    tenure: Interval
 
 
 def uid_key(uid: str) -> Owner:
@@ -155,11 +155,11 @@ class PodTable:
         count = record[HEAD.size - 1]
         end = HEAD.size + count * TENURE.size
         return [
-            Held(int.from_bytes(address, "big"), Tenure(key, *times))
+            Held(int.from_bytes(address, "big"), Interval(key, *times))
             for address, *times in TENURE.iter_unpack(record[HEAD.size : end])
         ]
 
-    def at(self, address: int) -> list[Tenure]:
+    def at(self, address: int) -> list[Interval]:
         """Everybody's tenures of an address."""
         return [one.tenure for key in self.keys_at(address) for one in self.held(key) if one.address == address]
 

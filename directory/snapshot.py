@@ -9,9 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from directory.cluster_state import Service
+from directory.interval import Interval
 from directory.interval import Owner as Key
-from directory.interval import Tenure
-from directory.interval_table import Claims
+from directory.interval_table import IntervalTable
 from directory.lookup import Directory, Owner
 
 VERSION = 1
@@ -40,7 +40,7 @@ class State(msgspec.Struct):
     slices: dict[str, str] = {}
 
 
-class Remembered(NamedTuple):
+class RestoredDirectory(NamedTuple):
     """A directory as it was, until when everything about each kind was known, and when it was saved."""
 
     directory: Directory
@@ -65,7 +65,7 @@ def number(content: bytes) -> int:
     return int.from_bytes(content[1:], "big")
 
 
-def claim_rows(claims: Claims) -> list[Row]:
+def claim_rows(claims: IntervalTable) -> list[Row]:
     """Every tenure; a service's port is claimed by its UID and the port, all else by a number."""
     rows: list[Row] = []
     for claimed, tenures in claims.table.items():
@@ -74,13 +74,13 @@ def claim_rows(claims: Claims) -> list[Row]:
     return rows
 
 
-def claims_of(rows: list[Row]) -> Claims:
+def claims_of(rows: list[Row]) -> IntervalTable:
     """The claims of their rows."""
-    claims = Claims()
+    claims = IntervalTable()
     for content, port, owner, *times in rows:
         key = key_of(content)
         claimed: Hashable = (key, port) if isinstance(key, str) else key
-        claims.table.setdefault(claimed, []).append(Tenure(owner, *times))
+        claims.table.setdefault(claimed, []).append(Interval(owner, *times))
         claims.held.setdefault(owner, set()).add(claimed)
     return claims
 
@@ -117,7 +117,7 @@ def encode(state: State) -> bytes:
     return msgspec.msgpack.encode(state)
 
 
-def decode(content: bytes) -> Remembered:
+def decode(content: bytes) -> RestoredDirectory:
     """The directory in some bytes; ValueError where they are not one, in every part."""
     try:
         state = msgspec.msgpack.decode(content, type=State)
@@ -125,7 +125,7 @@ def decode(content: bytes) -> Remembered:
         raise ValueError(str(error)) from error
     if state.version != VERSION:
         raise ValueError(f"version {state.version}, expected {VERSION}")
-    return Remembered(directory_of(state), state.through_ns, state.saved_ns)
+    return RestoredDirectory(directory_of(state), state.through_ns, state.saved_ns)
 
 
 def directory_of(state: State) -> Directory:

@@ -66,7 +66,7 @@ class Replay:
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """No search for cycles in the block: of the million objects that a capture becomes none is in one."""
     was = gc.isenabled()
     gc.disable()

@@ -12,7 +12,7 @@ PodsonarError                     exit 1: something failed while running
 ├── ApiServerError                the Kubernetes API server cannot be reached or refuses
 │   └── WatchRefusedError         … a watch, with a status: list again, authenticate again, or wait
 ├── DirectoryUnavailableError     the directory cannot be asked now; the window waits in the spool
-│   └── NotSettledError           … as planned: its answers on that window are not settled before a time
+│   └── NotFinalYetError           … as planned: its answers on that window are not settled before a time
 └── StoreError                    the manager's database cannot be used
     └── StoreConflictError        … by this transaction at this moment: try it again
 
@@ -83,7 +83,7 @@ class DirectoryUnavailableError(PodsonarError):
     """The directory cannot be asked now; what waits for it stays in the spool."""
 
 
-class NotSettledError(DirectoryUnavailableError):
+class NotFinalYetError(DirectoryUnavailableError):
     """The answers on a window are not settled before `due_ns`, or it is not this agent's turn."""
 
     def __init__(self, text: str, due_ns: int) -> None:

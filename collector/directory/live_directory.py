@@ -15,9 +15,9 @@ from prometheus_client import CollectorRegistry
 
 from collector.directory import snapshot_file
 from collector.directory.metrics import DirectoryMetrics
-from collector.directory.reflector import Follower
+from collector.directory.reflector import Reflector
 from collector.directory.watch_events import Source
-from collector.k8s.kinds import WATCHED, Followed
+from collector.k8s.kinds import WATCHED, WatchTarget
 from directory import snapshot
 from directory.interval import REPORT_NS
 from directory.interval import Owner as Key
@@ -40,15 +40,15 @@ def skipped(namespaces: Sequence[str] | None) -> dict[str, str]:
     return {kind.name: "namespaced" for kind in WATCHED if not kind.namespaced}
 
 
-def followed(namespaces: Sequence[str] | None) -> list[Followed]:
+def followed(namespaces: Sequence[str] | None) -> list[WatchTarget]:
     """What is followed: each watched kind in the whole cluster (None), or once in each of some namespaces."""
     if namespaces is None:
-        return [Followed(kind) for kind in WATCHED]
+        return [WatchTarget(kind) for kind in WATCHED]
     names = dict.fromkeys(namespaces)
-    return [Followed(kind, name) for name in names for kind in WATCHED if kind.namespaced]
+    return [WatchTarget(kind, name) for name in names for kind in WATCHED if kind.namespaced]
 
 
-class KeptDirectory:
+class LiveDirectory:
     """The directory behind a lock, with a watch of everything followed; `synced` once all of that was listed."""
 
     def __init__(
@@ -69,7 +69,7 @@ class KeptDirectory:
         self.metrics = metrics or DirectoryMetrics(CollectorRegistry())
         self.lock = threading.Lock()
         self.stop = threading.Event()
-        self.followers = {one.name: Follower(api, one, self) for one in followed(namespaces)}
+        self.followers = {one.name: Reflector(api, one, self) for one in followed(namespaces)}
         self.skipped = skipped(namespaces)
         self.directory.partial = "namespaced" if self.skipped else None
         self.seen: dict[str, set[Key]] = {}
@@ -175,17 +175,17 @@ class KeptDirectory:
                     above = before[above].parent
             self.directory.owners = {**needed, **owners}
 
-    def listing(self, one: Followed) -> None:
+    def listing(self, one: WatchTarget) -> None:
         """A list begins: what it does not name is gone."""
         self.seen[one.name], self.began_ns[one.name] = set(), time.time_ns()
 
-    def take(self, one: Followed, obj: dict[str, Any]) -> None:
+    def take(self, one: WatchTarget, obj: dict[str, Any]) -> None:
         """Take in an object as it is in the list."""
         with self.lock:
             self.directory.observe(one.kind.name, obj, time.time_ns(), self.through_ns.get(one.name, 0))
         self.seen[one.name].add(uid_key(obj["metadata"]["uid"]))
 
-    def listed(self, one: Followed) -> None:
+    def listed(self, one: WatchTarget) -> None:
         """Forget what the whole list does not name: when it went, between the last word of it and now, nobody knows."""
         name, kind, at_ns = one.name, one.kind.name, time.time_ns()
         known_ns = self.through_ns.get(name, 0)
@@ -198,7 +198,7 @@ class KeptDirectory:
         self.refusals.discard(name)
         self.failures.pop(name, None)
 
-    def changed(self, one: Followed, event: dict[str, Any]) -> None:
+    def changed(self, one: WatchTarget, event: dict[str, Any]) -> None:
         """Take in one event of a watch."""
         obj, at_ns, known_ns = event["object"], time.time_ns(), self.through_ns[one.name]
         with self.lock:
@@ -206,17 +206,17 @@ class KeptDirectory:
             if event["type"] == "DELETED":
                 self.directory.forget(one.kind.name, obj["metadata"]["uid"], at_ns, known_ns, obj)
 
-    def current(self, one: Followed, at_ns: int) -> None:
+    def current(self, one: WatchTarget, at_ns: int) -> None:
         """Everything up to that moment has been told."""
         self.through_ns[one.name] = max(at_ns, self.through_ns[one.name])
         self.failures.pop(one.name, None)
 
-    def failed(self, one: Followed, reason: str, *, refused: bool) -> None:
+    def failed(self, one: WatchTarget, reason: str, *, refused: bool) -> None:
         """It cannot be followed now; `refused`: we may not, or the server does not have it."""
         self.failures[one.name] = reason
         if refused and one.name not in self.whole:
             self.refusals.add(one.name)
 
-    def counted(self, one: Followed, what: str) -> None:
+    def counted(self, one: WatchTarget, what: str) -> None:
         """Count a list, a watch or a bookmark."""
         self.metrics.counted(one.kind.name, what)

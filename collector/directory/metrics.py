@@ -16,7 +16,7 @@ SAVES = ("written", "too_large", "error")
 
 
 class Kept(Protocol):
-    """What the directory's gauges look at: `collector.directory.live_directory.KeptDirectory`."""
+    """What the directory's gauges look at: `collector.directory.live_directory.LiveDirectory`."""
 
     directory: Directory
 

@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from collector.directory.watch_events import Lines, ListAgainError, Observer, Source, event_of
-from collector.k8s.kinds import Followed
+from collector.k8s.kinds import WatchTarget
 from collector.k8s.paged_list import Listed, pages, wait_seconds
 from podsonar.errors import ApiServerError, WatchRefusedError
 from podsonar.model import NS_PER_SECOND
@@ -34,10 +34,10 @@ WATCH_LIST = {
 log = structlog.get_logger()
 
 
-class Follower:
+class Reflector:
     """The thread of a kind, in one namespace or all; `hurry` makes it hear from the server within seconds."""
 
-    def __init__(self, api: Source, followed: Followed, observer: Observer) -> None:
+    def __init__(self, api: Source, followed: WatchTarget, observer: Observer) -> None:
         self.api = api
         self.followed = followed
         self.kind = followed.kind

@@ -1,7 +1,7 @@
 """`POST /v1/resolve`: node agents ask who owned addresses; token auth, bounded body, count, time and memory.
 
-An answer about a time is given only when everything is known about that time (`as_of_ns`, `SETTLE_NS`): a question that
-comes earlier waits for news from the API server, and is refused for now (503) where none comes.
+An answer about a time is given only when everything is known about that time (`as_of_ns`, `FINAL_AFTER_NS`). A question
+that comes earlier waits for news from the API server; if none comes, the answer is 503.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from collector.directory.live_directory import KeptDirectory
+from collector.directory.live_directory import LiveDirectory
 from collector.directory.resolve_request import MAX_BODY_BYTES, questions
-from directory.interval import SETTLE_NS
+from directory.interval import FINAL_AFTER_NS
 from podsonar.errors import InputError, TokenError
 from podsonar.logs_and_probes import listen_address
 from podsonar.model import NS_PER_SECOND, Query, rfc3339
@@ -88,7 +88,7 @@ async def body_of(request: Request) -> bytes:
 class Resolver:
     """Answers requests from a kept directory."""
 
-    def __init__(self, kept: KeptDirectory, token: Callable[[], str], wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self, kept: LiveDirectory, token: Callable[[], str], wait_seconds: float = WAIT_SECONDS) -> None:
         self.kept = kept
         self.token = token
         self.wait_seconds = wait_seconds
@@ -132,7 +132,7 @@ class Resolver:
 
     async def settled(self, asked: list[Query]) -> None:
         """Return when everything about the asked times is known; RefusalError 503 where that cannot be had now."""
-        wanted_ns = max((query.to_ns for query in asked if query.address), default=0) + SETTLE_NS
+        wanted_ns = max((query.to_ns for query in asked if query.address), default=0) + FINAL_AFTER_NS
         if self.kept.as_of_ns >= wanted_ns:
             return
         late_seconds = (wanted_ns - time.time_ns()) / NS_PER_SECOND
@@ -151,7 +151,7 @@ class Resolver:
             self.waiting -= 1
 
 
-def application(kept: KeptDirectory, token: Callable[[], str], wait_seconds: float = WAIT_SECONDS) -> Starlette:
+def application(kept: LiveDirectory, token: Callable[[], str], wait_seconds: float = WAIT_SECONDS) -> Starlette:
     """The directory's HTTP application."""
     resolver = Resolver(kept, token, wait_seconds)
 
@@ -163,7 +163,7 @@ def application(kept: KeptDirectory, token: Callable[[], str], wait_seconds: flo
     return Starlette(routes=[Route("/v1/resolve", resolver.resolve, methods=["POST"]), Route("/readyz", ready)])
 
 
-def serve(kept: KeptDirectory, token: Callable[[], str], listen: str) -> uvicorn.Server:
+def serve(kept: LiveDirectory, token: Callable[[], str], listen: str) -> uvicorn.Server:
     """Serve the directory from a thread; the server's `should_exit` ends it."""
     host, port = listen_address("directory.listen", listen)
     app = application(kept, token)

@@ -38,14 +38,14 @@ def write(path: Path, state: snapshot.State) -> Written:
     return "written"
 
 
-def decoded(content: bytes) -> snapshot.Remembered:
+def decoded(content: bytes) -> snapshot.RestoredDirectory:
     """The directory in a file's bytes; an error where they are not what `write` writes."""
     if not content.startswith(MAGIC) or len(content) > MAX_BYTES:
         raise ValueError(f"{len(content)} bytes that begin with {content[:8]!r}")
     return snapshot.decode(igzip.decompress(content[len(MAGIC) :]))  # type: ignore[no-untyped-call]
 
 
-def read(path: Path, now_ns: int, keep_ns: int) -> tuple[snapshot.Remembered | None, Read]:
+def read(path: Path, now_ns: int, keep_ns: int) -> tuple[snapshot.RestoredDirectory | None, Read]:
     """The directory in the file, if it is whole and neither older than what is kept nor of the future."""
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as file:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from collector.k8s.kinds import Followed, Kind
+from collector.k8s.kinds import Kind, WatchTarget
 from collector.k8s.paged_list import Pages
 from podsonar.errors import ApiServerError, WatchRefusedError
 
@@ -21,7 +21,7 @@ class Lines(Protocol):
 
 
 class Source(Pages, Protocol):
-    """Where pages and watches come from: `collector.k8s.client.ApiServer`."""
+    """Where pages and watches come from: `collector.k8s.client.ApiClient`."""
 
     def watch(self, path: str, query: dict[str, str | int], seconds: int) -> Lines:
         """An open watch."""
@@ -31,27 +31,27 @@ class Source(Pages, Protocol):
 
 
 class Observer(Protocol):
-    """Who is told: `collector.directory.live_directory.KeptDirectory`."""
+    """Who is told: `collector.directory.live_directory.LiveDirectory`."""
 
-    def listing(self, followed: Followed) -> None:
+    def listing(self, followed: WatchTarget) -> None:
         """A list begins: what it does not name is gone."""
 
-    def take(self, followed: Followed, obj: dict[str, Any]) -> None:
+    def take(self, followed: WatchTarget, obj: dict[str, Any]) -> None:
         """An object as it is in the list."""
 
-    def listed(self, followed: Followed) -> None:
+    def listed(self, followed: WatchTarget) -> None:
         """The list was whole."""
 
-    def changed(self, followed: Followed, event: dict[str, Any]) -> None:
+    def changed(self, followed: WatchTarget, event: dict[str, Any]) -> None:
         """One event of the watch."""
 
-    def current(self, followed: Followed, at_ns: int) -> None:
+    def current(self, followed: WatchTarget, at_ns: int) -> None:
         """Everything up to that moment has been told."""
 
-    def failed(self, followed: Followed, reason: str, *, refused: bool) -> None:
+    def failed(self, followed: WatchTarget, reason: str, *, refused: bool) -> None:
         """It cannot be followed now; `refused`: we may not, or the server does not have it."""
 
-    def counted(self, followed: Followed, what: str) -> None:
+    def counted(self, followed: WatchTarget, what: str) -> None:
         """A list or a watch began, for this reason; or a bookmark came."""
 
 

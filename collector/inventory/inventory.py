@@ -11,7 +11,7 @@ from collector.inventory.inventory_parts import Parts
 from collector.inventory.owners import Owners
 from collector.inventory.redaction import Redaction
 from collector.k8s.kinds import KINDS, Kind
-from collector.k8s.list_limits import Run
+from collector.k8s.list_limits import ListLimits
 from collector.k8s.paged_list import Listed, Pages, pages
 from directory.selection import Selection
 from podsonar.model import NS_PER_SECOND, Window
@@ -54,7 +54,7 @@ class Inventory:
     selection: Selection
     owners: Owners = field(default_factory=Owners)
     redaction: Redaction = field(default_factory=Redaction)
-    run: Run = field(default_factory=Run)
+    run: ListLimits = field(default_factory=ListLimits)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     told: Told = lambda _kind, _listed: None
     namespaces_known: bool = True

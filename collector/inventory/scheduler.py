@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from collector.inventory.metrics import Metrics
-from collector.k8s.list_limits import Run
+from collector.k8s.list_limits import ListLimits
 from podsonar.model import NS_PER_SECOND, Window
 from podsonar.schedule import due_window, next_window, period_seconds, ticks
 from podsonar.settings import CollectorSettings
@@ -72,7 +72,7 @@ class Windows:
             log.warning("windows_skipped", count=count, reason=reason)
             self.metrics.skipped.labels(reason).inc(count)
 
-    def run(self, window: Window) -> Run:
+    def run(self, window: Window) -> ListLimits:
         """What bounds a window's lists: the next window, half an hour, the program's end."""
         limit = min(period_seconds(self.cron, window) - self.late_seconds, RUN_SECONDS)
-        return Run(self.stop.wait, deadline=time.monotonic() + limit, stopped=self.stop.is_set)
+        return ListLimits(self.stop.wait, deadline=time.monotonic() + limit, stopped=self.stop.is_set)

@@ -54,7 +54,7 @@ def cut_short(response: urllib3.BaseHTTPResponse) -> None:
         response.shutdown()
 
 
-class ApiServer:
+class ApiClient:
     """One API server with one identity; every request is counted in `requests`."""
 
     def __init__(self, load: Callable[[], kubernetes.client.Configuration]) -> None:
@@ -69,7 +69,7 @@ class ApiServer:
         self.page_seconds = PAGE_SECONDS
 
     @classmethod
-    def connect(cls, kubeconfig: Path | None) -> "ApiServer":
+    def connect(cls, kubeconfig: Path | None) -> "ApiClient":
         """The API server of a kubeconfig, else the one this pod runs in; ApiServerError where neither can be read."""
 
         def load() -> kubernetes.client.Configuration:

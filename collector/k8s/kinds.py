@@ -22,7 +22,7 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class WatchTarget:
     """What one follower follows: a kind in one namespace, or in the whole cluster."""
 
     kind: Kind

@@ -17,7 +17,7 @@ class StoppedError(Exception):
 
 
 @dataclass(slots=True)
-class Run:
+class ListLimits:
     """The bounds, and the clock and the wait that they are kept with."""
 
     sleep: Callable[[float], object] = time.sleep

@@ -28,7 +28,7 @@ def return_large_blocks() -> None:
 
 
 @contextmanager
-def paused_collector() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """No collection until the last of the holders is done."""
     with LOCK:
         HOLDERS.append(None)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from collector.k8s.kinds import API_VERSIONS, Kind
-from collector.k8s.list_limits import IncompleteError, Run
+from collector.k8s.list_limits import IncompleteError, ListLimits
 from collector.k8s.list_page import opened
-from collector.k8s.malloc import paused_collector
+from collector.k8s.malloc import gc_paused
 from collector.k8s.streaming_list import LARGE_BODY_BYTES, LargeAnswerError, MalformedAnswerError, groups
 from delivery.push import retry_after_seconds
 from podsonar.errors import ApiServerError
@@ -30,7 +30,7 @@ Query = dict[str, str | int]
 
 
 class Pages(Protocol):
-    """Where pages come from: `collector.k8s.client.ApiServer`."""
+    """Where pages come from: `collector.k8s.client.ApiClient`."""
 
     def page(self, path: str, query: Query) -> tuple[int, str | None, bytes]:
         """Status, Retry-After and body of one GET; LargeAnswerError beyond what a page may hold."""
@@ -74,7 +74,7 @@ class PagedList:
     """One list of a kind in one snapshot; `fetch` may run in another thread."""
 
     def __init__(
-        self, source: Pages, kind: Kind, path: str, query: Query, run: Run, version: Mapping[str, str]
+        self, source: Pages, kind: Kind, path: str, query: Query, run: ListLimits, version: Mapping[str, str]
     ) -> None:
         self.source, self.kind, self.path, self.query, self.run = source, kind, path, query, run
         self.version = version
@@ -144,7 +144,7 @@ class PagedList:
         while True:
             self.run.check()
             coming: Future[bytes] | None = None
-            with paused_collector():
+            with gc_paused():
                 metadata, groups = self.opened(body, token)
                 body = b""
                 version = metadata.get("resourceVersion", "")
@@ -191,7 +191,7 @@ class PagedList:
                 listed.count += len(items)
                 listed.pages += 1
                 if items:
-                    with paused_collector():
+                    with gc_paused():
                         yield items
         except ApiServerError as error:
             raise IncompleteError(f"unreachable: {error}") from error
@@ -221,7 +221,7 @@ def pages(
     listed: Listed,
     sleep: Callable[[float], object] = time.sleep,
     *,
-    run: Run | None = None,
+    run: ListLimits | None = None,
     selector: str = "",
     cached: bool = False,
 ) -> Iterator[list[dict[str, Any]]]:
@@ -231,7 +231,7 @@ def pages(
     though a server may answer one in the middle of a list. StoppedError where the run is asked to stop. With `cached`
     the snapshot is what the API server has in memory, and the server may ignore the pages' size.
     """
-    run = run or Run(sleep)
+    run = run or ListLimits(sleep)
     paged_at_all = True
     for paged, limit in attempts():
         if paged and not paged_at_all:

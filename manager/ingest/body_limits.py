@@ -29,7 +29,7 @@ class Limits:
     stored_at_once: int = 2  # each may hold an inflated body and what it decodes to; the database has one writer anyway
 
 
-class Door:
+class PushLimiter:
     """Lets so many pushes in at once; the rest is told when to come again, each at another time."""
 
     def __init__(self, limits: Limits) -> None:

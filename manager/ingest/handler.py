@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from manager.http.auth import ingest_principal, ingest_token
 from manager.http.responses import json_answer, unavailable
-from manager.ingest.body_limits import Door, Limits, read_limited
+from manager.ingest.body_limits import Limits, PushLimiter, read_limited
 from manager.metrics import Telemetry
 from manager.schema.gunzip import BadBodyError, TooLargeError, inflate
 from manager.schema.push_schema import ConnectionsBatch, InventoryPart, decode, read_batch
@@ -37,7 +37,7 @@ class Ingest:
 
     def __init__(self, store: Store, telemetry: Telemetry, clock: Callable[[], int], limits: Limits) -> None:
         self.store, self.telemetry, self.clock, self.limits = store, telemetry, clock, limits
-        self.door = Door(limits)
+        self.door = PushLimiter(limits)
 
     async def __call__(self, request: Request) -> Response:
         """201 once the batch is on disk."""

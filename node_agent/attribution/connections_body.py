@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from node_agent.attribution import accepted_flows, connection_json
-from node_agent.attribution.flow_decisions import Decided, Decision, by_reason, decided, opened_before, total
+from node_agent.attribution.flow_decisions import Decision, FlowGroupDecision, by_reason, decided, opened_before, total
 from node_agent.attribution.flow_groups import Bundle, Target, Traffic
 from node_agent.attribution.pod_lookup import UNKNOWN
 from podsonar.model import Answer, Capture, Flow, Query
@@ -28,7 +28,7 @@ class Outcome:
     """What is pushed of a window: its head, the delivered flows, its accepted list; `decided` has every flow."""
 
     head: dict[str, Any]
-    decided: list[Decided]
+    decided: list[FlowGroupDecision]
     destinations: dict[Target, Answer]
     taken: list[dict[str, Any]]
 
@@ -95,9 +95,9 @@ def each_once(bundles: list[Bundle]) -> Bundle:
     return Bundle([flow for flow, _target in in_order], [target for _flow, target in in_order])
 
 
-def connection_list(found: list[Decided], destinations: Mapping[Target, Answer]) -> Iterator[bytes]:
+def connection_list(found: list[FlowGroupDecision], destinations: Mapping[Target, Answer]) -> Iterator[bytes]:
     """The elements of `connectionList` in parts: one for each pod, addresses and port, in that order."""
-    of_pods: defaultdict[str, list[Decided]] = defaultdict(list)
+    of_pods: defaultdict[str, list[FlowGroupDecision]] = defaultdict(list)
     for one in found:
         if one.reason is None:
             of_pods[one.source.uid or ""].append(one)
@@ -110,7 +110,7 @@ def connection_list(found: list[Decided], destinations: Mapping[Target, Answer])
             yield connection_json.connections(own[0].source, part, known).encode()
 
 
-def observation(capture: Capture, found: list[Decided], taken_counts: dict[str, Any]) -> dict[str, Any]:
+def observation(capture: Capture, found: list[FlowGroupDecision], taken_counts: dict[str, Any]) -> dict[str, Any]:
     """The counts of a window."""
     filtered, unresolved = by_reason(found)
     delivered = [one for one in found if one.reason is None]

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import httpx
 import orjson
 
-from directory.interval import SETTLE_NS
-from podsonar.errors import DirectoryUnavailableError, NotSettledError, SettingsError, TokenError
+from directory.interval import FINAL_AFTER_NS
+from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, SettingsError, TokenError
 from podsonar.model import NS_PER_SECOND, Answer, Query, rfc3339
 
 QUERIES_A_REQUEST = 5000
@@ -39,7 +39,7 @@ class DirectoryClient:
         """One answer a question; DirectoryUnavailableError where they cannot be had now."""
         due_ns = self.due_ns(queries)
         if time.time_ns() < due_ns:
-            raise NotSettledError(f"the window's questions are asked at {rfc3339(due_ns)}, not before", due_ns)
+            raise NotFinalYetError(f"the window's questions are asked at {rfc3339(due_ns)}, not before", due_ns)
         answers: list[Answer] = []
         for start in range(0, len(queries), QUERIES_A_REQUEST):
             answers.extend(self.ask_once(queries[start : start + QUERIES_A_REQUEST]))
@@ -50,7 +50,7 @@ class DirectoryClient:
         timed = [query for query in queries if query.address is not None]
         first_ns = min((query.from_ns for query in timed), default=0)
         last_ns = max((query.to_ns for query in timed), default=0)
-        return last_ns + SETTLE_NS + int(self.share * min((last_ns - first_ns) // 10, LONGEST_SPREAD_NS))
+        return last_ns + FINAL_AFTER_NS + int(self.share * min((last_ns - first_ns) // 10, LONGEST_SPREAD_NS))
 
     def ask_once(self, queries: list[Query]) -> list[Answer]:
         """The answers to one request's worth of questions."""

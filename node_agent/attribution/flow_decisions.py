@@ -23,7 +23,7 @@ class Decision(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class FlowGroupDecision:
     """Flows that share source and fate: left out by `reason`, or delivered where that is None."""
 
     source: Answer
@@ -53,36 +53,38 @@ def reason_of(capture: Capture, flow: Flow, uid: str | None, source: Answer) -> 
     return reason
 
 
-def decided(traffic: Traffic, answers: Mapping[Query, Answer]) -> list[Decided]:
+def decided(traffic: Traffic, answers: Mapping[Query, Answer]) -> list[FlowGroupDecision]:
     """What becomes of every flow; loopback needs no source, every other rule does."""
     found = []
     for (uid, opened, _loopback), bundle in traffic.of_pods.items():
         source = answers.get(Query(pod_uid=uid), UNKNOWN)
-        found.append(Decided(source, reason_of(traffic.capture, bundle.flows[0], uid, source), opened, bundle))
+        found.append(
+            FlowGroupDecision(source, reason_of(traffic.capture, bundle.flows[0], uid, source), opened, bundle)
+        )
     return found + decided_by_address(traffic.capture, traffic.of_others, answers)
 
 
-def decided_by_address(capture: Capture, others: Bundle, answers: Mapping[Query, Answer]) -> list[Decided]:
+def decided_by_address(capture: Capture, others: Bundle, answers: Mapping[Query, Answer]) -> list[FlowGroupDecision]:
     """What becomes of flows whose cgroup tells of no pod: each is decided by itself."""
-    alike: dict[tuple[Answer, str | None, bool], Decided] = {}
+    alike: dict[tuple[Answer, str | None, bool], FlowGroupDecision] = {}
     for flow, target in zip(others.flows, others.targets, strict=True):
         source = source_by_address(capture, flow, answers)
         reason = reason_of(capture, flow, source.uid, source)
         fate = source, reason, flow.opened_before
         held = alike.get(fate)
         if held is None:
-            held = alike[fate] = Decided(source, reason, flow.opened_before, Bundle())
+            held = alike[fate] = FlowGroupDecision(source, reason, flow.opened_before, Bundle())
         held.bundle.flows.append(flow)
         held.bundle.targets.append(target)
     return list(alike.values())
 
 
-def total(count: str, found: Iterable[Decided]) -> int:
+def total(count: str, found: Iterable[FlowGroupDecision]) -> int:
     """The sum of one of the counts over all their flows."""
     return sum(one.total(count) for one in found)
 
 
-def by_reason(found: Iterable[Decided]) -> tuple[dict[str, int], dict[str, int]]:
+def by_reason(found: Iterable[FlowGroupDecision]) -> tuple[dict[str, int], dict[str, int]]:
     """Attempts filtered and attempts unresolved, by reason; a reason without attempts is not named."""
     counts: Counter[str] = Counter()
     for one in found:
@@ -95,7 +97,7 @@ def by_reason(found: Iterable[Decided]) -> tuple[dict[str, int], dict[str, int]]
     )
 
 
-def opened_before(capture: Capture, found: Iterable[Decided]) -> dict[str, object]:
+def opened_before(capture: Capture, found: Iterable[FlowGroupDecision]) -> dict[str, object]:
     """How many connections older than the window are delivered, and why the others are not."""
     left_out = Counter(capture.opened_left_out)
     delivered = 0

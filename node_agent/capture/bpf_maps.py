@@ -78,7 +78,7 @@ class Control(ctypes.Structure):
     )
 
 
-class Tracer:
+class AttachedProgram:
     """The attached program, held by its descriptors; closing them detaches it and frees its tables."""
 
     def __init__(self, descriptors: dict[str, int], tracer: str, capacity: Capacity) -> None:

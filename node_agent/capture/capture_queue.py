@@ -36,7 +36,7 @@ def attempts_of(path: Path) -> int:
     return int(match[1]) if match else 0
 
 
-class Waiting:
+class CaptureQueue:
     """One file a window in `<spool>/captures`, `<start>-<number>-<attempts>.capture`, so that the oldest comes first.
 
     `dropped(reason, attempts)` hears of every capture that will not be delivered.

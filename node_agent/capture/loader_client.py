@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from node_agent.capture.bpf_maps import Tracer
+from node_agent.capture.bpf_maps import AttachedProgram
 from node_agent.privileged.bpf_structs import Capacity
 from podsonar.errors import TracerError
 
@@ -36,7 +36,7 @@ def attach(
     options: Mapping[str, int | str],
     timeout_seconds: float,
     stop: threading.Event | None = None,
-) -> tuple[Tracer, Answer]:
+) -> tuple[AttachedProgram, Answer]:
     """The attached program and what the loader said of itself; TracerError with the loader's reason otherwise."""
     stop = stop or threading.Event()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -55,7 +55,7 @@ def attach(
     return loaded(data, descriptors)
 
 
-def loaded(data: bytes, descriptors: list[int]) -> tuple[Tracer, Answer]:
+def loaded(data: bytes, descriptors: list[int]) -> tuple[AttachedProgram, Answer]:
     """The program in a loader's message; TracerError with the loader's reason where there is none."""
     if not data:
         raise TracerError("the loader ended without an answer (killed? its peak is about 250 MiB)", "loader_died")
@@ -68,4 +68,4 @@ def loaded(data: bytes, descriptors: list[int]) -> tuple[Tracer, Answer]:
             os.close(descriptor)
         raise TracerError(f"{len(descriptors)} descriptors from the loader, expected {len(names)}", "loader_answer")
     held = dict(zip(names, descriptors, strict=True))
-    return Tracer(held, answer["tracer"], Capacity.of(answer["capacity"])), answer
+    return AttachedProgram(held, answer["tracer"], Capacity.of(answer["capacity"])), answer

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node_agent.capture import open_connections, pod_cgroup
-from node_agent.capture.bpf_maps import Counts, Tracer
+from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.privileged.bpf_structs import ENDPOINTS, address_text
 from podsonar.model import NS_PER_SECOND, Accepted, Capture, Flow, Window
 
@@ -93,7 +93,7 @@ def own_pod(proc_folder: Path) -> str | None:
     return next((pod for pod in found if pod), None)
 
 
-def look_at_open(tracer: Tracer, node: Node, at_ns: int) -> open_connections.Opened:
+def look_at_open(tracer: AttachedProgram, node: Node, at_ns: int) -> open_connections.Opened:
     """Flows open before the window; the kernel side stops remembering single connections afterwards."""
     try:
         return open_connections.look(node.proc_folder, pod_of, tracer.recent, at_ns)
@@ -102,7 +102,7 @@ def look_at_open(tracer: Tracer, node: Node, at_ns: int) -> open_connections.Ope
 
 
 def observe(
-    tracer: Tracer,
+    tracer: AttachedProgram,
     window: Window,
     node: Node,
     stop: threading.Event,

@@ -15,9 +15,9 @@ from delivery.push import Outcome, Pusher
 from delivery.spool import Limits, Spool
 from delivery.token_file import TokenFile
 from node_agent.attribution.directory_client import DirectoryClient
-from node_agent.capture.capture_queue import Waiting
+from node_agent.capture.capture_queue import CaptureQueue
 from node_agent.runtime.metrics import Metrics
-from node_agent.runtime.tracer_lifecycle import TracerSource
+from node_agent.runtime.tracer_lifecycle import TracerLifecycle
 from node_agent.runtime.window_loop import Parts, observe_windows, resolve_until, resolve_waiting
 from podsonar.logs_and_probes import serve_metrics, start_logs, tell_build
 from podsonar.model import Window
@@ -85,14 +85,14 @@ def serve(
     metrics = Metrics(registry)
     delivery = DeliveryMetrics(registry, settings.spool.max_bytes)
     spool = make_spool(settings, delivery, metrics)
-    waiting = Waiting(Path(settings.spool.folder), metrics.not_delivered)
-    ending = Ending(waiting, spool, stop)
+    waiting = CaptureQueue(Path(settings.spool.folder), metrics.not_delivered)
+    ending = Shutdown(waiting, spool, stop)
     pusher = make_pusher(settings, spool, delivery, metrics, ending.settled)
     directory = DirectoryClient(
         settings.directory.url, TokenFile(settings.directory.token_file).read, settings.directory.ca_file or None
     )
     metrics.watch(lambda: waiting.pending() + spool.stats().events)
-    parts = Parts(settings, TracerSource(settings, supervisor, metrics), spool, waiting, directory.ask, metrics)
+    parts = Parts(settings, TracerLifecycle(settings, supervisor, metrics), spool, waiting, directory.ask, metrics)
     schedule = windows or cron_windows(settings)
     serve_metrics(settings.metrics.listen, registry, lambda: metrics.reason or pusher.unready)
     done = threading.Event()
@@ -136,10 +136,10 @@ def finish(parts: Parts, pusher: Pusher, threads: list[threading.Thread]) -> Non
 
 
 @dataclass(slots=True)
-class Ending:
+class Shutdown:
     """Ends an agent whose windows are over, by `stop`, once all of them are delivered."""
 
-    waiting: Waiting
+    waiting: CaptureQueue
     spool: Spool
     stop: threading.Event
     over: bool = False

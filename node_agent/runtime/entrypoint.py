@@ -65,7 +65,7 @@ def kept(descriptor: int) -> Kept:
         return msgspec.json.decode(file.read(), type=Kept)
 
 
-def give_big_blocks_back() -> None:
+def set_mmap_threshold() -> None:
     """Let blocks of 128 KiB and more always go back to the kernel: glibc would keep up to 64 MiB of them (mallopt(3)).
 
     A drain, a capture and a batch are such blocks, for a moment each.
@@ -78,7 +78,7 @@ def give_big_blocks_back() -> None:
 def main() -> None:
     """Run the agent; PodsonarError becomes its sentence on stderr and its exit code."""
     stop = stop_on_signals()
-    give_big_blocks_back()
+    set_mmap_threshold()
     from node_agent.runtime.app import serve  # noqa: PLC0415 - the command line imports this module, too
 
     supervisor, descriptor, *window = sys.argv[2:]

@@ -17,7 +17,7 @@ LATER = ("asyncio", "ast", "html", "idna", "locale", "tokenize")
 ONE_AT_A_TIME = threading.Lock()
 
 
-class Later(ModuleType):
+class LazyModule(ModuleType):
     """A module whose first use imports it; importlib's LazyLoader would already do so when it is imported again."""
 
     def __getattr__(self, name: str) -> object:
@@ -32,4 +32,4 @@ class Later(ModuleType):
 def spare() -> None:
     """Imports of what is left out fail from now on, as where it is not installed; others wait for their first use."""
     sys.modules.update(dict.fromkeys(LEFT_OUT))  # type: ignore[arg-type]  # None: the import system's own way
-    sys.modules.update({name: Later(name) for name in LATER if name not in sys.modules})
+    sys.modules.update({name: LazyModule(name) for name in LATER if name not in sys.modules})

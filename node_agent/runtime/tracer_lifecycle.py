@@ -14,7 +14,7 @@ from concurrent.futures import Future
 import structlog
 
 from node_agent.capture import loader_client
-from node_agent.capture.bpf_maps import Tracer
+from node_agent.capture.bpf_maps import AttachedProgram
 from node_agent.runtime import metrics
 from podsonar.errors import PodsonarError, TracerError
 from podsonar.model import NS_PER_SECOND, Window
@@ -39,7 +39,7 @@ def capacity(settings: AgentSettings) -> dict[str, int | str]:
     }
 
 
-class Moments(dict[int, int]):
+class ClockMap(dict[int, int]):
     """Monotonic times by wall-clock time: the end of a window is the very nanosecond at which the next one begins.
 
     The two clocks are read one after the other; worked out twice, one moment could be a millisecond from itself.
@@ -53,12 +53,12 @@ class Moments(dict[int, int]):
         return self.setdefault(at_ns, at_ns - (time.time_ns() - time.monotonic_ns()))
 
 
-def count_in(tracer: Tracer, window: Window, moments: Moments) -> None:
+def count_in(tracer: AttachedProgram, window: Window, moments: ClockMap) -> None:
     """Let the tracer count in what is left of the window."""
     tracer.count_during(max(moments[window.start_ns], time.monotonic_ns()), moments[window.end_ns])
 
 
-class TracerSource:
+class TracerLifecycle:
     """Loads tracers by the supervisor; `metrics` hears of every try."""
 
     def __init__(
@@ -74,10 +74,10 @@ class TracerSource:
         self.clock = clock
         self.lead_seconds = FIRST_LEAD_SECONDS
         self.next_try = clock()
-        self.ahead: Future[Tracer | None] | None = None
-        self.moments = Moments()
+        self.ahead: Future[AttachedProgram | None] | None = None
+        self.moments = ClockMap()
 
-    def take(self, stop: threading.Event) -> Tracer | None:
+    def take(self, stop: threading.Event) -> AttachedProgram | None:
         """An attached program that counts nothing yet; None where there is none, which is then known to readiness."""
         began = self.clock()
         try:
@@ -105,7 +105,7 @@ class TracerSource:
         self.ahead = Future()
         threading.Thread(target=self.load_ahead, args=(self.ahead, window, stop), name="load", daemon=True).start()
 
-    def load_ahead(self, ahead: "Future[Tracer | None]", window: Window, stop: threading.Event) -> None:
+    def load_ahead(self, ahead: "Future[AttachedProgram | None]", window: Window, stop: threading.Event) -> None:
         """Give the tracer of a window to whoever waits for it; an error too."""
         try:
             stop.wait((window.start_ns - time.time_ns()) / NS_PER_SECOND - self.lead_seconds)
@@ -116,12 +116,12 @@ class TracerSource:
         except PodsonarError as error:
             ahead.set_exception(error)
 
-    def prepared(self) -> Tracer | None:
+    def prepared(self) -> AttachedProgram | None:
         """What was loaded ahead; None where nothing was."""
         ahead, self.ahead = self.ahead, None
         return ahead.result() if ahead else None
 
-    def before(self, window: Window, stop: threading.Event) -> Tracer | None:
+    def before(self, window: Window, stop: threading.Event) -> AttachedProgram | None:
         """A tracer when the window begins, or None where there is none by then (or `stop` was set)."""
         tracer = self.prepared()
         while tracer is None and not stop.is_set():
@@ -149,7 +149,7 @@ class TracerSource:
         if tracer is not None:
             tracer.close()
 
-    def during(self, window: Window, stop: threading.Event) -> Tracer | None:
+    def during(self, window: Window, stop: threading.Event) -> AttachedProgram | None:
         """A tracer in a window that began without one, tried for until the window ends; None where none came."""
         while not stop.is_set():
             left_seconds = (window.end_ns - time.time_ns()) / NS_PER_SECOND

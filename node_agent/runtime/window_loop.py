@@ -19,12 +19,12 @@ from delivery.spool import Spool
 from node_agent.attribution import connections_body, flow_log
 from node_agent.attribution.flow_groups import questions, traffic_of
 from node_agent.capture import loader_client
-from node_agent.capture.bpf_maps import Counts, Tracer
-from node_agent.capture.capture_queue import Waiting
+from node_agent.capture.bpf_maps import AttachedProgram, Counts
+from node_agent.capture.capture_queue import CaptureQueue
 from node_agent.capture.window_capture import Node, observe
 from node_agent.runtime import metrics
-from node_agent.runtime.tracer_lifecycle import LOADER_SECONDS, Moments, TracerSource, capacity, count_in
-from podsonar.errors import DirectoryUnavailableError, NotSettledError, PodsonarError, TracerError
+from node_agent.runtime.tracer_lifecycle import LOADER_SECONDS, ClockMap, TracerLifecycle, capacity, count_in
+from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, PodsonarError, TracerError
 from podsonar.model import NS_PER_SECOND, Answer, Capture, Query, Window
 from podsonar.settings import AgentSettings
 
@@ -41,9 +41,9 @@ class Parts:
     """What the agent works with; everything that touches the world comes in here."""
 
     settings: AgentSettings
-    tracers: TracerSource
+    tracers: TracerLifecycle
     spool: Spool
-    waiting: Waiting
+    waiting: CaptureQueue
     ask: Callable[[list[Query]], list[Answer]]
     metrics: metrics.Metrics
 
@@ -58,7 +58,7 @@ def nothing_observed(settings: AgentSettings, window: Window, gap: str) -> Captu
     return Capture(window, settings.node.name, "none", "cgroup", [], [], {}, {}, gap=gap)
 
 
-def watch(parts: Parts, window: Window, tracer: Tracer | None, stop: threading.Event) -> Capture:
+def watch(parts: Parts, window: Window, tracer: AttachedProgram | None, stop: threading.Event) -> Capture:
     """What this node did in the window, and in which part of it that was watched."""
     late = None if tracer else parts.metrics.reason
     tracer = tracer or parts.tracers.during(window, stop)
@@ -76,7 +76,7 @@ def watch(parts: Parts, window: Window, tracer: Tracer | None, stop: threading.E
         return nothing_observed(parts.settings, window, error.reason)
 
 
-def watched(parts: Parts, window: Window, tracer: Tracer, stop: threading.Event, late: str | None) -> Capture:
+def watched(parts: Parts, window: Window, tracer: AttachedProgram, stop: threading.Event, late: str | None) -> Capture:
     """What the tracer sees from now to the window's end, or to `stop`; `late` says why it did not begin in time."""
     log.info("tracing", window=window.id, tracer=tracer.tracer)
     offset_ns = time.time_ns() - time.monotonic_ns()
@@ -97,7 +97,7 @@ def capture_now(settings: AgentSettings, supervisor: socket.socket, seconds: flo
     with tracer:
         start_ns = time.time_ns()
         window = Window(start_ns, start_ns + int(seconds * NS_PER_SECOND))
-        count_in(tracer, window, Moments())
+        count_in(tracer, window, ClockMap())
         capture = observe(tracer, window, node_of(settings), stop, drained_nothing)
     taken = Window(start_ns, time.time_ns())
     return replace(capture, window=taken, observed=taken)
@@ -135,7 +135,7 @@ def resolve_waiting(parts: Parts) -> float | None:
         parts.waiting.write_held()
         for path, capture in parts.waiting.captures():
             spool_resolved(parts, path, capture)
-    except NotSettledError as error:
+    except NotFinalYetError as error:
         log.info("window_waits", error=str(error))
         return max(0.0, min((error.due_ns - time.time_ns()) / NS_PER_SECOND, LONGEST_WAIT_SECONDS))
     except DirectoryUnavailableError as error:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from directory.interval import SETTLE_NS
-from node_agent.capture.capture_queue import Waiting
+from directory.interval import FINAL_AFTER_NS
+from node_agent.capture.capture_queue import CaptureQueue
 from tests.acceptance.agent_process import agent
 from tests.acceptance.directory_and_manager import directory_and_manager
 from tests.node_agent import stages
@@ -18,7 +18,7 @@ def test_stopped_with_time_to_deliver_waits_for_settled_answers_and_pushes(tmp_p
     """What a pod did a moment ago can be asked about in ten seconds: it is, and arrives, before the agent ends."""
     now_ns = time.time_ns()
     seen = stages.flow(7, "10.96.0.10", 23)._replace(first_ns=now_ns, last_ns=now_ns)
-    Waiting(tmp_path / "spool").put(stages.capture([seen]))
+    CaptureQueue(tmp_path / "spool").put(stages.capture([seen]))
     with directory_and_manager() as (url, came):
         node = {"stopSeconds": 22}
         with agent(tmp_path, starts_in=600, node=node, manager={"url": url}, directory={"url": url}) as running:
@@ -27,6 +27,6 @@ def test_stopped_with_time_to_deliver_waits_for_settled_answers_and_pushes(tmp_p
             assert running.process.wait(22) == 0, running.said
             assert running.kept() == []
         ((at_ns, body),) = came
-    assert at_ns >= now_ns + SETTLE_NS
+    assert at_ns >= now_ns + FINAL_AFTER_NS
     (one,) = body["connectionList"]  # type: ignore[misc]
     assert one["attempts"] == 23

@@ -13,7 +13,7 @@ import pytest
 from delivery.batch import Batch
 from delivery.spool import Spool
 from node_agent.capture import capture_file
-from node_agent.capture.capture_queue import Waiting
+from node_agent.capture.capture_queue import CaptureQueue
 from podsonar.json_gzip import pack
 from tests.acceptance.agent_process import agent
 from tests.node_agent import stages
@@ -62,7 +62,9 @@ def test_stopped_before_the_window_leaves_nothing(tmp_path: Path) -> None:
 
 def test_stopped_while_it_drains_keeps_every_connect(tmp_path: Path, storm: Path) -> None:
     """20,011 connects to 101 ports, drained 50 times a second: after SIGTERM the capture has all of them."""
-    Waiting(tmp_path / "spool").put(stages.capture([stages.flow(7, "10.96.0.10", 23)]))  # nothing is resolved before it
+    CaptureQueue(tmp_path / "spool").put(
+        stages.capture([stages.flow(7, "10.96.0.10", 23)])
+    )  # nothing is resolved before it
     with agent(tmp_path, node={"drainSeconds": 0.02}) as running:
         running.until_said("event=tracing")
         subprocess.run([storm, "20011", "2", "101"], check=True, capture_output=True)
@@ -93,7 +95,7 @@ def test_stopped_while_it_pushes_keeps_the_batch(tmp_path: Path, silent: socket.
 def test_stopped_while_it_asks_the_directory_keeps_the_capture(tmp_path: Path, silent: socket.socket) -> None:
     """A directory that takes its time does not keep the agent, and the capture is still there."""
     port = silent.getsockname()[1]
-    Waiting(tmp_path / "spool").put(stages.capture([stages.flow(7, "10.96.0.10", 23)]))
+    CaptureQueue(tmp_path / "spool").put(stages.capture([stages.flow(7, "10.96.0.10", 23)]))
     with agent(tmp_path, starts_in=600, directory={"url": f"http://127.0.0.1:{port}"}) as running:
         connection = silent.accept()[0]
         with connection:

@@ -9,7 +9,7 @@ import pytest
 
 from delivery.batch import Batch
 from delivery.push import Pusher
-from delivery.split_batch import halves
+from delivery.split_batch import split_batch
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from manager.ingest.body_limits import Limits
@@ -107,7 +107,7 @@ def test_halves_hold_every_record_once_and_every_count_once(connections: int, ac
     body = observed("node-b", flows, taken_flows)
     body["observation"] |= COUNTS
     batch = Batch("c-1-x", "connections", 7, pack(body), body["observation"]["delivered"])
-    two = halves(batch)
+    two = split_batch(batch)
     assert two is not None
     first, second = (unpack(one.payload) for one in two)
     for name in ("connectionList", "acceptedList"):

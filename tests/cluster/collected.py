@@ -5,8 +5,8 @@ from typing import Any
 
 from collector.app import inventory_of, window_now
 from collector.inventory.inventory import Inventory
-from collector.k8s.client import ApiServer
-from collector.k8s.list_limits import Run
+from collector.k8s.client import ApiClient
+from collector.k8s.list_limits import ListLimits
 from directory.selection import Selection
 from podsonar.json_gzip import unpack
 from podsonar.settings import CollectorSettings
@@ -20,16 +20,16 @@ PODS_PATH = "/api/v1/pods"
 class Collected:
     """An inventory through a proxy with a fault."""
 
-    def __init__(self, crowd: Crowd, folder: Path, fault: Fault, run: Run | None = None) -> None:
+    def __init__(self, crowd: Crowd, folder: Path, fault: Fault, run: ListLimits | None = None) -> None:
         self.crowd, self.folder, self.fault = crowd, folder, fault
         self.waits: list[float] = []
-        self.run = run or Run(self.waits.append)
+        self.run = run or ListLimits(self.waits.append)
         self.proxy = FaultProxy(crowd.plane, crowd.kubeconfig, fault)
 
     def inventory(self, url: str, token_file: Path | None = None) -> Inventory:
         """The inventory, not listed yet."""
         kubeconfig = self.proxy.write_kubeconfig(self.folder / "proxy.kubeconfig", url, token_file)
-        api = ApiServer.connect(kubeconfig)
+        api = ApiClient.connect(kubeconfig)
         return inventory_of(api, SETTINGS, window_now(SETTINGS), Selection.of(SETTINGS), self.run)
 
     def parts(self, token_file: Path | None = None) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import structlog
 from collector.app import inventory_of
 from collector.inventory.inventory import Inventory
 from collector.inventory.redaction import COPIES, Redaction
-from collector.k8s.client import ApiServer
+from collector.k8s.client import ApiClient
 from collector.k8s.kinds import API_VERSIONS, KINDS, Kind
 from delivery.batch import packed_batch
 from delivery.push import Pusher
@@ -225,7 +225,7 @@ def test_pod_that_the_server_took_leaves_without_its_canary(crowd: Crowd, tmp_pa
     settings = CollectorSettings(
         data=SETTINGS.data, kubernetes=Kubernetes(namespaced=True, namespace=namespace, service_account="collector")
     )
-    api = ApiServer.connect(crowd.plane.admin_kubeconfig)
+    api = ApiClient.connect(crowd.plane.admin_kubeconfig)
     crowd.plane.apply([secretive(namespace)])
     try:
         inventory = inventory_of(api, settings, WINDOW, Selection.of(settings))

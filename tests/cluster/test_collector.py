@@ -11,7 +11,7 @@ import yaml
 from isal import igzip
 
 from collector.app import inventory_of, window_now
-from collector.k8s.client import ApiServer
+from collector.k8s.client import ApiClient
 from delivery.batch import packed_batch
 from delivery.spool import Spool
 from directory.selection import Selection
@@ -74,13 +74,13 @@ def plane(tmp_path_factory: pytest.TempPathFactory, rules: list[dict[str, Any]])
 
 
 @pytest.fixture
-def api(plane: ControlPlane) -> ApiServer:
+def api(plane: ControlPlane) -> ApiClient:
     """The API server as the collector sees it."""
-    return ApiServer.connect(plane.kubeconfig_for("default", "collector"))
+    return ApiClient.connect(plane.kubeconfig_for("default", "collector"))
 
 
 @pytest.mark.cluster
-def test_collector_with_its_own_rights_lists_everything_and_no_secret(api: ApiServer, tmp_path: Path) -> None:
+def test_collector_with_its_own_rights_lists_everything_and_no_secret(api: ApiClient, tmp_path: Path) -> None:
     """1,253 pods arrive as 1,253 with every kind allowed; their secret is in no body and on no disk."""
     window = window_now(SETTINGS)
     inventory = inventory_of(api, SETTINGS, window, Selection.of(SETTINGS))
@@ -106,7 +106,7 @@ def test_collector_with_its_own_rights_lists_everything_and_no_secret(api: ApiSe
 
 
 @pytest.mark.cluster
-def test_servers_cache_gives_the_same_inventory(api: ApiServer, tmp_path: Path) -> None:
+def test_servers_cache_gives_the_same_inventory(api: ApiClient, tmp_path: Path) -> None:
     """`kubernetes.useApiserverCache`: a real server takes the question, and every object arrives once."""
     settings = msgspec.structs.replace(SETTINGS, kubernetes=Kubernetes(use_apiserver_cache=True))
     counts = []
@@ -133,7 +133,7 @@ def test_kind_without_rights_is_forbidden_and_all_others_are_delivered(
         "spec": job_spec,
     }
     plane.apply([*may("no-cronjobs", fewer), job])
-    api = ApiServer.connect(plane.kubeconfig_for("default", "no-cronjobs"))
+    api = ApiClient.connect(plane.kubeconfig_for("default", "no-cronjobs"))
     inventory = inventory_of(api, SETTINGS, window_now(SETTINGS), Selection.of(SETTINGS))
     parts = [unpack(payload) for payload in inventory.bodies(tmp_path)]
     kinds = parts[0]["inventory"]["kinds"]

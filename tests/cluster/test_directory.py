@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from collector.directory.live_directory import KeptDirectory
-from collector.k8s.client import ApiServer
+from collector.directory.live_directory import LiveDirectory
+from collector.k8s.client import ApiClient
 from collector.k8s.watch_stream import PROBES, Stream
 from directory.lookup import Directory
 from directory.selection import Selection
@@ -29,11 +29,11 @@ SECOND = NS_PER_SECOND
 KEEPING = """
 import sys, time
 from pathlib import Path
-from collector.k8s.client import ApiServer
+from collector.k8s.client import ApiClient
 from collector.k8s.watch_stream import PROBES, Stream
-from collector.directory.live_directory import KeptDirectory
+from collector.directory.live_directory import LiveDirectory
 from directory.lookup import Directory
-live = KeptDirectory(ApiServer.connect(Path(sys.argv[1])), Directory(), None, 60.0, 0.05, file=Path(sys.argv[2]))
+live = LiveDirectory(ApiClient.connect(Path(sys.argv[1])), Directory(), None, 60.0, 0.05, file=Path(sys.argv[2]))
 live.start()
 while True:
     time.sleep(0.05)
@@ -98,22 +98,22 @@ def until(seen: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def names(live: KeptDirectory, address: str, *at_ns: int) -> list[str | None]:
+def names(live: LiveDirectory, address: str, *at_ns: int) -> list[str | None]:
     """Who is named for an address at each time."""
     return [answer.name for answer in live.answers([Query(address, 80, when, when) for when in at_ns])]
 
 
-def known(live: KeptDirectory) -> None:
+def known(live: LiveDirectory) -> None:
     """Return when everything is known up to the moment of the call."""
     asked_ns = time.time_ns()
     until(lambda: (live.hurry(asked_ns), live.as_of_ns >= asked_ns)[1])
 
 
 @pytest.fixture
-def live(plane: ControlPlane) -> Iterator[KeptDirectory]:
+def live(plane: ControlPlane) -> Iterator[LiveDirectory]:
     """A directory that follows the API server."""
-    api = ApiServer.connect(plane.kubeconfig_for("default", "collector"))
-    kept = KeptDirectory(api, Directory(Selection(orphaned=True)), None, 60.0)
+    api = ApiClient.connect(plane.kubeconfig_for("default", "collector"))
+    kept = LiveDirectory(api, Directory(Selection(orphaned=True)), None, 60.0)
     kept.start()
     until(lambda: kept.synced)
     yield kept
@@ -121,7 +121,7 @@ def live(plane: ControlPlane) -> Iterator[KeptDirectory]:
 
 
 @pytest.mark.cluster
-def test_address_that_changes_hands_names_the_pod_that_had_it_then(plane: ControlPlane, live: KeptDirectory) -> None:
+def test_address_that_changes_hands_names_the_pod_that_had_it_then(plane: ControlPlane, live: LiveDirectory) -> None:
     """The watch tells one pod's time of an address from the next one's, and never names the wrong pod."""
     now_ns = time.time_ns()
     former = pod("former", ADDRESS, now_ns - 60 * SECOND)
@@ -142,7 +142,7 @@ def test_address_that_changes_hands_names_the_pod_that_had_it_then(plane: Contro
 
 
 @pytest.mark.cluster
-def test_server_streams_its_lists_and_tells_how_far_it_has_come(plane: ControlPlane, live: KeptDirectory) -> None:
+def test_server_streams_its_lists_and_tells_how_far_it_has_come(plane: ControlPlane, live: LiveDirectory) -> None:
     """Watch lists and no page; a bookmark or an unmoved version says that all is known; dead paths are cut."""
     metrics = live.metrics
     kinds = ("Pod", "Service", "Node", "EndpointSlice")
@@ -175,7 +175,7 @@ def test_outage_with_an_expired_version_loses_no_interval_and_names_nobody_wrong
     with Cuttable(urlsplit(plane.url).port or 0) as proxy:
         through = tmp_path / "kubeconfig"
         through.write_text(real.replace(plane.url, f"https://127.0.0.1:{proxy.port}"))
-        live = KeptDirectory(ApiServer.connect(through), Directory(Selection(orphaned=True)), None, 60.0)
+        live = LiveDirectory(ApiClient.connect(through), Directory(Selection(orphaned=True)), None, 60.0)
         live.start()
         try:
             until(lambda: live.synced)
@@ -219,7 +219,7 @@ def test_killed_collector_knows_again_what_it_knew(plane: ControlPlane, tmp_path
         written = [float(process.stdout.readline()) for _ in range(20)]
         assert written[-1] > written[0]
         process.send_signal(signal.SIGKILL)
-    live = KeptDirectory(ApiServer.connect(kubeconfig), Directory(), None, 60.0, file=file)
+    live = LiveDirectory(ApiClient.connect(kubeconfig), Directory(), None, 60.0, file=file)
     live.start()
     try:
         until(lambda: live.synced)

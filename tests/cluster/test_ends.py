@@ -8,8 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from collector.k8s.client import ApiServer
-from collector.k8s.list_limits import Run, StoppedError
+from collector.k8s.client import ApiClient
+from collector.k8s.list_limits import ListLimits, StoppedError
 from podsonar.json_gzip import unpack
 from tests.cluster.collected import PODS_PATH, Collected, pods
 from tests.cluster.conftest import PODS, Crowd
@@ -38,7 +38,7 @@ def test_list_that_never_ends_is_incomplete(crowd: Crowd, tmp_path: Path, token:
         first = {name: value for name, value in request.query.items() if name != "continue"}
         return with_token(ask(first), token.format(number=request.number))
 
-    run = Run(lambda _seconds: None)
+    run = ListLimits(lambda _seconds: None)
     collected = Collected(crowd, tmp_path, fault, run)
     kinds = collected.parts()[0]["inventory"]["kinds"]
     assert kinds["Service"]["complete"]
@@ -49,7 +49,7 @@ def test_list_that_never_ends_is_incomplete(crowd: Crowd, tmp_path: Path, token:
 def test_page_that_trickles_is_cut_after_its_time(crowd: Crowd, tmp_path: Path) -> None:
     """A server that never ends a page costs that page's time, and the kind is incomplete."""
     done = threading.Event()
-    source: list[ApiServer] = []
+    source: list[ApiClient] = []
 
     def fault(request: Request, ask: Ask) -> Reply | None:
         if request.path != PODS_PATH:
@@ -60,7 +60,7 @@ def test_page_that_trickles_is_cut_after_its_time(crowd: Crowd, tmp_path: Path) 
     collected = Collected(crowd, tmp_path, fault)
     with serving(collected.proxy) as url:
         inventory = collected.inventory(url)
-        assert isinstance(inventory.source, ApiServer)
+        assert isinstance(inventory.source, ApiClient)
         source.append(inventory.source)
         (part,) = [unpack(payload) for payload in inventory.bodies(tmp_path)]
     done.set()
@@ -80,7 +80,7 @@ def test_rotated_token_is_read_again(crowd: Crowd, tmp_path: Path) -> None:
         if len(waits) == 3:
             token_file.write_text(token)
 
-    collected = Collected(crowd, tmp_path, lambda _request, _ask: None, Run(wait))
+    collected = Collected(crowd, tmp_path, lambda _request, _ask: None, ListLimits(wait))
     parts = collected.parts(token_file)
     assert len(pods(parts)) == PODS
     assert len(waits) == 3
@@ -109,7 +109,7 @@ def test_stop_in_the_middle_of_a_page_leaves_nothing(crowd: Crowd, tmp_path: Pat
             stop.set()
         return None
 
-    run = Run(stop.wait, stopped=stop.is_set)
+    run = ListLimits(stop.wait, stopped=stop.is_set)
     collected = Collected(crowd, tmp_path, fault, run)
     with ExitStack() as stack:
         inventory = collected.inventory(stack.enter_context(serving(collected.proxy)))

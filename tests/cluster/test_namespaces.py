@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from collector.app import inventory_of, window_now
-from collector.directory.live_directory import KeptDirectory
+from collector.directory.live_directory import LiveDirectory
 from collector.inventory.inventory import role_namespaces
-from collector.k8s.client import ApiServer
+from collector.k8s.client import ApiClient
 from directory.lookup import Directory
 from directory.selection import Selection
 from lab.controlplane.binaries import VERSIONS, find_or_build
@@ -42,9 +42,9 @@ class Allowed:
     kubeconfig: Path
 
     @property
-    def api(self) -> ApiServer:
+    def api(self) -> ApiClient:
         """The API server as the collector sees it."""
-        return ApiServer.connect(self.kubeconfig)
+        return ApiClient.connect(self.kubeconfig)
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
@@ -77,9 +77,9 @@ def allowed(
 
 
 @pytest.fixture
-def live(allowed: Allowed) -> Iterator[KeptDirectory]:
+def live(allowed: Allowed) -> Iterator[LiveDirectory]:
     """A directory of the namespaces in the settings, synced."""
-    kept = KeptDirectory(allowed.api, Directory(Selection(orphaned=True)), role_namespaces(allowed.settings), 60.0)
+    kept = LiveDirectory(allowed.api, Directory(Selection(orphaned=True)), role_namespaces(allowed.settings), 60.0)
     kept.start()
     try:
         until(lambda: kept.synced)
@@ -88,7 +88,7 @@ def live(allowed: Allowed) -> Iterator[KeptDirectory]:
         kept.close()
 
 
-def test_roles_of_two_namespaces_are_enough_for_the_directory(allowed: Allowed, live: KeptDirectory) -> None:
+def test_roles_of_two_namespaces_are_enough_for_the_directory(allowed: Allowed, live: LiveDirectory) -> None:
     """All six followers list and go on, none is refused; pods of both are named, and nobody else is guessed."""
     everywhere = ("/api/v1/pods", "/api/v1/nodes", "/api/v1/namespaces/hidden/pods")
     assert [allowed.api.page(path, {"limit": 1})[0] for path in everywhere] == [403, 403, 403]
@@ -102,7 +102,7 @@ def test_roles_of_two_namespaces_are_enough_for_the_directory(allowed: Allowed, 
     assert [(one.kind, one.reason) for one in answers] == [("Unknown", "namespaced")] * 2
 
 
-def test_change_in_one_namespace_is_told_and_leaves_the_other_alone(allowed: Allowed, live: KeptDirectory) -> None:
+def test_change_in_one_namespace_is_told_and_leaves_the_other_alone(allowed: Allowed, live: LiveDirectory) -> None:
     """A pod that comes and goes in one namespace has its times; the pod of the other stays as it was."""
     now_ns = time.time_ns()
     before = live.explained([Query(FRONT)])
@@ -128,7 +128,7 @@ def test_inventory_and_directory_see_the_same_namespaces(allowed: Allowed, tmp_p
 
 def test_role_that_is_missing_in_one_namespace_costs_that_namespace_alone(allowed: Allowed) -> None:
     """The other is followed all the same; what is refused is named by kind and namespace."""
-    kept = KeptDirectory(allowed.api, Directory(Selection(orphaned=True)), ["shop", "hidden"], 60.0)
+    kept = LiveDirectory(allowed.api, Directory(Selection(orphaned=True)), ["shop", "hidden"], 60.0)
     kept.start()
     try:
         until(lambda: kept.synced)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from collector.app import checked_selection, inventory_of, window_now
-from collector.k8s.client import ApiServer
+from collector.k8s.client import ApiClient
 from directory.selection import Selection
 from podsonar.errors import SettingsError
 from podsonar.json_gzip import unpack
@@ -35,7 +35,7 @@ def test_role_with_fewer_rights_and_in_a_namespace(crowd: Crowd, tmp_path: Path)
         ]
     )
     settings = CollectorSettings(kubernetes=Kubernetes(namespaced=True, namespace=namespace))
-    api = ApiServer.connect(crowd.plane.kubeconfig_for(namespace, "inside"))
+    api = ApiClient.connect(crowd.plane.kubeconfig_for(namespace, "inside"))
     inventory = inventory_of(api, settings, window_now(settings), Selection.of(settings))
     parts = [unpack(payload) for payload in inventory.bodies(tmp_path)]
     found = [pod["metadata"]["namespace"] for part in parts for pod in part["podList"]]
@@ -64,7 +64,7 @@ def test_namespace_selector_takes_the_whole_grammar(
 ) -> None:
     """The API server itself judges the selector; objects of other namespaces are not taken."""
     settings = CollectorSettings(data=Data(namespace_selector=selector))
-    api = ApiServer.connect(crowd.kubeconfig)
+    api = ApiClient.connect(crowd.kubeconfig)
     inventory = inventory_of(api, settings, window_now(settings), Selection.of(settings))
     parts = [unpack(payload) for payload in inventory.bodies(tmp_path)]
     assert [one["metadata"]["name"] for part in parts for one in part["namespaceList"]] == selected
@@ -76,4 +76,4 @@ def test_selector_that_the_server_does_not_take_stops_the_program(crowd: Crowd) 
     """Exit by settings error, with the key and the value, before anything is listed."""
     settings = CollectorSettings(data=Data(namespace_selector="team in shop"))
     with pytest.raises(SettingsError, match=r"data.namespaceSelector is 'team in shop'"):
-        checked_selection(ApiServer.connect(crowd.kubeconfig), settings)
+        checked_selection(ApiClient.connect(crowd.kubeconfig), settings)

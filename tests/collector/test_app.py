@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from collector import app
 from collector.app import checked_selection, collect
-from collector.directory.live_directory import KeptDirectory
+from collector.directory.live_directory import LiveDirectory
 from collector.inventory.inventory import Inventory
 from collector.inventory.metrics import Metrics
 from collector.inventory.scheduler import Windows
@@ -223,7 +223,7 @@ def test_selection_is_known_before_the_first_window_and_follows_each(tmp_path: P
     selection = checked_selection(source, settings)
     assert selection.namespace("bank") == "namespace_not_observed"
     assert selection.namespace("shop") is None
-    live = KeptDirectory(source, Directory(Selection.of(settings, frozenset())), None, 60.0)
+    live = LiveDirectory(source, Directory(Selection.of(settings, frozenset())), None, 60.0)
     spool = Spool(tmp_path)
     window = app.window_now(settings)
     collect(Inventory(source, settings, window, Selection.of(settings)), spool, live)

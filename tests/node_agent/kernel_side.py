@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from node_agent.capture import loader_client
-from node_agent.capture.bpf_maps import Tracer
+from node_agent.capture.bpf_maps import AttachedProgram
 
 CAPACITY = {"flows": 16384, "accepted": 16384, "pending": 16384, "cgroups": 2048, "recent": 16384}
 LOADER = Path(loader_client.__file__).parent.parent / "privileged" / "loader.py"
@@ -38,7 +38,7 @@ def start_loaders(ours: socket.socket, before: tuple[str, ...] = ()) -> None:
 
 
 @contextmanager
-def attached(**options: int | str) -> Iterator[Tracer]:
+def attached(**options: int | str) -> Iterator[AttachedProgram]:
     """The real program, attached until the end of the block; with `unified` as on a node without cgroup v1."""
     with tempfile.NamedTemporaryFile("w", suffix=".cgroups") as controllers:
         controllers.write("#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t0\t1\t1\n")
@@ -49,7 +49,7 @@ def attached(**options: int | str) -> Iterator[Tracer]:
 
 
 @contextmanager
-def attached_by(before: tuple[str, ...], options: dict[str, int | str]) -> Iterator[Tracer]:
+def attached_by(before: tuple[str, ...], options: dict[str, int | str]) -> Iterator[AttachedProgram]:
     """The real program, its loader started by the command `before`."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     thread = threading.Thread(target=start_loaders, args=(theirs, before), daemon=True)

@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from delivery.metrics import DeliveryMetrics
 from delivery.push import Pusher
 from manager.server import serving
-from node_agent.capture.capture_queue import Waiting
-from node_agent.runtime.app import Ending, make_pusher, make_spool
+from node_agent.capture.capture_queue import CaptureQueue
+from node_agent.runtime.app import Shutdown, make_pusher, make_spool
 from node_agent.runtime.metrics import Metrics
-from node_agent.runtime.tracer_lifecycle import TracerSource
+from node_agent.runtime.tracer_lifecycle import TracerLifecycle
 from node_agent.runtime.window_loop import Parts, keep, resolve_until, resolve_waiting
 from podsonar.errors import DirectoryUnavailableError
 from podsonar.model import Answer, Capture, Query, Window
@@ -59,11 +59,11 @@ class Lab:
         delivery = DeliveryMetrics(self.registry, settings.spool.max_bytes)
         spool = make_spool(settings, delivery, metrics)
         self.pusher: Pusher = make_pusher(settings, spool, delivery, metrics)
-        waiting = Waiting(Path(settings.spool.folder), metrics.not_delivered)
+        waiting = CaptureQueue(Path(settings.spool.folder), metrics.not_delivered)
         metrics.watch(lambda: waiting.pending() + spool.stats().events)
         ours, self.theirs = socket.socketpair()
         self.ours = ours
-        self.parts = Parts(settings, TracerSource(settings, ours, metrics), spool, waiting, self.ask, metrics)
+        self.parts = Parts(settings, TracerLifecycle(settings, ours, metrics), spool, waiting, self.ask, metrics)
 
     def ask(self, queries: list[Query]) -> list[Answer]:
         """The directory."""
@@ -199,7 +199,7 @@ def test_resolving_and_observing_at_once_write_each_capture_once(lab: Lab) -> No
 def test_threads_that_wait_go_on_when_a_window_comes_and_end_when_woken(lab: Lab) -> None:
     """Nothing wakes them but what they wait for: a capture is resolved, its batch sent, and both say what is left."""
     lab.directory_is_there = True
-    ending = Ending(lab.parts.waiting, lab.parts.spool, threading.Event(), over=True)
+    ending = Shutdown(lab.parts.waiting, lab.parts.spool, threading.Event(), over=True)
     idle, done = threading.Semaphore(0), threading.Event()
     lab.pusher.told = lambda outcome: idle.release() if outcome.code == "idle" else None
     threads = [

@@ -13,7 +13,7 @@ from directory.lookup import Directory
 from lab.simulated.network import LabError
 from lab.simulated.two_nodes import NODES, Nodes
 from node_agent.capture import capture_file
-from node_agent.capture.bpf_maps import Counts, Tracer
+from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.capture.window_capture import Node, observe
 from podsonar.model import NS_PER_SECOND, Capture, Window
 from tests.node_agent.kernel_side import attached
@@ -84,7 +84,7 @@ def drained(_counts: Counts) -> None:
 class Agent:
     """One node's agent in one window: the real stages from the attached program to the capture."""
 
-    def __init__(self, letter: str, tracer: Tracer, conditions: Conditions, clock: Clock) -> None:
+    def __init__(self, letter: str, tracer: AttachedProgram, conditions: Conditions, clock: Clock) -> None:
         self.node = Node(NODES[letter].name, Path("/proc"), conditions.drain_seconds)
         self.tracer = tracer
         self.stop = threading.Event()

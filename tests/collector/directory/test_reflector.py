@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from collector.directory import reflector
-from collector.directory.live_directory import KeptDirectory
-from collector.directory.reflector import Follower
+from collector.directory.live_directory import LiveDirectory
+from collector.directory.reflector import Reflector
 from collector.k8s.kinds import WATCHED
 from directory.interval import REPORT_NS
 from directory.lookup import Directory
@@ -46,9 +46,9 @@ def pod(name: str, address: str = ADDRESS, started_ns: int = 0) -> dict[str, Any
     return {**owned(name), "status": {**status, "containerStatuses": [{"state": state}]}}
 
 
-def kept(api: ScriptedApi, file: Path | None = None) -> KeptDirectory:
+def kept(api: ScriptedApi, file: Path | None = None) -> LiveDirectory:
     """A directory of the cluster, not started."""
-    return KeptDirectory(api, Directory(Selection.of(SETTINGS)), None, 60.0, file=file)
+    return LiveDirectory(api, Directory(Selection.of(SETTINGS)), None, 60.0, file=file)
 
 
 def until(seen: Callable[[], object]) -> None:
@@ -60,11 +60,11 @@ def until(seen: Callable[[], object]) -> None:
 
 
 @pytest.fixture
-def followed() -> Iterator[Callable[[KeptDirectory], Follower]]:
+def followed() -> Iterator[Callable[[LiveDirectory], Reflector]]:
     """Starts the follower of pods alone; it ends with the test."""
-    started: list[tuple[Follower, threading.Thread]] = []
+    started: list[tuple[Reflector, threading.Thread]] = []
 
-    def start(live: KeptDirectory) -> Follower:
+    def start(live: LiveDirectory) -> Reflector:
         one = live.followers["Pod"]
         thread = threading.Thread(target=one.run)
         started.append((one, thread))
@@ -78,12 +78,12 @@ def followed() -> Iterator[Callable[[KeptDirectory], Follower]]:
         assert not thread.is_alive()
 
 
-def names(live: KeptDirectory, *at_ns: int) -> list[str | None]:
+def names(live: LiveDirectory, *at_ns: int) -> list[str | None]:
     """Who is named for the address at each time."""
     return [answer.name for answer in live.answers([Query(ADDRESS, 80, when, when) for when in at_ns])]
 
 
-def workload(directory: KeptDirectory, pod_uid: str) -> str | None:
+def workload(directory: LiveDirectory, pod_uid: str) -> str | None:
     """The name of a pod's root workload."""
     found = directory.directory.answer(Query(pod_uid=pod_uid)).workload
     return f"{found['kind']}/{found['name']}" if found else None
@@ -126,7 +126,7 @@ def test_pod_has_its_root_workload_once_an_inventory_was_taken() -> None:
     ],
 )
 def test_watch_that_cannot_go_on_is_followed_by_a_list_that_keeps_the_intervals(
-    line: bytes | Exception, followed: Callable[[KeptDirectory], Follower]
+    line: bytes | Exception, followed: Callable[[LiveDirectory], Reflector]
 ) -> None:
     """410, an ERROR or what an intermediary writes: a new list; who is still there has had its address all the time."""
     now_ns = time.time_ns()
@@ -149,7 +149,7 @@ def test_watch_that_cannot_go_on_is_followed_by_a_list_that_keeps_the_intervals(
 
 
 def test_broken_watch_goes_on_from_its_last_version_without_a_list(
-    followed: Callable[[KeptDirectory], Follower],
+    followed: Callable[[LiveDirectory], Reflector],
 ) -> None:
     """A cut connection or a busy server costs no list: the next watch begins where this one stopped."""
     api = ScriptedApi({"pods": []})
@@ -165,7 +165,7 @@ def test_broken_watch_goes_on_from_its_last_version_without_a_list(
     assert live.metrics.cuts.labels("Pod")._value.get() == 1
 
 
-def test_refused_token_is_read_again_and_the_watch_goes_on(followed: Callable[[KeptDirectory], Follower]) -> None:
+def test_refused_token_is_read_again_and_the_watch_goes_on(followed: Callable[[LiveDirectory], Reflector]) -> None:
     """A rotated token that the client has not noticed: 401 renews the identity, then tries again."""
     api = ScriptedApi({"pods": []})
     live = kept(api)
@@ -177,7 +177,7 @@ def test_refused_token_is_read_again_and_the_watch_goes_on(followed: Callable[[K
     assert (api.renewed, api.listed) == (2, 1)
 
 
-def test_kind_that_we_may_not_list_does_not_hold_up_the_others(followed: Callable[[KeptDirectory], Follower]) -> None:
+def test_kind_that_we_may_not_list_does_not_hold_up_the_others(followed: Callable[[LiveDirectory], Reflector]) -> None:
     """403 is an answer: the directory is ready without that kind, and says why."""
     api = ScriptedApi()
     api.list_status = 403
@@ -188,7 +188,7 @@ def test_kind_that_we_may_not_list_does_not_hold_up_the_others(followed: Callabl
     assert not live.synced
 
 
-def test_watch_list_is_taken_where_the_server_has_it(followed: Callable[[KeptDirectory], Follower]) -> None:
+def test_watch_list_is_taken_where_the_server_has_it(followed: Callable[[LiveDirectory], Reflector]) -> None:
     """Every object in one stream, its end marked by the server; no list is made."""
     api = ScriptedApi(watch_list=True)
     live = kept(api)
@@ -201,7 +201,7 @@ def test_watch_list_is_taken_where_the_server_has_it(followed: Callable[[KeptDir
 
 @pytest.mark.parametrize("said", [[bookmark("8")], [event("ADDED", pod("a")), bookmark("8")]])
 def test_server_that_ignores_the_wish_for_a_watch_list_is_listed_by_pages(
-    said: list[bytes], followed: Callable[[KeptDirectory], Follower]
+    said: list[bytes], followed: Callable[[LiveDirectory], Reflector]
 ) -> None:
     """An old server begins a plain watch: its first bookmark ends nothing, so nothing is taken as gone."""
     api = ScriptedApi({"pods": [pod("a"), pod("b", "10.244.0.10")]}, watch_list=True)
@@ -212,7 +212,7 @@ def test_server_that_ignores_the_wish_for_a_watch_list_is_listed_by_pages(
     assert (api.listed, len(live.directory.pods)) == (1, 2)
 
 
-def test_watch_list_that_breaks_proves_no_absence(followed: Callable[[KeptDirectory], Follower]) -> None:
+def test_watch_list_that_breaks_proves_no_absence(followed: Callable[[LiveDirectory], Reflector]) -> None:
     """Half of the initial events and then nothing: the other half is not gone."""
     api = ScriptedApi(watch_list=True)
     live = kept(api)
@@ -243,7 +243,7 @@ def test_pod_gone_while_the_watch_was_down_ends_between_the_last_word_and_the_li
 
 
 def test_everything_is_known_up_to_a_bookmark_and_each_event_after_it(
-    followed: Callable[[KeptDirectory], Follower],
+    followed: Callable[[LiveDirectory], Reflector],
 ) -> None:
     """An event before the first bookmark may be an old one that comes late: it proves no moment."""
     api = ScriptedApi({"pods": []})
@@ -268,7 +268,7 @@ def test_everything_is_known_up_to_a_bookmark_and_each_event_after_it(
 
 
 @pytest.mark.parametrize("moved", [False, True])
-def test_silent_watch_is_asked_how_far_it_has_come(moved: bool, followed: Callable[[KeptDirectory], Follower]) -> None:
+def test_silent_watch_is_asked_how_far_it_has_come(moved: bool, followed: Callable[[LiveDirectory], Reflector]) -> None:
     """A version that nothing has moved proves that all is known; where it moved, a short watch's bookmark does."""
     api = ScriptedApi({"pods": []})
     live = kept(api)
@@ -284,7 +284,7 @@ def test_silent_watch_is_asked_how_far_it_has_come(moved: bool, followed: Callab
 
 def test_past_is_dropped_on_a_timer() -> None:
     """A watch that never fails never lists again: what ended long ago goes all the same."""
-    live = KeptDirectory(ScriptedApi(), Directory(Selection.of(SETTINGS)), None, 60.0, expire_seconds=0.01)
+    live = LiveDirectory(ScriptedApi(), Directory(Selection.of(SETTINGS)), None, 60.0, expire_seconds=0.01)
     live.directory.observe("Pod", owned("web-1-x"), 0)
     live.directory.forget("Pod", "web-1-x", 1)
     timer = threading.Thread(target=live.keep_house)

@@ -11,11 +11,11 @@ import orjson
 import pytest
 
 from collector.directory import server
-from collector.directory.live_directory import KeptDirectory
+from collector.directory.live_directory import LiveDirectory
 from collector.directory.resolve_request import MAX_BODY_BYTES, MAX_QUERIES
 from collector.directory.server import application
 from collector.k8s.kinds import WATCHED
-from directory.interval import SETTLE_NS
+from directory.interval import FINAL_AFTER_NS
 from directory.lookup import Directory
 from directory.selection import Selection
 from podsonar.model import NS_PER_SECOND, rfc3339
@@ -26,9 +26,9 @@ RIGHT = {"Authorization": "Token right"}
 GOOD = {"address": "10.96.0.1", "port": 80, "from": "2026-11-24T10:15:00Z", "to": "2026-11-24T10:15:00.5Z"}
 
 
-def kept(*, synced: bool = True) -> KeptDirectory:
+def kept(*, synced: bool = True) -> LiveDirectory:
     """A directory with one service; where synced, everything is known up to now."""
-    live = KeptDirectory(ScriptedApi(), Directory(Selection.of(CollectorSettings())), None, 60.0)
+    live = LiveDirectory(ScriptedApi(), Directory(Selection.of(CollectorSettings())), None, 60.0)
     if synced:
         for kind in WATCHED:
             live.followers[kind.name].everything()
@@ -41,7 +41,7 @@ def kept(*, synced: bool = True) -> KeptDirectory:
 
 
 def post(
-    live: KeptDirectory, content: bytes | AsyncIterator[bytes], headers: dict[str, str] | None = None
+    live: LiveDirectory, content: bytes | AsyncIterator[bytes], headers: dict[str, str] | None = None
 ) -> httpx.Response:
     """One request to the directory."""
 
@@ -53,7 +53,7 @@ def post(
     return asyncio.run(ask())
 
 
-def ask(live: KeptDirectory, *queries: Any, **more: Any) -> httpx.Response:
+def ask(live: LiveDirectory, *queries: Any, **more: Any) -> httpx.Response:
     """A request with these questions."""
     return post(live, orjson.dumps({"queries": list(queries), **more}))
 
@@ -116,7 +116,7 @@ def test_question_about_a_time_whose_news_may_be_on_their_way_is_turned_away_for
 def test_question_waits_for_news_from_the_api_server_and_asks_for_them(news: bool) -> None:
     """It is answered when the watches have told that much, and turned away where they do not."""
     live = kept()
-    at_ns = time.time_ns() - SETTLE_NS
+    at_ns = time.time_ns() - FINAL_AFTER_NS
     for name in live.through_ns:
         live.through_ns[name] = at_ns
     hurried = threading.Event()
@@ -138,8 +138,8 @@ def test_more_waiting_requests_than_fit_are_turned_away(monkeypatch: pytest.Monk
     monkeypatch.setattr(server, "MOST_WAITING", 0)
     live = kept()
     for name in live.through_ns:
-        live.through_ns[name] = time.time_ns() - SETTLE_NS
-    assert ask(live, {**GOOD, "to": rfc3339(time.time_ns() - SETTLE_NS + 1000)}).status_code == 503
+        live.through_ns[name] = time.time_ns() - FINAL_AFTER_NS
+    assert ask(live, {**GOOD, "to": rfc3339(time.time_ns() - FINAL_AFTER_NS + 1000)}).status_code == 503
 
 
 def test_more_requests_than_can_be_answered_in_time_are_turned_away_unread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from collector.inventory.inventory import Inventory
 from collector.inventory.inventory_parts import PART_BYTES, PART_OBJECTS
-from collector.k8s.list_limits import Run, StoppedError
+from collector.k8s.list_limits import ListLimits, StoppedError
 from directory.selection import Selection
 from podsonar.json_gzip import unpack
 from podsonar.model import Window
@@ -50,9 +50,11 @@ class ExpiringPages:
         return 200, None, orjson.dumps({"metadata": metadata, "items": items})
 
 
-def inventory_from(source: Any, settings: CollectorSettings = SETTINGS, run: Run | None = None) -> Inventory:
+def inventory_from(source: Any, settings: CollectorSettings = SETTINGS, run: ListLimits | None = None) -> Inventory:
     """An inventory of a source, not listed yet, that waits for nothing."""
-    return Inventory(source, settings, Window(0, 60), Selection.of(settings), run=run or Run(lambda _seconds: None))
+    return Inventory(
+        source, settings, Window(0, 60), Selection.of(settings), run=run or ListLimits(lambda _seconds: None)
+    )
 
 
 def listed(folder: Path, expires: int, count: int = PODS) -> list[dict[str, Any]]:
@@ -114,7 +116,7 @@ def test_stop_in_the_middle_leaves_no_part_and_no_file(tmp_path: Path, after_req
             asked.append(path)
             return source.page(path, query)
 
-    run = Run(lambda _seconds: None, stopped=lambda: len(asked) >= after_requests)
+    run = ListLimits(lambda _seconds: None, stopped=lambda: len(asked) >= after_requests)
     with pytest.raises(StoppedError):
         list(inventory_from(Counted(), run=run).bodies(tmp_path))
     assert list(tmp_path.iterdir()) == []
@@ -123,7 +125,7 @@ def test_stop_in_the_middle_leaves_no_part_and_no_file(tmp_path: Path, after_req
 def test_run_limit_makes_what_is_left_incomplete(tmp_path: Path) -> None:
     """A window's lists end with its time; kinds that were not reached say so."""
     moments = iter(range(1000))
-    run = Run(lambda _seconds: None, clock=lambda: next(moments), deadline=20)
+    run = ListLimits(lambda _seconds: None, clock=lambda: next(moments), deadline=20)
     (part,) = (unpack(payload) for payload in inventory_from(ExpiringPages(0, PODS), run=run).bodies(tmp_path))
     kinds = part["inventory"]["kinds"]
     assert kinds["Namespace"]["complete"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from collector.directory.live_directory import KeptDirectory
+from collector.directory.live_directory import LiveDirectory
 from directory.lookup import Directory
 from directory.selection import Selection
 from podsonar.model import NS_PER_SECOND, Answer, Query, rfc3339
@@ -52,19 +52,19 @@ def cluster() -> ScriptedApi:
     )
 
 
-def kept(api: ScriptedApi, *namespaces: str, file: Path | None = None) -> KeptDirectory:
+def kept(api: ScriptedApi, *namespaces: str, file: Path | None = None) -> LiveDirectory:
     """A directory of some namespaces, not started."""
-    return KeptDirectory(api, Directory(Selection(orphaned=True)), namespaces, 60.0, file=file)
+    return LiveDirectory(api, Directory(Selection(orphaned=True)), namespaces, 60.0, file=file)
 
 
-def listed(live: KeptDirectory) -> KeptDirectory:
+def listed(live: LiveDirectory) -> LiveDirectory:
     """The directory, everything listed once."""
     for follower in live.followers.values():
         follower.everything()
     return live
 
 
-def who(live: KeptDirectory, address: str, port: int = 443) -> Answer:
+def who(live: LiveDirectory, address: str, port: int = 443) -> Answer:
     """The answer about an address soon, if nothing is heard until then."""
     soon_ns = time.time_ns() + 10 * NS_PER_SECOND
     return live.answers([Query(address, port, soon_ns, soon_ns)])[0]

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from collector.k8s.kinds import KINDS
-from collector.k8s.list_limits import Run
+from collector.k8s.list_limits import ListLimits
 from collector.k8s.paged_list import Listed, pages, wait_seconds
 from collector.k8s.streaming_list import LargeAnswerError
 from podsonar.errors import ApiServerError
@@ -45,10 +45,10 @@ def cut() -> Answer:
     raise ApiServerError("answer cut short")
 
 
-def got(source: Any, run: Run | None = None) -> tuple[list[str], Listed]:
+def got(source: Any, run: ListLimits | None = None) -> tuple[list[str], Listed]:
     """UIDs of the last snapshot, and how the list ended."""
     listed, uids = Listed(), list[str]()
-    for page in pages(source, POD, None, listed, run=run or Run(lambda _seconds: None)):
+    for page in pages(source, POD, None, listed, run=run or ListLimits(lambda _seconds: None)):
         uids = [*uids, *(item["metadata"]["uid"] for item in page)] if page else []
     return uids, listed
 
@@ -150,7 +150,7 @@ def test_list_that_never_ends_is_incomplete() -> None:
     assert got(source)[1].reason == "list does not advance"
     assert source.asked <= 3
     moments = iter(range(10_000))
-    assert got(Endless(0), Run(lambda _: None, lambda: next(moments), 50.0))[1].reason == "run limit"
+    assert got(Endless(0), ListLimits(lambda _: None, lambda: next(moments), 50.0))[1].reason == "run limit"
 
 
 class Whole(Pages):
@@ -202,12 +202,12 @@ def test_cached_list_asks_for_the_servers_memory_with_its_first_page_only() -> N
             return super().stream(path, query)
 
     listed = Listed()
-    for _ in pages(Watched(1253), POD, None, listed, run=Run(lambda _seconds: None), cached=True):
+    for _ in pages(Watched(1253), POD, None, listed, run=ListLimits(lambda _seconds: None), cached=True):
         pass
     assert (listed.reason, listed.count) == (None, 1253)
     assert [query.get("resourceVersion") for query in asked] == ["0", None] * 3 + ["0"]
     asked.clear()
-    list(pages(Watched(1253), POD, None, listed, run=Run(lambda _seconds: None)))
+    list(pages(Watched(1253), POD, None, listed, run=ListLimits(lambda _seconds: None)))
     assert not [query for query in asked if "resourceVersion" in query]
 
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import orjson
 import pytest
 
-from directory.interval import SECOND, SETTLE_NS
+from directory.interval import FINAL_AFTER_NS, SECOND
 from node_agent.attribution.directory_client import DirectoryClient
-from podsonar.errors import DirectoryUnavailableError, NotSettledError, SettingsError
+from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, SettingsError
 from podsonar.model import Query
 from tests.post_server import Answer, Posted, answering
 
@@ -73,7 +73,7 @@ def test_a_window_that_is_not_settled_yet_is_not_asked_about() -> None:
     """The directory could not answer: nobody is asked, and the window waits."""
     with served(200, None) as (url, sizes):
         client = DirectoryClient(url, lambda: "t" * 20, None)
-        with pytest.raises(NotSettledError, match=r"asked at 20.*, not before"):
+        with pytest.raises(NotFinalYetError, match=r"asked at 20.*, not before"):
             client.ask([Query("10.0.0.1", 80, 0, time.time_ns())])
         assert sizes == []
         assert len(client.ask([Query("10.0.0.1", 80, 0, 1)])) == 1
@@ -88,6 +88,6 @@ def test_agents_ask_within_a_tenth_of_the_window_and_at_most_a_minute(window_sec
     asked = [Query("10.0.0.1", 80, end_ns, end_ns), Query("10.0.0.2", 80, 0, end_ns), Query(pod_uid="u")]
     dues = []
     for client.share in (0.0, 0.5, 1.0):
-        dues.append(client.due_ns(asked) - end_ns - SETTLE_NS)
+        dues.append(client.due_ns(asked) - end_ns - FINAL_AFTER_NS)
     client.client.close()
     assert dues == [0, spread_seconds * SECOND // 2, spread_seconds * SECOND]

@@ -14,7 +14,7 @@ import sys
 from node_agent.runtime import lazy_imports
 lazy_imports.spare()
 import node_agent.runtime.entrypoint, node_agent.runtime.app, httpcore
-print(*(name for name, module in sys.modules.items() if module and not isinstance(module, lazy_imports.Later)))
+print(*(name for name, module in sys.modules.items() if module and not isinstance(module, lazy_imports.LazyModule)))
 """
 USED_LATER = """
 import sys
@@ -23,7 +23,7 @@ lazy_imports.spare()
 import html
 import html as again
 from html.entities import html5
-print(html.escape("<"), again.unescape("&lt;"), html5["lt;"], isinstance(sys.modules["html"], lazy_imports.Later))
+print(html.escape("<"), again.unescape("&lt;"), html5["lt;"], isinstance(sys.modules["html"], lazy_imports.LazyModule))
 import asyncio
 async def answer():
     return 42
@@ -87,7 +87,7 @@ def test_big_blocks_go_back_to_the_kernel_whatever_was_freed_before() -> None:
     program = """
 import gc, os
 from node_agent.runtime import entrypoint
-entrypoint.give_big_blocks_back()
+entrypoint.set_mmap_threshold()
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 del [bytearray(b"x" * (16 << 20))][0]

@@ -9,9 +9,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from delivery.spool import Spool
-from node_agent.capture.capture_queue import Waiting
+from node_agent.capture.capture_queue import CaptureQueue
 from node_agent.runtime.metrics import Metrics
-from node_agent.runtime.tracer_lifecycle import Moments, TracerSource
+from node_agent.runtime.tracer_lifecycle import ClockMap, TracerLifecycle
 from node_agent.runtime.window_loop import Parts, observe_windows
 from podsonar.model import NS_PER_SECOND, Capture, Window
 from podsonar.settings import AgentSettings, Node
@@ -38,9 +38,9 @@ def captures(folder: Path, settings: AgentSettings, windows: list[Window]) -> li
     loaders = threading.Thread(target=start_loaders, args=(theirs,), daemon=True)
     loaders.start()
     metrics = Metrics(CollectorRegistry())
-    waiting = Waiting(folder)
+    waiting = CaptureQueue(folder)
     spool = Spool(folder / "spool")
-    parts = Parts(settings, TracerSource(settings, ours, metrics), spool, waiting, lambda _queries: [], metrics)
+    parts = Parts(settings, TracerLifecycle(settings, ours, metrics), spool, waiting, lambda _queries: [], metrics)
     left = list(windows)
     observe_windows(parts, lambda _after_ns: left.pop(0) if left else None, threading.Event())
     ours.close()
@@ -84,7 +84,7 @@ def test_window_that_is_over_is_not_observed(tmp_path: Path) -> None:
 
 def test_end_of_a_window_is_the_nanosecond_at_which_the_next_begins() -> None:
     """A moment is worked out once, so that nothing falls between two windows, or into both."""
-    moments, at_ns = Moments(), time.time_ns()
+    moments, at_ns = ClockMap(), time.time_ns()
     first = moments[at_ns]
     time.sleep(0.01)
     assert moments[at_ns] == first
