@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from collector.k8s.client import ApiServer
+from collector.k8s.client import ApiClient
 from delivery.manager_client import reach
 from delivery.proxies import proxy_mounts
 from delivery.token_file import TokenFile
@@ -169,7 +169,7 @@ def test_api_server_is_asked_straight_unless_its_kubeconfig_has_a_proxy(
     if own_proxy:
         document["clusters"][0]["cluster"]["proxy-url"] = proxy.url
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
-    server = ApiServer.connect(tmp_path / "kubeconfig")
+    server = ApiClient.connect(tmp_path / "kubeconfig")
 
     def ask() -> None:
         with pytest.raises(ApiServerError):
