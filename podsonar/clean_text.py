@@ -1,0 +1,37 @@
+"""What a string may hold everywhere in Podsonar: any Unicode text without NUL and without half of a surrogate pair.
+
+PostgreSQL stores no NUL (its manual, 8.3 Character Types), UTF-8 has no surrogates (RFC 3629). A text with one of them
+is cleaned where it comes in, and counted there: one odd string never voids what stands beside it.
+"""
+
+import re
+
+FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
+REPLACEMENT = "\ufffd"
+ESCAPED_NUL = rb"\u0000"
+NUL_OR_ESCAPE = re.compile(rb"\\(?:u0000|.)", re.DOTALL)
+
+
+def clean_text(text: str) -> str:
+    """The text with U+FFFD in place of each character that no string may hold."""
+    return FORBIDDEN.sub(REPLACEMENT, text)
+
+
+def clean_json(raw: bytes) -> tuple[bytes, int]:
+    r"""JSON text in which no string holds NUL, and how many were replaced by U+FFFD; in one pass over `raw`.
+
+    In JSON a NUL is the escape `\u0000` alone (RFC 8259, 7): as a plain byte it is no JSON, and stays for the parser to
+    refuse, as half of a surrogate pair does.
+    """
+    if ESCAPED_NUL not in raw:
+        return raw, 0
+    count = 0
+
+    def replaced(escape: re.Match[bytes]) -> bytes:
+        nonlocal count
+        if escape[0] != ESCAPED_NUL:
+            return escape[0]
+        count += 1
+        return rb"\ufffd"
+
+    return NUL_OR_ESCAPE.sub(replaced, raw), count
