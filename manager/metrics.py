@@ -19,7 +19,7 @@ REFUSALS = ("no_token", "wrong_token", "agent_gone")
 STALE_SECONDS = 3 * 3600  # three windows of the default schedule
 
 
-class Telemetry:
+class ManagerMetrics:
     """One registry a manager, so that two in one process do not mix."""
 
     def __init__(self) -> None:
@@ -65,9 +65,9 @@ class Telemetry:
         if isinstance(batch, ConnectionsBatch) and receipt.stored:
             self.connections.inc(len(batch.connections))
 
-    def watch(self, store: Store, clock: Callable[[], int]) -> None:
+    def follow_store(self, store: Store, clock: Callable[[], int]) -> None:
         """Let gauge and histogram follow the store."""
-        store.timed = self.transactions.observe
+        store.on_transaction = self.transactions.observe
 
         def count(*, stale: bool) -> float:
             oldest_ns = clock() - STALE_SECONDS * NS_PER_SECOND

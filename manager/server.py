@@ -24,13 +24,13 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from manager.api.handlers import KIND_PATHS, Reads
-from manager.http.auth import check_reader
-from manager.http.header_timeout import impatient
-from manager.http.responses import HEAD_BYTES, SecurityHeaders, error_answer, json_answer, unavailable
-from manager.ingest.body_limits import Limits
-from manager.ingest.handler import Ingest
-from manager.metrics import Telemetry
+from manager.api.handlers import KIND_PATHS, ReadHandlers
+from manager.http.auth import require_reader
+from manager.http.header_timeout import protocol_with_timeout
+from manager.http.responses import HEAD_BYTES, SecurityHeaders, error_response, json_response, unavailable
+from manager.ingest.body_limits import PushLimits
+from manager.ingest.handler import IngestHandler
+from manager.metrics import ManagerMetrics
 from manager.store.database import Store
 from manager.store.retention import delete_outdated
 from manager.store.tokens import list_agents
@@ -40,14 +40,14 @@ from podsonar.settings import ManagerSettings
 PAGE = Path(__file__).parent / "page"
 PREFIXES = ("/api/v1", "/gateway/servicediscovery/api/v1")
 RETAIN_SECONDS = 3600
-LIMITS = Limits()
+LIMITS = PushLimits()
 
 log = structlog.get_logger()
 
 Handler = Callable[[Request], dict[str, Any]]
 
 
-def read_routes(reads: Reads) -> dict[str, Handler]:
+def read_routes(reads: ReadHandlers) -> dict[str, Handler]:
     """Path below a prefix -> handler."""
     agent = "/agents/{agent_identity}"
     return {
@@ -64,15 +64,15 @@ def read_routes(reads: Reads) -> dict[str, Handler]:
     }
 
 
-def read_endpoint(store: Store, handler: Handler) -> Callable[[Request], Any]:
+def reader_endpoint(store: Store, handler: Handler) -> Callable[[Request], Any]:
     """The handler behind a key, in a thread."""
 
     def answer(request: Request) -> Response:
         try:
-            check_reader(store, request)
+            require_reader(store, request)
             if any("\0" in text for text in (*request.path_params.values(), *request.query_params.values())):
                 raise HTTPException(400, "NUL character")
-            return json_answer(handler(request))
+            return json_response(handler(request))
         except StoreError as error:
             raise unavailable(error) from error
 
@@ -82,7 +82,7 @@ def read_endpoint(store: Store, handler: Handler) -> Callable[[Request], Any]:
     return endpoint
 
 
-async def retain(store: Store, clock: Callable[[], int], days: int) -> None:
+async def retention_loop(store: Store, clock: Callable[[], int], days: int) -> None:
     """Delete what is too old, once an hour, until cancelled."""
     while True:
         try:
@@ -98,30 +98,30 @@ def make_app(
     store: Store,
     clock: Callable[[], int] = time.time_ns,
     retention_days: int = 30,
-    limits: Limits = LIMITS,
+    limits: PushLimits = LIMITS,
 ) -> Starlette:
     """The application over a migrated store."""
-    telemetry = Telemetry()
-    telemetry.watch(store, clock)
-    ingest = Ingest(store, telemetry, clock, limits)
+    metrics = ManagerMetrics()
+    metrics.follow_store(store, clock)
+    ingest = IngestHandler(store, metrics, clock, limits)
 
     async def push(request: Request) -> Response:
         return await ingest(request)
 
-    async def metrics(_request: Request) -> Response:
+    async def exposition(_request: Request) -> Response:
         # In a thread: a gauge asks the database, and one that does not answer must hold up nobody else.
-        text = await to_thread.run_sync(telemetry.exposition)
+        text = await to_thread.run_sync(metrics.exposition)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def healthy(_request: Request) -> Response:
-        return json_answer({"status": "ok"})
+        return json_response({"status": "ok"})
 
     async def ready(_request: Request) -> Response:
         try:
             await to_thread.run_sync(list_agents, store)
         except StoreError as error:
             raise unavailable(error) from error
-        return json_answer({"status": "ok"})
+        return json_response({"status": "ok"})
 
     async def page(_request: Request) -> Response:
         return FileResponse(PAGE / "index.html")
@@ -129,19 +129,19 @@ def make_app(
     routes: list[BaseRoute] = [
         Route("/", page),
         Mount("/page", StaticFiles(directory=PAGE)),
-        Route("/metrics", metrics),
+        Route("/metrics", exposition),
         Route("/healthz", healthy),
         Route("/readyz", ready),
     ]
     for prefix in PREFIXES:
         routes.append(Route(f"{prefix}/collections", push, methods=["POST"]))
-        for path, handler in read_routes(Reads(store)).items():
-            routes.append(Route(prefix + path, read_endpoint(store, handler), methods=["GET"]))
+        for path, handler in read_routes(ReadHandlers(store)).items():
+            routes.append(Route(prefix + path, reader_endpoint(store, handler), methods=["GET"]))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(retain, store, clock, retention_days)
+            tasks.start_soon(retention_loop, store, clock, retention_days)
             yield
             tasks.cancel_scope.cancel()
         store.close()
@@ -149,7 +149,7 @@ def make_app(
     return Starlette(
         routes=routes,
         middleware=[Middleware(SecurityHeaders)],
-        exception_handlers={HTTPException: error_answer, Exception: error_answer},
+        exception_handlers={HTTPException: error_response, Exception: error_response},
         lifespan=lifespan,
     )
 
@@ -167,7 +167,7 @@ def make_server(
     listen: str,
     clock: Callable[[], int] = time.time_ns,
     retention_days: int = 30,
-    limits: Limits = LIMITS,
+    limits: PushLimits = LIMITS,
 ) -> tuple[uvicorn.Server, socket.socket]:
     """A server over a migrated database, and its bound socket."""
     host, port = split_listen(listen)
@@ -180,7 +180,7 @@ def make_server(
         log_level="warning",
         access_log=False,
         server_header=False,
-        http=impatient(limits.head_seconds),
+        http=protocol_with_timeout(limits.head_seconds),
         h11_max_incomplete_event_size=HEAD_BYTES,
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -214,7 +214,7 @@ def serving(
     database: str,
     listen: str = "127.0.0.1:0",
     clock: Callable[[], int] = time.time_ns,
-    limits: Limits = LIMITS,
+    limits: PushLimits = LIMITS,
 ) -> Iterator[str]:
     """The URL of a manager that runs in a thread of this process until the block ends."""
     server, bound = make_server(database, listen, clock, limits=limits)

@@ -9,11 +9,18 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from manager.api.serializers import agent_wire, connection_wire, discovered_wire, edge_wire, object_wire, page_wire
+from manager.api.serializers import (
+    agent_wire,
+    connection_wire,
+    discovered_service_wire,
+    edge_wire,
+    object_wire,
+    page_wire,
+)
 from manager.http.auth import agent_in_path
-from manager.service_map.build import NodeView, build_map
+from manager.service_map.build import NodeReport, build_map
 from manager.store.database import Store
-from manager.store.queries import list_objects, list_windows, newest_inventory, read_facts, read_observations
+from manager.store.queries import list_objects, list_windows, newest_inventory, read_observations, read_summaries
 from manager.store.tokens import Agent, list_agents
 from podsonar.model import Window
 
@@ -32,11 +39,11 @@ KIND_PATHS = {
     "cronjobs": "CronJob",
 }
 MAX_LIMIT = 1000
-KEPT_MAPS = 16
+CACHED_MAPS = 16
 NUMBER = re.compile("[0-9]{1,9}")
 
 
-def integer(request: Request, name: str, default: int, lowest: int) -> int:
+def parse_number(request: Request, name: str, default: int, lowest: int) -> int:
     """A query parameter as a number; 400 if it is none."""
     text = request.query_params.get(name, "")
     if not text:
@@ -46,30 +53,30 @@ def integer(request: Request, name: str, default: int, lowest: int) -> int:
     return int(text)
 
 
-def paging(request: Request) -> tuple[int, int, bool]:
+def parse_paging(request: Request) -> tuple[int, int, bool]:
     """`page`, `limit` and `all` of a list request."""
     everything = request.query_params.get("all", "false").lower() == "true"
-    return integer(request, "page", 0, 0), min(integer(request, "limit", 10, 1), MAX_LIMIT), everything
+    return parse_number(request, "page", 0, 0), min(parse_number(request, "limit", 10, 1), MAX_LIMIT), everything
 
 
-def listed(request: Request, items: list[dict[str, Any]], total: int | None = None) -> dict[str, Any]:
+def list_response(request: Request, items: list[dict[str, Any]], total: int | None = None) -> dict[str, Any]:
     """A list answer; with `total`, `items` is one page, without it the list has no pages."""
     correlation = request.query_params.get("correlationID") or str(uuid.uuid4())
     body: dict[str, Any] = {"correlationID": correlation, "items": items}
     if total is not None:
-        index, limit, everything = paging(request)
+        index, limit, everything = parse_paging(request)
         body["page"] = page_wire(index, limit, total, everything)
     return body
 
 
-def cut(request: Request, items: list[dict[str, Any]]) -> dict[str, Any]:
+def paginate(request: Request, items: list[dict[str, Any]]) -> dict[str, Any]:
     """The page of `items` that was asked for."""
-    index, limit, everything = paging(request)
+    index, limit, everything = parse_paging(request)
     shown = items if everything else items[index * limit : (index + 1) * limit]
-    return listed(request, shown, len(items))
+    return list_response(request, shown, len(items))
 
 
-class Reads:
+class ReadHandlers:
     """Handlers over the store; maps are kept until their agent sends something new."""
 
     def __init__(self, store: Store) -> None:
@@ -84,14 +91,14 @@ class Reads:
             total, _ = list_objects(self.store, agent.id, "Service", limit=0)
             rows.append(agent_wire(agent.id, agent.identity, agent.created_ns, total))
         search = request.query_params.get("search", "").lower()
-        return cut(request, [row for row in rows if search in row["name"].lower()])
+        return paginate(request, [row for row in rows if search in row["name"].lower()])
 
     def agent(self, request: Request) -> dict[str, Any]:
         """GET /agents/{agentIdentity}."""
         agent = agent_in_path(self.store, request)
         total, _ = list_objects(self.store, agent.id, "Service", limit=0)
         return agent_wire(agent.id, agent.identity, agent.created_ns, total) | {
-            "correlationID": listed(request, [])["correlationID"],
+            "correlationID": list_response(request, [])["correlationID"],
             "inventory": newest_inventory(self.store, agent.id),
         }
 
@@ -99,7 +106,7 @@ class Reads:
         """GET /agents/{agentIdentity}/<kind>s."""
         agent = agent_in_path(self.store, request)
         kind = KIND_PATHS[request.url.path.rpartition("/")[2]]
-        index, limit, everything = paging(request)
+        index, limit, everything = parse_paging(request)
         query = request.query_params
         total, rows = list_objects(
             self.store,
@@ -110,7 +117,7 @@ class Reads:
             limit=None if everything else limit,
             offset=0 if everything else index * limit,
         )
-        return listed(request, [object_wire(agent.id, kind, row) for row in rows], total)
+        return list_response(request, [object_wire(agent.id, kind, row) for row in rows], total)
 
     def connections(self, request: Request) -> dict[str, Any]:
         """GET /agents/{agentIdentity}/connections and …/pods/{pod_uid}/connections, of one window."""
@@ -125,7 +132,7 @@ class Reads:
                 if pod_uid is None or pod_uid in pods:
                     row_id = f"{seen.batch_id}.{place}"
                     rows.append(connection_wire(agent.id, row_id, seen.node_name, seen.received_ns, spec))
-        return listed(request, rows)
+        return list_response(request, rows)
 
     def discovered_services(self, request: Request) -> dict[str, Any]:
         """GET /agents/{agentIdentity}/discoveredservices."""
@@ -141,15 +148,15 @@ class Reads:
             if inside and search in place["name"].lower():
                 service = by_name.get((place["namespace"], place["name"])) if place["kind"] == "Service" else None
                 at_ns = service["updated_ns"] if service else agent.created_ns
-                items.append(discovered_wire(agent.id, agent.identity, place, service, at_ns))
-        return cut(request, items)
+                items.append(discovered_service_wire(agent.id, agent.identity, place, service, at_ns))
+        return paginate(request, items)
 
     def discovered_connections(self, request: Request) -> dict[str, Any]:
         """GET /agents/{agentIdentity}/discoveredserviceconnections, of one window."""
         agent = agent_in_path(self.store, request)
         found = self.map_of(agent, self.window(agent, request), "")
         places = {place["id"]: place for place in found["services"]}
-        return listed(request, [edge_wire(edge, places) for edge in found["edges"]])
+        return list_response(request, [edge_wire(edge, places) for edge in found["edges"]])
 
     def service_map(self, request: Request) -> dict[str, Any]:
         """GET /agents/{agentIdentity}/map: what the page draws."""
@@ -177,14 +184,14 @@ class Reads:
             if key in self.maps:
                 self.maps.move_to_end(key)
                 return self.maps[key]
-        facts = read_facts(self.store, agent.id, window)
+        facts = read_summaries(self.store, agent.id, window)
         seen = read_observations(self.store, agent.id, window.id) if window else []
-        views = [NodeView(one.node_name, one.counts, one.connections, one.accepted) for one in seen]
+        views = [NodeReport(one.node_name, one.counts, one.connections, one.accepted) for one in seen]
         found = build_map(window or Window(0, 0), facts, views, namespace)
         if window is None:
             found["window"] = None
         with self.lock:
             self.maps[key] = found
-            while len(self.maps) > KEPT_MAPS:
+            while len(self.maps) > CACHED_MAPS:
                 self.maps.popitem(last=False)
         return found

@@ -13,7 +13,7 @@ def page_wire(index: int, limit: int, total: int, everything: bool) -> dict[str,
     return {"all": everything, "index": index, "limit": limit, "totalItems": total, "totalPages": pages}
 
 
-def common(agent_id: str, row_id: str, created_ns: int, updated_ns: int) -> dict[str, Any]:
+def common_fields(agent_id: str, row_id: str, created_ns: int, updated_ns: int) -> dict[str, Any]:
     """The fields that every stored thing has in the API."""
     return {
         "id": row_id,
@@ -34,7 +34,7 @@ def object_wire(agent_id: str, kind: str, row: Mapping[str, Any]) -> dict[str, A
     """A Kubernetes object as `database.PodCollection` and its likes."""
     body = row["body"]
     metadata = body["metadata"]
-    found = common(agent_id, metadata["uid"], row["first_ns"], row["updated_ns"]) | {
+    found = common_fields(agent_id, metadata["uid"], row["first_ns"], row["updated_ns"]) | {
         "apiVersion": body.get("apiVersion", ""),
         "kind": body.get("kind") or kind,
         "name": metadata["name"],
@@ -55,14 +55,14 @@ def object_wire(agent_id: str, kind: str, row: Mapping[str, Any]) -> dict[str, A
 
 def agent_wire(agent_id: str, identity: str, created_ns: int, services: int) -> dict[str, Any]:
     """`api.GetAgentResponse`."""
-    found = common(agent_id, agent_id, created_ns, created_ns)
+    found = common_fields(agent_id, agent_id, created_ns, created_ns)
     del found["agentID"]
     return found | {"identity": identity, "name": identity, "serviceCount": services, "networkMapCount": 0}
 
 
 def connection_wire(agent_id: str, row_id: str, node: str, at_ns: int, spec: Mapping[str, Any]) -> dict[str, Any]:
     """`database.ConnectionCollection`; `spec` keeps the counts beside the document's fields."""
-    return common(agent_id, row_id, at_ns, at_ns) | {"spec": {**spec, "nodeName": node}}
+    return common_fields(agent_id, row_id, at_ns, at_ns) | {"spec": {**spec, "nodeName": node}}
 
 
 def edge_wire(edge: Mapping[str, Any], places: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def edge_wire(edge: Mapping[str, Any], places: Mapping[str, Mapping[str, Any]]) 
     }
 
 
-def discovered_wire(
+def discovered_service_wire(
     agent_id: str, identity: str, place: Mapping[str, Any], service: Mapping[str, Any] | None, at_ns: int
 ) -> dict[str, Any]:
     """`database.DiscoveredServiceCollection` of a map node; `service` is its Kubernetes Service, if it is one."""
@@ -93,7 +93,7 @@ def discovered_wire(
     workloads = [{"identity": dict(one), "replicas": []} for one in place["workloads"]]
     identity_reference = {"kind": "Service", "namespace": namespace, "name": name, "uid": metadata.get("uid", "")}
     addresses: Sequence[str] = spec.get("clusterIPs") or []
-    return common(agent_id, place["id"], at_ns, at_ns) | {
+    return common_fields(agent_id, place["id"], at_ns, at_ns) | {
         "agentIdentity": identity,
         "name": name,
         "type": "Kubernetes",

@@ -12,7 +12,7 @@ def refuse(scheme: str) -> HTTPException:
     return HTTPException(401, "no or wrong token", headers={"WWW-Authenticate": scheme})
 
 
-def ingest_token(request: Request) -> str:
+def require_ingest_token(request: Request) -> str:
     """The token of an agent's request; 401 unless there is exactly one header of the right shape."""
     headers = request.headers.getlist("authorization")
     scheme, _, token = (headers[0] if len(headers) == 1 else "").partition(" ")
@@ -21,7 +21,7 @@ def ingest_token(request: Request) -> str:
     return token.strip()
 
 
-def ingest_principal(store: Store, token: str) -> Principal:
+def require_agent(store: Store, token: str) -> Principal:
     """The agent behind a token: 401 if the token is wrong, 404 if its agent is gone."""
     principal = authenticate(store, token, "ingest")
     if principal is None:
@@ -31,7 +31,7 @@ def ingest_principal(store: Store, token: str) -> Principal:
     return principal
 
 
-def check_reader(store: Store, request: Request) -> None:
+def require_reader(store: Store, request: Request) -> None:
     """401 unless the request carries a key with scope read."""
     key = request.headers.get("x-api-key", "")
     if not key:

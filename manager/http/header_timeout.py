@@ -5,7 +5,7 @@ import asyncio
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
-class ImpatientProtocol(H11Protocol):
+class HeaderTimeoutProtocol(H11Protocol):
     """Closes a connection whose next request's head is not there in time, whether it is slow or sends nothing."""
 
     head_seconds: float
@@ -44,6 +44,6 @@ class ImpatientProtocol(H11Protocol):
             self.waiting = None
 
 
-def impatient(head_seconds: float) -> type[H11Protocol]:
+def protocol_with_timeout(head_seconds: float) -> type[H11Protocol]:
     """The protocol with that much patience."""
-    return type("Impatient", (ImpatientProtocol,), {"head_seconds": head_seconds})
+    return type("Impatient", (HeaderTimeoutProtocol,), {"head_seconds": head_seconds})

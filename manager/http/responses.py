@@ -27,18 +27,18 @@ SECURITY_HEADERS = {
 }
 
 
-def json_answer(body: Any, status: int = 200) -> Response:  # noqa: ANN401 - any JSON
+def json_response(body: Any, status: int = 200) -> Response:  # noqa: ANN401 - any JSON
     """`body` as JSON."""
     return Response(orjson.dumps(body), status, media_type="application/json")
 
 
-async def error_answer(_request: Request, error: Exception) -> Response:
+async def error_response(_request: Request, error: Exception) -> Response:
     """An HTTPException as `api.Error`; anything else is a 500 that tells nothing."""
     if isinstance(error, HTTPException):
-        answer = json_answer({"message": error.detail, "description": ""}, error.status_code)
+        answer = json_response({"message": error.detail, "description": ""}, error.status_code)
         answer.headers.update(error.headers or {})
         return answer
-    return json_answer({"message": "internal error", "description": ""}, 500)
+    return json_response({"message": "internal error", "description": ""}, 500)
 
 
 def unavailable(error: StoreError) -> HTTPException:
@@ -65,6 +65,6 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
         elif sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES:
-            await json_answer({"message": "headers are too large"}, 431)(scope, receive, send_with_headers)
+            await json_response({"message": "headers are too large"}, 431)(scope, receive, send_with_headers)
         else:
             await self.app(scope, receive, send_with_headers)

@@ -14,7 +14,7 @@ CLOSE = {"Connection": "close"}
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PushLimits:
     """How large a body may be, as sent and once inflated; how slow; how many are taken and stored at once."""
 
     compressed_bytes: int = 8 * 2**20
@@ -32,13 +32,13 @@ class Limits:
 class PushLimiter:
     """Lets so many pushes in at once; the rest is told when to come again, each at another time."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: PushLimits) -> None:
         self.limits = limits
         self.inside = 0
         self.storing = anyio.CapacityLimiter(limits.stored_at_once)
 
     @asynccontextmanager
-    async def entered(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """A place until the block ends; 503 where there is none."""
         if self.inside >= self.limits.under_way:
             again = str(random.randint(1, 30))  # noqa: S311 - no secret
@@ -50,7 +50,7 @@ class PushLimiter:
             self.inside -= 1
 
 
-async def drop(stream: AsyncIterator[bytes], limits: Limits) -> None:
+async def drain_body(stream: AsyncIterator[bytes], limits: PushLimits) -> None:
     """Read on until the end, a pause, or enough."""
     dropped = 0
     while dropped <= limits.dropped_bytes:
@@ -62,7 +62,7 @@ async def drop(stream: AsyncIterator[bytes], limits: Limits) -> None:
         dropped += len(piece)
 
 
-async def read_limited(request: Request, limits: Limits) -> bytes:
+async def read_body(request: Request, limits: PushLimits) -> bytes:
     """The body; 413 as soon as it is known to be too large, 408 as soon as it is too slow.
 
     Of what is too large all that is under way is read and dropped first: a connection that is closed on what is unread
@@ -77,13 +77,13 @@ async def read_limited(request: Request, limits: Limits) -> bytes:
         with anyio.fail_after(limits.body_seconds):
             stream = request.stream()
             if length.isdecimal() and int(length) > limits.compressed_bytes:
-                await drop(stream, limits)
+                await drain_body(stream, limits)
                 raise refusal
             async for piece in stream:
                 body += piece
                 if len(body) > limits.compressed_bytes:
                     body.clear()
-                    await drop(stream, limits)
+                    await drain_body(stream, limits)
                     raise refusal
                 seconds = time.monotonic() - began
                 if seconds > limits.slow_seconds and len(body) < seconds * limits.slow_bytes_a_second:

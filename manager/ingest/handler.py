@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from manager.http.auth import ingest_principal, ingest_token
-from manager.http.responses import json_answer, unavailable
-from manager.ingest.body_limits import Limits, PushLimiter, read_limited
-from manager.metrics import Telemetry
+from manager.http.auth import require_agent, require_ingest_token
+from manager.http.responses import json_response, unavailable
+from manager.ingest.body_limits import PushLimiter, PushLimits, read_body
+from manager.metrics import ManagerMetrics
 from manager.schema.gunzip import BadBodyError, TooLargeError, inflate
 from manager.schema.push_schema import ConnectionsBatch, InventoryPart, decode, read_batch
-from manager.store.batches import OtherBodyError, Receipt, store_batch
+from manager.store.batches import BodyMismatchError, Receipt, store_batch
 from manager.store.database import Store
 from manager.store.tokens import Principal
 from podsonar.errors import StoreError
@@ -32,12 +32,12 @@ MINUTE_NS = 60 * NS_PER_SECOND
 AHEAD_NS, OLD_NS = 10 * MINUTE_NS, 7 * 24 * 60 * MINUTE_NS
 
 
-class Ingest:
+class IngestHandler:
     """The handler; the clock is an argument."""
 
-    def __init__(self, store: Store, telemetry: Telemetry, clock: Callable[[], int], limits: Limits) -> None:
-        self.store, self.telemetry, self.clock, self.limits = store, telemetry, clock, limits
-        self.door = PushLimiter(limits)
+    def __init__(self, store: Store, metrics: ManagerMetrics, clock: Callable[[], int], limits: PushLimits) -> None:
+        self.store, self.metrics, self.clock, self.limits = store, metrics, clock, limits
+        self.limiter = PushLimiter(limits)
 
     async def __call__(self, request: Request) -> Response:
         """201 once the batch is on disk."""
@@ -51,19 +51,19 @@ class Ingest:
 
     def count(self, status: int) -> None:
         """Count one answer; a body that was refused for good is a rejected batch."""
-        self.telemetry.requests.labels(str(status)).inc()
+        self.metrics.requests.labels(str(status)).inc()
         if status in (400, 409, 413, 415):
-            self.telemetry.batches.labels("rejected").inc()
+            self.metrics.batches.labels("rejected").inc()
 
     async def principal(self, request: Request) -> Principal:
         """The agent that asks; refusals are counted by their reason."""
         reason = "no_token"
         try:
-            token = ingest_token(request)
+            token = require_ingest_token(request)
             reason = "wrong_token"
-            return await to_thread.run_sync(ingest_principal, self.store, token)
+            return await to_thread.run_sync(require_agent, self.store, token)
         except HTTPException as error:
-            self.telemetry.auth_failures.labels("agent_gone" if error.status_code == 404 else reason).inc()
+            self.metrics.auth_failures.labels("agent_gone" if error.status_code == 404 else reason).inc()
             raise
         except StoreError as error:
             raise unavailable(error) from error
@@ -71,57 +71,57 @@ class Ingest:
     async def answer(self, request: Request) -> Response:
         """The stages in order; every refusal is an HTTPException or a 400 with the place of the error."""
         principal = await self.principal(request)
-        async with self.door.entered():
+        async with self.limiter.slot():
             return await self.take(request, principal.agent_id or "")
 
     async def take(self, request: Request, agent_id: str) -> Response:
         """The batch of an agent that may push."""
         batch_id, gzipped = check_headers(request)
-        raw = await read_limited(request, self.limits)
+        raw = await read_body(request, self.limits)
         try:
             batch, receipt = await to_thread.run_sync(
-                self.store_body, agent_id, batch_id, raw, gzipped, limiter=self.door.storing
+                self.store_body, agent_id, batch_id, raw, gzipped, limiter=self.limiter.storing
             )
-        except OtherBodyError as error:
+        except BodyMismatchError as error:
             raise HTTPException(409, "a batch of this id is stored, with another body") from error
         except TooLargeError as error:
             raise HTTPException(413, str(error)) from error
         except BadBodyError as error:
-            return json_answer({"message": str(error), "description": error.pointer}, 400)
+            return json_response({"message": str(error), "description": error.pointer}, 400)
         except StoreError as error:
             raise unavailable(error) from error
-        self.telemetry.count_batch(batch, receipt)
-        return json_answer({"batch_id": batch_id, **receipt._asdict()}, 201)
+        self.metrics.count_batch(batch, receipt)
+        return json_response({"batch_id": batch_id, **receipt._asdict()}, 201)
 
     def store_body(
         self, agent_id: str, batch_id: str, raw: bytes, gzipped: bool
     ) -> tuple[ConnectionsBatch | InventoryPart, Receipt]:
         """Inflate, check and store a body."""
         plain = inflate(raw, self.limits.inflated_bytes) if gzipped else raw
-        batch = self.on_our_clock(read_batch(decode(plain)))
-        if items_in(batch) > MAX_ITEMS:
+        batch = self.clamp_window(read_batch(decode(plain)))
+        if count_items(batch) > MAX_ITEMS:
             # 413 and not 400: the sender then halves the batch, where after a 400 it would set it aside.
             raise TooLargeError(f"body holds more than {MAX_ITEMS} items")
         digest = hashlib.sha256(plain).hexdigest()
         return batch, store_batch(self.store, agent_id, batch_id, batch, self.clock(), digest)
 
-    def on_our_clock(self, batch: ConnectionsBatch | InventoryPart) -> ConnectionsBatch | InventoryPart:
+    def clamp_window(self, batch: ConnectionsBatch | InventoryPart) -> ConnectionsBatch | InventoryPart:
         """The batch; a window of the future ends now, since it would be the newest of all until its time comes.
 
         A window of long ago stays where it belongs. Both are counted.
         """
         now_ns, window = self.clock(), batch.window
         if window.start_ns < now_ns - OLD_NS:
-            self.telemetry.skewed.labels("past").inc()
+            self.metrics.skewed.labels("past").inc()
         if window.start_ns <= now_ns + AHEAD_NS:
             return batch
-        self.telemetry.skewed.labels("future").inc()
+        self.metrics.skewed.labels("future").inc()
         end_ns = now_ns - now_ns % MINUTE_NS
         length_ns = min(window.end_ns - window.start_ns, end_ns)
         return msgspec.structs.replace(batch, window=Window(end_ns - length_ns, end_ns))
 
 
-def items_in(batch: ConnectionsBatch | InventoryPart) -> int:
+def count_items(batch: ConnectionsBatch | InventoryPart) -> int:
     """How many records or objects a batch holds."""
     if isinstance(batch, ConnectionsBatch):
         return len(batch.connections) + len(batch.accepted)

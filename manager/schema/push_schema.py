@@ -33,7 +33,7 @@ Address = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 INVENTORY_LISTS = {"namespaceList": "Namespace", **LIST_KINDS}
 
 
-class Reference(msgspec.Struct, frozen=True):
+class ObjectReference(msgspec.Struct, frozen=True):
     """Which Kubernetes object; names may be missing where only a UID was known."""
 
     uid: Name
@@ -42,12 +42,12 @@ class Reference(msgspec.Struct, frozen=True):
     name: Name | None = None
 
 
-class Ends(msgspec.Struct, frozen=True, rename="camel"):
+class ConnectionEnds(msgspec.Struct, frozen=True, rename="camel"):
     """The Kubernetes side of a connection: `database.ConnectionKubernetesSpec`."""
 
-    source_pod: Reference
-    destination_service: Reference | None = None
-    destination_pod: Reference | None = None
+    source_pod: ObjectReference
+    destination_service: ObjectReference | None = None
+    destination_pod: ObjectReference | None = None
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -58,13 +58,13 @@ class Destination(msgspec.Struct, frozen=True):
     name: Name | None = None
 
 
-class Connection(msgspec.Struct, frozen=True):
+class ConnectionRecord(msgspec.Struct, frozen=True):
     """One flow with its pod: `database.ConnectionSpec` and the counts."""
 
     source_ip: Address = msgspec.field(name="sourceIP")
     destination_ip: Address = msgspec.field(name="destinationIP")
     destination_port: Port = msgspec.field(name="destinationPort")
-    kubernetes: Ends
+    kubernetes: ConnectionEnds
     destination: Destination | None = None
     type: Name = "TCP"
     attempts: Count = 0
@@ -74,10 +74,10 @@ class Connection(msgspec.Struct, frozen=True):
     opened_before: bool = msgspec.field(name="openedBefore", default=False)
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class AcceptedRecord(msgspec.Struct, frozen=True):
     """The other end: what one pod's listener accepted from one remote address."""
 
-    pod: Reference
+    pod: ObjectReference
     local_ip: Address = msgspec.field(name="localIP")
     local_port: int | Port = msgspec.field(name="localPort")
     remote_ip: Address = msgspec.field(name="remoteIP")
@@ -198,8 +198,8 @@ def read_batch(body: dict[str, Any]) -> ConnectionsBatch | InventoryPart:
     if "inventory" in body:
         return read_inventory(body)
     connections, accepted = body.get("connectionList"), body.get("acceptedList") or []
-    convert(connections, list[Connection], "/connectionList")
-    convert(accepted, list[Accepted], "/acceptedList")
+    convert(connections, list[ConnectionRecord], "/connectionList")
+    convert(accepted, list[AcceptedRecord], "/acceptedList")
     return ConnectionsBatch(
         window=read_window(body),
         node_name=convert(body.get("nodeName"), Name, "/nodeName"),

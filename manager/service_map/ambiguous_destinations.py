@@ -3,12 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from manager.schema.push_schema import Accepted, Connection
+from manager.schema.push_schema import AcceptedRecord, ConnectionRecord
 from manager.service_map.topology import Topology
 
 
-def settle(
-    connections: Sequence[Connection], accepted: Iterable[tuple[str, Accepted]], topology: Topology
+def resolve_ambiguous(
+    connections: Sequence[ConnectionRecord], accepted: Iterable[tuple[str, AcceptedRecord]], topology: Topology
 ) -> dict[int, str]:
     """Pod UID per ambiguous connection of which every attempt was taken, as its kernel saw, by that one pod.
 

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from manager.schema.push_schema import Accepted, Connection, Reference
-from manager.service_map.ambiguous_destinations import settle
+from manager.schema.push_schema import AcceptedRecord, ConnectionRecord, ObjectReference
+from manager.service_map.ambiguous_destinations import resolve_ambiguous
 from manager.service_map.join import Observers, join_ends
 from manager.service_map.join_state import Join, Recall
-from manager.service_map.node_coverage import coverage, watched
-from manager.service_map.topology import Facts, Topology, Workload, build_topology, resolve_port
+from manager.service_map.node_coverage import node_coverage, nodes_in_state
+from manager.service_map.topology import Summary, Topology, WorkloadKey, build_topology, resolve_port
 from podsonar.model import Window
 
 
-class Place(NamedTuple):
+class Vertex(NamedTuple):
     """A node of the map."""
 
     id: str
@@ -28,7 +28,7 @@ class Place(NamedTuple):
     name: str
 
 
-class NodeView(NamedTuple):
+class NodeReport(NamedTuple):
     """What one node of the cluster saw: its counts, its connections, what it accepted."""
 
     node_name: str
@@ -37,68 +37,68 @@ class NodeView(NamedTuple):
     accepted: Sequence[Mapping[str, Any]]
 
 
-def service_place(namespace: str, name: str) -> Place:
+def service_vertex(namespace: str, name: str) -> Vertex:
     """The place of a Service."""
-    return Place(f"service/{namespace}/{name}", "Service", namespace, name)
+    return Vertex(f"service/{namespace}/{name}", "Service", namespace, name)
 
 
-def workload_place(workload: Workload) -> Place:
+def workload_vertex(workload: WorkloadKey) -> Vertex:
     """The place of a workload without a Service."""
     kind, namespace, name, _ = workload
-    return Place(f"{kind.lower()}/{namespace}/{name}", "Workload", namespace, name)
+    return Vertex(f"{kind.lower()}/{namespace}/{name}", "Workload", namespace, name)
 
 
-def pod_places(reference: Reference, topology: Topology, port: int | None = None) -> list[Place]:
+def pod_vertices(reference: ObjectReference, topology: Topology, port: int | None = None) -> list[Vertex]:
     """Where a pod is on the map: its Services (those with the port, if any has), else its workload, else itself."""
     pod = topology.pods.get(reference.uid)
     if pod is None:
         name = reference.name or reference.uid
-        return [workload_place(Workload("Pod", reference.namespace or "", name, reference.uid))]
+        return [workload_vertex(WorkloadKey("Pod", reference.namespace or "", name, reference.uid))]
     services = [topology.services[uid] for uid in topology.services_of.get(reference.uid, ())]
     with_port = [one for one in services if port is not None and has_target(one, pod, port)]
     chosen = with_port or services
     if not chosen:
-        return [workload_place(topology.workload_of[reference.uid])]
-    return [service_place(one["namespace"], one["name"]) for one in chosen]
+        return [workload_vertex(topology.workload_of[reference.uid])]
+    return [service_vertex(one["namespace"], one["name"]) for one in chosen]
 
 
-def has_target(service: Facts, pod: Facts, port: int) -> bool:
+def has_target(service: Summary, pod: Summary, port: int) -> bool:
     """Whether a service leads to that port of the pod."""
     return any(resolve_port(one["target"], pod) == port for one in service["ports"])
 
 
-def destination_places(one: Connection, topology: Topology, settled: Reference | None) -> list[Place]:
+def destination_vertices(one: ConnectionRecord, topology: Topology, settled: ObjectReference | None) -> list[Vertex]:
     """Where a connection's destination is on the map; an uncertain one is an address of kind Unresolved."""
     ends = one.kubernetes
     if ends.destination_service is not None:
         reference = ends.destination_service
         facts = topology.services.get(reference.uid)
         namespace = facts["namespace"] if facts else reference.namespace or ""
-        return [service_place(namespace, facts["name"] if facts else reference.name or reference.uid)]
+        return [service_vertex(namespace, facts["name"] if facts else reference.name or reference.uid)]
     port = int(one.destination_port) if one.destination_port.isdigit() else None
     if ends.destination_pod is not None:
-        return pod_places(ends.destination_pod, topology, port)
+        return pod_vertices(ends.destination_pod, topology, port)
     if settled is not None:
-        return pod_places(settled, topology, port)
+        return pod_vertices(settled, topology, port)
     kind = one.destination.kind if one.destination else "External"
     address = one.destination_ip
     if kind == "Node":
         told = one.destination.name if one.destination else None
         name = told or topology.node_at.get(address, address)
-        return [Place(f"node/{name}", "Node", "", name)]
+        return [Vertex(f"node/{name}", "Node", "", name)]
     if kind == "External":
-        return [Place(f"external/{address}", "External", "", address)]
-    return [Place(f"unresolved/{address}", "Unresolved", "", address)]
+        return [Vertex(f"external/{address}", "External", "", address)]
+    return [Vertex(f"unresolved/{address}", "Unresolved", "", address)]
 
 
-def all_places(topology: Topology) -> dict[Place, list[str]]:
+def inventory_vertices(topology: Topology) -> dict[Vertex, list[str]]:
     """Every Service and every workload without one, with the UIDs of their pods."""
-    places: dict[Place, list[str]] = {}
+    places: dict[Vertex, list[str]] = {}
     for uid, service in topology.services.items():
-        places[service_place(service["namespace"], service["name"])] = topology.pods_behind[uid]
+        places[service_vertex(service["namespace"], service["name"])] = topology.pods_behind[uid]
     for uid in topology.pods:
         if not topology.services_of.get(uid):
-            places.setdefault(workload_place(topology.workload_of[uid]), []).append(uid)
+            places.setdefault(workload_vertex(topology.workload_of[uid]), []).append(uid)
     return places
 
 
@@ -108,7 +108,7 @@ def workloads_of(pods: Iterable[str], topology: Topology) -> list[dict[str, str]
     return [one._asdict() for one in found]
 
 
-def new_edge(source: Place, destination: Place, port: str, protocol: str) -> dict[str, Any]:
+def new_edge(source: Vertex, destination: Vertex, port: str, protocol: str) -> dict[str, Any]:
     """An edge without connections yet."""
     return {
         "source": source.id,
@@ -130,15 +130,19 @@ def new_edge(source: Place, destination: Place, port: str, protocol: str) -> dic
 
 
 def build_edges(
-    connections: Sequence[Connection], topology: Topology, join: Join, settled: Mapping[int, str], observing: set[str]
-) -> tuple[list[dict[str, Any]], set[Place]]:
+    connections: Sequence[ConnectionRecord],
+    topology: Topology,
+    join: Join,
+    settled: Mapping[int, str],
+    observing: set[str],
+) -> tuple[list[dict[str, Any]], set[Vertex]]:
     """Edges in a fixed order, and the places they touch."""
     edges: dict[tuple[str, str, str, str], dict[str, Any]] = {}
-    touched: set[Place] = set()
+    touched: set[Vertex] = set()
     for index, one in enumerate(connections):
         pod = one.kubernetes.source_pod
-        for source in pod_places(pod, topology):
-            for destination in destination_places(one, topology, join.pods.get(settled.get(index, ""))):
+        for source in pod_vertices(pod, topology):
+            for destination in destination_vertices(one, topology, join.pods.get(settled.get(index, ""))):
                 touched |= {source, destination}
                 key = (source.id, destination.id, one.destination_port, one.type)
                 edge = edges.setdefault(key, new_edge(source, destination, one.destination_port, one.type))
@@ -159,7 +163,7 @@ def build_edges(
     return [edges[key] for key in sorted(edges)], touched
 
 
-def finish_edge(edge: dict[str, Any], topology: Topology, accepting: Mapping[str, Reference]) -> None:
+def finish_edge(edge: dict[str, Any], topology: Topology, accepting: Mapping[str, ObjectReference]) -> None:
     """Turn sets into sorted lists and say whether both ends were seen."""
     backends: Counter[str] = edge["backends"]
     if backends:
@@ -175,7 +179,7 @@ def finish_edge(edge: dict[str, Any], topology: Topology, accepting: Mapping[str
     ]
 
 
-def pod_name(reference: Reference, topology: Topology) -> str:
+def pod_name(reference: ObjectReference, topology: Topology) -> str:
     """`namespace/name` of a pod, or its UID where nothing else is known."""
     facts = topology.pods.get(reference.uid)
     if facts:
@@ -183,7 +187,7 @@ def pod_name(reference: Reference, topology: Topology) -> str:
     return f"{reference.namespace}/{reference.name}" if reference.name else reference.uid
 
 
-def can_be_accepted(one: Connection, topology: Topology, observing: set[str]) -> bool:
+def can_be_accepted(one: ConnectionRecord, topology: Topology, observing: set[str]) -> bool:
     """Whether some backend of the connection is on a node that observed the window."""
     ends = one.kubernetes
     if ends.destination_pod is not None:
@@ -218,24 +222,28 @@ def add_counts(total: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
     return total
 
 
-def observers(nodes: Mapping[str, Mapping[str, Any]], views: Sequence[NodeView]) -> Observers:
-    """Who watched the window; what an agent connects to itself is in no client-side record."""
+def observers(nodes: Mapping[str, Mapping[str, Any]], views: Sequence[NodeReport]) -> Observers:
+    """Who observed the window; what an agent connects to itself is in no client-side record."""
     own_pods = frozenset(str(view.counts["ownPod"]) for view in views if view.counts.get("ownPod"))
-    return Observers(frozenset(watched(nodes, "whole")), frozenset(watched(nodes, "part")), own_pods)
+    return Observers(frozenset(nodes_in_state(nodes, "whole")), frozenset(nodes_in_state(nodes, "part")), own_pods)
 
 
 def build_map(
-    window: Window, facts: Mapping[str, Sequence[Facts]], views: Sequence[NodeView], namespace: str = ""
+    window: Window, facts: Mapping[str, Sequence[Summary]], views: Sequence[NodeReport], namespace: str = ""
 ) -> dict[str, Any]:
     """The map's JSON but for the list of windows; with `namespace`, only edges that touch it and what they join."""
     topology = build_topology(facts)
-    connections = [msgspec.convert(one, Connection) for view in views for one in view.connections]
-    accepted = [(view.node_name, msgspec.convert(one, Accepted)) for view in views for one in view.accepted]
-    nodes = coverage([(view.node_name, view.counts) for view in views], [str(n["name"]) for n in facts.get("Node", ())])
-    observing = watched(nodes, "whole", "part")
+    connections = [msgspec.convert(one, ConnectionRecord) for view in views for one in view.connections]
+    accepted = [(view.node_name, msgspec.convert(one, AcceptedRecord)) for view in views for one in view.accepted]
+    nodes = node_coverage(
+        [(view.node_name, view.counts) for view in views], [str(n["name"]) for n in facts.get("Node", ())]
+    )
+    observing = nodes_in_state(nodes, "whole", "part")
     join = join_ends(connections, accepted, topology, observers(nodes, views))
-    edges, touched = build_edges(connections, topology, join, settle(connections, accepted, topology), observing)
-    pods_at = all_places(topology)
+    edges, touched = build_edges(
+        connections, topology, join, resolve_ambiguous(connections, accepted, topology), observing
+    )
+    pods_at = inventory_vertices(topology)
     places = {one.id: one for one in [*pods_at, *touched]}
     if namespace:
         inside = {one.id for one in places.values() if one.namespace == namespace}

@@ -14,14 +14,23 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from manager.schema.push_schema import Accepted, Connection
-from manager.service_map.join_state import Budget, Edge, Join, Recall, add_reason, count, take, take_in_sum
+from manager.schema.push_schema import AcceptedRecord, ConnectionRecord
+from manager.service_map.join_state import (
+    ClientBudget,
+    EdgeKey,
+    Join,
+    Recall,
+    add_reason,
+    add_recall,
+    match,
+    match_in_sum,
+)
 from manager.service_map.masquerade import clients_of, compare_sums, mark_bridged
 from manager.service_map.topology import Topology
 
 
 class Observers(NamedTuple):
-    """Who watched: nodes observed for the whole window, nodes observed for a part of it, and the agents' own pods."""
+    """Who observed: nodes observed for the whole window, nodes observed for a part of it, and the agents' own pods."""
 
     whole: frozenset[str]
     part: frozenset[str] = frozenset()
@@ -29,25 +38,25 @@ class Observers(NamedTuple):
 
 
 def join_ends(
-    connections: Sequence[Connection],
-    accepted: Sequence[tuple[str, Accepted]],
+    connections: Sequence[ConnectionRecord],
+    accepted: Sequence[tuple[str, AcceptedRecord]],
     topology: Topology,
     observers: Observers,
 ) -> Join:
     """The join of one window; `accepted` has the name of the observing node beside each record."""
     budgets = [
-        Budget(place, max(one.established, one.attempts - one.failed), Edge.of(one))
+        ClientBudget(place, max(one.established, one.attempts - one.failed), EdgeKey.of(one))
         for place, one in enumerate(connections)
     ]
     direct, by_listener = index_clients(connections, budgets, topology)
     client_addresses = {one.source_ip for one in connections}
-    unsure = {one.remote_ip for _, one in accepted if had_others(one.remote_ip, topology, observers)}
+    unsure = {one.remote_ip for _, one in accepted if has_unobserved_owners(one.remote_ip, topology, observers)}
     join = Join(backends=defaultdict(Counter), recall=Recall(), nodes=defaultdict(Recall))
     join.pods = {one.pod.uid: one.pod for _, one in accepted}
-    masqueraded: list[tuple[str, Accepted, int]] = []
-    unknown: list[Accepted] = []
+    masqueraded: list[tuple[str, AcceptedRecord, int]] = []
+    unknown: list[AcceptedRecord] = []
     # The exact address first: a service's record may explain several listeners, this one explains only its own.
-    waiting: list[tuple[str, Accepted, int]] = []
+    waiting: list[tuple[str, AcceptedRecord, int]] = []
     for node, one in accepted:
         if one.remote_ip in topology.node_at and one.remote_ip != one.local_ip:
             masqueraded.append((node, one, one.accepted))  # pods on the node's network, and whoever it hides
@@ -55,13 +64,13 @@ def join_ends(
         port = int(one.local_port)
         dialled = direct.get((one.remote_ip, one.local_ip, port), ())
         left = explain(dialled, one, one.accepted, join, certain=one.remote_ip not in unsure)
-        count(join, node, one.accepted - left, one.accepted - left)
+        add_recall(join, node, one.accepted - left, one.accepted - left)
         if left:
             waiting.append((node, one, left))
     for node, one, asked in waiting:
         served = by_listener.get((one.remote_ip, one.pod.uid, int(one.local_port)), ())
         left = explain(served, one, asked, join, certain=one.remote_ip not in unsure)
-        count(join, node, asked - left, asked - left)
+        add_recall(join, node, asked - left, asked - left)
         if not left:
             continue
         reason = not_comparable(one, topology, observers, client_addresses)
@@ -70,7 +79,7 @@ def join_ends(
             if reason == "remote_pod_not_observed":
                 unknown.append(one)
         else:
-            count(join, node, left, 0)
+            add_recall(join, node, left, 0)
     clients = clients_of(connections, budgets, by_listener)
     compare_sums(masqueraded, clients, connections, topology, join)
     mark_bridged(unknown, clients, connections, topology, join)
@@ -78,11 +87,11 @@ def join_ends(
 
 
 def index_clients(
-    connections: Sequence[Connection], budgets: Sequence[Budget], topology: Topology
-) -> tuple[dict[tuple[str, str, int], list[Budget]], dict[tuple[str, str, int], list[Budget]]]:
+    connections: Sequence[ConnectionRecord], budgets: Sequence[ClientBudget], topology: Topology
+) -> tuple[dict[tuple[str, str, int], list[ClientBudget]], dict[tuple[str, str, int], list[ClientBudget]]]:
     """Budgets by (source, destination, port) as dialled, and by (source, backend pod, its port) through services."""
-    direct: dict[tuple[str, str, int], list[Budget]] = defaultdict(list)
-    by_listener: dict[tuple[str, str, int], list[Budget]] = defaultdict(list)
+    direct: dict[tuple[str, str, int], list[ClientBudget]] = defaultdict(list)
+    by_listener: dict[tuple[str, str, int], list[ClientBudget]] = defaultdict(list)
     backends: dict[tuple[str, int], list[tuple[str, int]]] = {}
     for one, budget in zip(connections, budgets, strict=True):
         if not budget.left or not one.destination_port.isdigit():
@@ -100,20 +109,22 @@ def index_clients(
     return direct, by_listener
 
 
-def had_others(address: str, topology: Topology, observers: Observers) -> bool:
+def has_unobserved_owners(address: str, topology: Topology, observers: Observers) -> bool:
     """Whether several pods had an address of which not all that was made from there was seen."""
     pods = topology.pods_at.get(address, ())
     return len(pods) > 1 and not observers.whole.issuperset(topology.pods[uid]["node"] for uid in pods)
 
 
-def explain(budgets: Sequence[Budget], one: Accepted, asked: int, join: Join, *, certain: bool) -> int:
+def explain(budgets: Sequence[ClientBudget], one: AcceptedRecord, asked: int, join: Join, *, certain: bool) -> int:
     """What is left of `asked`; the pod is named for the records only where they are all of one edge."""
     if not certain or any(budget.edge != budgets[0].edge for budget in budgets):
-        return take_in_sum(budgets, asked, join)
-    return take(budgets, one.pod.uid, asked, join)
+        return match_in_sum(budgets, asked, join)
+    return match(budgets, one.pod.uid, asked, join)
 
 
-def not_comparable(one: Accepted, topology: Topology, observers: Observers, client_addresses: set[str]) -> str | None:
+def not_comparable(
+    one: AcceptedRecord, topology: Topology, observers: Observers, client_addresses: set[str]
+) -> str | None:
     """Why no client-side record can be expected for an accepted one; None where one must be there."""
     remote = one.remote_ip
     if remote.startswith("127.") or remote in {"::1", one.local_ip}:

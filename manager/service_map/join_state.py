@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from manager.schema.push_schema import Connection, Reference
+from manager.schema.push_schema import ConnectionRecord, ObjectReference
 
 
 @dataclass(slots=True)
@@ -35,10 +35,10 @@ class Join:
     recall: Recall
     nodes: dict[str, Recall]
     in_sums: set[int] = field(default_factory=set)
-    pods: dict[str, Reference] = field(default_factory=dict)
+    pods: dict[str, ObjectReference] = field(default_factory=dict)
 
 
-class Edge(NamedTuple):
+class EdgeKey(NamedTuple):
     """Which pod's connections to what a record is of: records of one edge need not be told apart."""
 
     pod_uid: str
@@ -46,22 +46,22 @@ class Edge(NamedTuple):
     port: str
 
     @classmethod
-    def of(cls, one: Connection) -> "Edge":
+    def of(cls, one: ConnectionRecord) -> "EdgeKey":
         """The edge of a record."""
         service = one.kubernetes.destination_service
         return cls(one.kubernetes.source_pod.uid, service.uid if service else None, one.destination_port)
 
 
 @dataclass(slots=True)
-class Budget:
+class ClientBudget:
     """How many accepted connections a client-side record can still explain; `edge` is what it is part of."""
 
     index: int
     left: int
-    edge: Edge
+    edge: EdgeKey
 
 
-def take(budgets: Iterable[Budget], pod_uid: str, asked: int, join: Join) -> int:
+def match(budgets: Iterable[ClientBudget], pod_uid: str, asked: int, join: Join) -> int:
     """What is left of `asked` after the budgets gave what they could."""
     for budget in budgets:
         given = min(budget.left, asked)
@@ -72,7 +72,7 @@ def take(budgets: Iterable[Budget], pod_uid: str, asked: int, join: Join) -> int
     return asked
 
 
-def take_in_sum(budgets: Sequence[Budget], asked: int, join: Join) -> int:
+def match_in_sum(budgets: Sequence[ClientBudget], asked: int, join: Join) -> int:
     """What is left of `asked` after all budgets together gave what they could; no pod is named for any."""
     for budget in budgets:
         given = min(budget.left, asked)
@@ -82,7 +82,7 @@ def take_in_sum(budgets: Sequence[Budget], asked: int, join: Join) -> int:
     return asked
 
 
-def count(join: Join, node: str, accepted: int, explained: int) -> None:
+def add_recall(join: Join, node: str, accepted: int, explained: int) -> None:
     """Add to the recall of the node and of all."""
     for recall in (join.recall, join.nodes[node]):
         recall.accepted += accepted

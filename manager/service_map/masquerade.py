@@ -7,20 +7,20 @@ addresses, for the pods on the node's network (and the kubelet).
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from manager.schema.push_schema import Accepted, Connection
-from manager.service_map.join_state import Budget, Join, add_reason, count, take, take_in_sum
+from manager.schema.push_schema import AcceptedRecord, ConnectionRecord
+from manager.service_map.join_state import ClientBudget, Join, add_reason, add_recall, match, match_in_sum
 from manager.service_map.topology import Topology
 
-Clients = Mapping[tuple[str, int], Mapping[int, Budget]]
+Clients = Mapping[tuple[str, int], Mapping[int, ClientBudget]]
 
 
 def clients_of(
-    connections: Sequence[Connection],
-    budgets: Sequence[Budget],
-    by_listener: Mapping[tuple[str, str, int], Sequence[Budget]],
+    connections: Sequence[ConnectionRecord],
+    budgets: Sequence[ClientBudget],
+    by_listener: Mapping[tuple[str, str, int], Sequence[ClientBudget]],
 ) -> Clients:
     """The records that can explain what a pod accepted on a port, by a service or directly, whatever their address."""
-    clients: dict[tuple[str, int], dict[int, Budget]] = defaultdict(dict)
+    clients: dict[tuple[str, int], dict[int, ClientBudget]] = defaultdict(dict)
     for (_, pod_uid, port), served in by_listener.items():
         clients[pod_uid, port].update({budget.index: budget for budget in served})
     for one, budget in zip(connections, budgets, strict=True):
@@ -31,9 +31,9 @@ def clients_of(
 
 
 def compare_sums(
-    masqueraded: Sequence[tuple[str, Accepted, int]],
+    masqueraded: Sequence[tuple[str, AcceptedRecord, int]],
     clients: Clients,
-    connections: Sequence[Connection],
+    connections: Sequence[ConnectionRecord],
     topology: Topology,
     join: Join,
 ) -> None:
@@ -62,15 +62,15 @@ def compare_sums(
     sure = {index for index, asked in alone.items() if reach[index] == 1 or asked <= left_before[index]}
     for node, one, asked, candidates in rows:
         if len(candidates) == 1 and candidates[0].index in sure:
-            left = take(candidates, one.pod.uid, asked, join)
+            left = match(candidates, one.pod.uid, asked, join)
         else:
-            left = take_in_sum(candidates, asked, join)
-        count(join, node, asked - left, asked - left)
+            left = match_in_sum(candidates, asked, join)
+        add_recall(join, node, asked - left, asked - left)
         if left:
             add_reason(join, node, "remote_is_a_node", left)
 
 
-def nodes_passed(one: Connection, topology: Topology) -> set[str]:
+def nodes_passed(one: ConnectionRecord, topology: Topology) -> set[str]:
     """The nodes whose address a connection may have got: its pod's own, and the one whose node port it dialled."""
     pod = topology.pods.get(one.kubernetes.source_pod.uid)
     own = {str(pod["node"])} if pod else set(topology.node_at.values())
@@ -79,7 +79,11 @@ def nodes_passed(one: Connection, topology: Topology) -> set[str]:
 
 
 def mark_bridged(
-    unknown: Sequence[Accepted], clients: Clients, connections: Sequence[Connection], topology: Topology, join: Join
+    unknown: Sequence[AcceptedRecord],
+    clients: Clients,
+    connections: Sequence[ConnectionRecord],
+    topology: Topology,
+    join: Join,
 ) -> None:
     """Say `inSums` of records whose rest may be among what came from an address of a node's range that no pod has.
 

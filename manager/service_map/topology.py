@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-Facts = Mapping[str, Any]
+Summary = Mapping[str, Any]
 
 
-class Workload(NamedTuple):
+class WorkloadKey(NamedTuple):
     """The root of a pod's owner chain, as far as listed objects tell; the pod itself where it has no owner."""
 
     kind: str
@@ -21,9 +21,9 @@ class Workload(NamedTuple):
 class Topology:
     """Lookups over the objects of one window; `pods` and `services` hold facts by UID."""
 
-    pods: dict[str, Facts]
-    services: dict[str, Facts]
-    workload_of: dict[str, Workload]
+    pods: dict[str, Summary]
+    services: dict[str, Summary]
+    workload_of: dict[str, WorkloadKey]
     services_of: dict[str, list[str]]
     pods_behind: dict[str, list[str]]
     pods_at: dict[str, list[str]]
@@ -55,7 +55,7 @@ class Topology:
                     yield pod_uid, target
 
 
-def resolve_port(target: object, pod: Facts) -> int | None:
+def resolve_port(target: object, pod: Summary) -> int | None:
     """The number of a target port in a pod; None for a name that the pod does not have."""
     if isinstance(target, int):
         return target
@@ -65,21 +65,21 @@ def resolve_port(target: object, pod: Facts) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def root_owner(pod: Facts, by_uid: Mapping[str, tuple[str, Facts]]) -> Workload:
+def root_owner(pod: Summary, by_uid: Mapping[str, tuple[str, Summary]]) -> WorkloadKey:
     """The pod's workload: controllers are followed while they are listed; the last reference counts otherwise."""
     namespace = str(pod["namespace"])
-    found = Workload("Pod", namespace, str(pod["name"]), str(pod["uid"]))
+    found = WorkloadKey("Pod", namespace, str(pod["name"]), str(pod["uid"]))
     owner = pod["owner"]
     for _ in range(8):
         if not owner:
             break
-        found = Workload(str(owner["kind"]), namespace, str(owner["name"]), str(owner["uid"]))
+        found = WorkloadKey(str(owner["kind"]), namespace, str(owner["name"]), str(owner["uid"]))
         listed = by_uid.get(found.uid)
         owner = listed[1]["owner"] if listed else None
     return found
 
 
-def build_topology(facts: Mapping[str, Sequence[Facts]]) -> Topology:
+def build_topology(facts: Mapping[str, Sequence[Summary]]) -> Topology:
     """The lookups over facts by kind. A service without a selector has no pods behind it."""
     by_uid = {str(one["uid"]): (kind, one) for kind, objects in facts.items() for one in objects}
     pods = {str(pod["uid"]): pod for pod in facts.get("Pod", ())}

@@ -12,17 +12,17 @@ from sqlalchemy import Connection, delete, insert, select, update
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from manager.schema.push_schema import ConnectionsBatch, InventoryPart
-from manager.store.database import Store, packed, upsert
-from manager.store.object_summary import created_ns, facts_of
+from manager.store.database import Store, compress_json, upsert
+from manager.store.object_summary import created_ns, summarize_object
 from manager.store.tables import AGENTS, BATCHES, INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
 from podsonar.errors import StoreConflictError
 from podsonar.model import NS_PER_SECOND, Window
 
-PARTS_KEPT_NS = 3600 * NS_PER_SECOND
+PARTS_EXPIRE_NS = 3600 * NS_PER_SECOND
 PER_STATEMENT = 500
 
 
-class OtherBodyError(Exception):
+class BodyMismatchError(Exception):
     """A batch of this id is stored, with another body."""
 
 
@@ -45,7 +45,7 @@ def store_batch(
 ) -> Receipt:
     """The batch is on disk when this returns; one that was there before is a duplicate and changes nothing.
 
-    OtherBodyError where what was there before had another digest.
+    BodyMismatchError where what was there before had another digest.
     """
     with store.writing() as connection:
         # Batches of one agent are stored one after the other, by however many managers: else two parts of an inventory
@@ -55,7 +55,7 @@ def store_batch(
         known = select(BATCHES.c.body_sha256).where(BATCHES.c.agent_id == agent_id, BATCHES.c.batch_id == batch_id)
         if (before := connection.execute(known).first()) is not None:
             if None not in (before[0], digest) and before[0] != digest:
-                raise OtherBodyError
+                raise BodyMismatchError
             return Receipt(stored=False, duplicate=True, stale=False)
         kind = "inventory" if isinstance(batch, InventoryPart) else "connections"
         row = {"agent_id": agent_id, "batch_id": batch_id, "kind": kind, "received_ns": now_ns}
@@ -69,7 +69,7 @@ def store_batch(
     return Receipt(stored=not stale, duplicate=False, stale=stale)
 
 
-def remember_window(connection: Connection, agent_id: str, window: Window) -> None:
+def upsert_window(connection: Connection, agent_id: str, window: Window) -> None:
     """The window is among the agent's; its bounds are those last told."""
     row = {"agent_id": agent_id, "window_id": window.id, "start_ns": window.start_ns, "end_ns": window.end_ns}
     upsert(connection, WINDOWS, [row])
@@ -79,16 +79,16 @@ def store_connections(
     connection: Connection, agent_id: str, batch_id: str, batch: ConnectionsBatch, now_ns: int
 ) -> None:
     """One row holds what a node saw."""
-    remember_window(connection, agent_id, batch.window)
+    upsert_window(connection, agent_id, batch.window)
     row = {
         "agent_id": agent_id,
         "batch_id": batch_id,
         "window_id": batch.window.id,
         "node_name": batch.node_name,
         "received_ns": now_ns,
-        "observation": packed(batch.observation),
-        "connections": packed(batch.connections),
-        "accepted": packed(batch.accepted),
+        "observation": compress_json(batch.observation),
+        "connections": compress_json(batch.connections),
+        "accepted": compress_json(batch.accepted),
     }
     connection.execute(insert(OBSERVATIONS), row)
 
@@ -126,7 +126,7 @@ def store_part(connection: Connection, agent_id: str, part: InventoryPart, now_n
 
 def expire_parts(connection: Connection, agent_id: str, now_ns: int) -> None:
     """Parts whose inventory did not become complete in an hour are gone; the inventory stays known as incomplete."""
-    old = (INVENTORY_PARTS.c.agent_id == agent_id) & (INVENTORY_PARTS.c.received_ns < now_ns - PARTS_KEPT_NS)
+    old = (INVENTORY_PARTS.c.agent_id == agent_id) & (INVENTORY_PARTS.c.received_ns < now_ns - PARTS_EXPIRE_NS)
     connection.execute(delete(INVENTORY_PARTS).where(old))
 
 
@@ -134,7 +134,7 @@ def apply_inventory(
     connection: Connection, agent_id: str, last: InventoryPart, parts: Iterable[dict[str, Any]], now_ns: int
 ) -> None:
     """Objects of all parts are current; those of complete kinds that are no longer listed are removed."""
-    remember_window(connection, agent_id, last.window)
+    upsert_window(connection, agent_id, last.window)
     listed: dict[str, set[str]] = {}
     complete: dict[str, bool] = {}
     for part in parts:
@@ -170,6 +170,6 @@ def object_row(agent_id: str, kind: str, item: dict[str, Any], start_ns: int, no
         "first_ns": start_ns,
         "updated_ns": now_ns,
         "removed_ns": None,
-        "facts": orjson.dumps(facts_of(kind, item)),
+        "facts": orjson.dumps(summarize_object(kind, item)),
         "body": orjson.dumps(item),
     }

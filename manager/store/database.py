@@ -22,13 +22,21 @@ from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from manager.store.engine import READS, WRITES, be_alone, begun, open_engine, shown, store_error
+from manager.store.engine import (
+    READS,
+    WRITES,
+    for_transaction,
+    lock_exclusively,
+    open_engine,
+    redacted_url,
+    store_error,
+)
 from podsonar.errors import StoreError
 
 # SQLite takes at most 32,766 parameters a statement; one statement a row with executemany stays far below.
 
 
-def ignore(_seconds: float) -> None:
+def ignore_duration(_seconds: float) -> None:
     """Tell nobody how long a transaction took."""
 
 
@@ -39,7 +47,7 @@ class Store:
         self.engine = open_engine(url)
         self.shared = self.engine.dialect.name == "postgresql"
         self.writer = threading.Lock()
-        self.timed: Callable[[float], object] = ignore
+        self.on_transaction: Callable[[float], object] = ignore_duration
 
     def migrate(self) -> None:
         """Bring the schema up to date; nothing happens if it is. StoreError where a newer manager has changed it."""
@@ -48,55 +56,55 @@ class Store:
             "script_location", str(Path(__file__).resolve().parent.parent / "migrations").replace("%", "%%")
         )
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        with self.writing(alone=True) as connection:
+        with self.writing(exclusive=True) as connection:
             found = MigrationContext.configure(connection).get_current_heads()
             if unknown := sorted(set(found) - known):
                 raise StoreError(
-                    f"database {shown(self.engine.url)!r} has schema {unknown[0]}, "
+                    f"database {redacted_url(self.engine.url)!r} has schema {unknown[0]}, "
                     f"this manager knows up to {max(known)}: a newer manager has used it, run that one"
                 )
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 
     @contextmanager
-    def writing(self, *, alone: bool = False) -> Iterator[Connection]:
+    def writing(self, *, exclusive: bool = False) -> Iterator[Connection]:
         """A transaction that is committed when the block ends well, and rolled back otherwise.
 
-        `alone`: no other manager is in such a one (schema, tokens).
+        `exclusive`: no other manager is in such a one (schema, tokens).
         """
         one_at_a_time = nullcontext() if self.shared else self.writer
-        with one_at_a_time, stored(self.engine), self.engine.connect() as connection:
-            options = begun(connection, WRITES)
+        with one_at_a_time, database_errors(self.engine), self.engine.connect() as connection:
+            options = for_transaction(connection, WRITES)
             began = time.monotonic()
             with options.begin():
-                if alone:
-                    be_alone(options)
+                if exclusive:
+                    lock_exclusively(options)
                 yield options
-            self.timed(time.monotonic() - began)
+            self.on_transaction(time.monotonic() - began)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A snapshot to read from; readers never wait for the writer."""
-        with stored(self.engine), self.engine.connect() as connection:
-            yield begun(connection, READS)
+        with database_errors(self.engine), self.engine.connect() as connection:
+            yield for_transaction(connection, READS)
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
 
 
-def packed(value: object) -> bytes:
+def compress_json(value: object) -> bytes:
     """`value` as it is stored where it may be large: JSON, gzipped."""
     return igzip_lib.compress(orjson.dumps(value), 1, igzip_lib.COMP_GZIP)
 
 
-def unpacked(stored: bytes) -> Any:  # noqa: ANN401 - any JSON
+def decompress_json(stored: bytes) -> Any:  # noqa: ANN401 - any JSON
     """What was packed."""
     return orjson.loads(igzip_lib.decompress(stored, igzip_lib.DECOMP_GZIP))
 
 
 @contextmanager
-def stored(engine: Engine) -> Iterator[None]:
+def database_errors(engine: Engine) -> Iterator[None]:
     """Map what the database raises to StoreError."""
     driver: type[Exception] = engine.dialect.loaded_dbapi.Error
     try:

@@ -33,11 +33,11 @@ def open_engine(given: str) -> Engine:
     if kind in ("postgresql", "postgres"):
         return open_postgresql(url)
     if kind != "sqlite":
-        raise SettingsError(f"the database's URL is {shown(url)!r}, {expected}")
+        raise SettingsError(f"the database's URL is {redacted_url(url)!r}, {expected}")
     return open_sqlite(url)
 
 
-def shown(url: URL) -> str:
+def redacted_url(url: URL) -> str:
     """The URL without what may hold a password: it can stand before the host and in the query."""
     return url.set(drivername=url.drivername.partition("+")[0], query={}).render_as_string()
 
@@ -87,7 +87,7 @@ def open_postgresql(url: URL) -> Engine:
     return engine
 
 
-def begun(connection: Connection, what: str) -> Connection:
+def for_transaction(connection: Connection, what: str) -> Connection:
     """The connection, set up for a transaction that reads or writes."""
     options: dict[str, Any] = {"podsonar": what}
     if what == READS and connection.dialect.name == "postgresql":
@@ -95,7 +95,7 @@ def begun(connection: Connection, what: str) -> Connection:
     return connection.execution_options(**options)
 
 
-def be_alone(connection: Connection) -> None:
+def lock_exclusively(connection: Connection) -> None:
     """Wait until no other manager is in such a transaction; it may take as long as it takes."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL statement_timeout = 0"))
@@ -110,4 +110,4 @@ def store_error(engine: Engine, error: Exception) -> StoreError:
     said = type(error).__name__
     if isinstance(error, OperationalError) and cause is not None:
         said = " ".join(str(cause).split())
-    return StoreError(f"database {shown(engine.url)!r} failed: {said}")
+    return StoreError(f"database {redacted_url(engine.url)!r} failed: {said}")

@@ -25,7 +25,7 @@ def created_ns(item: Mapping[str, Any]) -> int:
         return 0
 
 
-def facts_of(kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
+def summarize_object(kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
     """The facts of one object: identity and owner for all kinds, then what its kind needs."""
     metadata, spec, status = (mapping(item.get(part)) for part in ("metadata", "spec", "status"))
     owners = items(metadata.get("ownerReferences"))

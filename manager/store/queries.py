@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Select, func, or_, select
 
-from manager.store.database import Store, unpacked
+from manager.store.database import Store, decompress_json
 from manager.store.tables import INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
 from podsonar.model import Window
 
@@ -71,10 +71,10 @@ def read_observations(store: Store, agent_id: str, window_id: str) -> list[Obser
     )
     with store.reading() as connection:
         rows = connection.execute(wanted).all()
-    return [Observation(*row[:3], *(unpacked(part) for part in row[3:])) for row in rows]
+    return [Observation(*row[:3], *(decompress_json(part) for part in row[3:])) for row in rows]
 
 
-def read_facts(store: Store, agent_id: str, window: Window | None) -> dict[str, list[dict[str, Any]]]:
+def read_summaries(store: Store, agent_id: str, window: Window | None) -> dict[str, list[dict[str, Any]]]:
     """The facts of all objects that were there in the window (now, without one), by kind."""
     wanted = select(OBJECTS.c.kind, OBJECTS.c.facts).where(OBJECTS.c.agent_id == agent_id)
     if window is None:
@@ -89,19 +89,19 @@ def read_facts(store: Store, agent_id: str, window: Window | None) -> dict[str, 
     return found
 
 
-def like(text: str) -> str:
+def like_pattern(text: str) -> str:
     """A LIKE pattern for "contains `text`", its own wildcards taken literally."""
     escaped = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
 
 
-def filtered(wanted: Select[Any], agent_id: str, kind: str, namespace: str, name: str) -> Select[Any]:
+def filter_objects(wanted: Select[Any], agent_id: str, kind: str, namespace: str, name: str) -> Select[Any]:
     """The query for current objects of a kind."""
     wanted = wanted.where(OBJECTS.c.agent_id == agent_id, OBJECTS.c.kind == kind, OBJECTS.c.removed_ns.is_(None))
     if namespace:
         wanted = wanted.where(OBJECTS.c.namespace == namespace)
     if name:
-        wanted = wanted.where(func.lower(OBJECTS.c.name).like(like(name), escape="\\"))
+        wanted = wanted.where(func.lower(OBJECTS.c.name).like(like_pattern(name), escape="\\"))
     return wanted
 
 
@@ -117,9 +117,9 @@ def list_objects(
 ) -> tuple[int, list[dict[str, Any]]]:
     """How many current objects of a kind there are, and one page of them: body and when first and last stored."""
     with store.reading() as connection:
-        total = connection.execute(filtered(select(func.count()), agent_id, kind, namespace, name)).scalar_one()
+        total = connection.execute(filter_objects(select(func.count()), agent_id, kind, namespace, name)).scalar_one()
         columns = (OBJECTS.c.body, OBJECTS.c.first_ns, OBJECTS.c.updated_ns)
-        wanted = filtered(select(*columns), agent_id, kind, namespace, name)
+        wanted = filter_objects(select(*columns), agent_id, kind, namespace, name)
         wanted = wanted.order_by(OBJECTS.c.namespace, OBJECTS.c.name, OBJECTS.c.uid).limit(limit).offset(offset)
         rows = connection.execute(wanted).all()
     return total, [{"body": orjson.loads(body), "first_ns": first, "updated_ns": last} for body, first, last in rows]

@@ -14,7 +14,7 @@ DAY_NS = 24 * 3600 * NS_PER_SECOND
 ROWS = 500  # a transaction
 
 
-def outdated(agent_id: str, before_ns: int) -> dict[Table, ColumnElement[bool]]:
+def outdated_rows(agent_id: str, before_ns: int) -> dict[Table, ColumnElement[bool]]:
     """Which rows of an agent are too old, in the order in which they may go."""
     newer = INVENTORIES.alias()
     whole = newer.c.complete & (newer.c.start_ns > INVENTORIES.c.start_ns)
@@ -46,7 +46,7 @@ def delete_outdated(store: Store, now_ns: int, days: int) -> dict[str, int]:
     with store.reading() as connection:
         agents = list(connection.execute(select(AGENTS.c.id)).scalars())
     for agent_id in agents:
-        for table, wanted in outdated(agent_id, now_ns - days * DAY_NS).items():
+        for table, wanted in outdated_rows(agent_id, now_ns - days * DAY_NS).items():
             deleted = ROWS
             while deleted == ROWS:
                 deleted = delete_some(store, table, (table.c.agent_id == agent_id) & wanted)

@@ -16,7 +16,7 @@ from sqlalchemy import insert, select
 
 from manager.store.database import Store
 from manager.store.tables import TOKENS
-from manager.store.tokens import agent_named
+from manager.store.tokens import get_or_create_agent
 from podsonar.errors import SettingsError
 
 
@@ -54,11 +54,13 @@ def import_tokens(
     store: Store, found: list[HashedToken], now_ns: int, random_bytes: Callable[[int], bytes]
 ) -> list[HashedToken]:
     """The tokens that were new, now stored; all of them or none."""
-    with store.writing(alone=True) as connection:
+    with store.writing(exclusive=True) as connection:
         known = set(connection.execute(select(TOKENS.c.id)).scalars())
         new = [token for token in found if token.id not in known]
         for token in new:
-            owner = agent_named(connection, token.name, now_ns, random_bytes) if token.scope == "ingest" else None
+            owner = (
+                get_or_create_agent(connection, token.name, now_ns, random_bytes) if token.scope == "ingest" else None
+            )
             row = {"id": token.id, "scope": token.scope, "name": token.name, "agent_id": owner, "created_ns": now_ns}
             connection.execute(insert(TOKENS), row | {"secret_sha256": token.secret_sha256})
     return new

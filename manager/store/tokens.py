@@ -36,14 +36,14 @@ def create_token(
 ) -> token_format.Token:
     """A new token, stored as a hash; with scope ingest it is for the agent `name`, made here if there is none."""
     token = token_format.mint(random_bytes)
-    with store.writing(alone=True) as connection:
-        agent_id = agent_named(connection, name, now_ns, random_bytes) if scope == "ingest" else None
+    with store.writing(exclusive=True) as connection:
+        agent_id = get_or_create_agent(connection, name, now_ns, random_bytes) if scope == "ingest" else None
         row = {"id": token.id, "scope": scope, "name": name, "agent_id": agent_id, "created_ns": now_ns}
         connection.execute(insert(TOKENS), row | {"secret_sha256": token_format.digest(token)})
     return token
 
 
-def agent_named(connection: Connection, name: str, now_ns: int, random_bytes: Callable[[int], bytes]) -> str:
+def get_or_create_agent(connection: Connection, name: str, now_ns: int, random_bytes: Callable[[int], bytes]) -> str:
     """The id of the agent of that name, made here if there is none."""
     known: str | None = connection.execute(select(AGENTS.c.id).where(AGENTS.c.identity == name)).scalar()
     if known is not None:

@@ -12,7 +12,7 @@ from delivery.push import Pusher
 from delivery.split_batch import split_batch
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
-from manager.ingest.body_limits import Limits
+from manager.ingest.body_limits import PushLimits
 from manager.server import serving
 from podsonar.json_gzip import pack, unpack
 from podsonar.settings import AgentConfiguration, Manager
@@ -35,7 +35,7 @@ def crowded() -> dict[str, Any]:
 class Delivered:
     """A cluster's inventory and two nodes' batches, pushed by a real pusher to a manager with limits."""
 
-    def __init__(self, folder: Path, bodies: list[dict[str, Any]], limits: Limits) -> None:
+    def __init__(self, folder: Path, bodies: list[dict[str, Any]], limits: PushLimits) -> None:
         folder.mkdir()
         database = f"sqlite:///{folder}/manager.db"
         token, key = migrated(database)
@@ -62,8 +62,8 @@ class Delivered:
 def test_halves_give_the_same_map_as_the_whole(tmp_path: Path) -> None:
     """Edges, counts, recall and coverage are the same; each record is stored once, and nothing is dropped."""
     bodies = [inventory(), NODE_A, crowded()]
-    whole = Delivered(tmp_path / "whole", bodies, Limits())
-    halved = Delivered(tmp_path / "halved", bodies, Limits(compressed_bytes=1500))
+    whole = Delivered(tmp_path / "whole", bodies, PushLimits())
+    halved = Delivered(tmp_path / "halved", bodies, PushLimits(compressed_bytes=1500))
     assert whole.codes == ["201"] * 3 + ["idle"]
     assert halved.codes.count("413") >= 3
     assert halved.map == whole.map
@@ -75,7 +75,7 @@ def test_what_has_no_halves_is_set_aside_and_the_rest_goes_on(tmp_path: Path) ->
     """One record, or an inventory's part, that is too large alone: quarantined and counted, and the next is sent."""
     huge = connection("load-1", "10.1.2.40", "203.0.113.9", 443, n=3) | {"note": secrets.token_hex(4000)}
     bodies = [inventory({"podList": []}), observed("node-b", [huge], []), NODE_A]
-    found = Delivered(tmp_path / "huge", bodies, Limits(compressed_bytes=3000))
+    found = Delivered(tmp_path / "huge", bodies, PushLimits(compressed_bytes=3000))
     assert found.codes == ["201", "413", "201", "idle"]
     assert found.lost == [("rejected", "c-1", 3)]
 

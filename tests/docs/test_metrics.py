@@ -11,7 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from collector.directory.metrics import DirectoryMetrics
 from collector.inventory.metrics import Metrics as CollectorMetrics
 from delivery.metrics import DeliveryMetrics
-from manager.metrics import Telemetry
+from manager.metrics import ManagerMetrics
 from node_agent.runtime.metrics import Metrics as NodeAgentMetrics
 from podsonar.logs_and_probes import tell_build
 
@@ -35,7 +35,7 @@ def registries() -> tuple[CollectorRegistry, CollectorRegistry]:
     DirectoryMetrics(registry)
     DeliveryMetrics(registry, 1)
     NodeAgentMetrics(registry)
-    return registry, Telemetry().registry
+    return registry, ManagerMetrics().registry
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 from directory.selection import controller
 from lab.simulated.two_nodes import NODES
 from manager.schema.push_schema import ConnectionsBatch, read_batch
-from manager.service_map.build import NodeView, build_map
-from manager.store.object_summary import facts_of
+from manager.service_map.build import NodeReport, build_map
+from manager.store.object_summary import summarize_object
 from podsonar.model import Window
 from tests.scenarios import objects
 from tests.scenarios.records import Body
@@ -16,12 +16,12 @@ from tests.scenarios.simulated_cluster import Cast
 from tests.scenarios.table import Scenario
 
 
-def view_of(body: Body) -> NodeView:
+def view_of(body: Body) -> NodeReport:
     """A body as the manager reads and keeps it."""
     batch = read_batch(body)
     if not isinstance(batch, ConnectionsBatch):
         raise TypeError(f"a batch of {batch}, expected connections")
-    return NodeView(batch.node_name, batch.observation, batch.connections, batch.accepted)
+    return NodeReport(batch.node_name, batch.observation, batch.connections, batch.accepted)
 
 
 def is_listed(scenario: Scenario, item: Body) -> bool:
@@ -38,7 +38,7 @@ def judge_map(cast: Cast, bodies: Mapping[str, Body], window: Window) -> Iterato
     items = [*map(objects.node, NODES.values()), *cast.objects]
     facts: dict[str, list[Any]] = {}
     for item in filter(lambda one: is_listed(scenario, one), items):
-        facts.setdefault(item["kind"], []).append(facts_of(item["kind"], item))
+        facts.setdefault(item["kind"], []).append(summarize_object(item["kind"], item))
     shown = build_map(window, facts, [view_of(body) for body in bodies.values()])
     yield from judge_recall(scenario, bodies, shown["recall"])
     yield from judge_edges(scenario, shown["edges"])

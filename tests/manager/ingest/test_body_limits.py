@@ -11,7 +11,7 @@ import httpx
 import orjson
 import pytest
 
-from manager.ingest.body_limits import Limits
+from manager.ingest.body_limits import PushLimits
 from manager.server import serving
 from tests.manager.conftest import Running, running_on
 from tests.manager.fresh_database import fresh_id
@@ -76,7 +76,10 @@ def test_head_larger_than_16_kib_is_refused(standing: Running) -> None:
 @contextmanager
 def limited(tmp_path: Path, **limits: Any) -> Iterator[Running]:
     """A manager with other limits."""
-    with running_on(f"sqlite:///{tmp_path}/manager.db") as made, serving(made.database, limits=Limits(**limits)) as url:
+    with (
+        running_on(f"sqlite:///{tmp_path}/manager.db") as made,
+        serving(made.database, limits=PushLimits(**limits)) as url,
+    ):
         yield Running(url, made.database, made.token, made.key)
 
 

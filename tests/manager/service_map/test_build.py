@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from manager.service_map.build import NodeView, build_map
+from manager.service_map.build import NodeReport, build_map
 from podsonar.model import Window
 from tests.manager.service_map.test_join import FACTS
 from tests.manager.shop import NODE_A, NODE_B, connection, observed, taken
@@ -12,9 +12,9 @@ from tests.manager.shop import NODE_A, NODE_B, connection, observed, taken
 WINDOW = Window(1_763_979_300_000_000_000, 1_763_979_360_000_000_000)
 
 
-def view(body: dict[str, Any]) -> NodeView:
+def view(body: dict[str, Any]) -> NodeReport:
     """A pushed body as the map takes it."""
-    return NodeView(body["nodeName"], body["observation"], body["connectionList"], body["acceptedList"])
+    return NodeReport(body["nodeName"], body["observation"], body["connectionList"], body["acceptedList"])
 
 
 def edges_of(found: dict[str, Any]) -> list[tuple[str, str, str, int, int]]:

@@ -6,14 +6,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from manager.schema.push_schema import INVENTORY_LISTS, Accepted, Connection
-from manager.service_map.ambiguous_destinations import settle
+from manager.schema.push_schema import INVENTORY_LISTS, AcceptedRecord, ConnectionRecord
+from manager.service_map.ambiguous_destinations import resolve_ambiguous
 from manager.service_map.join import Observers, join_ends
 from manager.service_map.topology import build_topology
-from manager.store.object_summary import facts_of
+from manager.store.object_summary import summarize_object
 from tests.manager.shop import LISTS, connection, taken
 
-FACTS = {kind: [facts_of(kind, item) for item in LISTS.get(key, [])] for key, kind in INVENTORY_LISTS.items()}
+FACTS = {kind: [summarize_object(kind, item) for item in LISTS.get(key, [])] for key, kind in INVENTORY_LISTS.items()}
 TOPOLOGY = build_topology(FACTS)
 
 WATCHED = Observers(frozenset({"node-a"}), own_pods=frozenset({"uid-cart-2"}))
@@ -91,8 +91,8 @@ def test_accepted_is_explained_counted_or_named(
     clients: list[Any], accepted: list[Any], recall: tuple[int, int], uncompared: dict[str, int]
 ) -> None:
     """Each accepted connection is explained, or missing, or named as not comparable; none twice, none silently."""
-    ends = [("node-a", msgspec.convert(one, Accepted)) for one in accepted]
-    join = join_ends([msgspec.convert(one, Connection) for one in clients], ends, TOPOLOGY, WATCHED)
+    ends = [("node-a", msgspec.convert(one, AcceptedRecord)) for one in accepted]
+    join = join_ends([msgspec.convert(one, ConnectionRecord) for one in clients], ends, TOPOLOGY, WATCHED)
     assert (join.recall.accepted, join.recall.explained) == recall
     assert dict(join.recall.not_comparable) == uncompared
     seen = sum(one["accepted"] for one in accepted)
@@ -119,9 +119,9 @@ def test_masqueraded_is_compared_in_sums_of_the_node_that_hid_the_client(
 ) -> None:
     """A pod behind a node's address is named for a client only where no other client can have been meant."""
     taken_there = [taken("cart-1", "10.1.1.20", 8080, remote, 13), taken("cart-2", "10.1.2.20", 8080, remote, 4)]
-    ends = [("node-a", msgspec.convert(one, Accepted)) for one in taken_there]
+    ends = [("node-a", msgspec.convert(one, AcceptedRecord)) for one in taken_there]
     join = join_ends(
-        [msgspec.convert(one, Connection) for one in clients],
+        [msgspec.convert(one, ConnectionRecord) for one in clients],
         ends,
         TOPOLOGY,
         Observers(frozenset({"node-a", "node-b"})),
@@ -150,8 +150,8 @@ AMBIGUOUS = connection("frontend-1", "10.1.1.10", "10.1.2.20", 8080, kind="Ambig
 )
 def test_ambiguous_destination_is_settled_by_one_taker_only(accepted: list[Any], settled: dict[int, str]) -> None:
     """An address that changed hands is attributed only if exactly one pod took the connections, and all of them."""
-    ends = [("node-b", msgspec.convert(one, Accepted)) for one in accepted]
-    assert settle([msgspec.convert(AMBIGUOUS, Connection)], ends, TOPOLOGY) == settled
+    ends = [("node-b", msgspec.convert(one, AcceptedRecord)) for one in accepted]
+    assert resolve_ambiguous([msgspec.convert(AMBIGUOUS, ConnectionRecord)], ends, TOPOLOGY) == settled
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,12 @@ def test_ambiguous_destination_is_settled_by_one_taker_only(accepted: list[Any],
 def test_ambiguous_destination_with_attempts_of_unknown_end_is_not_settled(client: dict[str, Any]) -> None:
     """What one pod took says nothing of an attempt that somebody else may have been meant by."""
     took = taken("cart-2", "10.1.2.20", 8080, client["sourceIP"], 4)
-    assert settle([msgspec.convert(client, Connection)], [("node-b", msgspec.convert(took, Accepted))], TOPOLOGY) == {}
+    assert (
+        resolve_ambiguous(
+            [msgspec.convert(client, ConnectionRecord)], [("node-b", msgspec.convert(took, AcceptedRecord))], TOPOLOGY
+        )
+        == {}
+    )
 
 
 EARLY = connection("frontend-1", "10.1.1.10", "10.1.2.20", 8080, kind="Ambiguous", n=4)
@@ -209,8 +214,8 @@ def test_backend_is_named_only_where_one_edge_can_be_meant(
 ) -> None:
     """An address that went from one client to another is compared in sums; all of it is explained all the same."""
     join = join_ends(
-        [msgspec.convert(one, Connection) for one in clients],
-        [("node-b", msgspec.convert(one, Accepted)) for one in accepted],
+        [msgspec.convert(one, ConnectionRecord) for one in clients],
+        [("node-b", msgspec.convert(one, AcceptedRecord)) for one in accepted],
         TOPOLOGY,
         BOTH_WATCHED,
     )
@@ -220,29 +225,32 @@ def test_backend_is_named_only_where_one_edge_can_be_meant(
 
 
 def test_clients_address_that_two_pods_had_is_sure_only_where_all_was_watched() -> None:
-    """A pod that nobody watched may have made what was accepted: then no backend is named for the other."""
+    """A pod that nobody observed may have made what was accepted: then no backend is named for the other."""
     pods = [{**pod, "ips": ["10.1.1.10"]} if pod["name"] in ("frontend-1", "load-1") else pod for pod in FACTS["Pod"]]
     topology = build_topology({**FACTS, "Pod": pods})
-    ends = [("node-b", msgspec.convert(one, Accepted)) for one in TAKEN_BY_TWO]
-    late = [msgspec.convert(LATE, Connection)]
-    watched = join_ends(late, ends, topology, BOTH_WATCHED)
+    ends = [("node-b", msgspec.convert(one, AcceptedRecord)) for one in TAKEN_BY_TWO]
+    late = [msgspec.convert(LATE, ConnectionRecord)]
+    nodes_in_state = join_ends(late, ends, topology, BOTH_WATCHED)
     in_part = join_ends(late, ends, topology, Observers(frozenset({"node-b"}), part=frozenset({"node-a"})))
-    assert sum(watched.backends.values(), Counter()).total() == 35
+    assert sum(nodes_in_state.backends.values(), Counter()).total() == 35
     assert (sum(in_part.backends.values(), Counter()), in_part.in_sums) == (Counter(), {0})
 
 
 def test_ambiguous_destination_of_two_pods_with_one_address_is_not_settled() -> None:
     """Whose connections the one pod took is not known."""
-    ends = [("node-b", msgspec.convert(taken("cart-2", "10.1.2.20", 8080, "10.1.1.10", 4), Accepted))]
-    both = [msgspec.convert(EARLY, Connection), msgspec.convert({**LATE, "attempts": 4, "established": 4}, Connection)]
-    assert settle(both, ends, TOPOLOGY) == {}
+    ends = [("node-b", msgspec.convert(taken("cart-2", "10.1.2.20", 8080, "10.1.1.10", 4), AcceptedRecord))]
+    both = [
+        msgspec.convert(EARLY, ConnectionRecord),
+        msgspec.convert({**LATE, "attempts": 4, "established": 4}, ConnectionRecord),
+    ]
+    assert resolve_ambiguous(both, ends, TOPOLOGY) == {}
 
 
 def test_host_networks_client_behind_the_bridges_address_says_in_sums() -> None:
     """On its way to a pod of its own node it gets an address of the pods' range, which an unlisted pod may have had."""
     client = connection("watcher-1", "192.0.2.1", "10.96.0.11", 7000, service="cart", n=5)
-    ends = [("node-a", msgspec.convert(taken("cart-1", "10.1.1.20", 8080, "10.1.1.1", 3), Accepted))]
-    join = join_ends([msgspec.convert(client, Connection)], ends, TOPOLOGY, BOTH_WATCHED)
+    ends = [("node-a", msgspec.convert(taken("cart-1", "10.1.1.20", 8080, "10.1.1.1", 3), AcceptedRecord))]
+    join = join_ends([msgspec.convert(client, ConnectionRecord)], ends, TOPOLOGY, BOTH_WATCHED)
     assert (join.backends, join.in_sums) == ({}, {0})
     assert (join.recall.accepted, dict(join.recall.not_comparable)) == (0, {"remote_pod_not_observed": 3})
 
@@ -252,8 +260,8 @@ def test_host_networks_client_shares_its_address_with_the_pods_that_its_node_hid
     watcher = connection("watcher-1", "192.0.2.1", "10.96.0.11", 7000, service="cart", n=5)
     took = [taken("cart-1", "10.1.1.20", 8080, "192.0.2.1", 14), taken("cart-2", "10.1.2.20", 8080, "192.0.2.1", 14)]
     join = join_ends(
-        [msgspec.convert(one, Connection) for one in (watcher, BY_SERVICE)],
-        [("node-b", msgspec.convert(one, Accepted)) for one in took],
+        [msgspec.convert(one, ConnectionRecord) for one in (watcher, BY_SERVICE)],
+        [("node-b", msgspec.convert(one, AcceptedRecord)) for one in took],
         TOPOLOGY,
         BOTH_WATCHED,
     )
@@ -262,6 +270,6 @@ def test_host_networks_client_shares_its_address_with_the_pods_that_its_node_hid
 
 def test_masqueraded_dial_of_a_pods_own_address_is_explained() -> None:
     """Without a service there is but one pod that it can have reached."""
-    ends = [("node-b", msgspec.convert(taken("cart-1", "10.1.1.20", 8080, "192.0.2.1", 5), Accepted))]
-    join = join_ends([msgspec.convert(DIRECT, Connection)], ends, TOPOLOGY, BOTH_WATCHED)
+    ends = [("node-b", msgspec.convert(taken("cart-1", "10.1.1.20", 8080, "192.0.2.1", 5), AcceptedRecord))]
+    join = join_ends([msgspec.convert(DIRECT, ConnectionRecord)], ends, TOPOLOGY, BOTH_WATCHED)
     assert (join.backends, join.recall.value) == ({0: Counter({"uid-cart-1": 5})}, 1.0)

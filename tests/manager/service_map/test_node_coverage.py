@@ -1,29 +1,29 @@
-"""A node that was not watched is told apart from one that saw nothing."""
+"""A node that was not observed is told apart from one that saw nothing."""
 
 from typing import Any
 
-from manager.service_map.build import NodeView, build_map
-from manager.service_map.node_coverage import coverage
-from manager.store.object_summary import facts_of
+from manager.service_map.build import NodeReport, build_map
+from manager.service_map.node_coverage import node_coverage
+from manager.store.object_summary import summarize_object
 from podsonar.model import Window, parse_rfc3339
 from tests.manager import shop
 
 SEEN = {"start": "2026-11-24T10:15:20.000000Z", "end": "2026-11-24T10:16:00.000000Z"}
 FACTS = {
-    kind: [facts_of(kind, item) for item in shop.LISTS[f"{kind[0].lower()}{kind[1:]}List"]]
+    kind: [summarize_object(kind, item) for item in shop.LISTS[f"{kind[0].lower()}{kind[1:]}List"]]
     for kind in ("Node", "Service", "Pod", "ReplicaSet", "Deployment")
 }
 WINDOW = Window(*(parse_rfc3339(shop.WINDOW[end]) for end in ("start", "end")))
 
 
-def view(body: dict[str, Any], **told: Any) -> NodeView:
+def view(body: dict[str, Any], **told: Any) -> NodeReport:
     """A node's batch as the map reads it; `told` is what its observation says besides."""
-    return NodeView(body["nodeName"], body["observation"] | told, body["connectionList"], body["acceptedList"])
+    return NodeReport(body["nodeName"], body["observation"] | told, body["connectionList"], body["acceptedList"])
 
 
 def test_states_come_from_reports_and_silence_is_no_report() -> None:
     """Whole, part with its times and reason, none with the agent's reason, none without any report."""
-    found = coverage(
+    found = node_coverage(
         [
             ("a", {"tracer": "bcc:raw_tracepoint", "observed": SEEN, "gap": None}),
             ("b", {"tracer": "bcc:raw_tracepoint", "observed": SEEN, "gap": "started_late"}),
@@ -45,13 +45,13 @@ def test_of_two_reports_of_a_node_the_better_counts() -> None:
     none = {"tracer": "none", "gap": "stopped"}
     part = {"tracer": "bcc:raw_tracepoint", "gap": "started_late"}
     for reports in ([none, part], [part, none]):
-        found = coverage([("a", one) for one in reports], [])
+        found = node_coverage([("a", one) for one in reports], [])
         assert found["a"]["observed"] == "part"
 
 
 def test_accepted_from_an_unwatched_node_is_not_compared() -> None:
     """The accepting end's connections from pods of that node are named, not held against recall."""
-    none = NodeView("node-a", {"tracer": "none", "gap": "btf_missing"}, [], [])
+    none = NodeReport("node-a", {"tracer": "none", "gap": "btf_missing"}, [], [])
     found = build_map(WINDOW, FACTS, [none, view(shop.NODE_B)])
     assert found["coverage"]["node-a"] == {"observed": "none", "reason": "btf_missing", "start": None, "end": None}
     assert found["recall"]["notComparable"] == {"node_without_agent": 15}
@@ -59,7 +59,7 @@ def test_accepted_from_an_unwatched_node_is_not_compared() -> None:
 
 
 def test_accepted_from_a_node_watched_in_part_is_not_compared_where_unexplained() -> None:
-    """What its records explain counts; the rest may have been made while nobody watched."""
+    """What its records explain counts; the rest may have been made while nobody observed."""
     part = view(shop.NODE_A | {"connectionList": []}, gap="started_late", observed=SEEN)
     found = build_map(WINDOW, FACTS, [part, view(shop.NODE_B)])
     assert found["coverage"]["node-a"]["observed"] == "part"

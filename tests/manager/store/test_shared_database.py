@@ -11,7 +11,7 @@ from manager.schema.push_schema import read_batch
 from manager.server import serving
 from manager.store.batches import store_batch
 from manager.store.database import Store
-from manager.store.queries import list_objects, list_windows, read_facts, read_observations
+from manager.store.queries import list_objects, list_windows, read_observations, read_summaries
 from manager.store.retention import DAY_NS, ROWS, delete_outdated
 from manager.store.tables import BATCHES, METADATA
 from manager.store.token_import import HashedToken, import_tokens
@@ -103,7 +103,7 @@ def test_names_sort_alike_on_both_databases(store: Store) -> None:
     pods = {"podList": [pod(name, "10.1.1.1", "node-a", "x") for name in reversed(names)]}
     store_batch(store, agent_of(store), "b-0", read_batch(inventory(pods)), 1)
     assert [row["body"]["metadata"]["name"] for row in list_objects(store, agent_of(store), "Pod")[1]] == names
-    assert [one["name"] for one in read_facts(store, agent_of(store), None)["Pod"]] == names
+    assert [one["name"] for one in read_summaries(store, agent_of(store), None)["Pod"]] == names
 
 
 def test_what_is_older_than_it_is_kept_is_gone_and_the_rest_stays(store: Store) -> None:
