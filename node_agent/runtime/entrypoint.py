@@ -21,7 +21,10 @@ from podsonar.model import Window, parse_rfc3339
 from podsonar.settings import AgentSettings
 
 # The first argument of `python -c`: what is spared has to be known before the first import here.
-PROGRAM = "from node_agent import imports; imports.spare(); from node_agent.runtime.entrypoint import main; main()"
+PROGRAM = (
+    "from node_agent.runtime import lazy_imports; lazy_imports.install(); "
+    "from node_agent.runtime.entrypoint import main; main()"
+)
 
 M_MMAP_THRESHOLD, BIG_BLOCK_BYTES = -3, 128 << 10
 

@@ -29,7 +29,7 @@ class LazyModule(ModuleType):
         return getattr(sys.modules[self.__name__], name)
 
 
-def spare() -> None:
+def install() -> None:
     """Imports of what is left out fail from now on, as where it is not installed; others wait for their first use."""
     sys.modules.update(dict.fromkeys(LEFT_OUT))  # type: ignore[arg-type]  # None: the import system's own way
     sys.modules.update({name: LazyModule(name) for name in LATER if name not in sys.modules})
