@@ -29,6 +29,7 @@ from node_agent.capture import capture_file
 from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.privileged import bpf_structs
 from node_agent.privileged.bpf_structs import Capacity
+from podsonar.gc_pause import gc_paused
 from podsonar.model import NS_PER_SECOND, Accepted, Capture, Flow, Window, rfc3339
 
 PODS, SERVICES, OTHER_PODS = 250, 2000, 3000
@@ -134,7 +135,7 @@ def capture(flows: int) -> Capture:
 
 def replayed(path: Path, ask: replay.Ask) -> dict[str, Any]:
     """How long a replay takes, and how many connections and bytes its body has."""
-    with replay.gc_paused():
+    with gc_paused():
         began = time.perf_counter()
         printed = sum(map(len, replay.replay(path, ask).content))
         seconds = time.perf_counter() - began

@@ -18,7 +18,7 @@ LOADER_PYTHON = "/usr/bin/python3"
 NODE_AGENT = Path(__file__).resolve().parent.parent / "node_agent"
 
 
-# Imported by who asks for it.
+# Imported only by the command that needs it.
 LATER = {"preflight": "cli.preflight:preflight", "support-bundle": "cli.support_bundle:support_bundle"}
 
 
@@ -55,12 +55,12 @@ supervisor_fd = click.option("--supervisor-fd", type=int, required=True, hidden=
 @once_window
 def run(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
     """Observe every window, resolve and push what was seen."""
-    check(settings, once_window)
+    check_settings(settings, once_window)
     kept = entrypoint.keep(settings, version("podsonar"))
     become_supervisor([entrypoint.PROGRAM, "observe", "{fd}", str(kept), *(once_window or ())])
 
 
-def check(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
+def check_settings(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
     """Stop here, before any process is started, at settings that cannot work."""
     if not settings.node.name:
         raise UsageError(

@@ -4,10 +4,10 @@ import click
 import msgspec
 import orjson
 
-from cli.options import settings_options, shown
+from cli.options import format_default, settings_options
 from delivery.manager_client import checked_url
 from delivery.proxies import proxy_mounts
-from podsonar.logs_and_probes import escaped, listen_address, log_level
+from podsonar.logs_and_probes import escape, listen_address, log_level
 from podsonar.schedule import next_window
 from podsonar.settings import AgentSettings, CollectorSettings, ManagerSettings
 from podsonar.settings_sources import leaves, value_at
@@ -32,7 +32,7 @@ def check_values(settings: CollectorSettings | AgentSettings | ManagerSettings) 
         listen_address("metrics.listen", settings.metrics.listen)
 
 
-def report(settings: msgspec.Struct, *, as_json: bool) -> None:
+def print_settings(settings: msgspec.Struct, *, as_json: bool) -> None:
     """Print all settings as JSON, or those that are not the defaults as text."""
     values = msgspec.to_builtins(settings)
     if as_json:
@@ -44,7 +44,7 @@ def report(settings: msgspec.Struct, *, as_json: bool) -> None:
         if value_at(values, list(path)) != default
     ]
     for name, value in changed:
-        click.echo(f"{name}: {escaped(shown(value))}")
+        click.echo(f"{name}: {escape(format_default(value))}")
     click.echo(f"settings are good; {len(changed)} differ from the defaults", err=True)
 
 
@@ -58,7 +58,7 @@ def check() -> None:
     """Exit code 2 and one sentence where a program would not start with these settings."""
 
 
-def add(name: str, cls: type[msgspec.Struct]) -> None:
+def add_check_command(name: str, cls: type[msgspec.Struct]) -> None:
     """Add the command for one program."""
 
     @check.command(name, help=f"Check the settings of the {name}.")
@@ -66,8 +66,8 @@ def add(name: str, cls: type[msgspec.Struct]) -> None:
     @settings_options(cls)
     def command(settings: CollectorSettings | AgentSettings | ManagerSettings, *, as_json: bool) -> None:
         check_values(settings)
-        report(settings, as_json=as_json)
+        print_settings(settings, as_json=as_json)
 
 
 for program, settings_class in PROGRAMS.items():
-    add(program, settings_class)
+    add_check_command(program, settings_class)

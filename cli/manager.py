@@ -39,19 +39,19 @@ def database_url(settings: ManagerSettings) -> str:
     return url
 
 
-def opened(settings: ManagerSettings) -> Store:
+def open_store(settings: ManagerSettings) -> Store:
     """The migrated store."""
     store = Store(database_url(settings))
     store.migrate()
     return store
 
 
-def take_in_tokens(settings: ManagerSettings) -> None:
+def import_tokens_file(settings: ManagerSettings) -> None:
     """Tokens of the settings' file, if there is one, are known from now on."""
     if not settings.tokens_file:
         return
     found = read_tokens(Path(settings.tokens_file))
-    store = opened(settings)
+    store = open_store(settings)
     try:
         for token in import_tokens(store, found, time.time_ns(), secrets.token_bytes):
             click.echo(f"manager: token {token.id} ({token.scope}, {token.name}) is new", err=True)
@@ -64,8 +64,8 @@ def take_in_tokens(settings: ManagerSettings) -> None:
 def serve_command(settings: ManagerSettings) -> None:
     """Serve until SIGTERM."""
     start_logs(settings.log.level, settings.log.format)
-    take_in_tokens(settings)
-    reload_on_hangup(settings, take_in_tokens)
+    import_tokens_file(settings)
+    reload_on_hangup(settings, import_tokens_file)
     serve(settings, database_url(settings), lambda url: click.echo(f"manager: {url}/", err=True))
 
 
@@ -73,7 +73,7 @@ def serve_command(settings: ManagerSettings) -> None:
 @settings_options(ManagerSettings)
 def migrate(settings: ManagerSettings) -> None:
     """Bring the database's schema up to date."""
-    opened(settings).close()
+    open_store(settings).close()
     click.echo("schema is up to date", err=True)
 
 
@@ -92,9 +92,9 @@ def create(settings: ManagerSettings, agent: str | None, scope: str | None, name
     if scope == "read":
         if not name or agent:
             raise UsageError("--scope read wants --name and no --agent")
-        made = create_token(opened(settings), "read", name, time.time_ns(), secrets.token_bytes)
+        made = create_token(open_store(settings), "read", name, time.time_ns(), secrets.token_bytes)
     elif agent:
-        made = create_token(opened(settings), "ingest", agent, time.time_ns(), secrets.token_bytes)
+        made = create_token(open_store(settings), "ingest", agent, time.time_ns(), secrets.token_bytes)
     else:
         raise UsageError("expected --agent NAME, or --scope read --name NAME")
     click.echo(made.text())
@@ -105,7 +105,7 @@ def create(settings: ManagerSettings, agent: str | None, scope: str | None, name
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def list_command(settings: ManagerSettings, as_json: bool) -> None:
     """Show the tokens' ids, never their secrets."""
-    rows = list_tokens(opened(settings))
+    rows = list_tokens(open_store(settings))
     if as_json:
         click.echo(orjson.dumps(rows).decode())
         return
@@ -119,5 +119,5 @@ def list_command(settings: ManagerSettings, as_json: bool) -> None:
 @click.argument("token_id")
 def revoke(settings: ManagerSettings, token_id: str) -> None:
     """The token with this id opens nothing from now on."""
-    revoke_token(opened(settings), token_id, time.time_ns())
+    revoke_token(open_store(settings), token_id, time.time_ns())
     click.echo(f"token {token_id} is revoked", err=True)

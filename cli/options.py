@@ -14,7 +14,7 @@ from podsonar.settings_sources import environment_name, flag_name, leaves, load
 SOURCES = "podsonar.sources"  # in a command's context: the file and the flags that its settings came from
 
 
-def shown(default: object) -> str:
+def format_default(default: object) -> str:
     """A default as `--help` shows it."""
     if isinstance(default, list):
         return ",".join(map(str, default)) or "none"
@@ -36,7 +36,7 @@ def settings_options(cls: type[msgspec.Struct]) -> Callable[[Callable[..., Any]]
 
         decorated: Callable[..., Any] = wrapper
         for name, (path, _kind, default) in reversed(list(zip(paths, leaves(cls), strict=True))):
-            text = f"{'.'.join(path)} [env {environment_name(path)}; default {shown(default)}]"
+            text = f"{'.'.join(path)} [env {environment_name(path)}; default {format_default(default)}]"
             decorated = click.option(flag_name(path), name, help=text, metavar="VALUE")(decorated)
         return click.option(
             "--config",

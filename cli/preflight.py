@@ -7,7 +7,7 @@ from rich.table import Table
 
 from cli.options import settings_options
 from podsonar.errors import PreflightError
-from podsonar.logs_and_probes import escaped
+from podsonar.logs_and_probes import escape
 from podsonar.settings import AgentSettings
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -31,7 +31,7 @@ def preflight(settings: AgentSettings, *, as_json: bool) -> None:
         table = Table("check", "", "found", "what to do", box=None, pad_edge=False)
         for line in lines:
             state = f"[{COLOURS[line.state]}]{line.state}[/]"
-            table.add_row(line.name, state, *(escaped(text).replace("[", "\\[") for text in (line.found, line.todo)))
+            table.add_row(line.name, state, *(escape(text).replace("[", "\\[") for text in (line.found, line.todo)))
         Console(width=None if Console().is_terminal else 160).print(table)
     if failed:
         raise PreflightError(f"preflight: {len(failed)} of {len(lines)} checks failed: {', '.join(failed)}")

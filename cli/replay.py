@@ -9,9 +9,10 @@ import click
 
 from directory.lookup import Directory
 from directory.selection import Selection
-from node_agent.replay import Ask, gc_paused, inventory_bodies, without_inventory
+from node_agent.replay import Ask, inventory_bodies, without_inventory
 from node_agent.replay import replay as replayed
 from podsonar.errors import InputError
+from podsonar.gc_pause import gc_paused
 
 
 def asking(inventory: Path | None) -> Ask:

@@ -32,7 +32,7 @@ def without_userinfo(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return USERINFO.sub(r"\1[redacted:userinfo]@", value) if isinstance(value, str) else value
 
 
-def scraped(listen: str) -> str:
+def scrape_metrics(listen: str) -> str:
     """The running agent's metrics, or why there are none."""
     if not listen:
         return "# metrics.listen is not set\n"
@@ -47,7 +47,7 @@ def scraped(listen: str) -> str:
         connection.close()
 
 
-def waiting(folder: Path) -> list[dict[str, Any]]:
+def spool_files(folder: Path) -> list[dict[str, Any]]:
     """Names, sizes and times of what waits in the spool; never its content."""
     found = []
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
@@ -56,7 +56,7 @@ def waiting(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def parts(settings: AgentSettings) -> Iterator[tuple[str, bytes]]:
+def bundle_files(settings: AgentSettings) -> Iterator[tuple[str, bytes]]:
     """Name and content of each file of the bundle."""
     from cli.agent import loader_command  # noqa: PLC0415 - it imports this module
     from node_agent.preflight.checks import judge  # noqa: PLC0415 - other commands need none of it
@@ -73,8 +73,8 @@ def parts(settings: AgentSettings) -> Iterator[tuple[str, bytes]]:
     yield "version.json", packed(versions)
     yield "settings.json", packed(msgspec.to_builtins(settings))
     yield "preflight.json", packed([line._asdict() for line in judge(gather(settings, loader_command()))])
-    yield "spool.json", packed(waiting(Path(settings.spool.folder)))
-    yield "metrics.txt", without_userinfo(scraped(settings.metrics.listen)).encode()
+    yield "spool.json", packed(spool_files(Path(settings.spool.folder)))
+    yield "metrics.txt", without_userinfo(scrape_metrics(settings.metrics.listen)).encode()
 
 
 @click.command("support-bundle")
@@ -84,7 +84,7 @@ def support_bundle(file: Path, settings: AgentSettings) -> None:
     """Write FILE (.tar.gz): versions, settings, preflight, metrics, what waits; no token, no record of a connection."""
     try:
         with tarfile.open(file, "w:gz") as bundle:
-            for name, content in parts(settings):
+            for name, content in bundle_files(settings):
                 about = tarfile.TarInfo(f"podsonar-support/{name}")
                 about.size = len(content)
                 bundle.addfile(about, io.BytesIO(content))

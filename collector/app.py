@@ -13,13 +13,13 @@ from collector.directory.live_directory import LiveDirectory
 from collector.directory.metrics import DirectoryMetrics
 from collector.directory.server import serve as serve_directory
 from collector.inventory.inventory import Inventory, role_namespaces
-from collector.inventory.metrics import Metrics
-from collector.inventory.scheduler import Windows
+from collector.inventory.metrics import InventoryMetrics
+from collector.inventory.scheduler import Scheduler
 from collector.k8s.client import ApiClient
 from collector.k8s.kinds import KINDS, Kind
 from collector.k8s.list_limits import ListLimits, StoppedError
 from collector.k8s.malloc import return_large_blocks
-from collector.k8s.paged_list import Listed, Pages, pages
+from collector.k8s.paged_list import Listed, PageSource, list_pages
 from delivery.batch import packed_batch
 from delivery.metrics import DeliveryMetrics
 from delivery.push import Pusher
@@ -28,7 +28,7 @@ from delivery.token_file import TokenFile
 from directory.lookup import Directory
 from directory.selection import Selection
 from podsonar.errors import SettingsError, SpoolError
-from podsonar.logs_and_probes import serve_metrics, start_logs, tell_build
+from podsonar.logs_and_probes import serve_metrics, set_build_info, start_logs
 from podsonar.model import Window
 from podsonar.schedule import next_window, window_at
 from podsonar.settings import CollectorSettings
@@ -39,14 +39,14 @@ log = structlog.get_logger()
 
 
 def inventory_of(
-    api: Pages, settings: CollectorSettings, window: Window, selection: Selection, run: ListLimits | None = None
+    api: PageSource, settings: CollectorSettings, window: Window, selection: Selection, run: ListLimits | None = None
 ) -> Inventory:
     """One window's inventory, not listed yet."""
 
-    def told(kind: Kind, listed: Listed) -> None:
+    def log_listed(kind: Kind, listed: Listed) -> None:
         log.info("listed", kind=kind.name, objects=listed.count, pages=listed.pages, incomplete=listed.reason)
 
-    return Inventory(api, settings, window, selection, run=run or ListLimits(), told=told)
+    return Inventory(api, settings, window, selection, run=run or ListLimits(), on_kind_listed=log_listed)
 
 
 def window_now(settings: CollectorSettings) -> Window:
@@ -70,17 +70,17 @@ def collect_windows(
     api: ApiClient,
     settings: CollectorSettings,
     spool: Spool,
-    metrics: Metrics,
+    metrics: InventoryMetrics,
     stop: threading.Event,
     live: LiveDirectory,
     *,
     now: bool,
 ) -> None:
     """List each window (and one now, if asked) into the spool until `stop`."""
-    windows = Windows(settings, metrics, stop)
-    window = window_now(settings) if now else windows.next()
+    scheduler = Scheduler(settings, metrics, stop)
+    window = window_now(settings) if now else scheduler.next()
     while window:
-        inventory = inventory_of(api, settings, window, Selection.of(settings), windows.run(window))
+        inventory = inventory_of(api, settings, window, Selection.of(settings), scheduler.limits(window))
         requests = api.requests
         try:
             with metrics.duration.time():
@@ -90,10 +90,10 @@ def collect_windows(
             return
         except (SpoolError, OSError) as error:
             log.warning("inventory_not_kept", window=window.id, error=str(error))
-        metrics.listed(inventory.kinds)
-        metrics.inventory(inventory.redaction.counts, api.requests - requests)
-        windows.done()
-        window = windows.next()
+        metrics.record_lists(inventory.kinds)
+        metrics.record_inventory(inventory.redaction.counts, api.requests - requests)
+        scheduler.mark_listed()
+        window = scheduler.next()
 
 
 def checked_selection(api: ApiClient, settings: CollectorSettings, run: ListLimits | None = None) -> Selection:
@@ -116,7 +116,7 @@ def checked_selection(api: ApiClient, settings: CollectorSettings, run: ListLimi
             "data.observedNamespaces: a Role cannot list namespaces"
         )
     listed = Listed()
-    found = [obj for page in pages(api, KINDS[0], None, listed, run=run, selector=selector) for obj in page]
+    found = [obj for page in list_pages(api, KINDS[0], None, listed, run=run, selector=selector) for obj in page]
     if listed.reason == "bad request":
         raise SettingsError(
             f"setting data.namespaceSelector is {selector!r}, which the API server does not take; "
@@ -149,8 +149,8 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     return_large_blocks()
     next_window(settings.data.cron.expression, settings.data.collection_window_in_min, 0)
     registry = CollectorRegistry()
-    tell_build(registry, "collector")
-    metrics, delivery = Metrics(registry), DeliveryMetrics(registry, settings.spool.max_bytes)
+    set_build_info(registry, "collector")
+    metrics, delivery = InventoryMetrics(registry), DeliveryMetrics(registry, settings.spool.max_bytes)
     api = ApiClient.connect(kubeconfig)
     limits = Limits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
     spool = Spool(Path(settings.spool.folder), limits, delivery.lost)

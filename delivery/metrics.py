@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from delivery.push import Outcome
 from delivery.spool import Spool
-from podsonar.logs_and_probes import from_zero
+from podsonar.logs_and_probes import start_at_zero
 
 ENCODINGS = ("raw", "gzip")
 DROPS = ("full", "expired", "rejected", "corrupt")
@@ -73,10 +73,10 @@ class DeliveryMetrics:
             registry=registry,
         )
         Gauge("podsonar_spool_capacity_bytes", "Bytes that may wait", registry=registry).set(capacity_bytes)
-        from_zero(self.requests, (*OWN_CODES, "5xx"))
-        from_zero(self.sent_bytes, ENCODINGS)
-        from_zero(self.failures, FAILURES)
-        from_zero(self.dropped, DROPS)
+        start_at_zero(self.requests, (*OWN_CODES, "5xx"))
+        start_at_zero(self.sent_bytes, ENCODINGS)
+        start_at_zero(self.failures, FAILURES)
+        start_at_zero(self.dropped, DROPS)
 
     def told(self, outcome: Outcome) -> None:
         """Count one step of the pusher."""

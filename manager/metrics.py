@@ -10,7 +10,7 @@ from manager.store.batches import Receipt
 from manager.store.database import Store
 from manager.store.tokens import last_pushes
 from podsonar.errors import StoreError
-from podsonar.logs_and_probes import from_zero, tell_build
+from podsonar.logs_and_probes import set_build_info, start_at_zero
 from podsonar.model import NS_PER_SECOND
 
 RESULTS = ("stored", "duplicate", "stale", "rejected")
@@ -24,7 +24,7 @@ class ManagerMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        tell_build(self.registry, "manager")
+        set_build_info(self.registry, "manager")
         self.requests = Counter(
             "podsonar_manager_ingest_requests_total", "Pushes by status code", ["code"], registry=self.registry
         )
@@ -51,9 +51,9 @@ class ManagerMetrics:
             ["direction"],
             registry=self.registry,
         )
-        from_zero(self.batches, RESULTS)
-        from_zero(self.auth_failures, REFUSALS)
-        from_zero(self.skewed, DIRECTIONS)
+        start_at_zero(self.batches, RESULTS)
+        start_at_zero(self.auth_failures, REFUSALS)
+        start_at_zero(self.skewed, DIRECTIONS)
         self.connections = Counter(
             "podsonar_manager_connections_total", "Connection records stored", registry=self.registry
         )

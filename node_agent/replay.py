@@ -1,8 +1,6 @@
 """Resolves a capture again, with an inventory for a directory: the same bytes on any machine, at any time."""
 
-import gc
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,18 +61,6 @@ class Replay:
             yield f"left out line {line.number}: {line.reason}: {line.text}"
         if debug and self.outcome:
             yield from map(flow_log.decision_line, self.outcome.decisions())
-
-
-@contextmanager
-def gc_paused() -> Iterator[None]:
-    """No search for cycles in the block: of the million objects that a capture becomes none is in one."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def replayed(capture: Capture, ask: Ask) -> Replay:

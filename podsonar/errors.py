@@ -1,4 +1,4 @@
-"""Errors that a caller can act on, one class a decision.
+"""Errors that a caller can act on, one class per decision.
 
 PodsonarError                     exit 1: something failed while running
 ├── UsageError                    exit 2: the command line, a settings file or an input file is wrong
@@ -12,7 +12,7 @@ PodsonarError                     exit 1: something failed while running
 ├── ApiServerError                the Kubernetes API server cannot be reached or refuses
 │   └── WatchRefusedError         … a watch, with a status: list again, authenticate again, or wait
 ├── DirectoryUnavailableError     the directory cannot be asked now; the window waits in the spool
-│   └── NotFinalYetError           … as planned: its answers on that window are not settled before a time
+│   └── NotFinalYetError           … as planned: its answers on that window are not final before a time
 └── StoreError                    the manager's database cannot be used
     └── StoreConflictError        … by this transaction at this moment: try it again
 
@@ -21,7 +21,7 @@ Every text says what, which value, and what was expected; none holds a token, a 
 
 
 class PodsonarError(Exception):
-    """A failure that the user is told in one sentence."""
+    """A failure that is reported to the user in one sentence."""
 
     exit_code = 1
 
@@ -84,7 +84,7 @@ class DirectoryUnavailableError(PodsonarError):
 
 
 class NotFinalYetError(DirectoryUnavailableError):
-    """The answers on a window are not settled before `due_ns`, or it is not this agent's turn."""
+    """The answers on a window are not final before `due_ns`, or it is not this agent's turn."""
 
     def __init__(self, text: str, due_ns: int) -> None:
         super().__init__(text)

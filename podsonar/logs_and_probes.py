@@ -21,14 +21,14 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """The text with every character that could act on a terminal as its escape sequence."""
     return UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def escape_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Escape every text of a log line."""
-    return {name: escaped(value) if isinstance(value, str) else value for name, value in event.items()}
+    return {name: escape(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 def as_text(logger: WrappedLogger, method: str, event: EventDict) -> str | bytes:
@@ -40,7 +40,7 @@ def as_text(logger: WrappedLogger, method: str, event: EventDict) -> str | bytes
 
 
 def log_level(level: str, form: str) -> int:
-    """The number of a level; SettingsError for a level or a format that there is not."""
+    """The number of a level; SettingsError for an unknown level or format."""
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise SettingsError(f"setting log.level is {level!r}, expected debug, info, warning or error")
@@ -67,21 +67,21 @@ def start_logs(level: str, form: str) -> None:
 
 def installed_version() -> str:
     """`<release>[+<revision>]` of what is installed here."""
-    from importlib.metadata import version  # noqa: PLC0415 - the agent that stays is told, and spared 0.8 MiB
+    from importlib.metadata import version  # noqa: PLC0415 - the agent gets it as an argument, which saves 0.8 MiB
 
     return version("podsonar")
 
 
-def tell_build(registry: CollectorRegistry, component: str, installed: str | None = None) -> None:
-    """`podsonar_build_info`: which version (the one that is installed, unless told) of which part runs on what."""
+def set_build_info(registry: CollectorRegistry, component: str, installed: str | None = None) -> None:
+    """`podsonar_build_info`: which version (by default the installed one) of which part runs on what."""
     names = ["version", "revision", "python_version", "component"]
     build = Gauge("podsonar_build_info", "1; the labels say what runs", names, registry=registry)
     release, _, revision = (installed or installed_version()).partition("+")
     build.labels(release, revision or "release", platform.python_version(), component).set(1)
 
 
-def from_zero(counter: Counter, values: Iterable[str]) -> None:
-    """The counter says 0 for each value of its label: a first event is an increase, and "none" is not "no data"."""
+def start_at_zero(counter: Counter, values: Iterable[str]) -> None:
+    """Export 0 for each value of the label: a first event is an increase, and "none" differs from "no data"."""
     for value in values:
         counter.labels(value)
 
@@ -115,7 +115,7 @@ def serve_metrics(listen: str, registry: CollectorRegistry, unready: Callable[[]
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: scrapes are no news."""
+            """Log nothing: scrapes come every few seconds."""
 
     try:
         server = ThreadingHTTPServer(listen_address("metrics.listen", listen), Handler)

@@ -1,4 +1,4 @@
-"""The values that travel between the stages; wire shapes are in design.md §7.
+"""The values that travel between the stages; their wire shapes are what `wire` returns.
 
 Addresses are text in the canonical form of `ipaddress`, IPv4-mapped IPv6 already unmapped. Times are integer
 nanoseconds since the epoch, UTC, in names that end in `_ns`; on the wire they are RFC 3339 with microseconds and `Z`.
@@ -61,7 +61,7 @@ class Window:
         return rfc3339(self.start_ns)[:19] + "Z"
 
     def wire(self) -> dict[str, str]:
-        """`{"start", "end"}` as in the bodies of design.md §7."""
+        """`{"start", "end"}`, as in every body that is pushed."""
         return {"start": rfc3339(self.start_ns), "end": rfc3339(self.end_ns)}
 
 
@@ -111,7 +111,7 @@ class Capture:
     recorded (they stay `unfinished`); `opened_left_out` counts connections open before the window that cannot be
     attributed. `missed_runs` counts runs of the program that the kernel skipped since it interrupted another one: an
     outcome or an accepted connection each, at most. `observed` is the part of the window in which the program was
-    attached (None: not told, or not at all); `gap` says why that is not the whole of it.
+    attached (None: unknown, or not at all); `gap` says why that is not the whole of it.
     """
 
     window: Window
@@ -158,7 +158,7 @@ class Answer:
     """What the directory knows with certainty; `reason` says why where it is not a plain owner.
 
     `node_name`, `host_network`, `workload` and `excluded` are for pods only: `workload` is the root of the owner chain
-    (`kind`, `namespace`, `name`, `uid`) as far as listed objects tell; `excluded` is the selection rule that leaves the
+    (`kind`, `namespace`, `name`, `uid`) as far as listed objects show; `excluded` is the selection rule that leaves the
     pod out as a source.
     """
 

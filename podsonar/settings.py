@@ -1,4 +1,4 @@
-"""The settings of the three programs; names follow the agent configuration of the API (design.md §10).
+"""The settings of the three programs; names follow the agent configuration of the API.
 
 A YAML file, environment variables and flags fill them (flag > environment > file > default); `docs/settings.md` lists
 every one. An unknown key or a bad value is a SettingsError that names key, value and what was expected.
@@ -21,7 +21,7 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 class Cron(Group, frozen=True):
     """When windows start."""
 
-    expression: str = "15 * * * *"  # five fields (or six, seconds first), UTC; as in the system that we follow
+    expression: str = "15 * * * *"  # five fields (or six, seconds first), UTC; not at the full hour, when most jobs run
 
 
 class Data(Group, frozen=True):
@@ -74,7 +74,7 @@ class Proxy(Group, frozen=True):
     url: str = ""
 
 
-class Manager(Group, frozen=True):
+class ManagerEndpoint(Group, frozen=True):
     """Where batches go."""
 
     url: str = "http://127.0.0.1:8080"
@@ -84,7 +84,7 @@ class Manager(Group, frozen=True):
 
 
 class SpoolSettings(Group, frozen=True):
-    """Where batches wait until they are stored (faults.md §2)."""
+    """Where batches wait until they are stored (docs/faults.md)."""
 
     folder: str = "/var/lib/podsonar"
     max_bytes: Positive = 256 << 20
@@ -101,20 +101,20 @@ class DirectorySettings(Group, frozen=True):
     ca_file: str = ""
 
 
-class Metrics(Group, frozen=True):
+class MetricsSettings(Group, frozen=True):
     """Where /metrics, /livez and /readyz are served; empty: not at all."""
 
     listen: str = ""
 
 
 class Log(Group, frozen=True):
-    """How the programs speak, on stderr."""
+    """What the programs log, on stderr."""
 
     level: str = "info"
     format: str = "text"  # text | json
 
 
-class Node(Group, frozen=True):
+class NodeSettings(Group, frozen=True):
     """The node agent's own settings."""
 
     name: str = ""  # from the downward API, spec.nodeName
@@ -141,10 +141,10 @@ class AgentConfiguration(Group, frozen=True):
     collector_image: str = ""
     log_watcher_image: str = ""
     image_pull_secrets: list[str] | None = None
-    manager: Manager = Manager()
+    manager: ManagerEndpoint = ManagerEndpoint()
     spool: SpoolSettings = SpoolSettings()
     directory: DirectorySettings = DirectorySettings()
-    metrics: Metrics = Metrics()
+    metrics: MetricsSettings = MetricsSettings()
     log: Log = Log()
 
 
@@ -155,7 +155,7 @@ class CollectorSettings(AgentConfiguration, frozen=True):
 class AgentSettings(AgentConfiguration, frozen=True):
     """Settings of `podsonar agent`."""
 
-    node: Node = Node()
+    node: NodeSettings = NodeSettings()
 
 
 class ManagerSettings(Group, frozen=True):

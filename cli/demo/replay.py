@@ -18,7 +18,7 @@ from node_agent.attribution import connections_body
 from node_agent.attribution.flow_groups import questions, traffic_of
 from node_agent.capture import capture_file
 from podsonar.errors import PodsonarError
-from podsonar.settings import AgentSettings, Manager
+from podsonar.settings import AgentSettings, ManagerEndpoint
 
 RECORDED = Path(lab.__file__).parent / "recorded"
 DELIVERY_SECONDS = 20.0
@@ -31,7 +31,7 @@ def replayed(folder: Path, url: str) -> list[dict[str, Any]]:
     directory = Directory.from_inventory(bodies, Selection())
     traffic = traffic_of(capture)
     outcome = connections_body.connections(traffic, {query: directory.answer(query) for query in questions(traffic)})
-    settings = AgentSettings(manager=Manager(url=url, token_file=str(folder / "token")))
+    settings = AgentSettings(manager=ManagerEndpoint(url=url, token_file=str(folder / "token")))
     limits = Limits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
     spool = Spool(folder / "agent", limits, lambda *_: None)
     for body in bodies:

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from collector.directory.snapshot_file import Read
 from directory.lookup import Directory
-from podsonar.logs_and_probes import from_zero
+from podsonar.logs_and_probes import start_at_zero
 from podsonar.model import NS_PER_SECOND, Answer, OwnerKind
 
 SAVES = ("written", "too_large", "error")
@@ -53,9 +53,9 @@ class DirectoryMetrics:
         self.restores = Counter(
             f"{prefix}_restores_total", "Reads of the intervals file", ["result"], registry=registry
         )
-        from_zero(self.answers, get_args(OwnerKind))
-        from_zero(self.saves, SAVES)
-        from_zero(self.restores, get_args(Read))
+        start_at_zero(self.answers, get_args(OwnerKind))
+        start_at_zero(self.saves, SAVES)
+        start_at_zero(self.restores, get_args(Read))
 
     def follow(self, kept: Kept) -> None:
         """Let the gauges follow a directory."""

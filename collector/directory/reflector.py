@@ -12,7 +12,7 @@ import structlog
 
 from collector.directory.watch_events import Lines, ListAgainError, Observer, Source, event_of
 from collector.k8s.kinds import WatchTarget
-from collector.k8s.paged_list import Listed, pages, wait_seconds
+from collector.k8s.paged_list import Listed, list_pages, wait_seconds
 from podsonar.errors import ApiServerError, WatchRefusedError
 from podsonar.model import NS_PER_SECOND
 
@@ -142,7 +142,7 @@ class Reflector:
         """Every object by pages."""
         listed = Listed()
         self.observer.listing(self.followed)
-        for page in pages(self.api, self.kind, self.followed.namespace, listed, self.sleep):
+        for page in list_pages(self.api, self.kind, self.followed.namespace, listed, self.sleep):
             if not page:  # the list began again: who was in the old snapshot alone is gone
                 self.observer.listing(self.followed)
             for obj in page:

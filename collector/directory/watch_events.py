@@ -6,12 +6,12 @@ from typing import Any, Protocol
 import orjson
 
 from collector.k8s.kinds import Kind, WatchTarget
-from collector.k8s.paged_list import Pages
+from collector.k8s.paged_list import PageSource
 from podsonar.errors import ApiServerError, WatchRefusedError
 
 
 class Lines(Protocol):
-    """An open watch: `collector.k8s.watch_stream.Stream`."""
+    """An open watch: `collector.k8s.watch_stream.WatchStream`."""
 
     def lines(self) -> Iterator[bytes]:
         """Its lines, until it ends."""
@@ -20,7 +20,7 @@ class Lines(Protocol):
         """End it from another thread."""
 
 
-class Source(Pages, Protocol):
+class Source(PageSource, Protocol):
     """Where pages and watches come from: `collector.k8s.client.ApiClient`."""
 
     def watch(self, path: str, query: dict[str, str | int], seconds: int) -> Lines:

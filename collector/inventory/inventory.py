@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from collector.inventory.inventory_parts import Parts
+from collector.inventory.inventory_parts import InventoryParts
 from collector.inventory.owners import Owners
 from collector.inventory.redaction import Redaction
 from collector.k8s.kinds import KINDS, Kind
 from collector.k8s.list_limits import ListLimits
-from collector.k8s.paged_list import Listed, Pages, pages
+from collector.k8s.paged_list import Listed, PageSource, list_pages
 from directory.selection import Selection
 from podsonar.model import NS_PER_SECOND, Window
 from podsonar.settings import CollectorSettings
@@ -20,7 +20,7 @@ from podsonar.settings import CollectorSettings
 CHUNK_OBJECTS = 100
 CHUNK_BYTES = 3 << 20  # of JSON: packed it fits a part, however badly it packs
 ADDRESS_KINDS = ("Namespace", "Node", "Service", "Pod")  # kinds that own nothing
-Told = Callable[[Kind, Listed], None]
+OnKindListed = Callable[[Kind, Listed], None]
 
 
 def role_namespaces(settings: CollectorSettings) -> list[str] | None:
@@ -35,7 +35,7 @@ def listed_namespaces(settings: CollectorSettings) -> Sequence[str | None]:
     return role_namespaces(settings) or [None]
 
 
-def skipped(settings: CollectorSettings, kind: Kind) -> str | None:
+def skip_reason(settings: CollectorSettings, kind: Kind) -> str | None:
     """Why the settings leave a kind out, or None."""
     if kind.batch and not settings.data.enable_batch_resources:
         return "disabled"
@@ -48,7 +48,7 @@ def skipped(settings: CollectorSettings, kind: Kind) -> str | None:
 class Inventory:
     """What one window's run lists and learns; `selection` narrows once the namespaces are known."""
 
-    source: Pages
+    source: PageSource
     settings: CollectorSettings
     window: Window
     selection: Selection
@@ -56,7 +56,7 @@ class Inventory:
     redaction: Redaction = field(default_factory=Redaction)
     run: ListLimits = field(default_factory=ListLimits)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    told: Told = lambda _kind, _listed: None
+    on_kind_listed: OnKindListed = lambda _kind, _listed: None
     namespaces_known: bool = True
     kinds: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -65,25 +65,25 @@ class Inventory:
 
         Each says how many they are and which kinds are complete. Pods come last: their owners are known by then.
         """
-        only = role_namespaces(self.settings) or []
+        namespaces = role_namespaces(self.settings) or []
         common = {
-            "namespace": only[0] if len(only) == 1 else "",  # of which alone an inventory says what is gone
+            "namespace": namespaces[0] if len(namespaces) == 1 else "",  # of which alone an inventory says what is gone
             "observedNamespaces": self.settings.data.observed_namespaces,
         }
-        with closing(Parts(folder, common, [kind.key for kind in KINDS])) as parts:
+        with closing(InventoryParts(folder, common, [kind.key for kind in KINDS])) as parts:
             for kind in KINDS:
-                self.kinds[kind.name] = self.outcome(kind, parts)
+                self.kinds[kind.name] = self.list_kind(kind, parts)
             head = {
                 "id": self.id,
                 "sequence": self.window.start_ns // NS_PER_SECOND,
                 "kinds": self.kinds,
                 "redacted": dict(sorted(self.redaction.counts.items())),
             }
-            yield from parts.finished(self.window.wire(), head)
+            yield from parts.bodies(self.window.wire(), head)
 
-    def outcome(self, kind: Kind, parts: Parts) -> dict[str, Any]:
+    def list_kind(self, kind: Kind, parts: InventoryParts) -> dict[str, Any]:
         """A kind listed into the parts: whether it is complete, how many objects were taken, and what is wrong."""
-        reason = skipped(self.settings, kind)
+        reason = skip_reason(self.settings, kind)
         if kind.namespaced and not self.namespaces_known:
             reason = "namespaces unknown"  # which ones the selector means
         if reason:
@@ -93,11 +93,11 @@ class Inventory:
             listed = Listed()
             selector = self.settings.data.namespace_selector if kind.name == "Namespace" else ""
             cached = self.settings.kubernetes.use_apiserver_cache
-            found = pages(self.source, kind, namespace, listed, run=self.run, selector=selector, cached=cached)
+            found = list_pages(self.source, kind, namespace, listed, run=self.run, selector=selector, cached=cached)
             try:
-                count += self.take(kind, found, parts, names)
+                count += self.add_objects(kind, found, parts, names)
             finally:
-                self.told(kind, listed)
+                self.on_kind_listed(kind, listed)
             if listed.reason and reason is None:
                 several = len(listed_namespaces(self.settings)) > 1
                 reason = f"{listed.reason} in {namespace}" if several else listed.reason
@@ -106,12 +106,14 @@ class Inventory:
             self.namespaces_known = reason is None
         return {"complete": reason is None, "count": count, **({"reason": reason} if reason else {})}
 
-    def take(self, kind: Kind, found: Iterable[list[dict[str, Any]]], parts: Parts, names: set[str]) -> int:
+    def add_objects(
+        self, kind: Kind, found: Iterable[list[dict[str, Any]]], parts: InventoryParts, names: set[str]
+    ) -> int:
         """How many objects of the last snapshot were taken; what an expired one gave is void."""
-        begin, counts, count = parts.mark(), self.redaction.counts.copy(), 0
+        begin, counts, count = parts.savepoint(), self.redaction.counts.copy(), 0
         for page in found:
             if not page:
-                parts.go_back(begin)
+                parts.roll_back(begin)
                 self.redaction.counts = counts.copy()
                 names.clear()
                 count = 0
@@ -120,7 +122,7 @@ class Inventory:
                 names.update(obj["metadata"]["name"] for obj in page)
             elif kind.name not in ADDRESS_KINDS:
                 for obj in page:
-                    self.owners.learn(kind.name, obj)
+                    self.owners.add(kind.name, obj)
             chosen = [obj for obj in page if self.selects(kind, obj)]
             count += len(chosen)
             page.clear()

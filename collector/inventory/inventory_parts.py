@@ -28,7 +28,7 @@ def member(content: bytes) -> bytes:
 
 
 @dataclass(slots=True)
-class Part:
+class PartFile:
     """One file; `lists` are the lists it holds, of which the last is open."""
 
     file: BinaryIO
@@ -39,7 +39,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Savepoint:
     """A state of the parts to go back to."""
 
     parts: int
@@ -49,47 +49,47 @@ class Mark:
     lists: tuple[str, ...]
 
 
-class Parts:
-    """Parts in a folder, of which nothing is left after `close`; they are bodies only once `finished` gives them."""
+class InventoryParts:
+    """Parts in a folder, of which nothing is left after `close`; they are complete only as `bodies` returns them."""
 
     def __init__(self, folder: Path, common: dict[str, Any], keys: list[str]) -> None:
         self.folder, self.keys = folder, keys
         self.begin = orjson.dumps(common)[:-1]
-        self.parts: list[Part] = []
-        self.key, self.waiting = "", list[bytes]()
-        self.waiting_bytes = self.waiting_objects = 0
+        self.parts: list[PartFile] = []
+        self.key, self.pending = "", list[bytes]()
+        self.pending_bytes = self.pending_objects = 0
         self.open_part()
 
-    def open_part(self) -> Part:
+    def open_part(self) -> PartFile:
         """A new last part."""
         # Without a name from the start: a crash leaves nothing behind.
-        part = Part(tempfile.TemporaryFile("w+b", buffering=0, dir=self.folder))  # noqa: SIM115 - `close` closes it
+        part = PartFile(tempfile.TemporaryFile("w+b", buffering=0, dir=self.folder))  # noqa: SIM115 - `close` closes it
         self.parts.append(part)
         self.write(part, member(self.begin), len(self.begin))
         return part
 
-    def write(self, part: Part, content: bytes, plain_bytes: int) -> None:
+    def write(self, part: PartFile, content: bytes, plain_bytes: int) -> None:
         """Append to a part."""
         part.file.write(content)
         part.bytes += len(content)
         part.plain_bytes += plain_bytes
 
     def add(self, key: str, objects: bytes, count: int) -> None:
-        """Append objects (JSON, commas between them) to a list, once enough of it wait to be packed together."""
-        much = self.waiting_bytes + len(objects) > MEMBER_BYTES or self.waiting_objects + count > MEMBER_OBJECTS
-        if much or key != self.key:
+        """Append objects (JSON, commas between them) to a list, once enough of it waits to be packed together."""
+        enough = self.pending_bytes + len(objects) > MEMBER_BYTES or self.pending_objects + count > MEMBER_OBJECTS
+        if enough or key != self.key:
             self.pack()
         self.key = key
-        self.waiting.append(objects)
-        self.waiting_bytes += len(objects)
-        self.waiting_objects += count
+        self.pending.append(objects)
+        self.pending_bytes += len(objects)
+        self.pending_objects += count
 
     def pack(self) -> None:
         """Append what waits."""
-        if not self.waiting:
+        if not self.pending:
             return
-        objects, count = b",".join(self.waiting), self.waiting_objects
-        self.let_go()
+        objects, count = b",".join(self.pending), self.pending_objects
+        self.clear_pending()
         packed = member(objects)
         part = self.parts[-1]
         full = (
@@ -108,29 +108,29 @@ class Parts:
         self.write(part, packed, len(objects))
         part.objects += count
 
-    def let_go(self) -> None:
-        """Nothing waits."""
-        self.waiting, self.waiting_bytes, self.waiting_objects = [], 0, 0
+    def clear_pending(self) -> None:
+        """Drop what waits to be packed."""
+        self.pending, self.pending_bytes, self.pending_objects = [], 0, 0
 
-    def mark(self) -> Mark:
+    def savepoint(self) -> Savepoint:
         """The state now."""
         self.pack()
         part = self.parts[-1]
-        return Mark(len(self.parts), part.bytes, part.plain_bytes, part.objects, tuple(part.lists))
+        return Savepoint(len(self.parts), part.bytes, part.plain_bytes, part.objects, tuple(part.lists))
 
-    def go_back(self, mark: Mark) -> None:
-        """What was added since the mark was never there."""
-        self.let_go()
-        for part in self.parts[mark.parts :]:
+    def roll_back(self, savepoint: Savepoint) -> None:
+        """Remove what was added since the savepoint."""
+        self.clear_pending()
+        for part in self.parts[savepoint.parts :]:
             part.file.close()
-        del self.parts[mark.parts :]
+        del self.parts[savepoint.parts :]
         part = self.parts[-1]
-        part.file.truncate(mark.bytes)
+        part.file.truncate(savepoint.bytes)
         part.file.seek(0, os.SEEK_END)
-        part.bytes, part.plain_bytes, part.objects = mark.bytes, mark.plain_bytes, mark.objects
-        part.lists = list(mark.lists)
+        part.bytes, part.plain_bytes, part.objects = savepoint.bytes, savepoint.plain_bytes, savepoint.objects
+        part.lists = list(savepoint.lists)
 
-    def finished(self, window: dict[str, str], head: dict[str, Any]) -> Iterator[bytes]:
+    def bodies(self, window: dict[str, str], head: dict[str, Any]) -> Iterator[bytes]:
         """The gzipped bodies, each with the head and its number."""
         self.pack()
         for number, part in enumerate(self.parts, start=1):
@@ -142,6 +142,6 @@ class Parts:
             yield part.file.read() + member(closing + empty + rest)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close and remove the files."""
         for part in self.parts:
             part.file.close()

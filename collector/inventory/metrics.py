@@ -5,13 +5,13 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from podsonar.logs_and_probes import from_zero
+from podsonar.logs_and_probes import start_at_zero
 
 RUNS = ("success", "partial", "error")
 SKIPS = ("overlap", "missed")
 
 
-class Metrics:
+class InventoryMetrics:
     """Counters and gauges of one collector."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -39,24 +39,24 @@ class Metrics:
         self.next_run = Gauge(
             "podsonar_collector_next_run_timestamp_seconds", "Start of the next window", registry=registry
         )
-        from_zero(self.runs, RUNS)
-        from_zero(self.skipped, SKIPS)
+        start_at_zero(self.runs, RUNS)
+        start_at_zero(self.skipped, SKIPS)
 
-    def inventory(self, redacted: Mapping[str, int], requests: int) -> None:
+    def record_inventory(self, redacted: Mapping[str, int], requests: int) -> None:
         """Count what one inventory took out and what it asked of the API server."""
         for rule, count in redacted.items():
             self.redacted.labels(rule).inc(count)
         self.requests.inc(requests)
 
-    def listed(self, kinds: Mapping[str, Mapping[str, Any]]) -> None:
+    def record_lists(self, kinds: Mapping[str, Mapping[str, Any]]) -> None:
         """Count one inventory."""
         tried = {name: kind for name, kind in kinds.items() if kind.get("reason") not in ("disabled", "namespaced")}
         complete = [name for name, kind in tried.items() if kind["complete"]]
         result = "success" if len(complete) == len(tried) else "partial" if complete else "error"
         self.runs.labels(result).inc()
         for name, kind in tried.items():
-            for listed in ("success", "error"):  # both: a kind's first failure is an increase
-                self.lists.labels(name, listed).inc(kind["complete"] is (listed == "success"))
+            for result_label in ("success", "error"):  # both: a kind's first failure is an increase
+                self.lists.labels(name, result_label).inc(kind["complete"] is (result_label == "success"))
             if kind["complete"]:
                 self.objects.labels(name).set(kind["count"])
                 self.success.labels(name).set_to_current_time()

@@ -1,4 +1,4 @@
-"""Controllers by UID, and the root workload above an object: as far as the listed objects tell.
+"""Controllers by UID, and the root workload above an object: as far as the listed objects show.
 
 A controller of a kind that is not listed (an Argo `Rollout`, any other custom resource) is known from the reference to
 it: it is the root, by kind and name.
@@ -12,13 +12,13 @@ from directory.selection import controller
 
 
 class Owners:
-    """The controllers of one inventory; learn kinds before what they own is asked for."""
+    """The controllers of one inventory; add kinds before what they own is looked up."""
 
     def __init__(self) -> None:
         self.by_uid: dict[str, Owner] = {}
         self.roots: dict[str, Owner] = {}  # of controllers whose objects were asked for: pods of one come together
 
-    def learn(self, kind: str, obj: Mapping[str, Any]) -> None:
+    def add(self, kind: str, obj: Mapping[str, Any]) -> None:
         """Take in a controller, and the one above it if that is known from nowhere else."""
         self.roots.clear()
         meta, above = obj["metadata"], controller(obj)

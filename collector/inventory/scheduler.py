@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from collector.inventory.metrics import Metrics
+from collector.inventory.metrics import InventoryMetrics
 from collector.k8s.list_limits import ListLimits
 from podsonar.model import NS_PER_SECOND, Window
 from podsonar.schedule import due_window, next_window, period_seconds, ticks
@@ -23,13 +23,13 @@ SPREAD_SECONDS, SPREAD_SHARE = 10.0, 0.1  # lists begin within this time of the 
 log = structlog.get_logger()
 
 
-class Windows:
+class Scheduler:
     """The windows of a schedule from the moment of its making on; those that are passed over are counted."""
 
     def __init__(
         self,
         settings: CollectorSettings,
-        metrics: Metrics,
+        metrics: InventoryMetrics,
         stop: threading.Event,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -50,29 +50,29 @@ class Windows:
                 return None
             window, missed = due_window(self.cron, self.minutes, self.past_ns, self.now_ns())
             if window:
-                self.pass_over(missed, "missed")
+                self.count_skipped(missed, "missed")
                 self.past_ns = window.start_ns
-                return None if self.ended_before_list(window) else window
+                return None if self.stopped_before_list(window) else window
 
-    def ended_before_list(self, window: Window) -> bool:
+    def stopped_before_list(self, window: Window) -> bool:
         """Wait until a moment by chance, not long after the tick; whether the program was asked to end meanwhile."""
         self.late_seconds = random.uniform(0, self.spread_seconds)  # noqa: S311 - no secret
         left = window.start_ns / NS_PER_SECOND + self.late_seconds - self.now_ns() / NS_PER_SECOND
         return left > 0 and self.stop.wait(min(left, self.late_seconds))  # the clock may jump back
 
-    def done(self) -> None:
+    def mark_listed(self) -> None:
         """The window was listed: those that began meanwhile are passed over."""
         now_ns = self.now_ns()
-        self.pass_over(ticks(self.cron, self.past_ns, now_ns), "overlap")
+        self.count_skipped(ticks(self.cron, self.past_ns, now_ns), "overlap")
         self.past_ns = max(self.past_ns, now_ns)
 
-    def pass_over(self, count: int, reason: str) -> None:
+    def count_skipped(self, count: int, reason: str) -> None:
         """Count windows that are not listed."""
         if count:
             log.warning("windows_skipped", count=count, reason=reason)
             self.metrics.skipped.labels(reason).inc(count)
 
-    def run(self, window: Window) -> ListLimits:
+    def limits(self, window: Window) -> ListLimits:
         """What bounds a window's lists: the next window, half an hour, the program's end."""
         limit = min(period_seconds(self.cron, window) - self.late_seconds, RUN_SECONDS)
         return ListLimits(self.stop.wait, deadline=time.monotonic() + limit, stopped=self.stop.is_set)

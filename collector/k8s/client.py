@@ -17,7 +17,7 @@ import structlog
 import urllib3
 
 from collector.k8s.streaming_list import LARGE_BODY_BYTES, LargeAnswerError
-from collector.k8s.watch_stream import Stream
+from collector.k8s.watch_stream import WatchStream
 from podsonar.errors import ApiServerError, WatchRefusedError
 
 PAGE_TIMEOUT = urllib3.Timeout(connect=5, read=60)
@@ -41,15 +41,15 @@ def configuration_of(kubeconfig: Path | None) -> kubernetes.client.Configuration
             kubernetes.config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
     except Exception as error:  # the client raises its own, YAML's and the operating system's errors alike
         source = f"kubeconfig {str(kubeconfig)!r}" if kubeconfig else "the service account of this pod"
-        said = " ".join(str(error).split())[:200]
-        raise ApiServerError(f"{source}: {said}; expected a readable kubeconfig or a pod's service account") from error
+        text = " ".join(str(error).split())[:200]
+        raise ApiServerError(f"{source}: {text}; expected a readable kubeconfig or a pod's service account") from error
     if configuration.proxy:  # the kubeconfig's own `proxy-url`
         configuration.no_proxy = ""
     return configuration
 
 
-def cut_short(response: urllib3.BaseHTTPResponse) -> None:
-    """Have whoever reads an answer find its end now: an error, for the answer is not whole."""
+def shut_down(response: urllib3.BaseHTTPResponse) -> None:
+    """End an answer now; its reader gets an error, since the answer is not whole."""
     with suppress(ValueError, RuntimeError, OSError):  # it came to its end meanwhile
         response.shutdown()
 
@@ -62,9 +62,9 @@ class ApiClient:
         self.configuration = load()
         self.client = kubernetes.client.ApiClient(self.configuration)
         self.requests = 0
-        self.refused = False
-        self.asking: set[Future[urllib3.BaseHTTPResponse]] = set()
-        self.answering: set[urllib3.BaseHTTPResponse] = set()
+        self.unauthorized = False
+        self.pending: set[Future[urllib3.BaseHTTPResponse]] = set()
+        self.open_responses: set[urllib3.BaseHTTPResponse] = set()
         self.ended = False
         self.page_seconds = PAGE_SECONDS
 
@@ -91,20 +91,20 @@ class ApiClient:
     def end(self) -> None:
         """Ask nothing more, and have what is waited for or read end now: ApiServerError in whoever does so."""
         self.ended = True
-        for asked in list(self.asking):
+        for pending in list(self.pending):
             with suppress(InvalidStateError):  # it was answered meanwhile
-                asked.set_exception(self.ended_error())
-        for response in list(self.answering):
-            cut_short(response)
+                pending.set_exception(self.ended_error())
+        for response in list(self.open_responses):
+            shut_down(response)
 
     def headers(self) -> dict[str, str]:
         """Authentication as it stands now (a rotated token is read again by the client) and our name."""
-        found = {"Accept": "application/json", "User-Agent": USER_AGENT}
+        headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
         settings: dict[str, dict[str, str]] = dict(self.configuration.auth_settings())  # type: ignore[arg-type]
         for setting in settings.values():
             if setting["in"] == "header" and setting["value"]:
-                found[setting["key"]] = setting["value"]
-        return found
+                headers[setting["key"]] = setting["value"]
+        return headers
 
     def open(self, path: str, query: Query, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
         """The answer to one GET, its body unread; ApiServerError where there is none.
@@ -113,30 +113,30 @@ class ApiClient:
         """
         if self.ended:
             raise self.ended_error()
-        if self.refused:
+        if self.unauthorized:
             self.renew()
         self.requests += 1
         url, headers = f"{self.configuration.host}{path}?{urlencode(query)}", self.headers()
-        asked: Future[urllib3.BaseHTTPResponse] = Future()
-        self.asking.add(asked)
+        pending: Future[urllib3.BaseHTTPResponse] = Future()
+        self.pending.add(pending)
         if self.ended:  # since it was looked at
             self.end()
         # In a thread of its own: nothing else leaves a server that takes a request and sends no headers.
-        thread = threading.Thread(target=self.ask, args=(asked, url, headers, timeout), name="ask", daemon=True)
+        thread = threading.Thread(target=self.send, args=(pending, url, headers, timeout), name="ask", daemon=True)
         thread.start()
         try:
-            response = asked.result()
+            response = pending.result()
         except urllib3.exceptions.HTTPError as error:
             raise ApiServerError(f"API server {self.configuration.host}: {error}") from error
         finally:
-            self.asking.discard(asked)
-        self.refused = response.status == 401
+            self.pending.discard(pending)
+        self.unauthorized = response.status == 401
         return response
 
-    def ask(
-        self, asked: Future[urllib3.BaseHTTPResponse], url: str, headers: dict[str, str], timeout: urllib3.Timeout
+    def send(
+        self, pending: Future[urllib3.BaseHTTPResponse], url: str, headers: dict[str, str], timeout: urllib3.Timeout
     ) -> None:
-        """Make a request; an answer that nobody waits for any more is closed."""
+        """Make a request; an answer for which nobody waits any more is closed."""
         pool = self.client.rest_client.pool_manager
         try:
             response: urllib3.BaseHTTPResponse = pool.request(
@@ -144,26 +144,26 @@ class ApiClient:
             )
         except BaseException as error:  # noqa: BLE001 - raised where the answer is waited for
             with suppress(InvalidStateError):
-                asked.set_exception(error)
+                pending.set_exception(error)
             return
         try:
-            asked.set_result(response)
+            pending.set_result(response)
         except InvalidStateError:
             response.close()
 
     def ended_error(self) -> ApiServerError:
-        """What who asks is told once the program ends."""
+        """The error of every request once the program ends."""
         return ApiServerError(f"API server {self.configuration.host} is not asked any more: the program ends")
 
     def pieces(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         """The body as it comes; ApiServerError where it is cut or takes longer than a page may."""
         # Whole pieces cost a third less CPU than what each record brings, but wait for the slowest server.
-        limit = threading.Timer(self.page_seconds, cut_short, (response,))
+        limit = threading.Timer(self.page_seconds, shut_down, (response,))
         limit.daemon = True
         limit.start()
-        self.answering.add(response)
+        self.open_responses.add(response)
         if self.ended:  # since the request was made
-            cut_short(response)
+            shut_down(response)
         try:
             while piece := response.read(PIECE_BYTES):
                 yield piece
@@ -172,7 +172,7 @@ class ApiClient:
             raise ApiServerError(f"API server {self.configuration.host}: answer cut short: {error}") from error
         finally:
             limit.cancel()
-            self.answering.discard(response)
+            self.open_responses.discard(response)
             if not response.closed:
                 response.close()
 
@@ -193,16 +193,16 @@ class ApiClient:
         response = self.open(path, query, PAGE_TIMEOUT)
         return response.status, response.headers.get("Retry-After"), self.pieces(response)
 
-    def watch(self, path: str, query: Query, seconds: int) -> Stream:
+    def watch(self, path: str, query: Query, seconds: int) -> WatchStream:
         """An open watch that the server ends after `seconds`; WatchRefusedError where it does not begin."""
         timeout = urllib3.Timeout(connect=5, read=seconds + 30)
         response = self.open(path, {**query, "watch": "true", "timeoutSeconds": seconds}, timeout)
         if response.status == 200:
-            return Stream(response, path)
-        said = response.read(REFUSAL_BYTES).decode(errors="replace")
+            return WatchStream(response, path)
+        text = response.read(REFUSAL_BYTES).decode(errors="replace")
         response.close()
         raise WatchRefusedError(
-            f"watch {path} answered {response.status}, expected 200: {' '.join(said.split())[:300]}",
+            f"watch {path} answered {response.status}, expected 200: {' '.join(text.split())[:300]}",
             response.status,
             response.headers.get("Retry-After"),
         )

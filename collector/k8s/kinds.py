@@ -1,4 +1,4 @@
-"""The kinds that are listed: one row a kind."""
+"""The kinds that are listed: one row per kind."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class WatchTarget:
-    """What one follower follows: a kind in one namespace, or in the whole cluster."""
+    """What one reflector watches: a kind in one namespace, or in the whole cluster."""
 
     kind: Kind
     namespace: str | None = None

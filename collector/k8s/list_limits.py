@@ -1,4 +1,4 @@
-"""What bounds the lists of one window: a time, a wish to stop, and how long refused credentials are waited for."""
+"""What bounds the lists of one window: a deadline, a request to stop, and how long refused credentials are retried."""
 
 import math
 import time

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from collector.k8s.kinds import Kind
-from collector.k8s.streaming_list import MalformedAnswerError, head_of
+from collector.k8s.streaming_list import MalformedAnswerError, list_head
 
 GROUP_BYTES = 256 << 10
 BETWEEN = b'},{"metadata":{'
@@ -25,7 +25,7 @@ def is_list(document: object, kind: Kind) -> bool:
     return bool(document.get("kind", f"{kind.name}List") == f"{kind.name}List")
 
 
-def parsed(text: bytes) -> Any:  # noqa: ANN401 - JSON
+def parse_json(text: bytes) -> Any:  # noqa: ANN401 - JSON
     """What the JSON says; MalformedAnswerError where it is cut short."""
     try:
         return orjson.loads(text)
@@ -33,24 +33,24 @@ def parsed(text: bytes) -> Any:  # noqa: ANN401 - JSON
         raise MalformedAnswerError("truncated answer") from error
 
 
-def opened(body: bytes, kind: Kind) -> tuple[dict[str, Any], Iterator[Objects]]:
+def parse_page(body: bytes, kind: Kind) -> tuple[dict[str, Any], Iterator[Objects]]:
     """A page's own metadata, and its objects in groups; MalformedAnswerError where it is no list of that kind.
 
     The groups raise it too, where what follows the metadata is no JSON.
     """
     try:
-        head = head_of(body)
+        head = list_head(body)
     except MalformedAnswerError:  # another order of members
         head = None
     if head and is_list(head[0], kind) and body.endswith((b"]}", b"]}\n")):
-        return head[0]["metadata"], groups(body, head[1])
-    document = parsed(body)
+        return head[0]["metadata"], object_groups(body, head[1])
+    document = parse_json(body)
     if not is_list(document, kind) or "items" not in document:
         raise MalformedAnswerError("answer is no list")
     return document["metadata"], iter([document["items"] or []])
 
 
-def groups(body: bytes, begin: int) -> Iterator[Objects]:
+def object_groups(body: bytes, begin: int) -> Iterator[Objects]:
     """The objects that begin there, in groups of about `GROUP_BYTES`.
 
     A group ends where the text up to there is JSON. That of half an object is not: what is open in it stays open.
@@ -58,10 +58,10 @@ def groups(body: bytes, begin: int) -> Iterator[Objects]:
     size = GROUP_BYTES
     while (end := body.find(BETWEEN, begin + size)) >= 0:
         try:
-            found = orjson.loads(b"[%b]" % body[begin : end + 1])
+            objects = orjson.loads(b"[%b]" % body[begin : end + 1])
         except orjson.JSONDecodeError:  # between two parts of one object
             size *= 2
             continue
-        yield found
+        yield objects
         begin, size = end + 2, GROUP_BYTES
-    yield parsed(b"[%b" % body[begin : body.rindex(b"}")])
+    yield parse_json(b"[%b" % body[begin : body.rindex(b"}")])

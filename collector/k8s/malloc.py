@@ -1,18 +1,9 @@
-"""What keeps a page's memory short-lived: no search for cycles while it is worked on, no large block kept after it.
-
-A page has no cycles and a hundred thousand objects: half of the time of parsing was the collector looking at them.
-"""
+"""Returns large blocks of memory to the system as soon as they are freed."""
 
 import ctypes
-import gc
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h> of glibc
 LARGE_BLOCK_BYTES, SPARE_BYTES = 1 << 20, 2 << 20
-LOCK = threading.Lock()
-HOLDERS: list[None] = []
 
 
 def return_large_blocks() -> None:
@@ -25,18 +16,3 @@ def return_large_blocks() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
         mallopt(M_TRIM_THRESHOLD, SPARE_BYTES)
-
-
-@contextmanager
-def gc_paused() -> Iterator[None]:
-    """No collection until the last of the holders is done."""
-    with LOCK:
-        HOLDERS.append(None)
-        gc.disable()
-    try:
-        yield
-    finally:
-        with LOCK:
-            HOLDERS.pop()
-            if not HOLDERS:
-                gc.enable()

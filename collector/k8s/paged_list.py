@@ -13,11 +13,11 @@ from typing import Any, Final, Protocol
 
 from collector.k8s.kinds import API_VERSIONS, Kind
 from collector.k8s.list_limits import IncompleteError, ListLimits
-from collector.k8s.list_page import opened
-from collector.k8s.malloc import gc_paused
-from collector.k8s.streaming_list import LARGE_BODY_BYTES, LargeAnswerError, MalformedAnswerError, groups
+from collector.k8s.list_page import parse_page
+from collector.k8s.streaming_list import LARGE_BODY_BYTES, LargeAnswerError, MalformedAnswerError, stream_groups
 from delivery.push import retry_after_seconds
 from podsonar.errors import ApiServerError
+from podsonar.gc_pause import gc_paused
 
 PAGE_OBJECTS, LATER_PAGE_OBJECTS = 500, 1000
 CACHED: Final = {"resourceVersion": "0"}  # whatever the API server has in memory
@@ -29,14 +29,14 @@ LONGEST_REFUSAL_SECONDS = 15.0
 Query = dict[str, str | int]
 
 
-class Pages(Protocol):
+class PageSource(Protocol):
     """Where pages come from: `collector.k8s.client.ApiClient`."""
 
     def page(self, path: str, query: Query) -> tuple[int, str | None, bytes]:
         """Status, Retry-After and body of one GET; LargeAnswerError beyond what a page may hold."""
 
 
-class Streams(Pages, Protocol):
+class StreamSource(PageSource, Protocol):
     """A source that also hands over a body piece by piece."""
 
     def stream(self, path: str, query: Query) -> tuple[int, str | None, Iterator[bytes]]:
@@ -58,12 +58,12 @@ class Listed:
 
 
 def wait_seconds(retry_after: str | None, attempt: int) -> float:
-    """How long to wait before asking again, by the server's wish or doubling; at most a minute."""
-    wish = retry_after_seconds(retry_after, time.time())
-    return min(0.5 * 2.0**attempt if wish is None else wish, LONGEST_WAIT_SECONDS)
+    """How long to wait before asking again, as the server asks, or doubling; at most a minute."""
+    asked_seconds = retry_after_seconds(retry_after, time.time())
+    return min(0.5 * 2.0**attempt if asked_seconds is None else asked_seconds, LONGEST_WAIT_SECONDS)
 
 
-def refused(status: int) -> str | None:
+def final_reason(status: int) -> str | None:
     """Why an answer will not be another one if it is asked for again; None where it may be."""
     if status == 410:
         raise RestartError
@@ -74,13 +74,13 @@ class PagedList:
     """One list of a kind in one snapshot; `fetch` may run in another thread."""
 
     def __init__(
-        self, source: Pages, kind: Kind, path: str, query: Query, run: ListLimits, version: Mapping[str, str]
+        self, source: PageSource, kind: Kind, path: str, query: Query, run: ListLimits, version: Mapping[str, str]
     ) -> None:
         self.source, self.kind, self.path, self.query, self.run = source, kind, path, query, run
         self.version = version
 
     def fetch(self, token: str, tries: int = TRIES) -> bytes:
-        """The body of one page; waits and asks again where the server is busy or refuses us for now."""
+        """The body of one page; waits and retries where the server is busy or refuses for now."""
         # The token names the version of the list already.
         query = {**self.query, "continue": token} if token else {**self.query, **self.version}
         reason, attempt, refusals = "", 0, 0
@@ -94,7 +94,7 @@ class PagedList:
             else:
                 if status == 200:
                     return body
-                final = refused(status)
+                final = final_reason(status)
                 if final:
                     raise IncompleteError(final)
                 reason = "unauthorized" if status == 401 else f"status {status}"
@@ -124,11 +124,11 @@ class PagedList:
         threading.Thread(target=fetch, name="page", daemon=True).start()
         return coming
 
-    def opened(self, body: bytes, token: str) -> tuple[dict[str, Any], Iterator[list[dict[str, Any]]]]:
+    def parse(self, body: bytes, token: str) -> tuple[dict[str, Any], Iterator[list[dict[str, Any]]]]:
         """The metadata of a page, and its objects in groups; a malformed one is asked for again."""
         for attempt in range(TRIES):
             try:
-                return opened(body, self.kind)
+                return parse_page(body, self.kind)
             except MalformedAnswerError as error:
                 if attempt + 1 == TRIES:
                     raise IncompleteError(str(error)) from error
@@ -145,7 +145,7 @@ class PagedList:
             self.run.check()
             coming: Future[bytes] | None = None
             with gc_paused():
-                metadata, groups = self.opened(body, token)
+                metadata, groups = self.parse(body, token)
                 body = b""
                 version = metadata.get("resourceVersion", "")
                 if token and version != listed.resource_version:
@@ -172,7 +172,7 @@ class PagedList:
             seen.add(token)
             body = coming.result()
 
-    def whole(self, listed: Listed) -> Iterator[list[dict[str, Any]]]:
+    def unpaged(self, listed: Listed) -> Iterator[list[dict[str, Any]]]:
         """The objects of a list in one answer, in groups, never held whole."""
         stream = getattr(self.source, "stream", None)
         if stream is None:
@@ -180,10 +180,10 @@ class PagedList:
         query: Query = {**{key: value for key, value in self.query.items() if key != "limit"}, **self.version}
         try:
             status, _, pieces = stream(self.path, query)
-            reason = refused(status) or (None if status == 200 else f"status {status}")
+            reason = final_reason(status) or (None if status == 200 else f"status {status}")
             if reason:
                 raise IncompleteError(reason)
-            for metadata, items in groups(pieces, PAGE_OBJECTS):
+            for metadata, items in stream_groups(pieces, PAGE_OBJECTS):
                 self.run.check()
                 if metadata.get("continue"):
                     raise IncompleteError("list does not end")
@@ -199,14 +199,14 @@ class PagedList:
             raise IncompleteError(str(error)) from error
 
 
-def named(items: list[dict[str, Any]], kind: Kind) -> list[dict[str, Any]]:
+def with_type(items: list[dict[str, Any]], kind: Kind) -> list[dict[str, Any]]:
     """The objects with their kind and version, which a list leaves out."""
     for item in items:
         item["kind"], item["apiVersion"] = kind.name, API_VERSIONS.get(kind.name, "v1")
     return items
 
 
-def attempts() -> Iterator[tuple[bool, int]]:
+def list_attempts() -> Iterator[tuple[bool, int]]:
     """How a list is tried: pages of 500, twice more with larger ones where its snapshot expires, then in one piece."""
     yield True, PAGE_OBJECTS
     for _ in range(RESTARTS):
@@ -214,8 +214,8 @@ def attempts() -> Iterator[tuple[bool, int]]:
     yield False, 0
 
 
-def pages(
-    source: Pages,
+def list_pages(
+    source: PageSource,
     kind: Kind,
     namespace: str | None,
     listed: Listed,
@@ -233,15 +233,15 @@ def pages(
     """
     run = run or ListLimits(sleep)
     paged_at_all = True
-    for paged, limit in attempts():
+    for paged, limit in list_attempts():
         if paged and not paged_at_all:
             continue
         query: Query = {"limit": limit} | ({"labelSelector": selector} if selector else {})
-        one = PagedList(source, kind, kind.path(namespace), query, run, CACHED if cached else {})
+        paged_list = PagedList(source, kind, kind.path(namespace), query, run, CACHED if cached else {})
         listed.count, listed.reason = 0, None
         try:
-            for items in one.pages(listed) if paged else one.whole(listed):
-                yield named(items, kind)
+            for items in paged_list.pages(listed) if paged else paged_list.unpaged(listed):
+                yield with_type(items, kind)
         except RestartError:
             listed.reason = "expired"
         except LargeAnswerError:  # a server that ignores `limit`

@@ -13,7 +13,7 @@ import orjson
 LARGE_BODY_BYTES = 32 << 20  # 1,000 objects of 32 KiB: more is no page
 LARGEST_OBJECT_BYTES = 8 << 20
 HEAD_BYTES = 64 << 10
-ITEMS = re.compile(rb'"items"\s*:\s*\[\s*')
+ITEMS = re.compile(rb',\s*"items"\s*:\s*\[\s*')
 BETWEEN = re.compile(rb"\}\s*(?:,\s*(?=\{)|\](?=\s*\}\s*\Z))")
 Group = tuple[dict[str, Any], list[dict[str, Any]]]
 
@@ -26,78 +26,78 @@ class MalformedAnswerError(Exception):
     """An answer with status 200 is cut short, or is no list."""
 
 
-def head_of(text: bytes) -> tuple[dict[str, Any], int] | None:
+def list_head(text: bytes) -> tuple[dict[str, Any], int] | None:
     """What stands in front of a list's objects, and where these begin; None where that is not in the text's head."""
     begin = ITEMS.search(text, 0, HEAD_BYTES)
     if begin is None:
         return None
     try:
-        head = orjson.loads(text[: begin.start()].rstrip().rstrip(b",") + b"}")
+        head = orjson.loads(text[: begin.start()] + b"}")
     except orjson.JSONDecodeError as error:
         raise MalformedAnswerError("answer is no list") from error
     return head, begin.end()
 
 
-class Splitter:
+class ObjectSplitter:
     """Takes the pieces of a list's body and gives its objects."""
 
     def __init__(self) -> None:
-        self.held = b""
+        self.buffer = b""
         self.searched = 0
         self.metadata: dict[str, Any] | None = None
         self.ended = False
 
     def head(self) -> None:
         """Take the list's own metadata off the front, once it is there."""
-        found = head_of(self.held)
+        found = list_head(self.buffer)
         if found is None:
-            if len(self.held) > HEAD_BYTES:
+            if len(self.buffer) > HEAD_BYTES:
                 raise MalformedAnswerError("answer is no list")
             return
         self.metadata = found[0].get("metadata") or {}
-        self.held = self.held[found[1] :]
+        self.buffer = self.buffer[found[1] :]
 
     def objects(self, piece: bytes) -> list[dict[str, Any]]:
         """The objects that are whole with this piece."""
-        self.held += piece
+        self.buffer += piece
         if self.metadata is None:
             self.head()
             if self.metadata is None:
                 return []
-        found: list[dict[str, Any]] = []
+        objects: list[dict[str, Any]] = []
         begin = 0
         while not self.ended:
-            end = BETWEEN.search(self.held, self.searched)
+            end = BETWEEN.search(self.buffer, self.searched)
             if end is None:
                 break
             try:
-                found.append(orjson.loads(self.held[begin : end.start() + 1]))
+                objects.append(orjson.loads(self.buffer[begin : end.start() + 1]))
             except orjson.JSONDecodeError:
                 self.searched = end.start() + 1
                 continue
             self.ended = end[0].endswith(b"]")
             begin = self.searched = end.end()
-        self.held = self.held[begin:]
+        self.buffer = self.buffer[begin:]
         self.searched -= begin
-        if len(self.held) > LARGEST_OBJECT_BYTES:
+        if len(self.buffer) > LARGEST_OBJECT_BYTES:
             raise MalformedAnswerError("an object of the list does not end")
-        return found
+        return objects
 
     def close(self) -> None:
         """MalformedAnswerError where the body did not end as a list does."""
-        empty = self.metadata is not None and re.fullmatch(rb"\s*\]\s*\}\s*", self.held)
+        empty = self.metadata is not None and re.fullmatch(rb"\s*\]\s*\}\s*", self.buffer)
         if not self.ended and not empty:
             raise MalformedAnswerError("truncated answer")
 
 
-def groups(pieces: Iterator[bytes], size: int) -> Iterator[Group]:
+def stream_groups(pieces: Iterator[bytes], size: int) -> Iterator[Group]:
     """The list's metadata and up to `size` objects at a time; one group without objects where there are none."""
-    splitter = Splitter()
-    waiting: list[dict[str, Any]] = []
+    splitter = ObjectSplitter()
+    pending: list[dict[str, Any]] = []
     for piece in pieces:
-        waiting += splitter.objects(piece)
-        while len(waiting) >= size:
-            yield splitter.metadata or {}, waiting[:size]
-            del waiting[:size]
+        pending += splitter.objects(piece)
+        while len(pending) >= size:
+            yield splitter.metadata or {}, pending[:size]
+            del pending[:size]
     splitter.close()
-    yield splitter.metadata or {}, waiting
+    yield splitter.metadata or {}, pending

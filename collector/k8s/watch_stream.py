@@ -12,7 +12,7 @@ LONGEST_LINE_BYTES = 16 << 20  # etcd takes objects of 1.5 MiB
 PROBES = {socket.TCP_KEEPIDLE: 3, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 2}  # seconds, seconds, probes
 
 
-class Stream:
+class WatchStream:
     """The answer to a watch. A path that is silent for 5 s is dead: directory.interval.REPORT_NS counts on it."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse, path: str) -> None:
@@ -26,13 +26,13 @@ class Stream:
 
     def lines(self) -> Iterator[bytes]:
         """The lines of the watch until the server ends it or it is cut; ApiServerError where it breaks."""
-        held = b""
+        buffer = b""
         try:
             while chunk := self.response.read1():
-                held += chunk
-                *whole, held = held.split(b"\n")
+                buffer += chunk
+                *whole, buffer = buffer.split(b"\n")
                 yield from whole
-                if len(held) > LONGEST_LINE_BYTES:
+                if len(buffer) > LONGEST_LINE_BYTES:
                     raise ApiServerError(f"watch {self.path}: a line has more than {LONGEST_LINE_BYTES} bytes")
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:  # ValueError: cut while it is read
             raise ApiServerError(f"watch {self.path} was cut: {error}") from error

@@ -19,7 +19,7 @@ from node_agent.capture.capture_queue import CaptureQueue
 from node_agent.runtime.metrics import Metrics
 from node_agent.runtime.tracer_lifecycle import TracerLifecycle
 from node_agent.runtime.window_loop import Parts, observe_windows, resolve_until, resolve_waiting
-from podsonar.logs_and_probes import serve_metrics, start_logs, tell_build
+from podsonar.logs_and_probes import serve_metrics, set_build_info, start_logs
 from podsonar.model import Window
 from podsonar.schedule import next_window
 from podsonar.settings import AgentSettings
@@ -81,7 +81,7 @@ def serve(
     """Run the node agent of the installed version; with `windows` given, end when they do and all is delivered."""
     start_logs(settings.log.level, settings.log.format)
     registry = CollectorRegistry()
-    tell_build(registry, "node-agent", installed)
+    set_build_info(registry, "node-agent", installed)
     metrics = Metrics(registry)
     delivery = DeliveryMetrics(registry, settings.spool.max_bytes)
     spool = make_spool(settings, delivery, metrics)

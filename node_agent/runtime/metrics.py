@@ -13,7 +13,7 @@ from node_agent.attribution import filters
 from node_agent.attribution.connections_body import Outcome
 from node_agent.capture.bpf_maps import Counts
 from node_agent.capture.window_capture import ACCEPTED_LOST, LOST, MISSED, OUTCOMES_LOST
-from podsonar.logs_and_probes import from_zero
+from podsonar.logs_and_probes import start_at_zero
 from podsonar.model import Capture, Exclusion
 
 STARTING = "starting"
@@ -68,11 +68,11 @@ class Metrics:
         self.connections = Gauge(
             "podsonar_node_agent_connections", "Distinct flows in the current window", registry=registry
         )
-        from_zero(self.events, FAMILIES)
-        from_zero(self.lost, (*LOST, *ACCEPTED_LOST, *OUTCOMES_LOST, MISSED))
-        from_zero(self.filtered, (*filters.RULES, *get_args(Exclusion)))
-        from_zero(self.unresolved, SIDES)
-        from_zero(self.dropped, (*DROPS, "io_error"))
+        start_at_zero(self.events, FAMILIES)
+        start_at_zero(self.lost, (*LOST, *ACCEPTED_LOST, *OUTCOMES_LOST, MISSED))
+        start_at_zero(self.filtered, (*filters.RULES, *get_args(Exclusion)))
+        start_at_zero(self.unresolved, SIDES)
+        start_at_zero(self.dropped, (*DROPS, "io_error"))
         self.tracer_down(STARTING)
 
     def tracer_is_up(self, tracer: str, headers_source: str) -> None:

@@ -15,7 +15,7 @@ from delivery.token_file import TokenFile
 from directory.selection import Selection
 from manager.server import serving
 from podsonar.model import Window
-from podsonar.settings import CollectorSettings, Data, Manager
+from podsonar.settings import CollectorSettings, Data, ManagerEndpoint
 from tests.manager.fresh_database import migrated
 
 CANARY = "canary-7b1e-password"
@@ -50,7 +50,7 @@ def test_canary_is_in_no_spool_file_store_or_answer(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     with serving(database) as url:
         settings = CollectorSettings(
-            data=Data(enable_orphaned_pod=True), manager=Manager(url=url, token_file=str(tmp_path / "token"))
+            data=Data(enable_orphaned_pod=True), manager=ManagerEndpoint(url=url, token_file=str(tmp_path / "token"))
         )
         inventory = Inventory(OnePod(), settings, WINDOW, Selection.of(settings))
         for number, payload in enumerate(inventory.bodies(spool.folder)):

@@ -23,7 +23,7 @@ from manager.store.database import Store
 from manager.store.queries import list_windows, read_observations
 from manager.store.tables import BATCHES
 from podsonar.json_gzip import pack
-from podsonar.settings import AgentConfiguration, Manager
+from podsonar.settings import AgentConfiguration, ManagerEndpoint
 from tests.manager.fresh_database import agent_of, migrated
 from tests.manager.postgresql import PostgresqlServer
 from tests.manager.shop import NODE_A
@@ -50,7 +50,7 @@ class PushingAgent(threading.Thread):
         for number in range(BATCHES_EACH):
             self.spool.put(Batch(f"c-{number}-{name}", "connections", 1 << 62, payload))
         (folder / f"{name}-token").write_text(token)
-        settings = AgentConfiguration(manager=Manager(url=url))
+        settings = AgentConfiguration(manager=ManagerEndpoint(url=url))
         self.pusher = Pusher(settings, self.spool, TokenFile(str(folder / f"{name}-token")), self.hear)
         self.outcomes: list[tuple[str, float]] = []
         self.crashed, self.refused = crashed, threading.Event()

@@ -14,7 +14,7 @@ from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from manager.server import serving
 from podsonar.json_gzip import pack
-from podsonar.settings import AgentConfiguration, Manager
+from podsonar.settings import AgentConfiguration, ManagerEndpoint
 from tests.manager.fresh_database import migrated
 from tests.manager.shop import NODE_A
 
@@ -38,7 +38,7 @@ class Delivery:
 
     def pusher(self, url: str) -> Pusher:
         """A pusher of the spool to that manager."""
-        made = Pusher(AgentConfiguration(manager=Manager(url=url)), self.spool, TokenFile(str(self.token_file)))
+        made = Pusher(AgentConfiguration(manager=ManagerEndpoint(url=url)), self.spool, TokenFile(str(self.token_file)))
         self.closing.callback(made.close)
         return made
 

@@ -15,7 +15,7 @@ from delivery.token_file import TokenFile
 from manager.ingest.body_limits import PushLimits
 from manager.server import serving
 from podsonar.json_gzip import pack, unpack
-from podsonar.settings import AgentConfiguration, Manager
+from podsonar.settings import AgentConfiguration, ManagerEndpoint
 from tests.manager.fresh_database import migrated
 from tests.manager.shop import NODE_A, NODE_B, connection, inventory, observed, taken
 
@@ -48,7 +48,7 @@ class Delivered:
             events = body.get("observation", {}).get("delivered", 0)
             spool.put(Batch(f"{kind[0]}-{number}", kind, 1 << 62, pack(body), events))
         with serving(database, limits=limits) as url:
-            settings = AgentConfiguration(manager=Manager(url=url))
+            settings = AgentConfiguration(manager=ManagerEndpoint(url=url))
             pusher = Pusher(
                 settings, spool, TokenFile(str(folder / "token")), lambda told: self.codes.append(told.code)
             )

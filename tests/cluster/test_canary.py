@@ -26,7 +26,7 @@ from manager.server import serving
 from podsonar.json_gzip import inflated
 from podsonar.logs_and_probes import start_logs
 from podsonar.model import Window
-from podsonar.settings import CollectorSettings, Data, Kubernetes, Manager
+from podsonar.settings import CollectorSettings, Data, Kubernetes, ManagerEndpoint
 from tests.cluster.conftest import Crowd
 from tests.cluster.schema_objects import Position, Schemas, dense, sparse
 from tests.manager.fresh_database import migrated
@@ -151,7 +151,7 @@ def recorded(upstream: str, wire: list[bytes]) -> Iterator[str]:
 
 def pushed(folder: Path, url: str, positions: dict[str, list[Position]]) -> tuple[Inventory, list[bytes]]:
     """The inventory of everything, and the bytes of its spool files, plain and packed, once the manager has it all."""
-    settings = CollectorSettings(data=SETTINGS.data, manager=Manager(url=url, token_file=str(folder / "token")))
+    settings = CollectorSettings(data=SETTINGS.data, manager=ManagerEndpoint(url=url, token_file=str(folder / "token")))
     spool = Spool(folder / "spool")
     inventory = inventory_of(Everything(positions), settings, WINDOW, Selection.of(settings))
     for number, payload in enumerate(inventory.bodies(spool.folder)):

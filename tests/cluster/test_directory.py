@@ -16,7 +16,7 @@ import yaml
 
 from collector.directory.live_directory import LiveDirectory
 from collector.k8s.client import ApiClient
-from collector.k8s.watch_stream import PROBES, Stream
+from collector.k8s.watch_stream import PROBES, WatchStream
 from directory.lookup import Directory
 from directory.selection import Selection
 from lab.controlplane.server import ControlPlane
@@ -30,7 +30,7 @@ KEEPING = """
 import sys, time
 from pathlib import Path
 from collector.k8s.client import ApiClient
-from collector.k8s.watch_stream import PROBES, Stream
+from collector.k8s.watch_stream import PROBES, WatchStream
 from collector.directory.live_directory import LiveDirectory
 from directory.lookup import Directory
 live = LiveDirectory(ApiClient.connect(Path(sys.argv[1])), Directory(), None, 60.0, 0.05, file=Path(sys.argv[2]))
@@ -151,7 +151,7 @@ def test_server_streams_its_lists_and_tells_how_far_it_has_come(plane: ControlPl
     follower = live.followers["Pod"]
     until(lambda: follower.stream)  # there is none while one has ended and the next one is asked for
     stream = follower.stream
-    assert isinstance(stream, Stream)
+    assert isinstance(stream, WatchStream)
     sock = getattr(stream.response.connection, "sock", None)
     assert isinstance(sock, socket.socket)
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

@@ -1,4 +1,4 @@
-"""Windows come once, in UTC; the settings that cannot be listed are refused at the start."""
+"""Scheduler come once, in UTC; the settings that cannot be listed are refused at the start."""
 
 import datetime as dt
 import threading
@@ -15,8 +15,8 @@ from collector import app
 from collector.app import checked_selection, collect
 from collector.directory.live_directory import LiveDirectory
 from collector.inventory.inventory import Inventory
-from collector.inventory.metrics import Metrics
-from collector.inventory.scheduler import Windows
+from collector.inventory.metrics import InventoryMetrics
+from collector.inventory.scheduler import Scheduler
 from delivery.spool import Spool
 from directory.lookup import Directory
 from directory.selection import Selection
@@ -55,11 +55,13 @@ class Clock:
         return False
 
 
-def windows(clock: Clock, expression: str = "*/15 * * * *") -> tuple[Windows, CollectorRegistry]:
+def windows(clock: Clock, expression: str = "*/15 * * * *") -> tuple[Scheduler, CollectorRegistry]:
     """The windows of a schedule from 10:00 on, and their metrics."""
     registry = CollectorRegistry()
     stop: Any = clock
-    return Windows(CollectorSettings(data=Data(cron=Cron(expression))), Metrics(registry), stop, clock), registry
+    return Scheduler(
+        CollectorSettings(data=Data(cron=Cron(expression))), InventoryMetrics(registry), stop, clock
+    ), registry
 
 
 def skipped(registry: CollectorRegistry, reason: str) -> float:
@@ -77,7 +79,7 @@ def test_windows_come_in_turn() -> None:
         assert window is not None
         ids.append(window.id[11:16])
         clock.advance(60)
-        found.done()
+        found.mark_listed()
     assert ids == ["10:15", "10:30", "10:45"]
     assert (skipped(registry, "missed"), skipped(registry, "overlap")) == (0, 0)
 
@@ -88,7 +90,7 @@ def test_window_that_begins_while_one_is_listed_is_skipped_and_counted() -> None
     found, registry = windows(clock)
     assert found.next() is not None
     clock.advance(40 * 60)
-    found.done()
+    found.mark_listed()
     window = found.next()
     assert window is not None
     assert window.id[11:16] == "11:00"
@@ -115,7 +117,7 @@ def test_clock_that_jumps_back_repeats_no_window() -> None:
     found, _ = windows(clock)
     first = found.next()
     assert first is not None
-    found.done()
+    found.mark_listed()
     clock.advance(-3600)
     second = found.next()
     assert second is not None
@@ -136,7 +138,7 @@ def test_daylight_saving_changes_nothing(monkeypatch: pytest.MonkeyPatch, zone: 
                 window = found.next()
                 assert window is not None
                 starts.append(window.start_ns)
-                found.done()
+                found.mark_listed()
             assert {after - before for before, after in pairwise(starts)} == {3600 * NS_PER_SECOND}
             assert skipped(registry, "missed") == 0
     finally:
@@ -161,14 +163,14 @@ def test_lists_begin_soon_after_their_tick_and_not_all_at_once(minutes: int, lon
     clock = Clock()
     stop: Any = clock
     settings = CollectorSettings(data=Data(collection_window_in_min=minutes, cron=Cron("*/15 * * * *")))
-    found = Windows(settings, Metrics(CollectorRegistry()), stop, clock)
+    found = Scheduler(settings, InventoryMetrics(CollectorRegistry()), stop, clock)
     late = []
     for _ in range(100):
         window = found.next()
         assert window is not None
         assert window.start_ns % (900 * NS_PER_SECOND) == 0
         late.append((clock() - window.start_ns) / NS_PER_SECOND)
-        found.done()
+        found.mark_listed()
     assert 0 <= min(late) < longest / 4
     assert longest * 3 / 4 < max(late) <= longest
 
@@ -236,5 +238,5 @@ def test_stop_while_waiting_ends_the_windows() -> None:
     """SIGTERM between windows ends the program at once."""
     stop = threading.Event()
     stop.set()
-    found = Windows(CollectorSettings(), Metrics(CollectorRegistry()), stop)
+    found = Scheduler(CollectorSettings(), InventoryMetrics(CollectorRegistry()), stop)
     assert found.next() is None

@@ -19,7 +19,7 @@ from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from lab.controlplane.certificates import Authority, Pair
 from podsonar.json_gzip import pack
-from podsonar.settings import AgentConfiguration, Manager, Mtls, Proxy
+from podsonar.settings import AgentConfiguration, ManagerEndpoint, Mtls, Proxy
 
 NOW = dt.datetime.now(dt.UTC)
 
@@ -99,7 +99,7 @@ def pusher(
     spool = Spool(folder / "spool")
     spool.put(Batch("c-1-tls", "connections", 1 << 62, pack({})))
     told: list[Outcome] = []
-    manager = Manager(url=f"https://localhost:{port}", ca_file=str(ca_file))
+    manager = ManagerEndpoint(url=f"https://localhost:{port}", ca_file=str(ca_file))
     settings = AgentConfiguration(manager=manager, mtls=mtls or Mtls(), proxy=proxy or Proxy())
     return Pusher(settings, spool, TokenFile(str(folder / "token")), told.append), spool, told
 
@@ -174,12 +174,12 @@ def test_reaching_the_manager_sends_no_token_and_tells_what_is_wrong(tmp_path: P
     own, other = authority(tmp_path, "own"), authority(tmp_path, "other")
     with serving(Served(pair_for(own, "localhost"))) as server:
         url = f"https://localhost:{server.server_port}"
-        trusting = AgentConfiguration(manager=Manager(url=url, ca_file=str(own.file)))
-        distrusting = AgentConfiguration(manager=Manager(url=url, ca_file=str(other.file)))
+        trusting = AgentConfiguration(manager=ManagerEndpoint(url=url, ca_file=str(own.file)))
+        distrusting = AgentConfiguration(manager=ManagerEndpoint(url=url, ca_file=str(other.file)))
         assert reach(trusting) == (405, "")
         assert reach(distrusting) == (None, "tls_untrusted")
         assert server.names == ["no token"]
-    assert reach(AgentConfiguration(manager=Manager(url="http://127.0.0.1:1"))) == (None, "connect")
+    assert reach(AgentConfiguration(manager=ManagerEndpoint(url="http://127.0.0.1:1"))) == (None, "connect")
 
 
 def test_client_without_a_certificate_is_refused_and_told(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from lab.demo.fake_api_server import kubeconfig
 from node_agent.attribution.directory_client import DirectoryClient
 from podsonar.errors import ApiServerError, DirectoryUnavailableError, SettingsError
 from podsonar.model import Query
-from podsonar.settings import AgentConfiguration, Manager, Proxy
+from podsonar.settings import AgentConfiguration, ManagerEndpoint, Proxy
 from tests.delivery.test_manager_tls import Served, authority, pair_for, pusher, serving
 from tests.silent_server import Silent
 
@@ -135,7 +135,7 @@ def test_preflight_reaches_the_manager_as_pushes_do(tmp_path: Path, proxy: Runni
     """What preflight says of the manager is said of the way that pushes will take."""
     own = authority(tmp_path, "own")
     with serving(Served(pair_for(own, "localhost"))) as server:
-        manager = Manager(url=f"https://localhost:{server.server_port}", ca_file=str(own.file))
+        manager = ManagerEndpoint(url=f"https://localhost:{server.server_port}", ca_file=str(own.file))
         assert reach(AgentConfiguration(manager=manager, proxy=Proxy(url=proxy.url))) == (405, "")
         assert proxy.asked() == [f"CONNECT localhost:{server.server_port}"]
         assert reach(AgentConfiguration(manager=manager, proxy=Proxy(url=DEAD))) == (None, "connect")

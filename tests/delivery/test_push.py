@@ -13,7 +13,7 @@ from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from podsonar.errors import SettingsError
 from podsonar.model import Window
-from podsonar.settings import AgentConfiguration, Manager
+from podsonar.settings import AgentConfiguration, ManagerEndpoint
 from tests.post_server import Answer, Posted, answering
 
 TOKEN = "t" * 32
@@ -40,7 +40,7 @@ def waiting(folder: Path, url: str) -> tuple[Pusher, Spool, Batch]:
     spool = Spool(folder / "spool")
     batch = make_batch([b'{"connectionList":[]}'], "connections", WINDOW)
     spool.put(Batch(batch.id, batch.kind, 1 << 62, batch.payload))
-    return Pusher(AgentConfiguration(manager=Manager(url=url)), spool, TokenFile(str(token))), spool, batch
+    return Pusher(AgentConfiguration(manager=ManagerEndpoint(url=url)), spool, TokenFile(str(token))), spool, batch
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ def test_manager_away_keeps_the_batch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("manager_settings", "words"),
     [
-        (Manager(ca_file="/nowhere/ca.pem"), "caFile is '/nowhere/ca.pem'"),
-        (Manager(url="http://example.org"), "expected https"),
-        (Manager(url="https://me:hidden@example.org"), "names a user"),
-        (Manager(url="ftp://example.org"), "expected https://host"),
+        (ManagerEndpoint(ca_file="/nowhere/ca.pem"), "caFile is '/nowhere/ca.pem'"),
+        (ManagerEndpoint(url="http://example.org"), "expected https"),
+        (ManagerEndpoint(url="https://me:hidden@example.org"), "names a user"),
+        (ManagerEndpoint(url="ftp://example.org"), "expected https://host"),
     ],
 )
 def test_manager_that_cannot_be_trusted_is_refused_at_start(
-    tmp_path: Path, manager_settings: Manager, words: str
+    tmp_path: Path, manager_settings: ManagerEndpoint, words: str
 ) -> None:
     """A URL or authority that would leak or cannot work stops the program, and no password is shown."""
     with pytest.raises(SettingsError, match=words) as error:

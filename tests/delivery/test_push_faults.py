@@ -18,7 +18,7 @@ from delivery.push import Pusher
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from podsonar.json_gzip import pack
-from podsonar.settings import AgentConfiguration, Manager
+from podsonar.settings import AgentConfiguration, ManagerEndpoint
 from tests.post_server import Answer, Posted, answering
 
 HOUR_SECONDS = 3600
@@ -48,7 +48,7 @@ def pushing(folder: Path, url: str, batches: int) -> Iterator[tuple[Pusher, list
     with closing(Spool(folder / "spool", dropped=lambda reason, name, _events: lost.append((reason, name)))) as spool:
         for number in range(batches):
             spool.put(Batch(f"c-{number}", "connections", 1 << 62, pack({"connectionList": []})))
-        settings = AgentConfiguration(manager=Manager(url=url))
+        settings = AgentConfiguration(manager=ManagerEndpoint(url=url))
         with closing(Pusher(settings, spool, TokenFile(str(folder / "token")))) as made:
             yield made, lost
 

@@ -13,7 +13,7 @@ from delivery.push import Outcome, Pusher
 from delivery.spool import Spool
 from delivery.token_file import TokenFile, is_mount_point
 from podsonar.json_gzip import pack
-from podsonar.settings import AgentConfiguration, Manager
+from podsonar.settings import AgentConfiguration, ManagerEndpoint
 from tests.post_server import Answer, Posted, answering
 
 OLD, NEW = "old-token-old-token-0123", "new-token-new-token-0123"
@@ -60,7 +60,7 @@ def pusher(folder: Path, server: Picky, token: Path) -> tuple[Pusher, list[Outco
     spool = Spool(folder / "spool")
     spool.put(Batch("c-1-token", "connections", 1 << 62, pack({})))
     told: list[Outcome] = []
-    settings = AgentConfiguration(manager=Manager(url=server.url))
+    settings = AgentConfiguration(manager=ManagerEndpoint(url=server.url))
     return Pusher(settings, spool, TokenFile(str(token)), told.append), told
 
 

@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from collector.directory.metrics import DirectoryMetrics
-from collector.inventory.metrics import Metrics as CollectorMetrics
+from collector.inventory.metrics import InventoryMetrics
 from delivery.metrics import DeliveryMetrics
 from manager.metrics import ManagerMetrics
 from node_agent.runtime.metrics import Metrics as NodeAgentMetrics
-from podsonar.logs_and_probes import tell_build
+from podsonar.logs_and_probes import set_build_info
 
 LABEL = re.compile(r"`(\w+)`")
 
@@ -30,8 +30,8 @@ def metrics(registry: CollectorRegistry) -> Iterator[tuple[str, tuple[str, tuple
 def registries() -> tuple[CollectorRegistry, CollectorRegistry]:
     """The metrics of every program as it begins."""
     registry = CollectorRegistry()
-    tell_build(registry, "test")
-    CollectorMetrics(registry)
+    set_build_info(registry, "test")
+    InventoryMetrics(registry)
     DirectoryMetrics(registry)
     DeliveryMetrics(registry, 1)
     NodeAgentMetrics(registry)

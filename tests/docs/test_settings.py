@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cli.options import shown
+from cli.options import format_default
 from podsonar.settings import AgentSettings, CollectorSettings, ManagerSettings
 from podsonar.settings_sources import leaves
 
@@ -26,7 +26,7 @@ def documented(repository: Path) -> dict[str, dict[str, str]]:
 def coded(cls: type[msgspec.Struct]) -> dict[str, str]:
     """The same of a settings class; booleans as YAML writes them."""
     return {
-        ".".join(path): str(default).lower() if isinstance(default, bool) else shown(default)
+        ".".join(path): str(default).lower() if isinstance(default, bool) else format_default(default)
         for path, _kind, default in leaves(cls)
     }
 

@@ -20,7 +20,7 @@ from node_agent.runtime.tracer_lifecycle import TracerLifecycle
 from node_agent.runtime.window_loop import Parts, keep, resolve_until, resolve_waiting
 from podsonar.errors import DirectoryUnavailableError
 from podsonar.model import Answer, Capture, Query, Window
-from podsonar.settings import AgentSettings, Manager, Node, SpoolSettings
+from podsonar.settings import AgentSettings, ManagerEndpoint, NodeSettings, SpoolSettings
 from tests.manager.fresh_database import migrated
 from tests.node_agent import stages
 
@@ -50,9 +50,9 @@ class Lab:
         self.folder = folder
         self.directory_is_there = False
         settings = AgentSettings(
-            manager=Manager(url=url, token_file=str(folder / "token")),
+            manager=ManagerEndpoint(url=url, token_file=str(folder / "token")),
             spool=SpoolSettings(folder=str(folder / "spool"), max_files=max_files),
-            node=Node(name="node-a"),
+            node=NodeSettings(name="node-a"),
         )
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry)

@@ -6,15 +6,15 @@ import pytest
 import structlog
 
 from podsonar.errors import SettingsError
-from podsonar.logs_and_probes import escaped, start_logs
+from podsonar.logs_and_probes import escape, start_logs
 
 HOSTILE = "\x1b[2Jworm\r\nlevel=info event=forged\u202e\x9b31m\x00"
 
 
 def test_control_and_direction_characters_are_shown_not_obeyed() -> None:
     """Each becomes its escape sequence; other text stays as it is, umlauts and all."""
-    assert escaped(HOSTILE) == "\\x1b[2Jworm\\r\\nlevel=info event=forged\\u202e\\x9b31m\\x00"
-    assert escaped("größer → 中") == "größer → 中"
+    assert escape(HOSTILE) == "\\x1b[2Jworm\\r\\nlevel=info event=forged\\u202e\\x9b31m\\x00"
+    assert escape("größer → 中") == "größer → 中"
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
@@ -28,7 +28,7 @@ def test_hostile_value_stays_within_its_line(form: str, capsys: pytest.CaptureFi
     assert said.count("\n") == 1
     assert not [letter for letter in said.rstrip("\n") if not letter.isprintable()]
     if form == "json":
-        assert json.loads(said)["comm"] == escaped(HOSTILE)
+        assert json.loads(said)["comm"] == escape(HOSTILE)
 
 
 def test_whole_line_is_written_bare_as_text_and_as_a_field_as_json(capsys: pytest.CaptureFixture[str]) -> None:

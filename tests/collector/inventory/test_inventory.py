@@ -200,8 +200,8 @@ def test_owner_cycle_ends() -> None:
     from collector.inventory.owners import Owners
 
     owners = Owners()
-    owners.learn("A", owned("a", "B", "b"))
-    owners.learn("B", owned("b", "A", "a"))
+    owners.add("A", owned("a", "B", "b"))
+    owners.add("B", owned("b", "A", "a"))
     root = owners.root(owned("pod", "A", "a"))
     assert root is not None
     assert root.uid in {"a", "b"}

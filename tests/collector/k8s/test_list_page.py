@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collector.k8s import list_page
 from collector.k8s.kinds import KINDS
-from collector.k8s.list_page import opened
+from collector.k8s.list_page import parse_page
 from collector.k8s.streaming_list import MalformedAnswerError
 
 POD = KINDS[-1]
@@ -38,7 +38,7 @@ def body_of(objects: object) -> bytes:
 @given(OBJECTS, st.sampled_from([b"", b"\n"]))
 def test_objects_come_as_they_are_in_groups(objects: list[Any], end: bytes) -> None:
     """Text that looks like the border of two objects is none inside a string or inside an object."""
-    metadata, groups = opened(body_of(objects) + end, POD)
+    metadata, groups = parse_page(body_of(objects) + end, POD)
     assert metadata == {"continue": 'a"b', "resourceVersion": "7"}
     assert [one for items in groups for one in items] == objects
 
@@ -46,7 +46,7 @@ def test_objects_come_as_they_are_in_groups(objects: list[Any], end: bytes) -> N
 def test_pods_come_one_group_after_the_other() -> None:
     """What is parsed at a time is a group, not the page."""
     objects = [{"metadata": {"name": str(number)}} for number in range(5)]
-    assert len(list(opened(body_of(objects), POD)[1])) == 5
+    assert len(list(parse_page(body_of(objects), POD)[1])) == 5
 
 
 @given(OBJECTS, st.data())
@@ -54,7 +54,7 @@ def test_body_without_its_end_is_malformed(objects: list[Any], data: st.DataObje
     """Not one byte may be missing at the end."""
     body = body_of(objects)
     with pytest.raises(MalformedAnswerError):
-        list(opened(body[: data.draw(st.integers(0, len(body) - 1))], POD)[1])
+        list(parse_page(body[: data.draw(st.integers(0, len(body) - 1))], POD)[1])
 
 
 @given(OBJECTS, st.data())
@@ -64,7 +64,7 @@ def test_body_with_a_hole_gives_nothing_that_is_not_in_it(objects: list[Any], da
     at = data.draw(st.integers(0, len(body) - 1))
     broken = body[:at] + body[at + 1 :]
     try:
-        found = [one for items in opened(broken, POD)[1] for one in items]
+        found = [one for items in parse_page(broken, POD)[1] for one in items]
     except MalformedAnswerError:
         return
     assert found == orjson.loads(broken)["items"]
@@ -81,14 +81,14 @@ def test_body_with_a_hole_gives_nothing_that_is_not_in_it(objects: list[Any], da
 )
 def test_list_in_another_order_is_parsed_whole(body: bytes) -> None:
     """How a server orders the members of a list is its habit, not a promise."""
-    metadata, groups = opened(body, POD)
+    metadata, groups = parse_page(body, POD)
     assert metadata["continue"] == "late"
     assert list(groups) == [[{"metadata": {}}]]
 
 
 def test_list_of_null_is_an_empty_one() -> None:
     """A server may write no list where it has nothing to list."""
-    assert list(opened(body_of(None), POD)[1]) == [[]]
+    assert list(parse_page(body_of(None), POD)[1]) == [[]]
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,4 @@ def test_list_of_null_is_an_empty_one() -> None:
 def test_document_that_is_no_list_of_the_kind_is_malformed(body: bytes) -> None:
     """Another kind's list, or none, is never an empty one of this kind."""
     with pytest.raises(MalformedAnswerError, match="no list"):
-        opened(body, POD)
+        parse_page(body, POD)

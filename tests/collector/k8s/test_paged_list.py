@@ -9,7 +9,7 @@ import pytest
 
 from collector.k8s.kinds import KINDS
 from collector.k8s.list_limits import ListLimits
-from collector.k8s.paged_list import Listed, pages, wait_seconds
+from collector.k8s.paged_list import Listed, list_pages, wait_seconds
 from collector.k8s.streaming_list import LargeAnswerError
 from podsonar.errors import ApiServerError
 
@@ -25,7 +25,7 @@ def page_of(begin: int, end: int, count: int, version: str = "7", key: str = "it
     return orjson.dumps({"kind": "PodList", "apiVersion": "v1", "metadata": metadata, key: items})
 
 
-class Pages:
+class PageSource:
     """Serves the objects of a kind in pages; `faults` answer requests by their number, from 1. Checks no rights."""
 
     def __init__(self, count: int, faults: dict[int, Callable[[], Answer]] | None = None) -> None:
@@ -48,7 +48,7 @@ def cut() -> Answer:
 def got(source: Any, run: ListLimits | None = None) -> tuple[list[str], Listed]:
     """UIDs of the last snapshot, and how the list ended."""
     listed, uids = Listed(), list[str]()
-    for page in pages(source, POD, None, listed, run=run or ListLimits(lambda _seconds: None)):
+    for page in list_pages(source, POD, None, listed, run=run or ListLimits(lambda _seconds: None)):
         uids = [*uids, *(item["metadata"]["uid"] for item in page)] if page else []
     return uids, listed
 
@@ -58,7 +58,7 @@ EVERY = [str(number) for number in range(1253)]
 
 def test_list_of_many_pages_arrives_whole() -> None:
     """1,253 pods arrive as 1,253, over three pages, each asked for once."""
-    source = Pages(1253)
+    source = PageSource(1253)
     uids, listed = got(source)
     assert (uids, listed.count, listed.reason, source.asked) == (EVERY, 1253, None, 3)
 
@@ -85,7 +85,7 @@ def test_list_of_many_pages_arrives_whole() -> None:
 @pytest.mark.parametrize("request_number", [1, 2, 3])
 def test_list_with_one_fault_arrives_whole(fault: Callable[[], Answer], request_number: int) -> None:
     """Whatever happens once to whichever page, every object of one snapshot arrives once."""
-    uids, listed = got(Pages(1253, {request_number: fault}))
+    uids, listed = got(PageSource(1253, {request_number: fault}))
     assert (uids, listed.reason) == (EVERY, None)
 
 
@@ -103,7 +103,7 @@ def test_list_with_one_fault_arrives_whole(fault: Callable[[], Answer], request_
 )
 def test_list_that_is_refused_says_why(status: int, reason: str) -> None:
     """A list that cannot be had is incomplete, with a reason."""
-    source = Pages(1, {number: lambda: (status, None, b"{}") for number in range(1, 1000)})
+    source = PageSource(1, {number: lambda: (status, None, b"{}") for number in range(1, 1000)})
     uids, listed = got(source)
     assert (uids, listed.reason) == ([], reason)
 
@@ -111,7 +111,7 @@ def test_list_that_is_refused_says_why(status: int, reason: str) -> None:
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"null", page_of(0, 1, 1)[:-1]])
 def test_answer_that_is_no_list_is_never_an_empty_cluster(body: bytes) -> None:
     """Status 200 with something else than a list is asked for again, and then incomplete."""
-    source = Pages(1, {number: lambda: (200, None, body) for number in range(1, 1000)})
+    source = PageSource(1, {number: lambda: (200, None, body) for number in range(1, 1000)})
     uids, listed = got(source)
     assert uids == []
     assert listed.reason in ("answer is no list", "truncated answer")
@@ -119,13 +119,13 @@ def test_answer_that_is_no_list_is_never_an_empty_cluster(body: bytes) -> None:
 
 
 def test_list_cut_for_good_keeps_what_its_snapshot_gave_and_is_incomplete() -> None:
-    """Pages of one snapshot are worth having; that some are missing is said."""
-    uids, listed = got(Pages(1253, dict.fromkeys(range(2, 1000), cut)))
+    """PageSource of one snapshot are worth having; that some are missing is said."""
+    uids, listed = got(PageSource(1253, dict.fromkeys(range(2, 1000), cut)))
     assert uids == EVERY[:500]
     assert listed.reason == "unreachable: answer cut short"
 
 
-class Circle(Pages):
+class Circle(PageSource):
     """Gives the first page for ever."""
 
     def page(self, path: str, query: Query) -> Answer:
@@ -134,7 +134,7 @@ class Circle(Pages):
         return 200, None, page_of(0, 500, 1253)
 
 
-class Endless(Pages):
+class Endless(PageSource):
     """Never runs out of pages."""
 
     def page(self, path: str, query: Query) -> Answer:
@@ -153,7 +153,7 @@ def test_list_that_never_ends_is_incomplete() -> None:
     assert got(Endless(0), ListLimits(lambda _: None, lambda: next(moments), 50.0))[1].reason == "run limit"
 
 
-class Whole(Pages):
+class Whole(PageSource):
     """Ignores `limit`: its answer is too large for a page, and comes in pieces."""
 
     def __init__(self, count: int, cut_bytes: int = 0) -> None:
@@ -202,12 +202,12 @@ def test_cached_list_asks_for_the_servers_memory_with_its_first_page_only() -> N
             return super().stream(path, query)
 
     listed = Listed()
-    for _ in pages(Watched(1253), POD, None, listed, run=ListLimits(lambda _seconds: None), cached=True):
+    for _ in list_pages(Watched(1253), POD, None, listed, run=ListLimits(lambda _seconds: None), cached=True):
         pass
     assert (listed.reason, listed.count) == (None, 1253)
     assert [query.get("resourceVersion") for query in asked] == ["0", None] * 3 + ["0"]
     asked.clear()
-    list(pages(Watched(1253), POD, None, listed, run=ListLimits(lambda _seconds: None)))
+    list(list_pages(Watched(1253), POD, None, listed, run=ListLimits(lambda _seconds: None)))
     assert not [query for query in asked if "resourceVersion" in query]
 
 
@@ -221,14 +221,14 @@ def test_next_page_is_fetched_while_this_one_is_worked_on() -> None:
     """The request for page 2 is made before page 1 was given back, and none is made beyond it."""
     asked = threading.Event()
 
-    class Watched(Pages):
+    class Watched(PageSource):
         def page(self, path: str, query: Query) -> Answer:
             if query.get("continue") == "500":
                 asked.set()
             return super().page(path, query)
 
     source = Watched(2000)
-    listing = pages(source, POD, None, Listed())
+    listing = list_pages(source, POD, None, Listed())
     next(listing)
     assert asked.wait(10)
     assert source.asked == 2
@@ -238,7 +238,7 @@ def test_next_page_is_fetched_while_this_one_is_worked_on() -> None:
 def test_list_whose_metadata_comes_last_is_whole() -> None:
     """The order of members is a habit of the server, not a promise."""
 
-    class Late(Pages):
+    class Late(PageSource):
         def page(self, path: str, query: Query) -> Answer:
             status, wait, body = super().page(path, query)
             document = orjson.loads(body)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.k8s import streaming_list
-from collector.k8s.streaming_list import MalformedAnswerError, groups
+from collector.k8s.streaming_list import MalformedAnswerError, stream_groups
 
 TEXT = st.one_of(st.text(max_size=8), st.sampled_from(["},{", '"},{"', "}]}", ']}"', '{"items":[', "\\"]))
 OBJECTS = st.lists(
@@ -31,7 +31,7 @@ def body_of(objects: list[dict[str, Any]]) -> bytes:
 @given(OBJECTS, st.integers(1, 60), st.integers(1, 4))
 def test_objects_come_as_they_are_however_the_body_is_cut(objects: list[Any], size: int, group: int) -> None:
     """Text that looks like the border of two objects is none inside a string or inside an object."""
-    found = list(groups(pieces(body_of(objects), size), group))
+    found = list(stream_groups(pieces(body_of(objects), size), group))
     assert [one for _, items in found for one in items] == objects
     assert all(len(items) <= group and metadata == {"resourceVersion": "7"} for metadata, items in found)
 
@@ -42,7 +42,7 @@ def test_body_without_its_end_is_malformed(objects: list[Any], size: int, data: 
     body = body_of(objects)
     short = body[: data.draw(st.integers(0, len(body) - 1))]
     with pytest.raises(MalformedAnswerError):
-        list(groups(pieces(short, size), 2))
+        list(stream_groups(pieces(short, size), 2))
 
 
 def test_object_that_does_not_end_is_not_held_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,4 +50,4 @@ def test_object_that_does_not_end_is_not_held_for_ever(monkeypatch: pytest.Monke
     monkeypatch.setattr(streaming_list, "LARGEST_OBJECT_BYTES", 1000)
     body = body_of([{"a": "x" * 2000}, {"b": "y"}])
     with pytest.raises(MalformedAnswerError, match="does not end"):
-        list(groups(pieces(body, 100), 2))
+        list(stream_groups(pieces(body, 100), 2))

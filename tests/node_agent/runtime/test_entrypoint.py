@@ -7,7 +7,7 @@ import pytest
 
 from node_agent.runtime import entrypoint
 from podsonar.errors import UsageError
-from podsonar.settings import AgentSettings, Node
+from podsonar.settings import AgentSettings, NodeSettings
 
 LOADED = """
 import sys
@@ -69,7 +69,7 @@ def test_module_that_is_imported_later_is_the_module_itself_once_used() -> None:
 
 def test_settings_reach_the_agent_as_they_were_checked() -> None:
     """What is kept behind a descriptor comes out equal, whatever differs from the defaults; the version too."""
-    settings = AgentSettings(node=Node(name="node-a", drain_seconds=0.5))
+    settings = AgentSettings(node=NodeSettings(name="node-a", drain_seconds=0.5))
     assert entrypoint.kept(entrypoint.keep(settings, "1.2.3+abc")) == entrypoint.Kept(settings, "1.2.3+abc")
 
 

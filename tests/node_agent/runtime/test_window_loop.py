@@ -14,7 +14,7 @@ from node_agent.runtime.metrics import Metrics
 from node_agent.runtime.tracer_lifecycle import ClockMap, TracerLifecycle
 from node_agent.runtime.window_loop import Parts, observe_windows
 from podsonar.model import NS_PER_SECOND, Capture, Window
-from podsonar.settings import AgentSettings, Node
+from podsonar.settings import AgentSettings, NodeSettings
 from tests.node_agent.kernel_side import start_loaders
 
 pytestmark = pytest.mark.kernel
@@ -55,7 +55,7 @@ def test_windows_back_to_back_are_both_watched_from_their_start(tmp_path: Path) 
     start_ns = time.time_ns() + 12 * NS_PER_SECOND
     first = Window(start_ns, start_ns + 6 * NS_PER_SECOND)
     second = Window(first.end_ns, first.end_ns + 3 * NS_PER_SECOND)
-    settings = AgentSettings(node=Node(name="node-a", drain_seconds=0.5))
+    settings = AgentSettings(node=NodeSettings(name="node-a", drain_seconds=0.5))
     ends: dict[int, list[int]] = {}
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -78,7 +78,7 @@ def test_windows_back_to_back_are_both_watched_from_their_start(tmp_path: Path) 
 def test_window_that_is_over_is_not_observed(tmp_path: Path) -> None:
     """After a long sleep a window may be past before it could begin: its record says so, and nothing is counted."""
     over = Window(time.time_ns() - 9 * NS_PER_SECOND, time.time_ns() - 3 * NS_PER_SECOND)
-    (capture,) = captures(tmp_path, AgentSettings(node=Node(name="node-a")), [over])
+    (capture,) = captures(tmp_path, AgentSettings(node=NodeSettings(name="node-a")), [over])
     assert (capture.tracer, capture.gap, capture.flows) == ("none", "started_late", [])
 
 
