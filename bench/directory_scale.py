@@ -110,7 +110,7 @@ def memory(count: int, *, dual: bool, traced: bool) -> dict[str, float]:
     began = time.perf_counter()
     at_ns = time.time_ns()
     for pod in pods(count, random.Random(7), dual=dual):  # noqa: S311 - made-up objects
-        directory.observe("Pod", pod, at_ns)
+        directory.apply("Pod", pod, at_ns)
     seconds = time.perf_counter() - began
     gc.collect()
     if traced:
@@ -129,11 +129,11 @@ def full(addresses: int) -> LiveDirectory:
     kept = LiveDirectory(ApiClient.__new__(ApiClient), Directory(Selection()), None, 60.0)
     at_ns = time.time_ns()
     for kind, obj in others():
-        kept.directory.observe(kind, obj, at_ns - SECONDS_AGO * NS_PER_SECOND)
+        kept.directory.apply(kind, obj, at_ns - SECONDS_AGO * NS_PER_SECOND)
     for pod in pods(addresses - SERVICES - NODES, random.Random(7)):  # noqa: S311
-        kept.directory.observe("Pod", pod, at_ns)
-    kept.whole = set(kept.followers)
-    kept.through_ns = dict.fromkeys(kept.followers, at_ns + 3600 * NS_PER_SECOND)
+        kept.directory.apply("Pod", pod, at_ns)
+    kept.whole = set(kept.reflectors)
+    kept.through_ns = dict.fromkeys(kept.reflectors, at_ns + 3600 * NS_PER_SECOND)
     return kept
 
 

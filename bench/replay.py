@@ -99,11 +99,11 @@ def inventory() -> Directory:
         }
         node = "node-a" if number < PODS else "node-b"
         pod = {"metadata": {**meta, "ownerReferences": [owner]}, "spec": {"nodeName": node}, "status": status}
-        directory.observe("Pod", pod, START_NS - 60 * NS_PER_SECOND)
+        directory.apply("Pod", pod, START_NS - 60 * NS_PER_SECOND)
     for number in range(SERVICES):
         meta = {"name": f"s-{number}", "namespace": "shop", "uid": uid(2, number), "creationTimestamp": since}
         spec = {"clusterIP": service_address(number), "ports": [{"port": 8080}]}
-        directory.observe("Service", {"metadata": meta, "spec": spec}, START_NS - 60 * NS_PER_SECOND)
+        directory.apply("Service", {"metadata": meta, "spec": spec}, START_NS - 60 * NS_PER_SECOND)
     return directory
 
 

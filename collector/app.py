@@ -61,7 +61,7 @@ def collect(inventory: Inventory, spool: Spool, live: LiveDirectory) -> None:
     """
     for part, payload in enumerate(inventory.bodies(spool.folder), start=1):
         spool.put(packed_batch(payload, "inventory", inventory.window, f"{inventory.id}-{part}"))
-    live.learn(inventory.owners.by_uid)
+    live.add_controllers(inventory.owners.by_uid)
     with live.lock:
         live.directory.selection = inventory.selection
 
@@ -125,14 +125,14 @@ def checked_selection(api: ApiClient, settings: CollectorSettings, run: ListLimi
     return selection.among(() if listed.reason else [obj["metadata"]["name"] for obj in found])
 
 
-def end_with(servers: Iterable[ApiClient], stop: threading.Event) -> None:
+def end_clients_at_stop(servers: Iterable[ApiClient], stop: threading.Event) -> None:
     """Wait until the program is asked to end, and then cut short what is being read."""
     stop.wait()
     for api in servers:
         api.end()
 
 
-def finish(pusher: Pusher, push: threading.Thread) -> None:
+def flush_and_report(pusher: Pusher, push: threading.Thread) -> None:
     """Send what can be sent within 2.5 s; the rest is on disk already."""
     deadline = time.monotonic() + FLUSH_SECONDS
     push.join(FLUSH_SECONDS)
@@ -160,13 +160,13 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     directory_token.read()
     pusher = Pusher(settings, spool, token, delivery.told)
     lister = ApiClient.connect(kubeconfig)  # its own connections and count of requests, apart from the watches
-    threading.Thread(target=end_with, args=((api, lister), stop), name="end", daemon=True).start()
+    threading.Thread(target=end_clients_at_stop, args=((api, lister), stop), name="end", daemon=True).start()
     try:
         selection = checked_selection(api, settings, ListLimits(stop.wait, stopped=stop.is_set))
     except StoppedError:
         return
     seconds = settings.data.collection_window_in_min * 60.0
-    kept = LiveDirectory(
+    live = LiveDirectory(
         api,
         Directory(selection),
         role_namespaces(settings),
@@ -174,18 +174,18 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
         file=Path(settings.spool.folder) / "directory" / "intervals",
         metrics=DirectoryMetrics(registry),
     )
-    kept.start()
-    server = serve_directory(kept, directory_token.read, settings.directory.listen)
-    serve_metrics(settings.metrics.listen, registry, lambda: pusher.unready if kept.synced else "directory_not_synced")
+    live.start()
+    server = serve_directory(live, directory_token.read, settings.directory.listen)
+    serve_metrics(settings.metrics.listen, registry, lambda: pusher.unready if live.synced else "directory_not_synced")
     done = threading.Event()
     # A daemon: a manager that takes its time to answer must not keep a collector that ends.
     push = threading.Thread(target=pusher.run, args=(done,), name="push", daemon=True)
     push.start()
     try:
-        collect_windows(lister, settings, spool, metrics, stop, kept, now=now)
+        collect_windows(lister, settings, spool, metrics, stop, live, now=now)
     finally:
-        kept.close()
+        live.close()
         server.should_exit = True
         done.set()
         spool.woken.set()
-        finish(pusher, push)
+        flush_and_report(pusher, push)

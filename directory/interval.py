@@ -1,6 +1,6 @@
 """When an owner had an address: the time in which it may have had it, and inside that the time in which it surely had.
 
-No clock in a cluster tells both ends of a tenure. A start time is written when a kubelet takes a pod, before the pod
+No clock in a cluster gives both ends of an interval. A start time is written when a kubelet takes a pod, before the pod
 has an address; an end is heard of when a watch event arrives, after the address was given back; both in whole seconds
 of different clocks. So each end is two moments, and an answer names an owner only if the whole asked time, widened by
 the clocks' skew, lies inside the sure part, and outside everybody else's possible part.
@@ -18,7 +18,7 @@ REPORT_NS = 8 * SECOND  # from a change to its event here: a kubelet tells withi
 FINAL_AFTER_NS = (
     SKEW_NS + REPORT_NS
 )  # what is known as of a moment is the whole truth about moments this much before it
-Owner = int | str
+OwnerKey = int | str
 
 
 class Interval(NamedTuple):
@@ -27,7 +27,7 @@ class Interval(NamedTuple):
     The sure part is empty where it would end before it begins.
     """
 
-    owner: Owner
+    owner: OwnerKey
     maybe_from_ns: int
     sure_from_ns: int
     sure_to_ns: int = FOREVER
@@ -48,28 +48,28 @@ class Interval(NamedTuple):
             self.sure_to_ns == FOREVER or to_ns + SKEW_NS <= self.sure_to_ns
         )
 
-    def ended(self, sure_to_ns: int, maybe_to_ns: int) -> "Interval":
-        """The tenure with its end."""
+    def with_end(self, sure_to_ns: int, maybe_to_ns: int) -> "Interval":
+        """The interval with its end."""
         return self._replace(sure_to_ns=sure_to_ns, maybe_to_ns=max(self.maybe_from_ns, maybe_to_ns))
 
-    def surer(self, sure_from_ns: int) -> "Interval":
-        """The tenure with an earlier proof of its beginning, where it is one."""
+    def with_proof(self, sure_from_ns: int) -> "Interval":
+        """The interval with an earlier proof of its beginning, where it is one."""
         if sure_from_ns >= self.sure_from_ns:
             return self
         return self._replace(sure_from_ns=max(sure_from_ns, self.maybe_from_ns))
 
 
-def possible(tenures: Sequence[Interval], from_ns: int, to_ns: int) -> list[Interval]:
-    """The tenures that may touch the asked time."""
-    return [tenure for tenure in tenures if tenure.possible(from_ns, to_ns)] if tenures else []
+def possible(intervals: Sequence[Interval], from_ns: int, to_ns: int) -> list[Interval]:
+    """The intervals that may touch the asked time."""
+    return [interval for interval in intervals if interval.possible(from_ns, to_ns)] if intervals else []
 
 
-def owners(tenures: Iterable[Interval]) -> list[Owner]:
-    """The owners of some tenures, each once, in a fixed order."""
-    found = {tenure.owner for tenure in tenures}
+def owners(intervals: Iterable[Interval]) -> list[OwnerKey]:
+    """The owners of some intervals, each once, in a fixed order."""
+    found = {interval.owner for interval in intervals}
     return sorted(found, key=str) if len(found) > 1 else list(found)
 
 
-def certain(tenures: Sequence[Interval], from_ns: int, to_ns: int) -> bool:
-    """Whether one of an owner's tenures covers the whole asked time."""
-    return any(tenure.certain(from_ns, to_ns) for tenure in tenures)
+def certain(intervals: Sequence[Interval], from_ns: int, to_ns: int) -> bool:
+    """Whether one of an owner's intervals covers the whole asked time."""
+    return any(interval.certain(from_ns, to_ns) for interval in intervals)

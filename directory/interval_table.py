@@ -11,16 +11,16 @@ class IntervalTable:
     """Tenures by what is claimed; `claim` is told of everything that an owner has now."""
 
     table: dict[Hashable, list[Interval]] = field(default_factory=dict)
-    held: dict[str, set[Hashable]] = field(default_factory=dict)
+    claimed_by: dict[str, set[Hashable]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.table)
 
     def at(self, claimed: Hashable) -> list[Interval]:
-        """Everybody's tenures of an address or port."""
+        """Everybody's intervals of an address or port."""
         return self.table.get(claimed, [])
 
-    def claim(
+    def set_claims(
         self, owner: str, sure_from: Mapping[Hashable, int], maybe_from_ns: int, at_ns: int, known_ns: int
     ) -> None:
         """Note what an owner has at `at_ns` (with the time since which that is sure), and that it has nothing else.
@@ -28,32 +28,32 @@ class IntervalTable:
         `known_ns` is the last moment at which what was noted before was known to be so.
         """
         for claimed, since_ns in sure_from.items():
-            tenures = self.table.setdefault(claimed, [])
-            if not any(one.owner == owner and one.open for one in tenures):
-                again = any(one.owner == owner for one in tenures)  # it had lost it: no older proof holds
+            intervals = self.table.setdefault(claimed, [])
+            if not any(one.owner == owner and one.open for one in intervals):
+                again = any(one.owner == owner for one in intervals)  # it had lost it: no older proof holds
                 sure_from_ns = at_ns if again else since_ns
-                tenures.append(Interval(owner, min(maybe_from_ns, sure_from_ns), sure_from_ns))
-                self.held.setdefault(owner, set()).add(claimed)
-        for claimed in self.held.get(owner, set()) - sure_from.keys():
+                intervals.append(Interval(owner, min(maybe_from_ns, sure_from_ns), sure_from_ns))
+                self.claimed_by.setdefault(owner, set()).add(claimed)
+        for claimed in self.claimed_by.get(owner, set()) - sure_from.keys():
             self.release(owner, claimed, at_ns, known_ns)
 
     def release(self, owner: str, claimed: Hashable, at_ns: int, known_ns: int) -> None:
         """Note that an owner has lost something: the event comes up to `REPORT_NS` after the change."""
         self.table[claimed] = [
-            one.ended(known_ns - REPORT_NS, at_ns) if one.owner == owner and one.open else one
+            one.with_end(known_ns - REPORT_NS, at_ns) if one.owner == owner and one.open else one
             for one in self.table[claimed]
         ]
 
     def expire(self, before_ns: int) -> None:
         """Drop what ended before a time."""
-        for claimed, tenures in list(self.table.items()):
-            kept = [one for one in tenures if one.maybe_to_ns >= before_ns]
-            if len(kept) == len(tenures):
+        for claimed, intervals in list(self.table.items()):
+            kept = [one for one in intervals if one.maybe_to_ns >= before_ns]
+            if len(kept) == len(intervals):
                 continue
-            for gone in {str(one.owner) for one in tenures} - {str(one.owner) for one in kept}:
-                self.held[gone].discard(claimed)
-                if not self.held[gone]:
-                    del self.held[gone]
+            for gone in {str(one.owner) for one in intervals} - {str(one.owner) for one in kept}:
+                self.claimed_by[gone].discard(claimed)
+                if not self.claimed_by[gone]:
+                    del self.claimed_by[gone]
             if kept:
                 self.table[claimed] = kept
             else:

@@ -14,19 +14,9 @@ from directory.cluster_state import ClusterState
 from directory.interval import FOREVER, SKEW_NS, Interval, certain, owners, possible
 from directory.inventory_snapshots import snapshots
 from directory.pod_table import Pod, uid_key, uid_text
-from directory.selection import Selection, controller
+from directory.selection import Selection
 from podsonar.model import Answer, Query, rfc3339
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """A controller, and the controller above it."""
-
-    kind: str
-    namespace: str
-    name: str
-    uid: str
-    parent: str | None
+from podsonar.owner_chain import Controller, api_group, controller_reference, is_node, root_controller
 
 
 @dataclass(slots=True)
@@ -34,7 +24,7 @@ class Directory(ClusterState):
     """The owners of addresses over time; `observe` and `forget` tell it of objects, `answer` asks it."""
 
     selection: Selection = field(default_factory=Selection)
-    owners: dict[str, Owner] = field(default_factory=dict)
+    controllers: dict[str, Controller] = field(default_factory=dict)
     partial: str | None = None  # why a part of the cluster is out of sight: then whoever is not known may be in there
 
     @classmethod
@@ -50,41 +40,33 @@ class Directory(ClusterState):
             known_ns = at_ns if before is None else before.start_ns
             seen: dict[str, set[int | str]] = {kind: set() for kind in snapshot.complete}
             for kind, obj in snapshot.objects():
-                directory.observe(kind, obj, at_ns, known_ns, from_start=before is None)
+                directory.apply(kind, obj, at_ns, known_ns, from_start=before is None)
                 seen.setdefault(kind, set()).add(uid_key(obj["metadata"]["uid"]))
             if before is not None:
                 for kind in snapshot.complete:
                     for uid in directory.missing(kind, seen[kind]):
-                        directory.forget(kind, uid, at_ns, known_ns)
+                        directory.delete(kind, uid, at_ns, known_ns)
             before = snapshot
             if snapshot.partial:
                 directory.partial = "namespaced"
         return directory
 
-    def observe(
+    def apply(
         self, kind: str, obj: Mapping[str, Any], at_ns: int, known_ns: int | None = None, *, from_start: bool = False
     ) -> None:
         """Take in an object as it is at `at_ns`; `known_ns` and `from_start` as for `take`."""
         if kind in ("Pod", "Service", "Node", "EndpointSlice"):
-            self.take(kind, obj, at_ns, known_ns, from_start=from_start)
+            self.upsert(kind, obj, at_ns, known_ns, from_start=from_start)
             return
-        meta, above = obj["metadata"], controller(obj)
-        self.owners[meta["uid"]] = Owner(
-            kind, meta.get("namespace", ""), meta["name"], meta["uid"], above["uid"] if above else None
+        meta = obj["metadata"]
+        self.controllers[meta["uid"]] = Controller(
+            api_group(obj.get("apiVersion"), kind),
+            kind,
+            meta.get("namespace", ""),
+            meta["name"],
+            meta["uid"],
+            controller_reference(obj),
         )
-
-    def root(self, pod: Pod) -> Owner | None:
-        """The controller at the top of a pod's owner chain, as far as listed objects tell."""
-        if pod.owner is None:
-            return None
-        found = Owner(pod.owner_kind or "", pod.namespace, pod.owner_name or "", pod.owner, None)
-        seen: set[str] = set()
-        uid: str | None = pod.owner
-        while uid in self.owners and uid not in seen:
-            seen.add(uid)
-            found = self.owners[uid]
-            uid = found.parent
-        return found
 
     def answer(self, query: Query) -> Answer:
         """Who that is, with certainty or not at all."""
@@ -98,14 +80,14 @@ class Directory(ClusterState):
         nodes = possible(self.node_addresses.at(address), from_ns, to_ns)
         services = possible(self.service_addresses.at(address), from_ns, to_ns)
         if pods or nodes:  # a load balancer on the nodes' own addresses has its ports there and no others
-            services = [one for one in services if self.serving(one.owner, query)]
+            services = [one for one in services if self.port_intervals(one.owner, query)]
         if pods and (nodes or services):
             return Answer("Ambiguous", reason="several_owners")
         if services:
             # A node out of sight may share the address: then only a port that the service has is the service's.
             return self.service_answer(services, query, alone=not nodes and self.partial is None)
         if not pods and not nodes:
-            return self.nobody(address, query)
+            return self.unowned_answer(address, query)
         if len(owners(pods or nodes)) > 1:
             return Answer("Ambiguous", reason="several_owners")
         if not certain(pods or nodes, from_ns, to_ns):
@@ -117,9 +99,11 @@ class Directory(ClusterState):
 
     def pod_answer(self, pod: Pod) -> Answer:
         """The answer that names a pod."""
-        root = self.root(pod)
+        root = root_controller(pod.controller, pod.namespace, self.controllers)
         workload = (
-            {"kind": root.kind, "namespace": root.namespace, "name": root.name, "uid": root.uid} if root else None
+            {"group": root.group, "kind": root.kind, "namespace": root.namespace, "name": root.name, "uid": root.uid}
+            if root and not is_node(root)
+            else None
         )
         return Answer(
             "Pod",
@@ -129,22 +113,22 @@ class Directory(ClusterState):
             node_name=pod.node,
             host_network=pod.host_network,
             workload=workload,
-            excluded=self.selection.pod(pod.namespace, root.kind if root else None),
+            excluded=self.selection.pod(pod.namespace, root),
         )
 
-    def serving(self, service: Hashable, query: Query) -> list[Interval]:
-        """The tenures of the asked port by a service."""
+    def port_intervals(self, service: Hashable, query: Query) -> list[Interval]:
+        """The intervals of the asked port by a service."""
         return possible(self.service_ports.at((service, query.port)), query.from_ns, query.to_ns)
 
-    def service_answer(self, tenures: list[Interval], query: Query, *, alone: bool) -> Answer:
+    def service_answer(self, intervals: list[Interval], query: Query, *, alone: bool) -> Answer:
         """The service that has an address; several may share one, or share it with a node, and differ by port."""
         from_ns, to_ns = query.from_ns, query.to_ns
-        found = owners(tenures)
-        serving = {uid: ports for uid in found if (ports := self.serving(uid, query))}
+        found = owners(intervals)
+        serving = {uid: ports for uid in found if (ports := self.port_intervals(uid, query))}
         if len(serving) > 1 or (len(found) > 1 and not serving):
             return Answer("Ambiguous", reason="several_services")
         uid = next(iter(serving or found))
-        own = [one for one in tenures if one.owner == uid]
+        own = [one for one in intervals if one.owner == uid]
         port_certain = certain(serving.get(uid, ()), from_ns, to_ns)
         if not certain(own, from_ns, to_ns) or not (port_certain or (alone and len(found) == 1)):
             return Answer("Ambiguous", reason="owner_not_certain")
@@ -158,52 +142,56 @@ class Directory(ClusterState):
 
     def node_answer(self, node: str, query: Query) -> Answer:
         """A node, or the service of its node port."""
-        tenures = possible(self.node_ports.at(query.port), query.from_ns, query.to_ns)
-        found = owners(tenures)
+        intervals = possible(self.node_ports.at(query.port), query.from_ns, query.to_ns)
+        found = owners(intervals)
         if len(found) > 1:
             return Answer("Ambiguous", reason="several_services")
         if not found:
             return Answer("Node", node, None, self.nodes[node])
-        if not certain(tenures, query.from_ns, query.to_ns):
+        if not certain(intervals, query.from_ns, query.to_ns):
             return Answer("Ambiguous", reason="owner_not_certain")
         return self.named_service(str(found[0]), "node_port")
 
-    def nobody(self, address: int, query: Query) -> Answer:
+    def unowned_answer(self, address: int, query: Query) -> Answer:
         """The answer about an address that nobody had in the asked time, as far as is known."""
         from_ns, to_ns = query.from_ns, query.to_ns
-        if any(start - SKEW_NS <= to_ns and from_ns - SKEW_NS <= end for start, end in self.blind):
+        if any(start - SKEW_NS <= to_ns and from_ns - SKEW_NS <= end for start, end in self.unwatched):
             return Answer("Unknown", reason="not_watched_then")
         if self.pods.keys_at(address) or self.node_addresses.at(address) or self.service_addresses.at(address):
             return Answer("Unknown", reason="no_owner_at_that_time")
-        if address in self.ranges or address in self.near:
+        if address in self.ranges or address in self.public_neighbourhoods:
             return Answer("Unknown", reason="no_owner_at_that_time")
         if self.partial is not None:
             return Answer("Unknown", reason=self.partial)
-        if certain(self.outside.at(address), from_ns, to_ns):
+        if certain(self.external_endpoints.at(address), from_ns, to_ns):
             return Answer("External", reason="endpoint_without_target")
         if address in MAY_BE_CLUSTER:
             return Answer("Unknown", reason="cluster_range_unknown")
         return Answer("External")
 
     def explain(self, address: str) -> list[dict[str, Any]]:
-        """Everybody who has or had an address: kind, UID, name, and the four times of the tenure."""
+        """Everybody who has or had an address: kind, UID, name, and the four times of the interval."""
         key = address_key(address)
         found = []
-        for tenure in self.pods.at(key):
-            pod = self.pods.by_key(tenure.owner)
+        for interval in self.pods.at(key):
+            pod = self.pods.by_key(interval.owner)
             found.append(
-                held("Pod", uid_text(tenure.owner), pod.namespace if pod else "", pod.name if pod else "", tenure)
+                explained_interval(
+                    "Pod", uid_text(interval.owner), pod.namespace if pod else "", pod.name if pod else "", interval
+                )
             )
-        for tenure in self.service_addresses.at(key):
-            service = self.services[str(tenure.owner)]
-            found.append(held("Service", service.uid, service.namespace, service.name, tenure))
+        for interval in self.service_addresses.at(key):
+            service = self.services[str(interval.owner)]
+            found.append(explained_interval("Service", service.uid, service.namespace, service.name, interval))
         nodes = self.node_addresses.at(key)
-        return found + [held("Node", str(one.owner), None, self.nodes[str(one.owner)], one) for one in nodes]
+        return found + [
+            explained_interval("Node", str(one.owner), None, self.nodes[str(one.owner)], one) for one in nodes
+        ]
 
 
-def held(kind: str, uid: str, namespace: str | None, name: str, tenure: Interval) -> dict[str, Any]:
+def explained_interval(kind: str, uid: str, namespace: str | None, name: str, interval: Interval) -> dict[str, Any]:
     """One owner of an address as a document; an end that was not heard of is null."""
-    ends = {"sureTo": tenure.sure_to_ns, "maybeTo": tenure.maybe_to_ns}
-    times = {"maybeFrom": tenure.maybe_from_ns, "sureFrom": tenure.sure_from_ns, **ends}
+    ends = {"sureTo": interval.sure_to_ns, "maybeTo": interval.maybe_to_ns}
+    times = {"maybeFrom": interval.maybe_from_ns, "sureFrom": interval.sure_from_ns, **ends}
     wire = {key: None if at_ns == FOREVER else rfc3339(max(at_ns, 0)) for key, at_ns in times.items()}
     return {"kind": kind, "uid": uid, "namespace": namespace, "name": name, **wire}

@@ -1,13 +1,11 @@
 """Which pods and objects the settings select: one rule for the inventory and for the sources of connections."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from podsonar.model import Exclusion
+from podsonar.owner_chain import Controller, is_batch
 from podsonar.settings import AgentConfiguration
-
-BATCH_KINDS = ("Job", "CronJob")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +44,13 @@ class Selection:
             return "namespace_not_observed"
         return None
 
-    def pod(self, namespace: str, root_kind: str | None) -> Exclusion | None:
-        """Why a pod is left out, by its namespace and the kind at the root of its owner chain (None: no controller)."""
+    def pod(self, namespace: str, root: Controller | None) -> Exclusion | None:
+        """Why a pod is left out, by its namespace and the root of its owner chain (None: no controller)."""
         reason = self.namespace(namespace)
         if reason:
             return reason
-        if root_kind is None and not self.orphaned:
+        if root is None and not self.orphaned:
             return "orphaned_pod"
-        if root_kind in BATCH_KINDS and not self.batch:
+        if root is not None and is_batch(root) and not self.batch:
             return "batch_pod"
         return None
-
-
-def controller(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The owner reference that controls an object, or None."""
-    for reference in obj.get("metadata", {}).get("ownerReferences") or ():
-        if reference.get("controller"):
-            found: Mapping[str, Any] = reference
-            return found
-    return None

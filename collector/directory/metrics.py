@@ -7,7 +7,7 @@ from typing import Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from collector.directory.snapshot_file import Read
+from collector.directory.snapshot_file import ReadResult
 from directory.lookup import Directory
 from podsonar.logs_and_probes import start_at_zero
 from podsonar.model import NS_PER_SECOND, Answer, OwnerKind
@@ -15,7 +15,7 @@ from podsonar.model import NS_PER_SECOND, Answer, OwnerKind
 SAVES = ("written", "too_large", "error")
 
 
-class Kept(Protocol):
+class GaugedDirectory(Protocol):
     """What the directory's gauges look at: `collector.directory.live_directory.LiveDirectory`."""
 
     directory: Directory
@@ -55,21 +55,21 @@ class DirectoryMetrics:
         )
         start_at_zero(self.answers, get_args(OwnerKind))
         start_at_zero(self.saves, SAVES)
-        start_at_zero(self.restores, get_args(Read))
+        start_at_zero(self.restores, get_args(ReadResult))
 
-    def follow(self, kept: Kept) -> None:
+    def watch_directory(self, live: GaugedDirectory) -> None:
         """Let the gauges follow a directory."""
 
         def addresses() -> int:  # of the directory of then: a restored one takes the first one's place
-            return kept.directory.known_addresses()
+            return live.directory.known_addresses()
 
         self.addresses.set_function(addresses)
-        self.objects.labels("Pod").set_function(lambda: len(kept.directory.pods))
-        self.objects.labels("Service").set_function(lambda: len(kept.directory.services))
-        self.objects.labels("Node").set_function(lambda: len(kept.directory.nodes))
-        self.age.set_function(lambda: time.time() - kept.as_of_ns / NS_PER_SECOND)
+        self.objects.labels("Pod").set_function(lambda: len(live.directory.pods))
+        self.objects.labels("Service").set_function(lambda: len(live.directory.services))
+        self.objects.labels("Node").set_function(lambda: len(live.directory.nodes))
+        self.age.set_function(lambda: time.time() - live.as_of_ns / NS_PER_SECOND)
 
-    def counted(self, kind: str, what: str) -> None:
+    def count(self, kind: str, what: str) -> None:
         """Count a list (`list_<reason>`), a list that came as a watch list, a watch, its breaking, or a bookmark."""
         named = {"watch": self.watches, "cut": self.cuts, "bookmark": self.bookmarks, "streamed": self.streamed}
         counter = named.get(what)
@@ -78,7 +78,7 @@ class DirectoryMetrics:
         else:
             self.lists.labels(kind, what.removeprefix("list_")).inc()
 
-    def answered(self, answers: Iterable[Answer]) -> None:
+    def count_answers(self, answers: Iterable[Answer]) -> None:
         """Count answers, and why those are not sure that are not."""
         counts = Counted((answer.kind, answer.reason) for answer in answers)
         for (kind, reason), count in counts.items():
@@ -86,10 +86,10 @@ class DirectoryMetrics:
             if kind in ("Ambiguous", "Unknown"):
                 self.unsure.labels(kind, reason).inc(count)
 
-    def saved(self, result: str) -> None:
+    def count_save(self, result: str) -> None:
         """Count one write of the file."""
         self.saves.labels(result).inc()
 
-    def restored(self, result: str) -> None:
+    def count_restore(self, result: str) -> None:
         """Count one read of the file."""
         self.restores.labels(result).inc()

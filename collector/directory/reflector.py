@@ -35,16 +35,16 @@ log = structlog.get_logger()
 
 
 class Reflector:
-    """The thread of a kind, in one namespace or all; `hurry` makes it hear from the server within seconds."""
+    """The thread that lists and watches one kind, in one namespace or all; reports every change to its observer."""
 
-    def __init__(self, api: Source, followed: WatchTarget, observer: Observer) -> None:
+    def __init__(self, api: Source, target: WatchTarget, observer: Observer) -> None:
         self.api = api
-        self.followed = followed
-        self.kind = followed.kind
-        self.path = followed.kind.path(followed.namespace)
+        self.target = target
+        self.kind = target.kind
+        self.path = target.kind.path(target.namespace)
         self.observer = observer
         self.stop = threading.Event()
-        self.hurried = False
+        self.progress_requested = False
         self.stream: Lines | None = None
         self.opened_ns = 0
         self.following = self.cut_by_us = False
@@ -56,20 +56,20 @@ class Reflector:
         reason = "start"
         while not self.stop.is_set():
             try:
-                self.observer.counted(self.followed, f"list_{reason}")
-                version = self.everything()
+                self.observer.count(self.target, f"list_{reason}")
+                version = self.list_all()
                 self.following = True
-                self.follow(version)
+                self.watch_changes(version)
             except ListAgainError as error:
                 self.following = False
-                log.info("watch_expired", kind=self.followed.name, error=str(error))
+                log.info("watch_expired", kind=self.target.name, error=str(error))
                 reason = "expired"
                 self.pause(error)
             except ApiServerError as error:
                 self.following = False
                 status = error.status if isinstance(error, WatchRefusedError) else 0
-                self.observer.failed(self.followed, str(error), refused=status in (403, 404))
-                log.warning("list_failed", kind=self.followed.name, error=str(error))
+                self.observer.record_failure(self.target, str(error), refused=status in (403, 404))
+                log.warning("list_failed", kind=self.target.name, error=str(error))
                 reason = "failed"
                 self.pause(error)
 
@@ -84,10 +84,10 @@ class Reflector:
         if stream is not None:
             stream.cut()
 
-    def hurry(self) -> None:
+    def request_progress(self) -> None:
         """Have the watch find out soon whether it has told everything: it goes on after a probe, as a short one."""
-        if not self.hurried:
-            self.hurried = True
+        if not self.progress_requested:
+            self.progress_requested = True
             if self.following:  # a list is left alone: it ends with news as well
                 self.cut_by_us = True
                 self.cut()
@@ -105,31 +105,31 @@ class Reflector:
         chance = random.uniform(0, longest)  # noqa: S311 - no secret
         self.stop.wait(wait_seconds(retry_after, 0) if retry_after else chance)
 
-    def everything(self) -> str:
+    def list_all(self) -> str:
         """Tell of every object; the version to watch from. By a watch list where the server has it, else by pages."""
         if self.watch_list:
             try:
-                return self.streamed()
+                return self.list_by_watch()
             except WatchRefusedError as error:
                 if error.status not in (400, 422):
                     raise
                 self.watch_list = False
-                log.info("watch_list_unsupported", kind=self.followed.name, said=str(error))
-        return self.paged()
+                log.info("watch_list_unsupported", kind=self.target.name, said=str(error))
+        return self.list_by_pages()
 
-    def streamed(self) -> str:
+    def list_by_watch(self) -> str:
         """Every object by a watch list; WatchRefusedError 400 where the server ignores that it was asked for one."""
-        self.observer.listing(self.followed)
-        with closing(self.watched(dict(WATCH_LIST), WATCH_SECONDS)) as events:
+        self.observer.list_started(self.target)
+        with closing(self.watch_events(dict(WATCH_LIST), WATCH_SECONDS)) as events:
             for event in events:
                 obj = event["object"]
                 if event["type"] != "BOOKMARK":
-                    self.observer.take(self.followed, obj)
+                    self.observer.apply_listed(self.target, obj)
                     continue
                 if (obj["metadata"].get("annotations") or {}).get(INITIAL_EVENTS_END) != "true":
                     raise WatchRefusedError(f"watch {self.path}: a bookmark before the end of the initial events", 400)
-                self.observer.listed(self.followed)
-                self.observer.counted(self.followed, "streamed")
+                self.observer.list_completed(self.target)
+                self.observer.count(self.target, "streamed")
                 version: str = obj["metadata"]["resourceVersion"]
                 return version
         raise ApiServerError(f"watch {self.path} ended before every object was told")
@@ -138,22 +138,22 @@ class Reflector:
         """Wait, but not beyond `stop`."""
         self.stop.wait(seconds)
 
-    def paged(self) -> str:
+    def list_by_pages(self) -> str:
         """Every object by pages."""
         listed = Listed()
-        self.observer.listing(self.followed)
-        for page in list_pages(self.api, self.kind, self.followed.namespace, listed, self.sleep):
+        self.observer.list_started(self.target)
+        for page in list_pages(self.api, self.kind, self.target.namespace, listed, self.sleep):
             if not page:  # the list began again: who was in the old snapshot alone is gone
-                self.observer.listing(self.followed)
+                self.observer.list_started(self.target)
             for obj in page:
-                self.observer.take(self.followed, obj)
+                self.observer.apply_listed(self.target, obj)
         if listed.reason:
             text, status = f"list of {self.kind.plural}: {listed.reason}", LIST_STATUS.get(listed.reason)
             raise WatchRefusedError(text, status) if status else ApiServerError(text)
-        self.observer.listed(self.followed)
+        self.observer.list_completed(self.target)
         return listed.resource_version
 
-    def follow(self, version: str) -> None:
+    def watch_changes(self, version: str) -> None:
         """Tell of every change after a version, through every watch that ends; ListAgainError where that cannot be.
 
         After a bookmark everything is known up to the moment; so it is after each event that follows, and in the next
@@ -162,30 +162,30 @@ class Reflector:
         current, ended_ns = False, time.monotonic_ns()
         while not self.stop.is_set():
             chance = random.randrange(SPREAD_SECONDS)  # noqa: S311
-            seconds = SHORT_SECONDS if self.hurried else WATCH_SECONDS + chance
+            seconds = SHORT_SECONDS if self.progress_requested else WATCH_SECONDS + chance
             query: dict[str, str | int] = {"resourceVersion": version, "allowWatchBookmarks": "true"}
             try:
-                if self.hurried and self.unmoved(version):
-                    self.hurried = False
+                if self.progress_requested and self.unmoved(version):
+                    self.progress_requested = False
                     continue
-                for event in self.watched(query, seconds):
+                for event in self.watch_events(query, seconds):
                     current = current and self.opened_ns - ended_ns < REOPENED_NS
                     version = event["object"]["metadata"]["resourceVersion"]
                     if event["type"] == "BOOKMARK":
-                        current, self.hurried = True, False
-                        self.observer.counted(self.followed, "bookmark")
+                        current, self.progress_requested = True, False
+                        self.observer.count(self.target, "bookmark")
                     else:
-                        self.observer.changed(self.followed, event)
+                        self.observer.apply_event(self.target, event)
                     if current:
-                        self.observer.current(self.followed, time.time_ns())
+                        self.observer.advance(self.target, time.time_ns())
                     self.failures = 0
             except (ListAgainError, WatchRefusedError) as error:
-                self.refused(error)
+                self.handle_refusal(error)
                 current = False
             except ApiServerError as error:
                 if not self.cut_by_us and not self.stop.is_set():
-                    log.warning("watch_cut", kind=self.followed.name, error=str(error))
-                    self.observer.counted(self.followed, "cut")
+                    log.warning("watch_cut", kind=self.target.name, error=str(error))
+                    self.observer.count(self.target, "cut")
                     self.pause(error)
                 self.cut_by_us = False
                 current = False
@@ -206,26 +206,26 @@ class Reflector:
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise ApiServerError(f"list of {self.kind.plural}: {len(body)} bytes are no list") from error
         if same:
-            self.observer.current(self.followed, began_ns)
+            self.observer.advance(self.target, began_ns)
         return same
 
-    def refused(self, error: ApiServerError) -> None:
+    def handle_refusal(self, error: ApiServerError) -> None:
         """Wait where the watch may go on from its version; ListAgainError where it may not."""
         if isinstance(error, WatchRefusedError) and error.status not in NEW_LIST_STATUS:
-            self.observer.failed(self.followed, str(error), refused=False)
-            log.warning("watch_refused", kind=self.followed.name, error=str(error))
+            self.observer.record_failure(self.target, str(error), refused=False)
+            log.warning("watch_refused", kind=self.target.name, error=str(error))
             self.pause(error)
             return
         raise ListAgainError(str(error)) from error
 
-    def watched(self, query: dict[str, str | int], seconds: int) -> Generator[dict[str, Any], None, None]:
+    def watch_events(self, query: dict[str, str | int], seconds: int) -> Generator[dict[str, Any], None, None]:
         """The events of one watch."""
-        self.observer.counted(self.followed, "watch")
+        self.observer.count(self.target, "watch")
         stream = self.api.watch(self.path, query, seconds)
         self.stream, self.opened_ns = stream, time.monotonic_ns()
         try:
-            if self.stop.is_set() or (self.hurried and self.following and seconds > SHORT_SECONDS):
-                return  # it was hurried or ended while there was nothing to cut
+            if self.stop.is_set() or (self.progress_requested and self.following and seconds > SHORT_SECONDS):
+                return  # progress was requested, or the end, while there was nothing to cut
             for line in stream.lines():
                 yield event_of(line, self.kind)
         finally:

@@ -14,7 +14,7 @@ MAX_UID_CHARACTERS = 253
 MAX_PORT = 65535
 
 
-def questions(content: bytes) -> tuple[list[Query], bool]:
+def parse_request(content: bytes) -> tuple[list[Query], bool]:
     """The questions, and whether an explanation of each is wanted; InputError says what is wrong.
 
     The depth of the document is bounded by orjson (1024), which refuses more without recursion of ours.

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from collector.directory.live_directory import LiveDirectory
-from collector.directory.resolve_request import MAX_BODY_BYTES, questions
+from collector.directory.resolve_request import MAX_BODY_BYTES, parse_request
 from directory.interval import FINAL_AFTER_NS
 from podsonar.errors import InputError, TokenError
 from podsonar.logs_and_probes import listen_address
@@ -66,7 +66,7 @@ def authorized(request: Request, token: Callable[[], str]) -> bool:
     return scheme.lower() == "token" and hmac.compare_digest(secret.strip().encode(), expected.encode())
 
 
-async def body_of(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
     """The request's body; RefusalError where it is too long or too slow."""
     too_long = RefusalError(413, f"expected a body of at most {MAX_BODY_BYTES} bytes")
     length = request.headers.get("content-length", "0")
@@ -86,10 +86,10 @@ async def body_of(request: Request) -> bytes:
 
 
 class Resolver:
-    """Answers requests from a kept directory."""
+    """Answers requests from a live directory."""
 
-    def __init__(self, kept: LiveDirectory, token: Callable[[], str], wait_seconds: float = WAIT_SECONDS) -> None:
-        self.kept = kept
+    def __init__(self, live: LiveDirectory, token: Callable[[], str], wait_seconds: float = WAIT_SECONDS) -> None:
+        self.live = live
         self.token = token
         self.wait_seconds = wait_seconds
         self.open = self.waiting = 0
@@ -98,42 +98,42 @@ class Resolver:
         """`POST /v1/resolve`."""
         self.open += 1
         try:
-            response = await self.answered(request)
+            response = await self.answer_request(request)
         except RefusalError as error:
             response = json_response(error.status, {"error": str(error)})
         except InputError as error:
             response = json_response(400, {"error": str(error)})
         finally:
             self.open -= 1
-        self.kept.metrics.requests.labels(str(response.status_code)).inc()
+        self.live.metrics.requests.labels(str(response.status_code)).inc()
         return response
 
-    async def answered(self, request: Request) -> Response:
+    async def answer_request(self, request: Request) -> Response:
         """The answers; RefusalError or InputError says why there are none."""
         if not authorized(request, self.token):
             raise RefusalError(401, "expected Authorization: Token <agent token>")
         if self.open > MOST_OPEN:
             raise RefusalError(503, f"more than {MOST_OPEN} requests at once")
-        content = await body_of(request)
-        if not self.kept.synced:
+        content = await read_body(request)
+        if not self.live.synced:
             raise RefusalError(503, "the directory has not listed every kind yet")
-        asked, explain = questions(content)
+        asked, explain = parse_request(content)
         del content
-        await self.settled(asked)
+        await self.wait_until_final(asked)
         began = time.perf_counter()
-        as_of_ns = self.kept.as_of_ns
-        answers = [answer.wire() for answer in self.kept.answers(asked)]
+        as_of_ns = self.live.as_of_ns
+        answers = [answer.wire() for answer in self.live.answers(asked)]
         if explain:
-            for answer, owners in zip(answers, self.kept.explained(asked), strict=True):
+            for answer, owners in zip(answers, self.live.explained(asked), strict=True):
                 answer["owners"] = owners
         response = json_response(200, {"answers": answers, "asOf": rfc3339(as_of_ns)})
-        self.kept.metrics.seconds.observe(time.perf_counter() - began)
+        self.live.metrics.seconds.observe(time.perf_counter() - began)
         return response
 
-    async def settled(self, asked: list[Query]) -> None:
+    async def wait_until_final(self, asked: list[Query]) -> None:
         """Return when everything about the asked times is known; RefusalError 503 where that cannot be had now."""
         wanted_ns = max((query.to_ns for query in asked if query.address), default=0) + FINAL_AFTER_NS
-        if self.kept.as_of_ns >= wanted_ns:
+        if self.live.as_of_ns >= wanted_ns:
             return
         late_seconds = (wanted_ns - time.time_ns()) / NS_PER_SECOND
         if late_seconds > self.wait_seconds or self.waiting >= MOST_WAITING:
@@ -141,32 +141,32 @@ class Resolver:
         self.waiting += 1
         try:
             deadline = time.monotonic() + self.wait_seconds
-            while self.kept.as_of_ns < wanted_ns:
+            while self.live.as_of_ns < wanted_ns:
                 if time.monotonic() > deadline:
                     raise RefusalError(503, "the API server has told nothing new since the asked times")
                 if time.time_ns() > wanted_ns:
-                    self.kept.hurry(wanted_ns)
+                    self.live.request_progress(wanted_ns)
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             self.waiting -= 1
 
 
-def application(kept: LiveDirectory, token: Callable[[], str], wait_seconds: float = WAIT_SECONDS) -> Starlette:
+def application(live: LiveDirectory, token: Callable[[], str], wait_seconds: float = WAIT_SECONDS) -> Starlette:
     """The directory's HTTP application."""
-    resolver = Resolver(kept, token, wait_seconds)
+    resolver = Resolver(live, token, wait_seconds)
 
     async def ready(_request: Request) -> Response:
         return json_response(
-            200 if kept.synced else 503, {"synced": kept.synced, "failed": kept.failures, "skipped": kept.skipped}
+            200 if live.synced else 503, {"synced": live.synced, "failed": live.failures, "skipped": live.skipped}
         )
 
     return Starlette(routes=[Route("/v1/resolve", resolver.resolve, methods=["POST"]), Route("/readyz", ready)])
 
 
-def serve(kept: LiveDirectory, token: Callable[[], str], listen: str) -> uvicorn.Server:
+def serve(live: LiveDirectory, token: Callable[[], str], listen: str) -> uvicorn.Server:
     """Serve the directory from a thread; the server's `should_exit` ends it."""
     host, port = listen_address("directory.listen", listen)
-    app = application(kept, token)
+    app = application(live, token)
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", lifespan="off", backlog=BACKLOG)
     server = uvicorn.Server(config)
     threading.Thread(target=server.run, name="directory", daemon=True).start()

@@ -17,13 +17,13 @@ from podsonar import atomic_file
 MAGIC = b"podsonar-intervals 1\n"
 MAX_BYTES = 128 << 20  # 100,000 pods are some 8 MB
 
-Written = Literal["written", "too_large", "error"]
-Read = Literal["absent", "restored", "corrupt", "stale", "other_namespaces"]
+WriteResult = Literal["written", "too_large", "error"]
+ReadResult = Literal["absent", "restored", "corrupt", "stale", "other_namespaces"]
 
 log = structlog.get_logger()
 
 
-def write(path: Path, state: snapshot.State) -> Written:
+def write(path: Path, state: snapshot.State) -> WriteResult:
     """Replace the file by a state, or leave it as it is; after a crash it is the old one or the new one."""
     content = MAGIC + igzip.compress(snapshot.encode(state), 1, mtime=0)
     if len(content) > MAX_BYTES:
@@ -38,14 +38,14 @@ def write(path: Path, state: snapshot.State) -> Written:
     return "written"
 
 
-def decoded(content: bytes) -> snapshot.RestoredDirectory:
+def decode(content: bytes) -> snapshot.RestoredDirectory:
     """The directory in a file's bytes; an error where they are not what `write` writes."""
     if not content.startswith(MAGIC) or len(content) > MAX_BYTES:
         raise ValueError(f"{len(content)} bytes that begin with {content[:8]!r}")
     return snapshot.decode(igzip.decompress(content[len(MAGIC) :]))  # type: ignore[no-untyped-call]
 
 
-def read(path: Path, now_ns: int, keep_ns: int) -> tuple[snapshot.RestoredDirectory | None, Read]:
+def read(path: Path, now_ns: int, keep_ns: int) -> tuple[snapshot.RestoredDirectory | None, ReadResult]:
     """The directory in the file, if it is whole and neither older than what is kept nor of the future."""
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as file:
@@ -56,7 +56,7 @@ def read(path: Path, now_ns: int, keep_ns: int) -> tuple[snapshot.RestoredDirect
         log.warning("directory_file_ignored", file=str(path), reason=error.strerror)
         return None, "corrupt"
     try:
-        found = decoded(content)
+        found = decode(content)
     except (ValueError, OSError, EOFError, isal_zlib.error) as error:  # type: ignore[misc]
         log.warning("directory_file_ignored", file=str(path), reason=str(error)[:200])
         return None, "corrupt"

@@ -33,25 +33,25 @@ class Source(PageSource, Protocol):
 class Observer(Protocol):
     """Who is told: `collector.directory.live_directory.LiveDirectory`."""
 
-    def listing(self, followed: WatchTarget) -> None:
+    def list_started(self, target: WatchTarget) -> None:
         """A list begins: what it does not name is gone."""
 
-    def take(self, followed: WatchTarget, obj: dict[str, Any]) -> None:
+    def apply_listed(self, target: WatchTarget, obj: dict[str, Any]) -> None:
         """An object as it is in the list."""
 
-    def listed(self, followed: WatchTarget) -> None:
+    def list_completed(self, target: WatchTarget) -> None:
         """The list was whole."""
 
-    def changed(self, followed: WatchTarget, event: dict[str, Any]) -> None:
+    def apply_event(self, target: WatchTarget, event: dict[str, Any]) -> None:
         """One event of the watch."""
 
-    def current(self, followed: WatchTarget, at_ns: int) -> None:
+    def advance(self, target: WatchTarget, at_ns: int) -> None:
         """Everything up to that moment has been told."""
 
-    def failed(self, followed: WatchTarget, reason: str, *, refused: bool) -> None:
+    def record_failure(self, target: WatchTarget, reason: str, *, refused: bool) -> None:
         """It cannot be followed now; `refused`: we may not, or the server does not have it."""
 
-    def counted(self, followed: WatchTarget, what: str) -> None:
+    def count(self, target: WatchTarget, what: str) -> None:
         """A list or a watch began, for this reason; or a bookmark came."""
 
 

@@ -143,7 +143,7 @@ class Inventory:
         if kind.name != "Pod":
             return self.selection.namespace(meta["namespace"]) is None
         root = self.owners.root(obj)
-        return self.selection.pod(meta["namespace"], root.kind if root else None) is None
+        return self.selection.pod(meta["namespace"], root) is None
 
     def chunks(self, objects: list[dict[str, Any]]) -> Iterator[tuple[bytes, int]]:
         """The objects' JSON, redacted, in pieces that fit a part, with how many each holds."""

@@ -1,47 +1,37 @@
-"""Controllers by UID, and the root workload above an object: as far as the listed objects show.
-
-A controller of a kind that is not listed (an Argo `Rollout`, any other custom resource) is known from the reference to
-it: it is the root, by kind and name.
-"""
+"""The controllers of one inventory, and the root workload above an object, as far as the listed objects show."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from directory.lookup import Owner
-from directory.selection import controller
+from podsonar.owner_chain import Controller, api_group, controller_reference, root_controller
 
 
 class Owners:
-    """The controllers of one inventory; add kinds before what they own is looked up."""
+    """The controllers of one inventory; add the kinds of controllers before asking for what they own."""
 
     def __init__(self) -> None:
-        self.by_uid: dict[str, Owner] = {}
-        self.roots: dict[str, Owner] = {}  # of controllers whose objects were asked for: pods of one come together
+        self.by_uid: dict[str, Controller] = {}
+        self.roots: dict[str, Controller | None] = {}  # by the UID of the lowest controller: many pods share one
 
     def add(self, kind: str, obj: Mapping[str, Any]) -> None:
-        """Take in a controller, and the one above it if that is known from nowhere else."""
+        """Add a listed controller."""
         self.roots.clear()
-        meta, above = obj["metadata"], controller(obj)
-        namespace = meta.get("namespace", "")
-        self.by_uid[meta["uid"]] = Owner(kind, namespace, meta["name"], meta["uid"], above["uid"] if above else None)
-        if above and above["uid"] not in self.by_uid:
-            self.by_uid[above["uid"]] = Owner(above["kind"], namespace, above["name"], above["uid"], None)
+        meta = obj["metadata"]
+        self.by_uid[meta["uid"]] = Controller(
+            api_group(None, kind),
+            kind,
+            meta.get("namespace", ""),
+            meta["name"],
+            meta["uid"],
+            controller_reference(obj),
+        )
 
-    def root(self, obj: Mapping[str, Any]) -> Owner | None:
-        """The controller at the top of an object's owner chain; None where nothing controls it."""
-        above = controller(obj)
-        if above is None:
+    def root(self, obj: Mapping[str, Any]) -> Controller | None:
+        """The controller at the top of an object's owner chain; None if nothing controls it."""
+        reference = controller_reference(obj)
+        if reference is None:
             return None
-        known = self.roots.get(above["uid"])
-        if known is not None:
-            return known
-        namespace = obj["metadata"].get("namespace", "")
-        found = Owner(above["kind"], namespace, above["name"], above["uid"], None)
-        seen: set[str] = set()
-        uid: str | None = found.uid
-        while uid in self.by_uid and uid not in seen:
-            seen.add(uid)
-            found = self.by_uid[uid]
-            uid = found.parent
-        self.roots[above["uid"]] = found
-        return found
+        if reference.uid not in self.roots:
+            namespace = obj["metadata"].get("namespace", "")
+            self.roots[reference.uid] = root_controller(reference, namespace, self.by_uid)
+        return self.roots[reference.uid]

@@ -44,7 +44,7 @@ def service_vertex(namespace: str, name: str) -> Vertex:
 
 def workload_vertex(workload: WorkloadKey) -> Vertex:
     """The place of a workload without a Service."""
-    kind, namespace, name, _ = workload
+    kind, namespace, name, _, _ = workload
     return Vertex(f"{kind.lower()}/{namespace}/{name}", "Workload", namespace, name)
 
 
@@ -105,7 +105,7 @@ def inventory_vertices(topology: Topology) -> dict[Vertex, list[str]]:
 def workloads_of(pods: Iterable[str], topology: Topology) -> list[dict[str, str]]:
     """The workloads of some pods, each once, by name."""
     found = sorted({topology.workload_of[uid] for uid in pods if uid in topology.workload_of})
-    return [one._asdict() for one in found]
+    return [{"kind": one.kind, "namespace": one.namespace, "name": one.name, "uid": one.uid} for one in found]
 
 
 def new_edge(source: Vertex, destination: Vertex, port: str, protocol: str) -> dict[str, Any]:

@@ -5,16 +5,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from podsonar.owner_chain import Controller, api_group, is_node, reference_of, root_controller
+
 Summary = Mapping[str, Any]
 
 
 class WorkloadKey(NamedTuple):
-    """The root of a pod's owner chain, as far as listed objects tell; the pod itself where it has no owner."""
+    """The root of a pod's owner chain, as far as listed objects show; the pod itself if it has no owner.
+
+    `group` is the API group of its kind, empty for the core group.
+    """
 
     kind: str
     namespace: str
     name: str
     uid: str
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +71,34 @@ def resolve_port(target: object, pod: Summary) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def root_owner(pod: Summary, by_uid: Mapping[str, tuple[str, Summary]]) -> WorkloadKey:
-    """The pod's workload: controllers are followed while they are listed; the last reference counts otherwise."""
+def workload_of(pod: Summary, controllers: Mapping[str, Controller]) -> WorkloadKey:
+    """The pod's workload: the root of its owner chain; the pod itself without one, and for a node's static pod."""
     namespace = str(pod["namespace"])
-    found = WorkloadKey("Pod", namespace, str(pod["name"]), str(pod["uid"]))
-    owner = pod["owner"]
-    for _ in range(8):
-        if not owner:
-            break
-        found = WorkloadKey(str(owner["kind"]), namespace, str(owner["name"]), str(owner["uid"]))
-        listed = by_uid.get(found.uid)
-        owner = listed[1]["owner"] if listed else None
-    return found
+    root = root_controller(reference_of(pod["owner"] or {}), namespace, controllers)
+    if root is None or is_node(root):
+        return WorkloadKey("Pod", namespace, str(pod["name"]), str(pod["uid"]))
+    return WorkloadKey(root.kind, root.namespace, root.name, root.uid, root.group)
+
+
+def listed_controllers(facts: Mapping[str, Sequence[Summary]]) -> dict[str, Controller]:
+    """Every listed object by UID, with the controller above it."""
+    return {
+        str(one["uid"]): Controller(
+            api_group(None, kind),
+            kind,
+            str(one["namespace"]),
+            str(one["name"]),
+            str(one["uid"]),
+            reference_of(one["owner"] or {}),
+        )
+        for kind, objects in facts.items()
+        for one in objects
+    }
 
 
 def build_topology(facts: Mapping[str, Sequence[Summary]]) -> Topology:
     """The lookups over facts by kind. A service without a selector has no pods behind it."""
-    by_uid = {str(one["uid"]): (kind, one) for kind, objects in facts.items() for one in objects}
+    controllers = listed_controllers(facts)
     pods = {str(pod["uid"]): pod for pod in facts.get("Pod", ())}
     services = {str(service["uid"]): service for service in facts.get("Service", ())}
     labelled: dict[tuple[str, str, str], set[str]] = {}
@@ -103,7 +120,7 @@ def build_topology(facts: Mapping[str, Sequence[Summary]]) -> Topology:
     return Topology(
         pods=pods,
         services=services,
-        workload_of={uid: root_owner(pod, by_uid) for uid, pod in pods.items()},
+        workload_of={uid: workload_of(pod, controllers) for uid, pod in pods.items()},
         services_of=services_of,
         pods_behind=pods_behind,
         pods_at=pods_at,

@@ -34,7 +34,7 @@ def summarize_object(kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
         "uid": metadata.get("uid"),
         "namespace": metadata.get("namespace") or "",
         "name": metadata.get("name"),
-        "owner": {part: owner.get(part) for part in ("kind", "name", "uid")} if owner else None,
+        "owner": {part: owner.get(part) for part in ("apiVersion", "kind", "name", "uid")} if owner else None,
     }
     if kind == "Pod":
         found["labels"] = dict(mapping(metadata.get("labels")))

@@ -106,7 +106,7 @@ def names(live: LiveDirectory, address: str, *at_ns: int) -> list[str | None]:
 def known(live: LiveDirectory) -> None:
     """Return when everything is known up to the moment of the call."""
     asked_ns = time.time_ns()
-    until(lambda: (live.hurry(asked_ns), live.as_of_ns >= asked_ns)[1])
+    until(lambda: (live.request_progress(asked_ns), live.as_of_ns >= asked_ns)[1])
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_server_streams_its_lists_and_tells_how_far_it_has_come(plane: ControlPl
     kinds = ("Pod", "Service", "Node", "EndpointSlice")
     assert [metrics.streamed.labels(kind)._value.get() for kind in kinds] == [1, 1, 1, 1]
     assert live.failures == {}
-    follower = live.followers["Pod"]
+    follower = live.reflectors["Pod"]
     until(lambda: follower.stream)  # there is none while one has ended and the next one is asked for
     stream = follower.stream
     assert isinstance(stream, WatchStream)

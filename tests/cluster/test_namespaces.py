@@ -93,7 +93,7 @@ def test_roles_of_two_namespaces_are_enough_for_the_directory(allowed: Allowed, 
     everywhere = ("/api/v1/pods", "/api/v1/nodes", "/api/v1/namespaces/hidden/pods")
     assert [allowed.api.page(path, {"limit": 1})[0] for path in everywhere] == [403, 403, 403]
     known(live)
-    assert len(live.whole) == len(live.followers) == 6
+    assert len(live.whole) == len(live.reflectors) == 6
     assert (live.refusals, live.failures, live.skipped) == (set(), {}, {"Node": "namespaced"})
     now_ns = time.time_ns()
     assert [names(live, address, now_ns) for address in (FRONT, LEDGER, HIDDEN)] == [["front"], ["ledger"], [None]]

@@ -192,7 +192,7 @@ def heard(made: History) -> Directory:
     through_ns = arrival_ns = BEGIN_NS - 60 * SECOND
     state: dict[str, dict[str, Any]] = {}
     waiting = list(gaps_ns)
-    directory.blind.append((0, through_ns + clock_ns))
+    directory.unwatched.append((0, through_ns + clock_ns))
     for change in [*made.changes, Change(BEGIN_NS + 2 * LENGTH_NS, {}, deleted=True)]:
         while waiting and change.at_ns > waiting[0][1]:
             end_ns = waiting.pop(0)[1]
@@ -209,9 +209,9 @@ def heard(made: History) -> Directory:
             continue
         arrival_ns = max(arrival_ns, change.at_ns + made.upto(STREAM_NS))
         at_ns, known_ns = arrival_ns + clock_ns, through_ns + clock_ns
-        directory.observe("Pod", change.obj, at_ns, known_ns)
+        directory.apply("Pod", change.obj, at_ns, known_ns)
         if change.deleted:
-            directory.forget("Pod", uid, at_ns, known_ns, change.obj)
+            directory.delete("Pod", uid, at_ns, known_ns, change.obj)
         through_ns = arrival_ns
     return directory
 
@@ -219,10 +219,10 @@ def heard(made: History) -> Directory:
 def relist(directory: Directory, state: dict[str, dict[str, Any]], at_ns: int, known_ns: int) -> None:
     """The observer lists after a gap."""
     for obj in state.values():
-        directory.observe("Pod", obj, at_ns, known_ns)
+        directory.apply("Pod", obj, at_ns, known_ns)
     for uid in directory.missing("Pod", set(state)):
-        directory.forget("Pod", uid, at_ns, known_ns)
-    directory.blind.append((known_ns, at_ns))
+        directory.delete("Pod", uid, at_ns, known_ns)
+    directory.unwatched.append((known_ns, at_ns))
 
 
 @dataclass

@@ -45,20 +45,20 @@ def cluster() -> Directory:
         "spec": {"podCIDRs": ["10.244.0.0/24", "fd00:10::/64"]},
         "status": {"addresses": [{"type": "InternalIP", "address": NODE}, {"type": "Hostname", "address": "n1"}]},
     }
-    directory.observe("Node", node, 0)
+    directory.apply("Node", node, 0)
     web: list[dict[str, Any]] = [{"port": 80, "nodePort": 30080}, {"port": 53, "protocol": "UDP", "nodePort": 30053}]
     for one in (
         service("web", web, clusterIPs=["10.96.0.1", "fd00:96::1"], externalIPs=["203.0.113.1"]),
         service("edge", [{"port": 443}], clusterIP="10.96.0.2", ingress=["203.0.113.2", NODE]),
         service("headless", [{"port": 80}], clusterIP="None"),
     ):
-        directory.observe("Service", one, 0)
-    directory.observe("Pod", pod("first", "10.244.0.5", 100), at(100))
-    directory.forget("Pod", "first", at(200))
-    directory.observe("Pod", pod("second", "10.244.0.5", 300), at(300))
-    directory.observe("Pod", pod("host", NODE, 100, hostNetwork=True), at(100))
-    directory.observe("Pod", pod("done", "10.244.0.6", 100), at(100))
-    directory.observe("Pod", pod("done", "10.244.0.6", 100, phase="Succeeded"), at(150))
+        directory.apply("Service", one, 0)
+    directory.apply("Pod", pod("first", "10.244.0.5", 100), at(100))
+    directory.delete("Pod", "first", at(200))
+    directory.apply("Pod", pod("second", "10.244.0.5", 300), at(300))
+    directory.apply("Pod", pod("host", NODE, 100, hostNetwork=True), at(100))
+    directory.apply("Pod", pod("done", "10.244.0.6", 100), at(100))
+    directory.apply("Pod", pod("done", "10.244.0.6", 100, phase="Succeeded"), at(150))
     return directory
 
 
@@ -137,7 +137,7 @@ def test_address_without_owner_is_external_only_where_no_cluster_has_its_own(
 def test_service_that_lost_an_address_is_not_named_afterwards() -> None:
     """An external address taken from a service is not the service's any more, but was."""
     directory = cluster()
-    directory.observe("Service", service("web", [{"port": 80}], clusterIP="10.96.0.1"), at(600))
+    directory.apply("Service", service("web", [{"port": 80}], clusterIP="10.96.0.1"), at(600))
     assert directory.answer(Query("203.0.113.1", 80, at(700), at(700))).kind == "Unknown"
     assert directory.answer(Query("203.0.113.1", 80, at(500), at(500))).name == "web"
     assert directory.answer(Query(NODE, 30080, at(700), at(700))).kind == "Node"
@@ -147,8 +147,8 @@ def test_service_that_lost_an_address_is_not_named_afterwards() -> None:
 def test_address_of_a_gone_node_is_the_next_owners() -> None:
     """Where nodes and pods share a range, an address may go from one to the other."""
     directory = cluster()
-    directory.forget("Node", "node-1", at(600))
-    directory.observe("Pod", pod("third", NODE, 700), at(700))
+    directory.delete("Node", "node-1", at(600))
+    directory.apply("Pod", pod("third", NODE, 700), at(700))
     assert directory.answer(Query(NODE, 8080, at(800), at(800))).name == "third"
     assert directory.answer(Query(NODE, 8080, at(500), at(500))).kind == "Node"
     assert directory.answer(Query(NODE, 8080, at(500), at(800))).kind == "Ambiguous"
@@ -157,9 +157,7 @@ def test_address_of_a_gone_node_is_the_next_owners() -> None:
 def test_static_pod_is_found_by_its_config_hash() -> None:
     """A static pod's cgroup carries its config hash, which names the API's pod."""
     directory = cluster()
-    directory.observe(
-        "Pod", pod("static", NODE, 1, hostNetwork=True, annotations={"kubernetes.io/config.hash": "ab"}), 0
-    )
+    directory.apply("Pod", pod("static", NODE, 1, hostNetwork=True, annotations={"kubernetes.io/config.hash": "ab"}), 0)
     assert directory.answer(Query(pod_uid="ab")).uid == "static"
     assert directory.answer(Query(pod_uid="nobody")).reason == "pod_unknown"
 
@@ -177,16 +175,16 @@ def named(directory: Directory, address: str, *seconds: int, port: int | None = 
 def test_pod_that_shares_its_nodes_address_is_not_named_for_it() -> None:
     """By host network, or by showing the address of its host: a node's address is never guessed to be a pod's."""
     directory = cluster()
-    directory.observe("Pod", with_status(pod("odd", NODE, 100), {"hostIP": NODE}), at(100))
+    directory.apply("Pod", with_status(pod("odd", NODE, 100), {"hostIP": NODE}), at(100))
     assert directory.answer(Query(NODE, 8080, at(500), at(500))).kind == "Node"
     assert directory.answer(Query(pod_uid="host")).host_network
 
 
 def test_dual_stack_pod_has_both_addresses() -> None:
-    """Each family has its tenure; an IPv4-mapped address is the IPv4 address."""
+    """Each family has its interval; an IPv4-mapped address is the IPv4 address."""
     directory = Directory()
     both = with_status(pod("both", "10.244.0.9", 100), {"podIPs": [{"ip": "10.244.0.9"}, {"ip": "fd00:10::9"}]})
-    directory.observe("Pod", both, at(100))
+    directory.apply("Pod", both, at(100))
     for address in ("10.244.0.9", "fd00:10::9", "fd00:10:0:0::9", "::ffff:10.244.0.9"):
         assert named(directory, address, 500) == ["both"]
 
@@ -197,9 +195,9 @@ def test_port_that_moved_between_services_of_one_address_is_each_ones_in_its_tim
     old = service("old", [{"port": 80}, {"port": 81}], externalIPs=["203.0.113.1"], clusterIP="10.96.0.1")
     new = service("new", [{"port": 82}], externalIPs=["203.0.113.1"], clusterIP="10.96.0.2")
     for one in (old, new):
-        directory.observe("Service", one, at(100))
-    directory.observe("Service", {**old, "spec": {**old["spec"], "ports": [{"port": 81}]}}, at(300))
-    directory.observe("Service", {**new, "spec": {**new["spec"], "ports": [{"port": 82}, {"port": 80}]}}, at(400))
+        directory.apply("Service", one, at(100))
+    directory.apply("Service", {**old, "spec": {**old["spec"], "ports": [{"port": 81}]}}, at(300))
+    directory.apply("Service", {**new, "spec": {**new["spec"], "ports": [{"port": 82}, {"port": 80}]}}, at(400))
     assert named(directory, "203.0.113.1", 200, 290, 295, 395, 402) == ["old", "old", None, None, "new"]
     assert directory.answer(Query("203.0.113.1", 9, at(500), at(500))).reason == "several_services"
 
@@ -208,38 +206,36 @@ def test_node_port_is_the_services_on_every_node_address_in_its_time() -> None:
     """Also on IPv6 and external addresses of every node; a service that lost the port has lost it everywhere."""
     directory = cluster()
     addresses = [{"type": "InternalIP", "address": "fd00:1::2"}, {"type": "ExternalIP", "address": "203.0.113.9"}]
-    directory.observe(
-        "Node", {"metadata": {"name": "n2", "uid": "node-2"}, "status": {"addresses": addresses}}, at(100)
-    )
+    directory.apply("Node", {"metadata": {"name": "n2", "uid": "node-2"}, "status": {"addresses": addresses}}, at(100))
     for address in (NODE, "fd00:1::2", "203.0.113.9"):
         assert named(directory, address, 500, port=30080) == ["web"]
-    directory.forget("Service", "web", at(600))
+    directory.delete("Service", "web", at(600))
     assert named(directory, "fd00:1::2", 590, 595, 700, port=30080) == ["web", None, "n2"]
 
 
 def test_service_without_selector_and_slices_of_others_give_no_address_to_anyone() -> None:
     """An endpoint that names no object is outside the cluster; one that claims a pod's address changes nothing."""
     directory = cluster()
-    directory.observe("Service", service("database", [{"port": 5432}], clusterIP="10.96.0.9"), at(100))
+    directory.apply("Service", service("database", [{"port": 5432}], clusterIP="10.96.0.9"), at(100))
     outside = {"addresses": ["10.7.7.7"], "conditions": {"ready": True}}
     claim = {"addresses": ["10.244.0.5"], "targetRef": {"kind": "Pod", "uid": "host"}}
     slices = {
         "metadata": {"name": "database-x", "uid": "slice"},
         "endpoints": [outside, claim, {"addresses": ["10.244.0.5"]}],
     }
-    directory.observe("EndpointSlice", slices, at(100))
+    directory.apply("EndpointSlice", slices, at(100))
     assert named(directory, "10.96.0.9", 500, port=5432) == ["database"]
     assert named(directory, "10.244.0.5", 500) == ["second"]
     answer = directory.answer(Query("10.7.7.7", 5432, at(500), at(500)))
     assert (answer.kind, answer.reason) == ("External", "endpoint_without_target")
-    directory.forget("EndpointSlice", "slice", at(600))
+    directory.delete("EndpointSlice", "slice", at(600))
     assert directory.answer(Query("10.7.7.7", 5432, at(700), at(700))).reason == "cluster_range_unknown"
 
 
 def test_neighbour_of_a_pod_with_a_public_address_is_not_called_external() -> None:
     """Where pods have public addresses, the one beside may be a pod's that never was reported."""
     directory = Directory()
-    directory.observe("Pod", pod("public", "2001:db8:1::9", 100), at(100))
+    directory.apply("Pod", pod("public", "2001:db8:1::9", 100), at(100))
     assert directory.answer(Query("2001:db8:1::abc", 80, at(500), at(500))).reason == "no_owner_at_that_time"
     assert directory.answer(Query("2001:db8:2::abc", 80, at(500), at(500))).kind == "External"
 

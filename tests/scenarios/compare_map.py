@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from directory.selection import controller
 from lab.simulated.two_nodes import NODES
 from manager.schema.push_schema import ConnectionsBatch, read_batch
 from manager.service_map.build import NodeReport, build_map
 from manager.store.object_summary import summarize_object
 from podsonar.model import Window
+from podsonar.owner_chain import controller_reference, root_controller
 from tests.scenarios import objects
 from tests.scenarios.records import Body
 from tests.scenarios.simulated_cluster import Cast
@@ -28,8 +28,8 @@ def is_listed(scenario: Scenario, item: Body) -> bool:
     """Whether the collector's inventory has the object under the scenario's selection."""
     if item["kind"] != "Pod":
         return True
-    owner = controller(item)
-    return scenario.selection.pod(item["metadata"]["namespace"], owner["kind"] if owner else None) is None
+    namespace = item["metadata"]["namespace"]
+    return scenario.selection.pod(namespace, root_controller(controller_reference(item), namespace, {})) is None
 
 
 def judge_map(cast: Cast, bodies: Mapping[str, Body], window: Window) -> Iterator[str]:

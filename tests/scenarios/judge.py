@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from collector.directory.resolve_request import questions
+from collector.directory.resolve_request import parse_request
 from node_agent.attribution import connections_body
 from node_agent.attribution.flow_decisions import UNRESOLVED
 from node_agent.attribution.flow_groups import questions as sent
@@ -27,7 +27,7 @@ def body_of(cast: Cast, capture: Capture) -> Body:
     cast.directory.selection = cast.scenario.selection
     traffic = traffic_of(capture)
     asked = sent(traffic)
-    received, _explain = questions(orjson.dumps({"queries": [query.wire() for query in asked]}))
+    received, _explain = parse_request(orjson.dumps({"queries": [query.wire() for query in asked]}))
     told = [orjson.loads(orjson.dumps(cast.directory.answer(query).wire())) for query in received]
     answers = dict(zip(asked, map(Answer.from_wire, told), strict=True))
     body: Body = orjson.loads(b"".join(connections_body.connections(traffic, answers).content()))

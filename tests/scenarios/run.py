@@ -150,7 +150,7 @@ def run(scenarios: Sequence[Scenario], conditions: Conditions) -> list[Observed]
     """All scenarios in one lab and one window (two, where one of them has a second part)."""
     directory = Directory()
     for node in NODES.values():
-        directory.observe("Node", objects.node(node), time.time_ns() - SETTLED_NS)
+        directory.apply("Node", objects.node(node), time.time_ns() - SETTLED_NS)
     clock = Clock()
     with Nodes() as lab:
         lab.outside((OUTSIDE_PORT,))

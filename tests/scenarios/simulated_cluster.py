@@ -85,7 +85,7 @@ class Cast:
     def tell_directory(self, kind: str, item: dict[str, Any], at_ns: int) -> None:
         """The directory and the inventory have the object as of then."""
         self.objects.append(item)
-        self.directory.observe(kind, item, at_ns)
+        self.directory.apply(kind, item, at_ns)
 
     def prepare(self) -> None:
         """All that does not start late is there."""
@@ -159,7 +159,7 @@ class Cast:
             self.start(self.pods[step.who])
         elif step.what == "delete":
             self.lab.delete(self.key(step.who))
-            self.directory.forget("Pod", self.uid("Pod", step.who), time.time_ns())
+            self.directory.delete("Pod", self.uid("Pod", step.who), time.time_ns())
         elif step.what == "wait":
             time.sleep(float(step.who))
         elif step.what == "clock":

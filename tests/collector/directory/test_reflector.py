@@ -46,7 +46,7 @@ def pod(name: str, address: str = ADDRESS, started_ns: int = 0) -> dict[str, Any
     return {**owned(name), "status": {**status, "containerStatuses": [{"state": state}]}}
 
 
-def kept(api: ScriptedApi, file: Path | None = None) -> LiveDirectory:
+def live_directory(api: ScriptedApi, file: Path | None = None) -> LiveDirectory:
     """A directory of the cluster, not started."""
     return LiveDirectory(api, Directory(Selection.of(SETTINGS)), None, 60.0, file=file)
 
@@ -65,7 +65,7 @@ def followed() -> Iterator[Callable[[LiveDirectory], Reflector]]:
     started: list[tuple[Reflector, threading.Thread]] = []
 
     def start(live: LiveDirectory) -> Reflector:
-        one = live.followers["Pod"]
+        one = live.reflectors["Pod"]
         thread = threading.Thread(target=one.run)
         started.append((one, thread))
         thread.start()
@@ -91,8 +91,8 @@ def workload(directory: LiveDirectory, pod_uid: str) -> str | None:
 
 def test_pod_has_its_root_workload_once_an_inventory_was_taken() -> None:
     """Controllers are not watched: the live directory learns them, and keeps those above known pods."""
-    live = kept(ScriptedApi({"pods": [owned("web-1-x", "web-1", "ReplicaSet")]}))
-    live.followers["Pod"].everything()
+    live = live_directory(ScriptedApi({"pods": [owned("web-1-x", "web-1", "ReplicaSet")]}))
+    live.reflectors["Pod"].list_all()
     assert workload(live, "web-1-x") == "ReplicaSet/web-1"
     learned = Directory()
     for kind, obj in (
@@ -101,12 +101,12 @@ def test_pod_has_its_root_workload_once_an_inventory_was_taken() -> None:
         ("Deployment", owned("web")),
         ("Deployment", owned("old")),
     ):
-        learned.observe(kind, obj, 0)
-    live.learn(learned.owners)
+        learned.apply(kind, obj, 0)
+    live.add_controllers(learned.controllers)
     assert workload(live, "web-1-x") == "Deployment/web"
-    live.learn({})
+    live.add_controllers({})
     assert workload(live, "web-1-x") == "Deployment/web"
-    assert set(live.directory.owners) == {"web-1", "web"}
+    assert set(live.directory.controllers) == {"web-1", "web"}
 
 
 @pytest.mark.parametrize(
@@ -133,16 +133,16 @@ def test_watch_that_cannot_go_on_is_followed_by_a_list_that_keeps_the_intervals(
     stays = pod("stays", started_ns=now_ns - 600 * NS_PER_SECOND)
     restarted = pod("stays", started_ns=now_ns - NS_PER_SECOND)  # its container began again: no proof of before
     api = ScriptedApi({"pods": [stays]})
-    live = kept(api)
+    live = live_directory(api)
     api.script.put(line if isinstance(line, WatchRefusedError) else [event("MODIFIED", stays), line])
     api.script.put([bookmark("9")])
-    listed = live.listed
+    listed = live.list_completed
 
     def then_restarted(kind: Any) -> None:
         listed(kind)
         api.lists["pods"] = [restarted]
 
-    live.listed = then_restarted  # type: ignore[method-assign]
+    live.list_completed = then_restarted  # type: ignore[method-assign]
     followed(live)
     until(lambda: live.metrics.lists.labels("Pod", "expired")._value.get() == 1 and len(api.asked) >= 4)
     assert names(live, now_ns - 300 * NS_PER_SECOND) == ["stays"]
@@ -153,7 +153,7 @@ def test_broken_watch_goes_on_from_its_last_version_without_a_list(
 ) -> None:
     """A cut connection or a busy server costs no list: the next watch begins where this one stopped."""
     api = ScriptedApi({"pods": []})
-    live = kept(api)
+    live = live_directory(api)
     api.script.put([event("ADDED", pod("a"), "21"), ApiServerError("cut")])
     api.script.put(WatchRefusedError("busy", 429, "0"))
     api.script.put(WatchRefusedError("overloaded", 503))
@@ -168,7 +168,7 @@ def test_broken_watch_goes_on_from_its_last_version_without_a_list(
 def test_refused_token_is_read_again_and_the_watch_goes_on(followed: Callable[[LiveDirectory], Reflector]) -> None:
     """A rotated token that the client has not noticed: 401 renews the identity, then tries again."""
     api = ScriptedApi({"pods": []})
-    live = kept(api)
+    live = live_directory(api)
     for _ in range(2):
         api.script.put(WatchRefusedError("who are you", 401))
     api.script.put([bookmark("9")])
@@ -181,7 +181,7 @@ def test_kind_that_we_may_not_list_does_not_hold_up_the_others(followed: Callabl
     """403 is an answer: the directory is ready without that kind, and says why."""
     api = ScriptedApi()
     api.list_status = 403
-    live = kept(api)
+    live = live_directory(api)
     followed(live)
     until(lambda: live.refusals == {"Pod"})
     assert live.failures["Pod"] == "list of pods: forbidden"
@@ -191,7 +191,7 @@ def test_kind_that_we_may_not_list_does_not_hold_up_the_others(followed: Callabl
 def test_watch_list_is_taken_where_the_server_has_it(followed: Callable[[LiveDirectory], Reflector]) -> None:
     """Every object in one stream, its end marked by the server; no list is made."""
     api = ScriptedApi(watch_list=True)
-    live = kept(api)
+    live = live_directory(api)
     api.script.put([event("ADDED", pod("a")), event("ADDED", pod("b", "10.244.0.10")), bookmark("31", end=True)])
     followed(live)
     until(lambda: len(api.asked) == 2)
@@ -205,7 +205,7 @@ def test_server_that_ignores_the_wish_for_a_watch_list_is_listed_by_pages(
 ) -> None:
     """An old server begins a plain watch: its first bookmark ends nothing, so nothing is taken as gone."""
     api = ScriptedApi({"pods": [pod("a"), pod("b", "10.244.0.10")]}, watch_list=True)
-    live = kept(api)
+    live = live_directory(api)
     api.script.put(list(said))
     followed(live)
     until(lambda: live.whole == {"Pod"})
@@ -215,7 +215,7 @@ def test_server_that_ignores_the_wish_for_a_watch_list_is_listed_by_pages(
 def test_watch_list_that_breaks_proves_no_absence(followed: Callable[[LiveDirectory], Reflector]) -> None:
     """Half of the initial events and then nothing: the other half is not gone."""
     api = ScriptedApi(watch_list=True)
-    live = kept(api)
+    live = live_directory(api)
     both = [event("ADDED", pod("a")), event("ADDED", pod("b", "10.244.0.10"))]
     api.script.put([*both, bookmark("31", end=True)])
     api.script.put(WatchRefusedError("too old", 410))
@@ -229,16 +229,16 @@ def test_pod_gone_while_the_watch_was_down_ends_between_the_last_word_and_the_li
     """Nobody knows when: it is certain up to the last word of it, and possible until the list."""
     now_ns = time.time_ns()
     api = ScriptedApi({"pods": [pod("former", started_ns=now_ns - 3600 * NS_PER_SECOND)]})
-    live = kept(api)
-    pods = live.followers["Pod"]
-    pods.everything()
+    live = live_directory(api)
+    pods = live.reflectors["Pod"]
+    pods.list_all()
     last_word_ns = now_ns - 60 * NS_PER_SECOND
     live.through_ns["Pod"] = last_word_ns
     api.lists["pods"] = []
-    pods.everything()
-    (tenure,) = live.directory.explain(ADDRESS)
-    assert tenure["sureTo"] == rfc3339(last_word_ns - REPORT_NS)
-    assert tenure["maybeTo"] >= rfc3339(now_ns)
+    pods.list_all()
+    (interval,) = live.directory.explain(ADDRESS)
+    assert interval["sureTo"] == rfc3339(last_word_ns - REPORT_NS)
+    assert interval["maybeTo"] >= rfc3339(now_ns)
     assert names(live, now_ns - 600 * NS_PER_SECOND, last_word_ns, now_ns) == ["former", None, None]
 
 
@@ -247,9 +247,9 @@ def test_everything_is_known_up_to_a_bookmark_and_each_event_after_it(
 ) -> None:
     """An event before the first bookmark may be an old one that comes late: it proves no moment."""
     api = ScriptedApi({"pods": []})
-    live = kept(api)
+    live = live_directory(api)
     times: list[int] = []
-    changed, current = live.changed, live.current
+    changed, current = live.apply_event, live.advance
 
     def seen_changed(kind: Any, one: dict[str, Any]) -> None:
         changed(kind, one)
@@ -259,7 +259,7 @@ def test_everything_is_known_up_to_a_bookmark_and_each_event_after_it(
         current(kind, at_ns)
         times.append(live.through_ns["Pod"])
 
-    live.changed, live.current = seen_changed, seen_current  # type: ignore[method-assign]
+    live.apply_event, live.advance = seen_changed, seen_current  # type: ignore[method-assign]
     api.script.put([event("ADDED", pod("a")), bookmark("9"), event("MODIFIED", pod("a"), "10")])
     followed(live)
     until(lambda: len(times) == 4)
@@ -271,23 +271,23 @@ def test_everything_is_known_up_to_a_bookmark_and_each_event_after_it(
 def test_silent_watch_is_asked_how_far_it_has_come(moved: bool, followed: Callable[[LiveDirectory], Reflector]) -> None:
     """A version that nothing has moved proves that all is known; where it moved, a short watch's bookmark does."""
     api = ScriptedApi({"pods": []})
-    live = kept(api)
+    live = live_directory(api)
     one = followed(live)
     until(lambda: one.stream is not None and one.following)
     api.version = "8" if moved else "7"
     if moved:
         api.script.put([bookmark("8")])
     asked_ns = time.time_ns()
-    until(lambda: (one.hurry(), live.through_ns["Pod"] >= asked_ns)[1])
+    until(lambda: (one.request_progress(), live.through_ns["Pod"] >= asked_ns)[1])
     assert live.metrics.bookmarks.labels("Pod")._value.get() == (1 if moved else 0)
 
 
 def test_past_is_dropped_on_a_timer() -> None:
     """A watch that never fails never lists again: what ended long ago goes all the same."""
     live = LiveDirectory(ScriptedApi(), Directory(Selection.of(SETTINGS)), None, 60.0, expire_seconds=0.01)
-    live.directory.observe("Pod", owned("web-1-x"), 0)
-    live.directory.forget("Pod", "web-1-x", 1)
-    timer = threading.Thread(target=live.keep_house)
+    live.directory.apply("Pod", owned("web-1-x"), 0)
+    live.directory.delete("Pod", "web-1-x", 1)
+    timer = threading.Thread(target=live.maintenance_loop)
     timer.start()
     until(lambda: not len(live.directory.pods))
     live.close()

@@ -26,17 +26,17 @@ RIGHT = {"Authorization": "Token right"}
 GOOD = {"address": "10.96.0.1", "port": 80, "from": "2026-11-24T10:15:00Z", "to": "2026-11-24T10:15:00.5Z"}
 
 
-def kept(*, synced: bool = True) -> LiveDirectory:
+def live_directory(*, synced: bool = True) -> LiveDirectory:
     """A directory with one service; where synced, everything is known up to now."""
     live = LiveDirectory(ScriptedApi(), Directory(Selection.of(CollectorSettings())), None, 60.0)
     if synced:
         for kind in WATCHED:
-            live.followers[kind.name].everything()
+            live.reflectors[kind.name].list_all()
     service = {
         "metadata": {"name": "web", "namespace": "shop", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
         "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 80}]},
     }
-    live.directory.observe("Service", service, 1_700_000_000 * NS_PER_SECOND)
+    live.directory.apply("Service", service, 1_700_000_000 * NS_PER_SECOND)
     return live
 
 
@@ -70,21 +70,21 @@ def ask(live: LiveDirectory, *queries: Any, **more: Any) -> httpx.Response:
 )
 def test_question_without_the_token_is_refused_by_scheme(headers: dict[str, str]) -> None:
     """401 names the scheme that the client must use, and says the same whatever is wrong."""
-    answer = post(kept(), b'{"queries": []}', headers)
+    answer = post(live_directory(), b'{"queries": []}', headers)
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Token")
     assert answer.json() == {"error": "expected Authorization: Token <agent token>"}
 
 
 def test_question_with_the_token_before_the_first_list_must_wait() -> None:
     """A directory that has not listed everything answers nobody, says when to come again, and asks for no token."""
-    answer = ask(kept(synced=False), GOOD)
+    answer = ask(live_directory(synced=False), GOOD)
     assert (answer.status_code, "WWW-Authenticate" in answer.headers) == (503, False)
     assert 2 <= int(answer.headers["Retry-After"]) <= 10
 
 
 def test_question_about_the_past_is_answered_with_the_time_of_knowledge() -> None:
     """One answer a question, in their order, as of the moment until which everything is known."""
-    live = kept()
+    live = live_directory()
     answer = ask(live, GOOD, {"podUid": "nobody"})
     assert answer.status_code == 200
     assert [(one["kind"], one["name"], one["reason"]) for one in answer.json()["answers"]] == [
@@ -96,16 +96,16 @@ def test_question_about_the_past_is_answered_with_the_time_of_knowledge() -> Non
 
 
 def test_explanation_is_given_where_it_is_wished_for() -> None:
-    """Every owner that the address has had, with the times of its tenure."""
-    answer = ask(kept(), GOOD, explain=True).json()["answers"][0]
+    """Every owner that the address has had, with the times of its interval."""
+    answer = ask(live_directory(), GOOD, explain=True).json()["answers"][0]
     assert [(owner["kind"], owner["name"], owner["sureTo"]) for owner in answer["owners"]] == [("Service", "web", None)]
-    assert "owners" not in ask(kept(), GOOD).json()["answers"][0]
+    assert "owners" not in ask(live_directory(), GOOD).json()["answers"][0]
 
 
 def test_question_about_a_time_whose_news_may_be_on_their_way_is_turned_away_for_now() -> None:
     """Nothing is answered about a moment before everything of that moment is known."""
     near = {**GOOD, "to": rfc3339(time.time_ns())}
-    answer = ask(kept(), near)
+    answer = ask(live_directory(), near)
     assert (answer.status_code, answer.json()["error"]) == (
         503,
         "the asked times are too near: changes of then may still be on their way",
@@ -115,28 +115,28 @@ def test_question_about_a_time_whose_news_may_be_on_their_way_is_turned_away_for
 @pytest.mark.parametrize("news", [True, False])
 def test_question_waits_for_news_from_the_api_server_and_asks_for_them(news: bool) -> None:
     """It is answered when the watches have told that much, and turned away where they do not."""
-    live = kept()
+    live = live_directory()
     at_ns = time.time_ns() - FINAL_AFTER_NS
     for name in live.through_ns:
         live.through_ns[name] = at_ns
-    hurried = threading.Event()
+    progress_requested = threading.Event()
 
-    def hurry(_wanted_ns: int) -> None:
-        hurried.set()
+    def request_progress(_wanted_ns: int) -> None:
+        progress_requested.set()
         if news:
             for name in live.through_ns:
                 live.through_ns[name] = time.time_ns()
 
-    live.hurry = hurry  # type: ignore[method-assign]
+    live.request_progress = request_progress  # type: ignore[method-assign]
     answer = ask(live, {**GOOD, "to": rfc3339(at_ns + 1000)})
-    assert hurried.is_set()
+    assert progress_requested.is_set()
     assert answer.status_code == (200 if news else 503)
 
 
 def test_more_waiting_requests_than_fit_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each one that waits holds its questions in memory: they are bounded."""
     monkeypatch.setattr(server, "MOST_WAITING", 0)
-    live = kept()
+    live = live_directory()
     for name in live.through_ns:
         live.through_ns[name] = time.time_ns() - FINAL_AFTER_NS
     assert ask(live, {**GOOD, "to": rfc3339(time.time_ns() - FINAL_AFTER_NS + 1000)}).status_code == 503
@@ -145,7 +145,7 @@ def test_more_waiting_requests_than_fit_are_turned_away(monkeypatch: pytest.Monk
 def test_more_requests_than_can_be_answered_in_time_are_turned_away_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """A DaemonSet asks at once: whoever is answered late has gone, so the rest is told early to come again."""
     monkeypatch.setattr(server, "MOST_OPEN", 0)
-    live = kept()
+    live = live_directory()
     answer = ask(live, GOOD)
     assert (answer.status_code, answer.json()["error"]) == (503, "more than 0 requests at once")
     assert live.metrics.requests.labels("503")._value.get() == 1
@@ -171,7 +171,7 @@ def test_more_requests_than_can_be_answered_in_time_are_turned_away_unread(monke
 )
 def test_body_that_is_no_request_is_answered_with_a_sentence(content: bytes, said: str) -> None:
     """400 and what was expected; never a traceback, never the body."""
-    answer = post(kept(), content)
+    answer = post(live_directory(), content)
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(said)
 
@@ -194,7 +194,7 @@ def test_body_that_is_no_request_is_answered_with_a_sentence(content: bytes, sai
 )
 def test_question_that_makes_no_sense_is_named_by_its_place(change: dict[str, Any], said: str) -> None:
     """The other questions of the request are not answered either: the asker has a fault."""
-    answer = ask(kept(), GOOD, {**GOOD, **change})
+    answer = ask(live_directory(), GOOD, {**GOOD, **change})
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(f"queries[1]: {said}")
 
@@ -208,14 +208,14 @@ def test_body_that_is_too_long_is_refused_before_it_is_in_memory(declared: bool)
             yield b" " * 65536
 
     headers = {**RIGHT, "Content-Length": str(MAX_BODY_BYTES + 1)} if declared else RIGHT
-    answer = post(kept(), chunks(), headers)
+    answer = post(live_directory(), chunks(), headers)
     assert answer.status_code == 413
 
 
 def test_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow sender holds a connection for the limit, not for ever."""
     monkeypatch.setattr(server, "BODY_SECONDS", 0.05)
-    live = kept()
+    live = live_directory()
 
     async def never() -> dict[str, Any]:
         await asyncio.sleep(30)

@@ -11,7 +11,7 @@ from directory import snapshot
 from directory.interval import REPORT_NS
 from directory.lookup import Directory
 from podsonar.model import NS_PER_SECOND, rfc3339
-from tests.collector.directory.test_reflector import PODS, kept, names, pod
+from tests.collector.directory.test_reflector import PODS, live_directory, names, pod
 from tests.collector.scripted_api import ScriptedApi
 
 
@@ -21,21 +21,21 @@ def test_intervals_outlive_a_restart(tmp_path: Path) -> None:
     long_ago = now_ns - 600 * NS_PER_SECOND
     file = tmp_path / "directory" / "intervals"
     api = ScriptedApi({"pods": [pod("former", started_ns=long_ago), pod("other", "10.244.0.10", started_ns=long_ago)]})
-    first = kept(api, file)
-    first.followers["Pod"].everything()
+    first = live_directory(api, file)
+    first.reflectors["Pod"].list_all()
     ended = pod("former", started_ns=long_ago)
     ended["status"]["containerStatuses"] = [
         {"state": {"terminated": {"startedAt": rfc3339(long_ago), "finishedAt": rfc3339(now_ns - 30 * NS_PER_SECOND)}}}
     ]
-    first.changed(WatchTarget(PODS), {"type": "DELETED", "object": ended})
+    first.apply_event(WatchTarget(PODS), {"type": "DELETED", "object": ended})
     first.close()
     api.lists["pods"] = [pod("latter", started_ns=now_ns - NS_PER_SECOND)]
-    second = kept(api, file)
-    second.remember()
-    second.followers["Pod"].everything()
+    second = live_directory(api, file)
+    second.restore()
+    second.reflectors["Pod"].list_all()
     assert names(second, now_ns - 300 * NS_PER_SECOND, now_ns - 33 * NS_PER_SECOND) == ["former", "former"]
-    (tenure,) = second.directory.explain("10.244.0.10")
-    assert (tenure["name"], tenure["sureTo"]) == ("other", rfc3339(first.through_ns["Pod"] - REPORT_NS))
+    (interval,) = second.directory.explain("10.244.0.10")
+    assert (interval["name"], interval["sureTo"]) == ("other", rfc3339(first.through_ns["Pod"] - REPORT_NS))
     assert second.metrics.restores.labels("restored")._value.get() == 1
     assert file.stat().st_mode & 0o777 == 0o600
 
@@ -44,8 +44,8 @@ def test_intervals_outlive_a_restart(tmp_path: Path) -> None:
 def test_file_that_is_not_what_was_written_is_ignored_and_counted(spoil: str, tmp_path: Path) -> None:
     """Then times before the start are not answered: no interval is better than a wrong one."""
     file = tmp_path / "intervals"
-    first = kept(ScriptedApi({"pods": [pod("a")]}), file)
-    first.followers["Pod"].everything()
+    first = live_directory(ScriptedApi({"pods": [pod("a")]}), file)
+    first.reflectors["Pod"].list_all()
     first.save()
     content = file.read_bytes()
     middle = len(content) // 2
@@ -62,10 +62,10 @@ def test_no_flipped_bit_is_believed(tmp_path: Path) -> None:
     """Wherever it is: one that says nothing (gzip's own time and system) leaves the file's content as it was."""
     file, now_ns = tmp_path / "intervals", time.time_ns()
     directory = Directory()
-    directory.observe("Pod", pod("a"), 1)
+    directory.apply("Pod", pod("a"), 1)
     assert snapshot_file.write(file, snapshot.state_of(directory, {"Pod": 1}, now_ns)) == "written"
     content = file.read_bytes()
-    whole = snapshot_file.decoded(content)
+    whole = snapshot_file.decode(content)
     for place in range(len(content) * 8):
         flipped = bytearray(content)
         flipped[place // 8] ^= 1 << place % 8
@@ -81,7 +81,7 @@ def test_file_of_the_future_or_older_than_what_is_kept_is_ignored(
     """The directory keeps a window's length and 15 minutes; a clock that was wrong then is not believed now."""
     file = tmp_path / "intervals"
     directory = Directory()
-    directory.observe("Pod", pod("a"), 1)
+    directory.apply("Pod", pod("a"), 1)
     saved_ns = time.time_ns() - age_seconds * NS_PER_SECOND
     assert snapshot_file.write(file, snapshot.state_of(directory, {"Pod": 1}, saved_ns)) == "written"
     assert remembered_by(file) == (int(result == "restored"), result)
@@ -89,8 +89,8 @@ def test_file_of_the_future_or_older_than_what_is_kept_is_ignored(
 
 def remembered_by(file: Path) -> tuple[int, str]:
     """How many pods a new process knows from a file, and what it counts."""
-    live = kept(ScriptedApi(), file)
-    live.remember()
+    live = live_directory(ScriptedApi(), file)
+    live.restore()
     results = ("absent", "corrupt", "stale", "restored")
     (counted,) = [one for one in results if live.metrics.restores.labels(one)._value.get() == 1]
     return len(live.directory.pods), counted

@@ -59,8 +59,8 @@ def kept(api: ScriptedApi, *namespaces: str, file: Path | None = None) -> LiveDi
 
 def listed(live: LiveDirectory) -> LiveDirectory:
     """The directory, everything listed once."""
-    for follower in live.followers.values():
-        follower.everything()
+    for follower in live.reflectors.values():
+        follower.list_all()
     return live
 
 
@@ -74,7 +74,7 @@ def test_each_kind_is_followed_in_each_namespace_and_nothing_beyond() -> None:
     """No path leaves the namespaces; nodes are in none, and are named as skipped; a namespace named twice is one."""
     api = cluster()
     live = listed(kept(api, "shop", "bank", "shop"))
-    assert list(live.followers) == NAMES
+    assert list(live.reflectors) == NAMES
     assert live.skipped == {"Node": "namespaced"}
     assert len(api.paths) == len(NAMES)
     assert all("/namespaces/shop/" in path or "/namespaces/bank/" in path for path in api.paths)
@@ -85,17 +85,17 @@ def test_each_kind_is_followed_in_each_namespace_and_nothing_beyond() -> None:
 def test_everything_is_known_only_as_far_as_the_last_one_tells(last: str) -> None:
     """Not synced while one kind of one namespace is missing; then as of the one that has told least."""
     live = kept(cluster(), "shop", "bank")
-    for name, follower in live.followers.items():
+    for name, follower in live.reflectors.items():
         if name != last:
-            follower.everything()
+            follower.list_all()
     assert not live.synced
     assert live.as_of_ns == 0
-    live.followers[last].everything()
+    live.reflectors[last].list_all()
     assert live.synced
     later_ns = time.time_ns() + NS_PER_SECOND
-    for name, follower in live.followers.items():
+    for name, follower in live.reflectors.items():
         if name != last:
-            live.current(follower.followed, later_ns)
+            live.advance(follower.target, later_ns)
     assert live.as_of_ns == live.through_ns[last] < later_ns
 
 
@@ -106,18 +106,18 @@ def test_list_of_one_namespace_ends_nothing_in_another() -> None:
     api.lists = {"/api/v1/namespaces/bank/pods": api.lists["/api/v1/namespaces/bank/pods"]}
     for name in NAMES:
         if name.endswith("bank"):
-            live.followers[name].everything()
-    assert live.directory.gone == {}
+            live.reflectors[name].list_all()
+    assert live.directory.deleted_at == {}
     for name in NAMES:
-        live.followers[name].everything()
-    assert set(live.directory.gone) == {("Pod", "front"), ("Service", "front"), ("EndpointSlice", "database")}
+        live.reflectors[name].list_all()
+    assert set(live.directory.deleted_at) == {("Pod", "front"), ("Service", "front"), ("EndpointSlice", "database")}
     assert who(live, "10.244.0.10").name == "ledger"
 
 
 def test_address_that_may_be_of_an_unseen_node_or_namespace_is_unknown() -> None:
     """Neither external nor a service by its address alone: whose it is stands where we may not look."""
     live = listed(kept(cluster(), "shop", "bank"))
-    live.directory.blind.clear()
+    live.directory.unwatched.clear()
     for address in ("203.0.113.9", "203.0.113.5", "10.0.0.4"):
         assert (who(live, address).kind, who(live, address).reason) == ("Unknown", "namespaced")
     assert who(live, SHARED).name == "front"
@@ -138,10 +138,10 @@ def test_file_of_a_namespace_that_is_followed_no_more_is_ignored(
     """Nobody would tell when its pods end: no interval is better than one that stays for ever."""
     file = tmp_path / "intervals"
     first = kept(cluster(), *before, file=file)
-    first.followers["Pod in bank"].everything()  # the first to be listed; what else is followed is in the file as well
+    first.reflectors["Pod in bank"].list_all()  # the first to be listed; what else is followed is in the file as well
     first.save()
     second = kept(cluster(), *after, file=file)
-    second.remember()
+    second.restore()
     assert second.metrics.restores.labels(result)._value.get() == 1
     assert len(second.directory.pods) == (1 if result == "restored" else 0)
     assert second.directory.partial == "namespaced"
@@ -152,8 +152,8 @@ def test_slice_remembers_its_namespace_over_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "intervals"
     listed(kept(cluster(), "shop", "bank", file=file)).save()
     second = kept(ScriptedApi(), "shop", "bank", file=file)
-    second.remember()
-    second.followers["EndpointSlice in bank"].everything()
-    assert second.directory.gone == {}
-    second.followers["EndpointSlice in shop"].everything()
-    assert set(second.directory.gone) == {("EndpointSlice", "database")}
+    second.restore()
+    second.reflectors["EndpointSlice in bank"].list_all()
+    assert second.directory.deleted_at == {}
+    second.reflectors["EndpointSlice in shop"].list_all()
+    assert set(second.directory.deleted_at) == {("EndpointSlice", "database")}
