@@ -8,7 +8,7 @@ import pytest
 
 from lab.controlplane import binaries
 from lab.real_cluster.images import cluster_images
-from lab.real_cluster.installed.install import prepared
+from lab.real_cluster.installed.install import prepare_images
 from podsonar.errors import ApiServerError
 from tests.manager.postgresql import missing_postgresql
 
@@ -49,17 +49,17 @@ MISSING: dict[str, Callable[[], str | None]] = {
 }
 
 
-def build_ahead(fixtures: set[str], say: Callable[[str], object]) -> None:
+def build_ahead(fixtures: set[str], report: Callable[[str], object]) -> None:
     """The programs that cluster tests with these fixtures run are there, and the images of their pods."""
     for version in binaries.VERSIONS:
-        binaries.find_or_build(("kube-apiserver", "etcd"), say, version=version)
+        binaries.find_or_build(("kube-apiserver", "etcd"), report, version=version)
     if "installed" in fixtures:
-        prepared(say)
+        prepare_images(report)
     if "nodes" in fixtures:
-        binaries.find_or_build((*binaries.EVERY_PROGRAM, *binaries.NODE_PROGRAMS), say)
-        cluster_images(say)
+        binaries.find_or_build((*binaries.EVERY_PROGRAM, *binaries.NODE_PROGRAMS), report)
+        cluster_images(report)
     if "watching" in fixtures:
-        binaries.find_or_build(("podtargets",), say)
+        binaries.find_or_build(("podtargets",), report)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -61,7 +61,7 @@ def wait_until_traced(log: Path, end_ns: int) -> None:
 
 def observe(lab: Lab, folder: Path, seconds: float, say: Console) -> list[dict[str, Any]]:
     """The truth of a window that the real node agent observed and delivered."""
-    truths = shop.connect(lab, before_window=True)
+    truths = shop.make_connects(lab, before_window=True)
     start_ns = time.time_ns() + int(LEAD_SECONDS * NS_PER_SECOND)
     end_ns = start_ns + int(seconds * NS_PER_SECOND)
     window = ("--once-window", rfc3339(start_ns), rfc3339(end_ns))
@@ -69,7 +69,7 @@ def observe(lab: Lab, folder: Path, seconds: float, say: Console) -> list[dict[s
         wait_until_traced(folder / "agent.log", end_ns)
         time.sleep(max(0.0, (start_ns - time.time_ns()) / NS_PER_SECOND))
         say.print("demo: the pods connect")
-        truths += shop.connect(lab, before_window=False)
+        truths += shop.make_connects(lab, before_window=False)
         late_seconds = (time.time_ns() - end_ns) / NS_PER_SECOND
         if late_seconds > 0:
             raise PodsonarError(
@@ -107,7 +107,7 @@ def traced(stack: ExitStack, port: int, seconds: float, say: Console) -> dict[st
     uids = {item["metadata"]["name"]: item["metadata"]["uid"] for item in served.objects if item["kind"] == "Pod"}
     try:
         lab = stack.enter_context(Lab())
-        shop.start(lab, uids)
+        shop.start_pods(lab, uids)
     except (LabError, OSError) as error:
         raise PreflightError(f"no pods can be made: {error}") from error
     collector = ("--config", str(folder / "collector.yaml"), "--kubeconfig", str(served.kubeconfig))
@@ -158,8 +158,8 @@ def answer(manager: Manager, truths: list[dict[str, Any]], objects: list[dict[st
                 break
     owned = [item["metadata"] for item in objects if item["kind"] in {"Pod", "ReplicaSet", "Deployment"}]
     workloads = {metadata["name"]: metadata["labels"]["app"] for metadata in owned}
-    document = compare.verdict(truths, [row["spec"] for row in rows], workloads, uids_of(objects))
-    ends = compare.ends_of(shown, workloads)
+    document = compare.compare_edges(truths, [row["spec"] for row in rows], workloads, uids_of(objects))
+    ends = compare.accepting_ends(shown, workloads)
     for edge in document["edges"]:
         place = (edge["source"], edge["destination"]["name"], str(edge["port"]))
         edge.update({"accepted": None, "bothEnds": None, **ends.get(place, {})})

@@ -1,6 +1,7 @@
 """The keys and certificates of one control plane: an authority, a serving pair, an administrator, a signing key.
 
-Elliptic keys: made in milliseconds. Valid for a week around `now`, since a control plane lives for one test or demo.
+Elliptic-curve keys, generated in milliseconds. Valid for a week around `now`: a control plane lives for one test or
+demo.
 """
 
 import datetime as dt
@@ -28,7 +29,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """The files of one control plane."""
+    """The certificate files of one control plane."""
 
     authority: Path
     serving: Pair
@@ -42,14 +43,14 @@ def first_addresses(service_cidr: str) -> list[str]:
 
 
 def write_secret(path: Path, content: bytes) -> Path:
-    """The path, holding the content, readable by its owner alone."""
+    """Write the content to the path, readable by its owner alone, and return the path."""
     path.touch(mode=0o600)
     path.write_bytes(content)
     return path
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """The key as unencrypted PEM (the format Go's parsers take)."""
+    """The key as unencrypted PEM, in the format that Go's parsers accept."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.TraditionalOpenSSL,
@@ -58,7 +59,7 @@ def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def key_usage(*, authority: bool) -> x509.KeyUsage:
-    """What the key may do; OpenSSL's strict mode (the default since Python 3.13) asks for it on an authority."""
+    """The key usage extension; OpenSSL's strict mode (the default since Python 3.13) requires it on an authority."""
     return x509.KeyUsage(
         digital_signature=True,
         key_cert_sign=authority,
@@ -90,7 +91,7 @@ class Authority:
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        """A certificate for the subject that lacks only its purpose."""
+        """A certificate builder for the subject that lacks only its purpose."""
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -113,7 +114,7 @@ class Authority:
         organization: str | None = None,
         alternatives: Iterable[x509.GeneralName] = (),
     ) -> Pair:
-        """A signed pair in `<name>.crt` and `<name>.key` (colons as `_`).
+        """Sign a pair into `<name>.crt` and `<name>.key` (colons as `_`).
 
         Kubernetes reads the organization as the user's group.
         """
@@ -136,16 +137,16 @@ class Authority:
         return Pair(certificate, write_secret(self.folder / f"{file}.key", key_pem(key)))
 
     def client(self, user: str, group: str | None = None) -> Pair:
-        """The pair of a client: Kubernetes takes the names as user and group."""
+        """The pair of a client: Kubernetes reads the names as user and group."""
         return self.pair(user, ExtendedKeyUsageOID.CLIENT_AUTH, group)
 
 
 def make_certificates(
     folder: Path, service_cidr: str, now: dt.datetime, addresses: Iterable[str] = ()
 ) -> tuple[Certificates, Authority]:
-    """Fresh certificates in the folder, and who signs more of them.
+    """Generate certificates in the folder; return them with the authority that can sign more.
 
-    The serving one covers loopback, the first service addresses and the addresses given.
+    The serving certificate covers loopback, the first service addresses and the addresses given.
     """
     folder.mkdir(parents=True, exist_ok=True)
     authority = Authority(folder, now)

@@ -17,14 +17,14 @@ from podsonar.errors import ApiServerError
 
 Object = dict[str, Any]
 
-# Given by the server; sent by a client they would be refused or would ask for another object's identity.
+# Set by the server; from a client they would be refused or would ask for another object's identity.
 SERVER_FIELDS = ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generation", "managedFields")
 PARALLEL = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """Where objects of a kind live."""
+    """The API path of objects of one kind."""
 
     prefix: str  # "/api/v1", "/apis/apps/v1"
     plural: str
@@ -37,20 +37,20 @@ class Resource:
         return f"{self.prefix}{place}/{self.plural}/{metadata['name']}"
 
 
-def desired(body: Object) -> Object:
-    """What of an object a client may set: all but the status and the server's own metadata."""
+def settable_fields(body: Object) -> Object:
+    """The fields that a client may set: all except the status and the server's own metadata."""
     metadata = {key: value for key, value in body["metadata"].items() if key not in SERVER_FIELDS}
     return {**{key: value for key, value in body.items() if key != "status"}, "metadata": metadata}
 
 
-def only_status(body: Object) -> Object:
-    """What the status subresource takes: identity and status."""
+def status_patch(body: Object) -> Object:
+    """The body for the status subresource: identity and status."""
     metadata = {key: value for key, value in body["metadata"].items() if key in ("name", "namespace")}
     return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata, "status": body["status"]}
 
 
 class Objects:
-    """Applies and deletes through one client; safe for several threads."""
+    """Applies and deletes objects through one HTTP client; safe for several threads."""
 
     def __init__(self, client: httpx.Client) -> None:
         self.client = client
@@ -58,19 +58,19 @@ class Objects:
         self.lock = threading.Lock()
 
     def request(self, method: str, path: str, **arguments: Any) -> Object:  # noqa: ANN401 - httpx's own arguments
-        """The answer's body; ApiServerError says what was refused, with the server's own words."""
+        """Return the answer's body; raise ApiServerError with the server's message if the request was refused."""
         try:
             response = self.client.request(method, path, **arguments)
         except httpx.HTTPError as error:
             raise ApiServerError(f"{method} {path}: the API server did not answer: {error}") from error
         answer: Object = orjson.loads(response.content) if response.content.startswith(b"{") else {}
         if response.is_error:
-            said = answer.get("message", "no message")
-            raise ApiServerError(f"{method} {path}: {response.status_code}, expected success: {said}")
+            message = answer.get("message", "no message")
+            raise ApiServerError(f"{method} {path}: {response.status_code}, expected success: {message}")
         return answer
 
     def resource(self, body: Object) -> Resource:
-        """Where the object lives, as the server's own discovery says; asked for once a group version."""
+        """The object's resource, from the server's discovery API, requested once per group version."""
         version, kind = body["apiVersion"], body["kind"]
         with self.lock:
             if (version, kind) not in self.known:
@@ -80,7 +80,7 @@ class Objects:
             return self.known[version, kind]
 
     def discover(self, version: str) -> None:
-        """Remember every kind of a group version."""
+        """Record every kind of a group version."""
         prefix = f"/apis/{version}" if "/" in version else f"/api/{version}"
         listed = self.request("GET", prefix)["resources"]
         names = {entry["name"] for entry in listed}
@@ -92,30 +92,32 @@ class Objects:
                 )
 
     def apply_one(self, body: Object) -> Object:
-        """The object as stored: created or replaced, then its status where it has one."""
+        """Create or replace the object, then set its status if it has one; return it as stored."""
         resource = self.resource(body)
         path = resource.path(body["metadata"])
         parameters = {"fieldManager": "podsonar-lab", "force": "true"}
         headers = {"Content-Type": "application/apply-patch+yaml"}
-        stored = self.request("PATCH", path, params=parameters, headers=headers, content=orjson.dumps(desired(body)))
+        stored = self.request(
+            "PATCH", path, params=parameters, headers=headers, content=orjson.dumps(settable_fields(body))
+        )
         if "status" in body and resource.has_status:
-            content = orjson.dumps(only_status(body))
+            content = orjson.dumps(status_patch(body))
             stored = self.request("PATCH", f"{path}/status", params=parameters, headers=headers, content=content)
         return stored
 
     def apply(self, bodies: Iterable[Object]) -> list[Object]:
-        """The objects as stored, in the order given; namespaces go first, the rest in parallel."""
-        every = list(bodies)
+        """Apply the objects, namespaces first and the rest in parallel; return them as stored, in the order given."""
+        bodies_in_order = list(bodies)
         stored: dict[int, Object] = {}
         with ThreadPoolExecutor(PARALLEL) as pool:
             for first in (True, False):
-                chosen = [place for place, body in enumerate(every) if (body["kind"] == "Namespace") is first]
-                results = pool.map(self.apply_one, [every[place] for place in chosen])
+                chosen = [place for place, body in enumerate(bodies_in_order) if (body["kind"] == "Namespace") is first]
+                results = pool.map(self.apply_one, [bodies_in_order[place] for place in chosen])
                 stored.update(zip(chosen, results, strict=True))
-        return [stored[place] for place in range(len(every))]
+        return [stored[place] for place in range(len(bodies_in_order))]
 
     def delete(self, body: Object) -> None:
-        """The object is gone at once: no grace period, and a namespace without the controller that would finish it."""
+        """Delete the object without a grace period; finalize a namespace, since no controller does."""
         path = self.resource(body).path(body["metadata"])
         options = orjson.dumps({"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
         headers = {"Content-Type": "application/json"}

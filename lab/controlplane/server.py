@@ -1,6 +1,7 @@
-"""A control plane for as long as a `with` block: etcd and kube-apiserver on loopback, with real RBAC.
+"""A control plane for the duration of a `with` block: etcd and kube-apiserver on loopback, with real RBAC.
 
-No controllers run: nothing makes endpoints, default service accounts or replicas; a test applies the objects it wants.
+No controllers run: nothing creates endpoints, default service accounts or replicas; a test applies the objects it
+needs.
 """
 
 import base64
@@ -30,7 +31,7 @@ TOKEN_SECONDS = 86_400
 
 
 def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
-    """Ports of the address that were free together a moment ago."""
+    """Ports of the address that were free a moment ago."""
     sockets = [socket.create_server((address, 0)) for _ in range(count)]
     ports: list[int] = [listener.getsockname()[1] for listener in sockets]
     for listener in sockets:
@@ -39,7 +40,7 @@ def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
 
 
 def kubeconfig(url: str, ca_file: Path, user: dict[str, str]) -> bytes:
-    """A kubeconfig with everything inside it (JSON, which is YAML)."""
+    """A self-contained kubeconfig (JSON, which is YAML)."""
     authority = base64.b64encode(ca_file.read_bytes()).decode()
     document = {
         "apiVersion": "v1",
@@ -53,7 +54,7 @@ def kubeconfig(url: str, ca_file: Path, user: dict[str, str]) -> bytes:
 
 
 def etcd_arguments(data: Path, client: str, peer: str) -> list[str]:
-    """One etcd, without fsync: its data need not outlive it."""
+    """Arguments of a single etcd without fsync: its data need not outlive it."""
     return [
         f"--data-dir={data}",
         f"--listen-client-urls={client}",
@@ -67,7 +68,7 @@ def etcd_arguments(data: Path, client: str, peer: str) -> list[str]:
 
 
 def apiserver_arguments(pki: Certificates, etcd: str, port: int, service_cidr: str, address: str) -> list[str]:
-    """kube-apiserver with real authentication and RBAC, on one address of the machine."""
+    """Arguments of kube-apiserver with real authentication and RBAC, on one address of the machine."""
     return [
         f"--etcd-servers={etcd}",
         f"--bind-address={address}",
@@ -85,12 +86,12 @@ def apiserver_arguments(pki: Certificates, etcd: str, port: int, service_cidr: s
     ]
 
 
-# Without controllers nothing makes service accounts, which that admission would wait for, nor reads the endpoints.
-ALONE = ["--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount"]
+# Without controllers nothing creates the service accounts that this admission waits for, nor reads the endpoints.
+WITHOUT_CONTROLLERS = ["--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount"]
 
 
 def pair_user(pair: Pair) -> dict[str, str]:
-    """The user of a kubeconfig who has that certificate."""
+    """The user of a kubeconfig that holds that certificate."""
     return {
         "client-certificate-data": base64.b64encode(pair.certificate.read_bytes()).decode(),
         "client-key-data": base64.b64encode(pair.key.read_bytes()).decode(),
@@ -98,10 +99,10 @@ def pair_user(pair: Pair) -> dict[str, str]:
 
 
 def admin_client(url: str, pki: Certificates) -> httpx.Client:
-    """An HTTPS client with every right; straight to the server: a proxy of the environment is not for it."""
+    """An HTTPS client with every right that ignores the environment's proxies."""
     context = ssl.create_default_context(cafile=str(pki.authority))
     context.load_cert_chain(pki.admin.certificate, pki.admin.key)
-    named = {"User-Agent": "podsonar-lab"}  # so that an audit log tells the lab's requests from the collector's
+    named = {"User-Agent": "podsonar-lab"}  # distinguishes the lab's requests from the collector's in an audit log
     return httpx.Client(base_url=url, verify=context, timeout=30.0, trust_env=False, headers=named)
 
 
@@ -132,13 +133,13 @@ class ControlPlane:
 
     @property
     def pids(self) -> list[int]:
-        """Process ids of what runs."""
+        """Process ids of the running programs."""
         return [process.pid for process in self.processes.values()]
 
     def __enter__(self) -> Self:
         self.programs = find_or_build(("kube-apiserver", "etcd"), self.report, version=self.version)
         self.folder.mkdir(parents=True, exist_ok=True)
-        began = time.monotonic()
+        started = time.monotonic()
         pki, _authority = make_certificates(self.folder / "pki", self.service_cidr, dt.datetime.now(dt.UTC))
         client_port, peer_port, secure_port = free_ports(3)
         etcd = f"http://127.0.0.1:{client_port}"
@@ -148,13 +149,13 @@ class ControlPlane:
         try:
             self.start("etcd", etcd_arguments(self.folder / "etcd", etcd, f"http://127.0.0.1:{peer_port}"))
             arguments = apiserver_arguments(pki, etcd, secure_port, self.service_cidr, "127.0.0.1")
-            self.start("kube-apiserver", [*arguments, *ALONE])
+            self.start("kube-apiserver", [*arguments, *WITHOUT_CONTROLLERS])
             self.wait_ready(time.monotonic() + READY_SECONDS)
         except BaseException:
             self.stop()
             raise
         write_secret(self.admin_kubeconfig, kubeconfig(self.url, self.ca_file, pair_user(pki.admin)))
-        self.ready_seconds = time.monotonic() - began
+        self.ready_seconds = time.monotonic() - started
         return self
 
     def __exit__(
@@ -163,7 +164,9 @@ class ControlPlane:
         self.stop()
 
     def start(self, name: str, arguments: list[str]) -> None:
-        """Start a program that ends with us (`setpriv` execs it: the process id stays); its output goes to a file."""
+        """Start a program that ends with this process (`setpriv` execs it: the process id stays); its output goes to a
+        file.
+        """
         command = ["setpriv", "--pdeathsig", "KILL", "--", str(self.programs[name]), *arguments]
         with (self.folder / f"{name}.log").open("wb") as log:
             self.processes[name] = subprocess.Popen(
@@ -171,7 +174,7 @@ class ControlPlane:
             )
 
     def wait_ready(self, deadline: float) -> None:
-        """Return when /readyz says ok; ApiServerError names the program that ended, and its last line."""
+        """Return once /readyz is ok; raise ApiServerError with the name and last line of a program that ended."""
         while time.monotonic() < deadline:
             for name, process in self.processes.items():
                 if process.poll() is not None:
@@ -188,7 +191,7 @@ class ControlPlane:
         raise ApiServerError(f"{self.url}/readyz was not ok, expected it within {READY_SECONDS:.0f} s")
 
     def stop(self) -> None:
-        """No process of ours is left; the API server goes first, since it complains about a lost etcd."""
+        """Stop both programs; the API server first, since it complains about a lost etcd."""
         for name in reversed(list(self.processes)):
             process = self.processes.pop(name)
             process.terminate()
@@ -200,15 +203,15 @@ class ControlPlane:
         self.client.close()
 
     def apply(self, objects: Iterable[Object]) -> list[Object]:
-        """The objects as stored (with uid), in the order given: created or replaced, and their status set."""
+        """Create or replace the objects and set their status; return them as stored (with uid), in the order given."""
         return self.objects.apply(objects)
 
     def delete(self, body: Object) -> None:
-        """The object is gone at once."""
+        """Delete the object immediately."""
         self.objects.delete(body)
 
     def kubeconfig_for(self, namespace: str, service_account: str) -> Path:
-        """A kubeconfig with a token of an existing service account: it may do what RBAC binds to that account."""
+        """A kubeconfig with a token of an existing service account, which may do what RBAC grants that account."""
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
         answer = self.objects.request(
             "POST",

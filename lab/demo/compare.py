@@ -1,4 +1,4 @@
-"""Compares what the manager shows with what the lab's pods really did."""
+"""Compares what the manager shows with the connects that the lab's pods made."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,12 +7,12 @@ Key = tuple[str, str, str]
 
 
 def workload_of(pod: str, pods: Mapping[str, str]) -> str:
-    """The workload of a pod's name, else the name itself."""
+    """The workload of a pod, else the pod's own name."""
     return pods.get(pod, pod)
 
 
 def seen_edges(connections: Iterable[Mapping[str, Any]], pods: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
-    """Sums by (workload, destination address, port), each flow opened before the window on its own count."""
+    """Sums per (workload, destination address, port) of the connections that the manager returned."""
     edges: dict[Key, dict[str, Any]] = {}
     for connection in connections:
         kubernetes = connection["kubernetes"]
@@ -30,10 +30,10 @@ def seen_edges(connections: Iterable[Mapping[str, Any]], pods: Mapping[str, str]
     return edges
 
 
-def is_found(
+def shows_truth(
     truth: Mapping[str, Any], edge: Mapping[str, Any] | None, uids: Mapping[tuple[str, str], set[str]]
 ) -> bool:
-    """Whether the edge shows the truth: counts, kind and owner of the destination."""
+    """Return whether the edge has the true counts, and the true kind and owner of the destination."""
     if edge is None:
         return False
     kind, name = truth["destination"]["kind"], truth["destination"]["name"]
@@ -43,8 +43,8 @@ def is_found(
     return counts and edge["kinds"] == {kind} and owned
 
 
-def ends_of(shown: Mapping[str, Any], workloads: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
-    """What the accepting end told of each edge of the map, by (workload, destination name, port)."""
+def accepting_ends(shown: Mapping[str, Any], workloads: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
+    """What the accepting end reported for each edge of the map, by (workload, destination name, port)."""
     names = {item["id"]: workload_of(item["name"], workloads) for item in shown["services"]}
     return {
         (names[edge["source"]], names[edge["destination"]], str(edge["port"])): {
@@ -55,7 +55,7 @@ def ends_of(shown: Mapping[str, Any], workloads: Mapping[str, str]) -> dict[Key,
     }
 
 
-def verdict(
+def compare_edges(
     truths: list[dict[str, Any]],
     connections: Iterable[Mapping[str, Any]],
     pods: Mapping[str, str],
@@ -69,7 +69,7 @@ def verdict(
         keys.add(key)
         edge = seen.get(key)
         shown = {name: edge[name] for name in ("attempts", "established", "failed")} if edge else None
-        rows.append({**truth, "seen": shown, "found": is_found(truth, edge, uids)})
+        rows.append({**truth, "seen": shown, "found": shows_truth(truth, edge, uids)})
     return {
         "trueEdges": len(truths),
         "foundEdges": sum(row["found"] for row in rows),

@@ -1,6 +1,6 @@
 """Serves recorded objects over HTTP in the shape of the Kubernetes API: paged lists and watches with bookmarks.
 
-Stands in where no real API server is there; it checks neither identity nor permission.
+Used if no real API server can run. It checks neither identity nor permission.
 """
 
 import threading
@@ -31,7 +31,7 @@ BOOKMARK_SECONDS = 5.0
 
 
 def page(objects: list[dict[str, Any]], kind: str, version: str, limit: int, start: int) -> dict[str, Any]:
-    """One page of the list of a kind; `continue` is the place of the next one."""
+    """One page of the list of a kind; `continue` is the offset of the next page."""
     chosen = [item for item in objects if item["kind"] == kind]
     end = start + limit if limit else len(chosen)
     metadata: dict[str, Any] = {"resourceVersion": VERSION}
@@ -50,10 +50,10 @@ def handler(objects: list[dict[str, Any]], closing: threading.Event) -> type[Bas
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *_args: object) -> None:
-            """Nothing is printed about requests."""
+            """Print nothing about requests."""
 
         def do_GET(self) -> None:
-            """A list, a watch, or 404."""
+            """Answer with a list, a watch, or 404."""
             url = urlsplit(self.path)
             parts = url.path.strip("/").split("/")
             asked = {name: values[0] for name, values in parse_qs(url.query).items()}
@@ -68,7 +68,7 @@ def handler(objects: list[dict[str, Any]], closing: threading.Event) -> type[Bas
             self.reply(200, page(objects, kind, version, int(asked.get("limit", 0)), int(asked.get("continue", 0))))
 
         def reply(self, status: int, document: dict[str, Any]) -> None:
-            """One JSON document."""
+            """Send one JSON document."""
             body = orjson.dumps(document)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -77,7 +77,7 @@ def handler(objects: list[dict[str, Any]], closing: threading.Event) -> type[Bas
             self.wfile.write(body)
 
         def watch(self, kind: str, version: str, seconds: float) -> None:
-            """Bookmarks until the watch's time is over: recorded objects never change."""
+            """Send bookmarks until the watch times out; recorded objects never change."""
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Connection", "close")

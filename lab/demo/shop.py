@@ -1,4 +1,4 @@
-"""The demo's cluster, declared: Kubernetes objects of the namespace `shop`, and the edges that its pods really make."""
+"""The demo's cluster, declared: Kubernetes objects of the namespace `shop`, and the edges that its pods make."""
 
 import hashlib
 import uuid
@@ -17,21 +17,21 @@ Object = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
-    """A Deployment: its pods' last address parts, the ports that they listen on."""
+class DemoWorkload:
+    """A Deployment: the last address parts of its pods, and the ports on which they listen."""
 
     name: str
     hosts: tuple[int, ...]
     listen: tuple[int, ...] = ()
 
     def pod(self, number: int) -> str:
-        """The name of its pod of that number."""
-        return f"{self.name}-{digest(self.name)[:9]}-{digest(f'{self.name}{number}')[:5]}"
+        """The name of the workload's pod of that number."""
+        return f"{self.name}-{stable_hash(self.name)[:9]}-{stable_hash(f'{self.name}{number}')[:5]}"
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """A Service in front of a workload; without an address it is headless."""
+class DemoService:
+    """A Service in front of a workload; headless without an address."""
 
     name: str
     workload: str
@@ -40,8 +40,8 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
-    """What one workload's first pod does: exactly `count` connects to an address, in a mode of the pod's program."""
+class DemoEdge:
+    """Exactly `count` connects of one workload's first pod to an address, in a mode of the pod's program."""
 
     source: str
     kind: str
@@ -68,46 +68,46 @@ class Edge:
 
 
 WORKLOADS = (
-    Workload("frontend", (10,)),
-    Workload("cart", (11, 12), (8080,)),
-    Workload("catalog", (13, 14), (8080,)),
-    Workload("payments", (15,), (9090,)),
-    Workload("ledger", (16,)),
-    Workload("pinger", (17,)),
-    Workload("warehouse", (18,)),
+    DemoWorkload("frontend", (10,)),
+    DemoWorkload("cart", (11, 12), (8080,)),
+    DemoWorkload("catalog", (13, 14), (8080,)),
+    DemoWorkload("payments", (15,), (9090,)),
+    DemoWorkload("ledger", (16,)),
+    DemoWorkload("pinger", (17,)),
+    DemoWorkload("warehouse", (18,)),
 )
 SERVICES = (
-    Service("cart", "cart", "10.96.7.10", 8080),
-    Service("catalog", "catalog", "10.96.7.11", 8080),
-    Service("catalog-v6", "catalog", "fd00:96:7::11", 8080),
-    Service("payments", "payments", None, 9090),
-    Service("ledger", "ledger", "10.96.7.13", 8443),
+    DemoService("cart", "cart", "10.96.7.10", 8080),
+    DemoService("catalog", "catalog", "10.96.7.11", 8080),
+    DemoService("catalog-v6", "catalog", "fd00:96:7::11", 8080),
+    DemoService("payments", "payments", None, 9090),
+    DemoService("ledger", "ledger", "10.96.7.13", 8443),
 )
 PAYMENTS = ("payments", "10.244.7.15", "fd00:244:7::15")
 EDGES = (
-    Edge("frontend", "Service", "cart", "10.96.7.10", 8080, 23),
-    Edge("frontend", "Service", "catalog", "10.96.7.11", 8080, 19),
-    Edge("frontend", "Service", "catalog-v6", "fd00:96:7::11", 8080, 17),
-    Edge("frontend", "External", OUTSIDE, OUTSIDE, 443, 43),
-    Edge("cart", "Pod", "payments", "10.244.7.15", 9090, 13),
-    Edge("cart", "Service", "ledger", "10.96.7.13", 8443, 11, refused=True),
-    Edge("catalog", "Service", "cart", "10.96.7.10", 8080, 5),
-    Edge("payments", "External", OUTSIDE, OUTSIDE, 443, 7),
-    Edge("payments", "Service", "catalog-v6", "fd00:96:7::11", 8080, 41),
-    Edge("pinger", "Service", "cart", "10.96.7.10", 8080, 29, mode="fork"),
-    Edge("warehouse", "Service", "cart", "10.96.7.10", 8080, 31),
-    Edge("warehouse", "Pod", "payments", "fd00:244:7::15", 9090, 37),
-    Edge("warehouse", "Service", "catalog", "10.96.7.11", 8080, 3, mode="hold"),
+    DemoEdge("frontend", "Service", "cart", "10.96.7.10", 8080, 23),
+    DemoEdge("frontend", "Service", "catalog", "10.96.7.11", 8080, 19),
+    DemoEdge("frontend", "Service", "catalog-v6", "fd00:96:7::11", 8080, 17),
+    DemoEdge("frontend", "External", OUTSIDE, OUTSIDE, 443, 43),
+    DemoEdge("cart", "Pod", "payments", "10.244.7.15", 9090, 13),
+    DemoEdge("cart", "Service", "ledger", "10.96.7.13", 8443, 11, refused=True),
+    DemoEdge("catalog", "Service", "cart", "10.96.7.10", 8080, 5),
+    DemoEdge("payments", "External", OUTSIDE, OUTSIDE, 443, 7),
+    DemoEdge("payments", "Service", "catalog-v6", "fd00:96:7::11", 8080, 41),
+    DemoEdge("pinger", "Service", "cart", "10.96.7.10", 8080, 29, mode="fork"),
+    DemoEdge("warehouse", "Service", "cart", "10.96.7.10", 8080, 31),
+    DemoEdge("warehouse", "Pod", "payments", "fd00:244:7::15", 9090, 37),
+    DemoEdge("warehouse", "Service", "catalog", "10.96.7.11", 8080, 3, mode="hold"),
 )
 
 
-def digest(text: str) -> str:
-    """A name's stand-in for the random parts of names: the same in every run."""
+def stable_hash(text: str) -> str:
+    """Hex digits that replace the random parts of names: the same in every run."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def uid(kind: str, name: str) -> str:
-    """The uid of an object of the recorded cluster; a real API server gives its own."""
+    """The uid of an object of the recorded cluster; a real API server assigns its own."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"podsonar/{NAMESPACE}/{kind}/{name}"))
 
 
@@ -116,8 +116,8 @@ def addresses(host: int) -> tuple[str, str]:
     return f"10.244.7.{host}", f"fd00:244:7::{host}"
 
 
-def made(kind: str, version: str, name: str, owner: tuple[str, str] | None = None, **rest: Any) -> Object:  # noqa: ANN401
-    """An object with the metadata that all have; `owner` is (kind, name) of its controller."""
+def api_object(kind: str, version: str, name: str, owner: tuple[str, str] | None = None, **rest: Any) -> Object:  # noqa: ANN401
+    """An object with the metadata that all objects have; `owner` is (kind, name) of its controller."""
     metadata: Object = {"name": name, "uid": uid(kind, name), "creationTimestamp": CREATED, "resourceVersion": "1"}
     if kind not in {"Namespace", "Node"}:
         metadata["namespace"] = NAMESPACE
@@ -130,10 +130,10 @@ def made(kind: str, version: str, name: str, owner: tuple[str, str] | None = Non
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
 
 
-def pod_object(workload: Workload, number: int) -> Object:
+def pod_object(workload: DemoWorkload, number: int) -> Object:
     """One running pod of the workload."""
     both = addresses(workload.hosts[number])
-    replica_set = f"{workload.name}-{digest(workload.name)[:9]}"
+    replica_set = f"{workload.name}-{stable_hash(workload.name)[:9]}"
     container = {"name": workload.name, "image": f"registry.example/{workload.name}:1.0"}
     status = {
         "phase": "Running",
@@ -153,7 +153,7 @@ def pod_object(workload: Workload, number: int) -> Object:
             }
         ],
     }
-    return made(
+    return api_object(
         "Pod",
         "v1",
         workload.pod(number),
@@ -164,19 +164,19 @@ def pod_object(workload: Workload, number: int) -> Object:
     )
 
 
-def workload_objects(workload: Workload) -> list[Object]:
+def workload_objects(workload: DemoWorkload) -> list[Object]:
     """The Deployment, its ReplicaSet and its pods."""
     labels = {"app": workload.name}
     container = {"name": workload.name, "image": f"registry.example/{workload.name}:1.0"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
     spec = {"replicas": len(workload.hosts), "selector": {"matchLabels": labels}, "template": template}
-    name = f"{workload.name}-{digest(workload.name)[:9]}"
-    deployment = made("Deployment", "apps/v1", workload.name, labels=labels, spec=spec)
-    replica_set = made("ReplicaSet", "apps/v1", name, ("Deployment", workload.name), labels=labels, spec=spec)
+    name = f"{workload.name}-{stable_hash(workload.name)[:9]}"
+    deployment = api_object("Deployment", "apps/v1", workload.name, labels=labels, spec=spec)
+    replica_set = api_object("ReplicaSet", "apps/v1", name, ("Deployment", workload.name), labels=labels, spec=spec)
     return [deployment, replica_set, *(pod_object(workload, number) for number in range(len(workload.hosts)))]
 
 
-def service_objects(service: Service) -> list[Object]:
+def service_objects(service: DemoService) -> list[Object]:
     """The Service and its EndpointSlice."""
     workload = next(one for one in WORKLOADS if one.name == service.workload)
     six = service.address is not None and ":" in service.address
@@ -205,16 +205,16 @@ def service_objects(service: Service) -> list[Object]:
         }
         for number, host in enumerate(workload.hosts)
     ]
-    endpoint_slice = made(
+    endpoint_slice = api_object(
         "EndpointSlice",
         "discovery.k8s.io/v1",
-        f"{service.name}-{digest(service.name)[:5]}",
+        f"{service.name}-{stable_hash(service.name)[:5]}",
         labels={"kubernetes.io/service-name": service.name},
         addressType=family,
         endpoints=endpoints,
         ports=[{"name": "tcp", "protocol": "TCP", "port": service.port}],
     )
-    return [made("Service", "v1", service.name, spec=spec), endpoint_slice]
+    return [api_object("Service", "v1", service.name, spec=spec), endpoint_slice]
 
 
 def objects() -> list[Object]:
@@ -222,8 +222,8 @@ def objects() -> list[Object]:
     node_status = {"addresses": [{"type": "InternalIP", "address": NODE_ADDRESS}]}
     pod_ranges = {"podCIDR": "10.244.7.0/24", "podCIDRs": ["10.244.7.0/24", "fd00:244:7::/64"]}
     everything = [
-        made("Namespace", "v1", NAMESPACE, status={"phase": "Active"}),
-        made("Node", "v1", NODE, spec=pod_ranges, status=node_status),
+        api_object("Namespace", "v1", NAMESPACE, status={"phase": "Active"}),
+        api_object("Node", "v1", NODE, spec=pod_ranges, status=node_status),
     ]
     for workload in WORKLOADS:
         everything += workload_objects(workload)
@@ -233,7 +233,7 @@ def objects() -> list[Object]:
 
 
 def translations() -> list[Translation]:
-    """What the node does for the services that have a ClusterIP."""
+    """The node's translations for the services that have a ClusterIP."""
     hosts = {workload.name: workload.hosts for workload in WORKLOADS}
     return [
         Translation(
@@ -247,8 +247,8 @@ def translations() -> list[Translation]:
     ]
 
 
-def start(lab: Lab, uids: dict[str, str]) -> None:
-    """All pods run in the lab; `uids` maps pod names to the uids that the API server gave."""
+def start_pods(lab: Lab, uids: dict[str, str]) -> None:
+    """Start all pods in the lab; `uids` maps pod names to the uids that the API server assigned."""
     for workload in WORKLOADS:
         for number, host in enumerate(workload.hosts):
             name = workload.pod(number)
@@ -262,8 +262,10 @@ def first_pods() -> dict[str, str]:
     return {workload.name: workload.pod(0) for workload in WORKLOADS}
 
 
-def connect(lab: Lab, before_window: bool) -> list[dict[str, Any]]:
-    """The truth, with what the pods' program itself counted, of the edges made before or in the window."""
+def make_connects(lab: Lab, before_window: bool) -> list[dict[str, Any]]:
+    """Make the connects of the edges before or in the window; return the truth with the counts of the pods' own
+    program.
+    """
     pods = first_pods()
     done = []
     for edge in EDGES:

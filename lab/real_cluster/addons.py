@@ -1,4 +1,4 @@
-"""What a cluster has beside nodes: the Node objects with their pod ranges, and CoreDNS behind `kube-dns`."""
+"""Objects that a cluster has beside nodes: the Node objects with their pod ranges, and CoreDNS behind `kube-dns`."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ DNS_NAME = {"name": "coredns", "namespace": "kube-system"}
 
 
 def node_objects(layout: Layout) -> list[Object]:
-    """The nodes before their kubelets register: each with the range that its network plugin and the routes have."""
+    """The Node objects before their kubelets register, each with the range of its network plugin and routes."""
     return [
         {
             "apiVersion": "v1",
@@ -36,7 +36,7 @@ def node_objects(layout: Layout) -> list[Object]:
 
 
 def dns_permissions() -> list[Object]:
-    """CoreDNS's service account, role and binding, as its own manifest has them."""
+    """CoreDNS's service account, role and binding, as in its own manifest."""
     group = "rbac.authorization.k8s.io"
     rules = [
         {"apiGroups": [""], "resources": ["endpoints", "services", "pods", "namespaces"], "verbs": ["list", "watch"]},
@@ -54,7 +54,7 @@ def dns_permissions() -> list[Object]:
 
 
 def dns_pod() -> Object:
-    """The pod template: no privilege at all, since it listens on a high port behind the service's 53."""
+    """The pod template: without any privilege, since it listens on a high port behind the service's 53."""
     container = {
         "name": "coredns",
         "image": DNS_IMAGE,
@@ -76,10 +76,11 @@ def dns_pod() -> Object:
 
 
 def dns_objects(layout: Layout) -> list[Object]:
-    """Names of services resolve in every pod."""
+    """CoreDNS's objects; with them the names of services resolve in every pod."""
     labels = {"k8s-app": "kube-dns"}
     ports = [
-        {"name": f"dns-{one.lower()}", "protocol": one, "port": 53, "targetPort": DNS_PORT} for one in ("UDP", "TCP")
+        {"name": f"dns-{protocol.lower()}", "protocol": protocol, "port": 53, "targetPort": DNS_PORT}
+        for protocol in ("UDP", "TCP")
     ]
     service = {
         "apiVersion": "v1",

@@ -1,6 +1,6 @@
-"""Where everything of a cluster is: names, addresses and folders, all derived from a name and one number.
+"""Names, addresses and folders of a cluster, all derived from a name and one number.
 
-Two clusters with different names and numbers stand side by side: the one of `make cluster` and the one of the tests.
+Two clusters with different names and numbers can run side by side: that of `make cluster` and that of the tests.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ OUTSIDE_PORT = 443
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """One node. Inside its mount namespace `/run/node` is its `settings` folder, `/var/lib` and `/var/log` its own."""
+class ClusterNode:
+    """One node. In its mount namespace `/run/node` is its `settings` folder; `/var/lib` and `/var/log` are private."""
 
     name: str
     letter: str
@@ -41,12 +41,12 @@ class Layout:
 
     @property
     def folder(self) -> Path:
-        """All files of the cluster."""
+        """The folder of all files of the cluster."""
         return HOST / self.name
 
     @property
     def address(self) -> str:
-        """The machine's address towards the nodes: the API server's."""
+        """The machine's address towards the nodes, which is the API server's."""
         return f"10.{self.number}.0.1"
 
     @property
@@ -56,7 +56,7 @@ class Layout:
 
     @property
     def pod_range(self) -> str:
-        """The range that all pods' addresses are from."""
+        """The range of all pod addresses."""
         return f"10.{self.number}.64.0/18"
 
     @property
@@ -66,19 +66,19 @@ class Layout:
 
     @property
     def dns(self) -> str:
-        """The ClusterIP of the name service."""
+        """The ClusterIP of the DNS service."""
         return f"10.{self.number}.128.10"
 
     @property
     def daemons(self) -> str:
-        """The cgroup of all processes but the containers'."""
+        """The cgroup of all processes except the containers'."""
         return f"{self.name}/daemons"
 
     @property
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[ClusterNode, ...]:
         """The nodes, in the order of their letters."""
         return tuple(
-            Node(
+            ClusterNode(
                 name=f"node-{letter}",
                 letter=letter,
                 address=f"10.{self.number}.0.{11 + place}",
@@ -90,7 +90,7 @@ class Layout:
             for place, letter in enumerate(LETTERS[: self.size])
         )
 
-    def link(self, node: Node) -> str:
+    def link(self, node: ClusterNode) -> str:
         """The machine's end of the link to a node."""
         return f"podsonar{self.number}{node.letter}"
 

@@ -1,4 +1,4 @@
-"""Who asks the API server for what: its own audit log, at the level of metadata, and sums of it."""
+"""The API server's own audit log at metadata level: which program requested what, and sums of it."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,8 +20,8 @@ LOG_MEGABYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One request: who asked by which program, what for, and for how many objects at most (0: no limit)."""
+class AuditedRequest:
+    """One request: its user and user agent, verb, resource, and the maximum number of objects (0: no limit)."""
 
     user: str
     user_agent: str
@@ -31,7 +31,7 @@ class Request:
 
     @property
     def what(self) -> str:
-        """Verb and resource; `peek` is a list of one object, which tells how far the server is."""
+        """Verb and resource; `peek` is a list of one object, which returns the server's current resource version."""
         return f"{'peek' if self.limit == 1 else self.verb} {self.resource}"
 
     @property
@@ -40,8 +40,8 @@ class Request:
         return self.user_agent.partition("/")[0] or "(none)"
 
 
-def arguments(folder: Path, log: Path) -> list[str]:
-    """What kube-apiserver is told, so that each request is a line of the log."""
+def audit_arguments(folder: Path, log: Path) -> list[str]:
+    """The arguments of kube-apiserver that write each request to the log."""
     policy = folder / "audit-policy.json"
     policy.write_bytes(orjson.dumps(POLICY))
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -53,25 +53,27 @@ def arguments(folder: Path, log: Path) -> list[str]:
     ]
 
 
-def requests(lines: Iterable[bytes], window: Window) -> Iterator[Request]:
-    """The requests received in the window, each once: a watch has a line at its begin and one at its end."""
-    begin, end = rfc3339(window.start_ns), rfc3339(window.end_ns)  # as the log writes times
+def requests(lines: Iterable[bytes], window: Window) -> Iterator[AuditedRequest]:
+    """The requests received in the window, each once: a watch has one line at its start and one at its end."""
+    start, end = rfc3339(window.start_ns), rfc3339(window.end_ns)  # as the log writes times
     seen: set[str] = set()
     for line in lines:
         if not line.endswith(b"\n"):
             break  # the server is writing it
         event = orjson.loads(line)
         received = event["requestReceivedTimestamp"]
-        if not begin <= received < end or event["auditID"] in seen:
+        if not start <= received < end or event["auditID"] in seen:
             continue
         seen.add(event["auditID"])
         about = event.get("objectRef", {})
         resource = "/".join(about[key] for key in ("resource", "subresource") if key in about)
         path, _, query = event["requestURI"].partition("?")
         limit = int(parse_qs(query).get("limit", ["0"])[0])
-        yield Request(event["user"]["username"], event.get("userAgent", ""), event["verb"], resource or path, limit)
+        yield AuditedRequest(
+            event["user"]["username"], event.get("userAgent", ""), event["verb"], resource or path, limit
+        )
 
 
-def by_program(every: Iterable[Request]) -> Counter[str]:
-    """How many requests each program made."""
-    return Counter(one.program for one in every)
+def by_program(all_requests: Iterable[AuditedRequest]) -> Counter[str]:
+    """The number of requests per program."""
+    return Counter(request.program for request in all_requests)

@@ -1,4 +1,4 @@
-"""The cluster: brought up by one command, found by others, taken away without a trace."""
+"""Starts a cluster, and takes it down without a trace."""
 
 import datetime as dt
 import shutil
@@ -19,7 +19,7 @@ from lab.controlplane.certificates import Authority, Certificates, Pair, make_ce
 from lab.controlplane.objects import Object, Objects
 from lab.controlplane.server import admin_client, apiserver_arguments, etcd_arguments, free_ports, kubeconfig, pair_user
 from lab.real_cluster import addons, audit, daemon_configs, images, network, sysctls
-from lab.real_cluster.addressing import OUTSIDE_PORT, Layout, Node
+from lab.real_cluster.addressing import OUTSIDE_PORT, ClusterNode, Layout
 from lab.real_cluster.daemons import Daemons, make_cgroups
 from lab.simulated import cgroups
 from podsonar.errors import ApiServerError
@@ -29,13 +29,13 @@ DEBIAN = ("containerd", "ctr", "runc", "buildah", "ip", "nft", "iptables", "nsen
 
 
 def missing_programs() -> list[str]:
-    """What of Debian's packages is not on this machine (`deploy/setup.sh cluster` installs it)."""
+    """Programs of Debian's packages that are missing on this machine (`deploy/setup.sh cluster` installs them)."""
     absent = [name for name in DEBIAN if shutil.which(name) is None]
     return absent if Path(daemon_configs.PLUGINS, "bridge").exists() else [*absent, f"{daemon_configs.PLUGINS}/bridge"]
 
 
-class Cluster:
-    """A running cluster, and the programs to speak with it."""
+class RealCluster:
+    """A running cluster, and the programs that talk to it."""
 
     def __init__(self, layout: Layout, report: Callable[[str], object]) -> None:
         self.layout = layout
@@ -45,30 +45,30 @@ class Cluster:
         self.folder = layout.folder / "controlplane"
         self.kubeconfig = layout.folder / "admin.kubeconfig"
         self.seconds: dict[str, float] = {}
-        self.began = time.monotonic()
-        self.opened = ExitStack()
-        self.background = self.opened.enter_context(ThreadPoolExecutor(1))
+        self.step_started = time.monotonic()
+        self.resources = ExitStack()
+        self.background = self.resources.enter_context(ThreadPoolExecutor(1))
         self.loading: Future[None] | None = None
 
     def close(self) -> None:
-        """The connections to the API server are closed; the cluster runs on."""
-        self.opened.close()
+        """Close the connections to the API server; the cluster keeps running."""
+        self.resources.close()
 
-    def done(self, step: str) -> None:
-        """The step's time is kept and told."""
+    def finish_step(self, step: str) -> None:
+        """Record and report the duration of the step."""
         now = time.monotonic()
-        self.seconds[step] = now - self.began
-        self.began = now
+        self.seconds[step] = now - self.step_started
+        self.step_started = now
         self.report(f"{step}: {self.seconds[step]:.1f} s")
 
-    def speak(self, url: str, pki: Certificates) -> None:
-        """Requests go to the API server of that address, with every right."""
+    def connect_api(self, url: str, pki: Certificates) -> None:
+        """Send requests to the API server at that address, with every right."""
         self.url = url
-        self.client = self.opened.enter_context(admin_client(url, pki))
+        self.client = self.resources.enter_context(admin_client(url, pki))
         self.objects = Objects(self.client)
 
     def wait(self, what: str, condition: Callable[[], bool], seconds: float = READY_SECONDS) -> None:
-        """Return when the condition holds; ApiServerError tells what did not happen."""
+        """Return once the condition holds; raise ApiServerError that names it after `seconds`."""
         deadline = time.monotonic() + seconds
         while True:
             self.daemons.check()
@@ -88,31 +88,31 @@ class Cluster:
         return self.objects.request("GET", path, params=query)
 
     def apply(self, bodies: Iterable[Object]) -> list[Object]:
-        """The objects as stored."""
+        """Apply the objects and return them as stored."""
         return self.objects.apply(bodies)
 
     def kubectl(self, *arguments: str) -> str:
-        """What kubectl prints, as administrator."""
-        cache = f"--cache-dir={self.layout.folder / 'kubectl'}"  # by default it would be left in the home folder
-        return images.checked([str(self.programs["kubectl"]), f"--kubeconfig={self.kubeconfig}", cache, *arguments])
+        """Run kubectl as administrator and return its output."""
+        cache = f"--cache-dir={self.layout.folder / 'kubectl'}"  # the default would leave it in the home folder
+        return images.run_checked([str(self.programs["kubectl"]), f"--kubeconfig={self.kubeconfig}", cache, *arguments])
 
-    def holders(self) -> list[int]:
-        """The processes that are the nodes' namespaces."""
+    def namespace_pids(self) -> list[int]:
+        """The processes that hold the nodes' namespaces."""
         pids = [self.daemons.pid(node.name) for node in self.layout.nodes]
         return [pid for pid in pids if pid is not None]
 
     def load(self, archives: Iterable[Path]) -> None:
-        """Every node has the images of the archives."""
-        images.load(archives, self.holders())
+        """Import the images of the archives into every node."""
+        images.load(archives, self.namespace_pids())
 
-    def loaded(self) -> None:
-        """What was to be loaded in the background is there."""
+    def wait_loaded(self) -> None:
+        """Wait until the images that load in the background are there."""
         if self.loading is not None:
             self.loading.result()
 
 
-def start_control_plane(cluster: Cluster) -> Authority:
-    """Etcd and the API server answer; the authority signs the nodes' certificates."""
+def start_control_plane(cluster: RealCluster) -> Authority:
+    """Start etcd and the API server; return the authority that signs the nodes' certificates."""
     layout, daemons = cluster.layout, cluster.daemons
     now = dt.datetime.now(dt.UTC)
     pki, authority = make_certificates(cluster.folder, layout.service_range, now, [layout.address])
@@ -127,16 +127,16 @@ def start_control_plane(cluster: Cluster) -> Authority:
         f"--kubelet-client-certificate={pki.admin.certificate}",
         f"--kubelet-client-key={pki.admin.key}",
         "--kubelet-preferred-address-types=InternalIP",
-        *audit.arguments(cluster.folder, daemons.log("audit")),
+        *audit.audit_arguments(cluster.folder, daemons.log("audit")),
     ]
     daemons.start("kube-apiserver", [str(cluster.programs["kube-apiserver"]), *arguments])
-    cluster.speak(f"https://{layout.address}:{secure_port}", pki)
+    cluster.connect_api(f"https://{layout.address}:{secure_port}", pki)
     write_secret(cluster.kubeconfig, kubeconfig(cluster.url, pki.authority, pair_user(pki.admin)))
     return authority
 
 
-def start_controllers(cluster: Cluster) -> None:
-    """Controllers and scheduler run, as administrator."""
+def start_controllers(cluster: RealCluster) -> None:
+    """Start controller manager and scheduler, as administrator."""
     manager_port, scheduler_port = free_ports(2)
     shared = [f"--kubeconfig={cluster.kubeconfig}", "--leader-elect=false", "--bind-address=127.0.0.1"]
     controllers = [
@@ -152,30 +152,30 @@ def start_controllers(cluster: Cluster) -> None:
     cluster.daemons.start("kube-scheduler", [str(cluster.programs["kube-scheduler"]), *scheduler])
 
 
-def write_network(layout: Layout, node: Node, only: str | None = None) -> None:
-    """New pods of the node get their network by the layout, or that address alone; those that run keep theirs."""
+def write_cni_config(layout: Layout, node: ClusterNode, only_address: str | None = None) -> None:
+    """Write the node's CNI configuration, by the layout or with that address alone; running pods keep their network."""
     folder = node.settings / "cni"
     folder.mkdir(exist_ok=True)
-    made = folder / "pods.new"
-    made.write_bytes(orjson.dumps(daemon_configs.network(layout, node, only)))
-    made.replace(folder / "10-pods.conflist")
+    unfinished = folder / "pods.new"
+    unfinished.write_bytes(orjson.dumps(daemon_configs.network(layout, node, only_address)))
+    unfinished.replace(folder / "10-pods.conflist")
 
 
-def configure(layout: Layout, node: Node) -> None:
-    """The node's settings folder has what containerd and its network plugins read."""
-    write_network(layout, node)
+def configure(layout: Layout, node: ClusterNode) -> None:
+    """Write the settings that containerd and its network plugins read."""
+    write_cni_config(layout, node)
     lower = daemon_configs.may_lower_oom_score(Path("/proc/self/status").read_text())
     (node.settings / "containerd.toml").write_text(daemon_configs.containerd(lower_oom_score=lower))
-    (node.settings / "resolv.conf").write_text("options ndots:5\n")  # no name service beyond the cluster's
+    (node.settings / "resolv.conf").write_text("options ndots:5\n")  # no DNS beyond the cluster's
 
 
-def user_file(cluster: Cluster, path: Path, pair: Pair) -> None:
-    """A kubeconfig of that user."""
+def write_user_kubeconfig(cluster: RealCluster, path: Path, pair: Pair) -> None:
+    """Write a kubeconfig of that user."""
     write_secret(path, kubeconfig(cluster.url, cluster.folder / "ca.crt", pair_user(pair)))
 
 
-def start_runtime(cluster: Cluster, node: Node) -> None:
-    """The node's containerd answers."""
+def start_runtime(cluster: RealCluster, node: ClusterNode) -> None:
+    """Start the node's containerd and wait until it answers."""
     configure(cluster.layout, node)
     pid = cluster.daemons.pid(node.name)
     command = ["containerd", "--config", "/run/node/containerd.toml", "--log-level", "warn"]
@@ -189,13 +189,13 @@ def start_runtime(cluster: Cluster, node: Node) -> None:
     cluster.wait(f"containerd of {node.name} answers", answers)
 
 
-def start_node(cluster: Cluster, authority: Authority, node: Node) -> None:
-    """Kubelet and kube-proxy of the node run, each as its own user."""
+def start_node(cluster: RealCluster, authority: Authority, node: ClusterNode) -> None:
+    """Start kubelet and kube-proxy of the node, each as its own user."""
     layout = cluster.layout
     shutil.copy(cluster.folder / "ca.crt", node.settings / "ca.crt")
     kubelet = authority.client(f"system:node:{node.name}", "system:nodes")
-    user_file(cluster, node.settings / "kubelet.kubeconfig", kubelet)
-    user_file(cluster, node.settings / "kube-proxy.kubeconfig", authority.client("system:kube-proxy"))
+    write_user_kubeconfig(cluster, node.settings / "kubelet.kubeconfig", kubelet)
+    write_user_kubeconfig(cluster, node.settings / "kube-proxy.kubeconfig", authority.client("system:kube-proxy"))
     (node.settings / "kubelet.json").write_bytes(orjson.dumps(daemon_configs.kubelet(layout, node)))
     (node.settings / "kube-proxy.json").write_bytes(orjson.dumps(daemon_configs.kube_proxy(layout, node)))
     pid = cluster.daemons.pid(node.name)
@@ -212,28 +212,30 @@ def start_node(cluster: Cluster, authority: Authority, node: Node) -> None:
     cluster.daemons.start(f"kube-proxy-{node.letter}", proxy, inside=pid)
 
 
-def ready_nodes(cluster: Cluster) -> int:
-    """How many nodes are Ready."""
-    conditions = [one["status"].get("conditions", []) for one in cluster.get("/api/v1/nodes")["items"]]
-    return sum(any(c["type"] == "Ready" and c["status"] == "True" for c in every) for every in conditions)
+def ready_nodes(cluster: RealCluster) -> int:
+    """The number of nodes that are Ready."""
+    conditions = [node_object["status"].get("conditions", []) for node_object in cluster.get("/api/v1/nodes")["items"]]
+    return sum(
+        any(c["type"] == "Ready" and c["status"] == "True" for c in node_conditions) for node_conditions in conditions
+    )
 
 
-def bring_up(cluster: Cluster, archives: Iterable[Path], later: Iterable[Path]) -> None:
-    """All of it runs and every node is Ready; the images of `later` may still be on their way."""
+def bring_up(cluster: RealCluster, archives: Iterable[Path], later: Iterable[Path]) -> None:
+    """Start everything and wait until every node is Ready; the images of `later` may still be loading."""
     layout = cluster.layout
     make_cgroups(layout)
-    pids = {node.name: network.hold(cluster.daemons, node) for node in layout.nodes}
-    network.connect(layout, pids)
+    pids = {node.name: network.start_holder(cluster.daemons, node) for node in layout.nodes}
+    network.connect_nodes(layout, pids)
     outside = [sys.executable, "-m", "http.server", str(OUTSIDE_PORT), "--bind", layout.outside]
     cluster.daemons.start("outside", outside)
-    cluster.done("nodes' namespaces and links")
+    cluster.finish_step("nodes' namespaces and links")
     authority = start_control_plane(cluster)
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda node: start_runtime(cluster, node), layout.nodes))
         loading = pool.submit(cluster.load, list(archives))
         cluster.loading = cluster.background.submit(cluster.load, list(later))
         cluster.wait("the API server is ready", lambda: cluster.client.get("/readyz").is_success)
-        cluster.done("API server and containerd")
+        cluster.finish_step("API server and containerd")
         cluster.apply(addons.node_objects(layout))
         start_controllers(cluster)
         for node in layout.nodes:
@@ -241,13 +243,13 @@ def bring_up(cluster: Cluster, archives: Iterable[Path], later: Iterable[Path]) 
         loading.result()
     cluster.apply(addons.dns_objects(layout))
     cluster.wait("every node is Ready", lambda: ready_nodes(cluster) == layout.size)
-    cluster.done("nodes Ready")
+    cluster.finish_step("nodes Ready")
 
 
-def up(layout: Layout, report: Callable[[str], object] = print, later: Iterable[Path] = ()) -> Cluster:
-    """A fresh cluster; ApiServerError when one of that name is there. What fails half-way is taken away again.
+def up(layout: Layout, report: Callable[[str], object] = print, later: Iterable[Path] = ()) -> RealCluster:
+    """Start a cluster; raise ApiServerError if one of that name exists. A partial start is taken down again.
 
-    `later`: archives of images that are loaded in the background (`loaded` waits for them).
+    `later`: archives of images that are loaded in the background (`wait_loaded` waits for them).
     """
     absent = missing_programs()
     if absent:
@@ -256,38 +258,38 @@ def up(layout: Layout, report: Callable[[str], object] = print, later: Iterable[
         raise ApiServerError(
             f"{layout.folder} exists, expected no cluster of that name (`make cluster-down` removes it)"
         )
-    cluster = Cluster(layout, report)
+    cluster = RealCluster(layout, report)
     archives = images.cluster_images(report)
-    cluster.done("programs and images found or built")
+    cluster.finish_step("programs and images found or built")
     layout.folder.mkdir(mode=0o711)
-    sysctls.keep(layout.folder / "sysctls.json")
+    sysctls.save(layout.folder / "sysctls.json")
     try:
         bring_up(cluster, archives, later)
     except BaseException:
-        keep_logs(layout, report)
+        save_logs(layout, report)
         down(layout, cluster)
         raise
     return cluster
 
 
-def keep_logs(layout: Layout, report: Callable[[str], object]) -> None:
-    """The daemons' logs outlive a cluster that did not come up."""
-    kept = Path("/tmp") / f"{layout.name}-logs"  # noqa: S108 - for a human to read and remove
-    shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(layout.folder / "log", kept)
-    report(f"logs are kept in {kept}")
+def save_logs(layout: Layout, report: Callable[[str], object]) -> None:
+    """Copy the daemons' logs out of a cluster that did not start."""
+    saved = Path("/tmp") / f"{layout.name}-logs"  # noqa: S108 - for a human to read and remove
+    shutil.rmtree(saved, ignore_errors=True)
+    shutil.copytree(layout.folder / "log", saved)
+    report(f"logs are kept in {saved}")
 
 
-def down(layout: Layout, cluster: Cluster | None = None) -> None:
-    """Nothing of the cluster is left: processes, namespaces with their mounts, links, cgroups, settings, files.
+def down(layout: Layout, cluster: RealCluster | None = None) -> None:
+    """Remove everything of the cluster: processes, namespaces with their mounts, links, cgroups, settings, files.
 
-    `cluster`: what this process brought up, so that no zombie and no connection of its own stays either.
+    `cluster`: the one that this process started, so that no zombie and no open connection of it stays either.
     """
     if cluster is not None:
         cluster.close()
     (cluster.daemons if cluster else Daemons(layout)).kill()
-    network.remove(layout)
+    network.remove_links(layout)
     cgroups.remove(layout.name)
-    sysctls.put_back(layout.folder / "sysctls.json")
+    sysctls.restore(layout.folder / "sysctls.json")
     if layout.folder.exists():
         shutil.rmtree(layout.folder)

@@ -1,8 +1,8 @@
-"""Configuration of what runs on a node: containerd, its network plugins, kubelet and kube-proxy, as plain values."""
+"""Configuration of a node's daemons as plain values: containerd, its network plugins, kubelet and kube-proxy."""
 
 from typing import Any
 
-from lab.real_cluster.addressing import Layout, Node
+from lab.real_cluster.addressing import ClusterNode, Layout
 from lab.real_cluster.images import POD_IMAGE
 
 Settings = dict[str, Any]
@@ -12,13 +12,13 @@ CAP_SYS_RESOURCE = 1 << 24
 
 
 def may_lower_oom_score(status: str) -> bool:
-    """Whether the text of /proc/self/status has CAP_SYS_RESOURCE, which a score below the parent's needs."""
-    held = next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1]
-    return bool(int(held, 16) & CAP_SYS_RESOURCE)
+    """Return whether the text of /proc/self/status has CAP_SYS_RESOURCE, which a score below the parent's requires."""
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1]
+    return bool(int(effective, 16) & CAP_SYS_RESOURCE)
 
 
 def containerd(*, lower_oom_score: bool) -> str:
-    """Containerd's config.toml; without the capability the runtime could not start a sandbox at all."""
+    """The config.toml of containerd; without the capability the runtime could not start a sandbox at all."""
     return f"""version = 2
 root = "/var/lib/containerd"
 state = "/run/containerd"
@@ -38,9 +38,11 @@ conf_dir = "/run/node/cni"
 """
 
 
-def network(layout: Layout, node: Node, only: str | None = None) -> Settings:
-    """The CNI list: a bridge with addresses of the node's range (or with that address alone), and host ports."""
-    addresses = {"subnet": node.pod_range} | ({"rangeStart": only, "rangeEnd": only} if only else {})
+def network(layout: Layout, node: ClusterNode, only_address: str | None = None) -> Settings:
+    """The CNI list: a bridge with addresses of the node's range (or `only_address`), and host ports."""
+    addresses = {"subnet": node.pod_range} | (
+        {"rangeStart": only_address, "rangeEnd": only_address} if only_address else {}
+    )
     bridge = {
         "type": "bridge",
         "bridge": "cni0",
@@ -58,7 +60,7 @@ def network(layout: Layout, node: Node, only: str | None = None) -> Settings:
     return {"cniVersion": "1.0.0", "name": layout.name, "plugins": [bridge, portmap]}
 
 
-def kubelet(layout: Layout, node: Node) -> Settings:
+def kubelet(layout: Layout, node: ClusterNode) -> Settings:
     """KubeletConfiguration: authenticates and authorizes as in production, never evicts on a full test machine."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -86,7 +88,7 @@ def kubelet(layout: Layout, node: Node) -> Settings:
     }
 
 
-def kube_proxy(layout: Layout, node: Node) -> Settings:
+def kube_proxy(layout: Layout, node: ClusterNode) -> Settings:
     """KubeProxyConfiguration; connection tracking keeps the machine's limits."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",

@@ -1,6 +1,6 @@
-"""Images without a registry: one static program each, built by buildah once a machine, imported into each node.
+"""Images without a registry: one static program each, built by buildah once per machine, imported into each node.
 
-Archives are kept by the hash of what is in them, beside the programs' cache.
+Archives are keyed by the hash of their content and stored beside the programs' cache.
 """
 
 import hashlib
@@ -21,43 +21,43 @@ POD_IMAGE = "podsonar.invalid/pod:1"
 DNS_IMAGE = "podsonar.invalid/coredns:1"
 
 
-def checked(command: list[str], **options: object) -> str:
-    """The command's output; ApiServerError with its last words when it fails."""
+def run_checked(command: list[str], **options: object) -> str:
+    """Run the command and return its output; raise ApiServerError with its last lines if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        raise ApiServerError(f"{' '.join(command[:4])} … failed with {done.returncode}: {' / '.join(said)}")
+        last_lines = (done.stderr or done.stdout).strip().splitlines()[-3:]
+        raise ApiServerError(f"{' '.join(command[:4])} … failed with {done.returncode}: {' / '.join(last_lines)}")
     output: str = done.stdout
     return output
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where image archives are kept."""
+    """The folder of image archives."""
     root = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home()) / ".cache"
     return Path(root) / "podsonar" / "images"
 
 
 def pod_program(work: Path) -> Path:
-    """The static program of the test pods, compiled."""
+    """Compile the static program of the test pods and return its path."""
     folder = work / "source"
     shutil.copytree(SOURCES, folder)
     go = find_go(os.environ, (1, 24), "the test pods' program")
     command = [*build_command(go), "-o", str(work / "pod"), "."]
-    checked(command, cwd=folder, env=build_environ(os.environ))
+    run_checked(command, cwd=folder, env=build_environ(os.environ))
     return work / "pod"
 
 
 def archive(program: Path, image: str, work: Path, target: Path) -> None:
-    """A docker archive of an image that is the program alone."""
+    """Build an image that contains the program alone, and write it as a docker archive."""
     context = work / "context"
     context.mkdir()
     shutil.copy(program, context / "program")
     shutil.copy(SOURCES / "Dockerfile", context)
-    # vfs and chroot: neither overlay mounts nor a container runtime is needed; the storage goes with the work folder.
+    # vfs and chroot need neither overlay mounts nor a container runtime; the storage is removed with the work folder.
     buildah = ["buildah", "--storage-driver", "vfs", "--root", str(work / "root"), "--runroot", str(work / "run")]
-    checked([*buildah, "bud", "--isolation", "chroot", "--timestamp", "0", "-t", image, str(context)])
+    run_checked([*buildah, "bud", "--isolation", "chroot", "--timestamp", "0", "-t", image, str(context)])
     made = work / "image.tar"
-    checked([*buildah, "push", image, f"docker-archive:{made}:{image}"])
+    run_checked([*buildah, "push", image, f"docker-archive:{made}:{image}"])
     made.replace(target)
 
 
@@ -70,7 +70,7 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 
 def find_or_archive(image: str, key: str, program: Callable[[Path], Path], report: Callable[[str], object]) -> Path:
-    """The image's archive; made when it is not there."""
+    """The image's archive; built if it is missing."""
     target = cache_folder() / f"{image.rpartition('/')[2].replace(':', '-')}-{key}.tar"
     if not target.exists():
         report(f"building the image {image} …")
@@ -91,18 +91,18 @@ def cluster_images(report: Callable[[str], object] = print) -> list[Path]:
 
 
 def load(archives: Iterable[Path], holders: Iterable[int]) -> None:
-    """Every node's containerd has the images."""
+    """Import the images into every node's containerd."""
 
-    def one(pid: int, path: Path) -> None:
+    def import_archive(pid: int, path: Path) -> None:
         with path.open("rb") as image:
             enter = ["nsenter", "--target", str(pid), "--mount", "--net", "--"]
-            checked([*enter, "ctr", "--namespace", "k8s.io", "images", "import", "--no-unpack", "-"], stdin=image)
+            run_checked([*enter, "ctr", "--namespace", "k8s.io", "images", "import", "--no-unpack", "-"], stdin=image)
 
-    every = list(archives)
+    all_archives = list(archives)
 
-    def node(pid: int) -> None:
-        for path in every:
-            one(pid, path)
+    def import_into(pid: int) -> None:
+        for path in all_archives:
+            import_archive(pid, path)
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(node, holders))
+        list(pool.map(import_into, holders))

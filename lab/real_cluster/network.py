@@ -1,14 +1,14 @@
-"""The nodes' namespaces and the links between them; the machine's own network gets one link a node and nothing else.
+"""The nodes' namespaces and the links between them; the machine's own network gets one link per node and nothing else.
 
 Machine, node A and node B are a triangle of point-to-point links: no bridge, no forwarding and no packet filter of the
-machine is involved, so that none of its settings changes. All of it goes with the nodes' namespaces.
+machine is involved, so that none of its settings changes. Everything goes with the nodes' namespaces.
 """
 
 import subprocess
 import time
 from pathlib import Path
 
-from lab.real_cluster.addressing import Layout, Node
+from lab.real_cluster.addressing import ClusterNode, Layout
 from lab.real_cluster.daemons import Daemons
 from lab.simulated.network import run
 from podsonar.errors import ApiServerError
@@ -40,12 +40,12 @@ PREPARED_SECONDS = 10.0
 
 
 def inside(pid: int, *command: str, text: str = "") -> None:
-    """The command has succeeded in the namespaces of the process."""
+    """Run the command in the namespaces of the process."""
     run("nsenter", "--target", str(pid), "--mount", "--net", "--", *command, text=text)
 
 
-def hold(daemons: Daemons, node: Node) -> int:
-    """The process that is the node's namespaces: alive as long as the node."""
+def start_holder(daemons: Daemons, node: ClusterNode) -> int:
+    """Start the process that holds the node's namespaces, and return its pid."""
     for name in ("settings", "log", "lib"):
         (node.folder / name).mkdir(parents=True, exist_ok=True)
     command = ["unshare", "--mount", "--net", "--propagation", "private", "--", "sh", "-c", PREPARE, "sh"]
@@ -59,8 +59,8 @@ def hold(daemons: Daemons, node: Node) -> int:
     return pid
 
 
-def machine_link(layout: Layout, node: Node, pid: int) -> list[str]:
-    """The `ip` lines of the machine for one node."""
+def machine_link(layout: Layout, node: ClusterNode, pid: int) -> list[str]:
+    """The machine's `ip` lines for one node."""
     link = layout.link(node)
     return [
         f"link add {link} type veth peer name machine netns {pid}",
@@ -71,8 +71,8 @@ def machine_link(layout: Layout, node: Node, pid: int) -> list[str]:
     ]
 
 
-def node_link(layout: Layout, node: Node) -> list[str]:
-    """The `ip` lines of a node for its link to the machine, which is its way to everything else."""
+def node_link(layout: Layout, node: ClusterNode) -> list[str]:
+    """A node's `ip` lines for its link to the machine, its route to everything else."""
     return [
         "link set lo up",
         f"addr add {node.address}/32 dev machine",
@@ -82,8 +82,8 @@ def node_link(layout: Layout, node: Node) -> list[str]:
     ]
 
 
-def peer_link(node: Node, peer: Node) -> list[str]:
-    """The `ip` lines of a node for its link to another."""
+def peer_link(node: ClusterNode, peer: ClusterNode) -> list[str]:
+    """A node's `ip` lines for its link to another node."""
     return [
         f"link set {peer.name} up",
         f"route add {peer.address}/32 dev {peer.name} src {node.address}",
@@ -91,8 +91,8 @@ def peer_link(node: Node, peer: Node) -> list[str]:
     ]
 
 
-def connect(layout: Layout, pids: dict[str, int]) -> None:
-    """Machine and nodes reach each other and each other's pods."""
+def connect_nodes(layout: Layout, pids: dict[str, int]) -> None:
+    """Connect machine and nodes, so that they reach each other and each other's pods."""
     for node in layout.nodes:
         pid = pids[node.name]
         run("ip", "-batch", "-", text="\n".join(machine_link(layout, node, pid)) + "\n")
@@ -110,8 +110,8 @@ def connect(layout: Layout, pids: dict[str, int]) -> None:
     run("ip", "addr", "add", f"{layout.outside}/32", "dev", layout.link(first))
 
 
-def remove(layout: Layout) -> None:
-    """None of the machine's links of this cluster is left."""
+def remove_links(layout: Layout) -> None:
+    """Remove the machine's links of this cluster."""
     for node in layout.nodes:
         if Path(f"/sys/class/net/{layout.link(node)}").exists():
             subprocess.run(["ip", "link", "del", layout.link(node)], capture_output=True, check=False)

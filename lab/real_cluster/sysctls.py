@@ -1,4 +1,4 @@
-"""Settings of the running kernel that a kubelet changes for the whole machine: kept before, put back after."""
+"""Saves and restores the kernel settings that a kubelet changes for the whole machine."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -17,17 +17,19 @@ CHANGED_BY_KUBELET = (
 )
 
 
-def keep(file: Path) -> None:
-    """The file holds the values of now; one that is there already is the truth of before."""
+def save(file: Path) -> None:
+    """Write the current values to the file; an existing file keeps the values of before."""
     if not file.exists():
         present = [name for name in CHANGED_BY_KUBELET if (SYSCTL / name).exists()]
         file.write_bytes(orjson.dumps({name: (SYSCTL / name).read_text().strip() for name in present}))
 
 
-def put_back(file: Path) -> None:
-    """The kernel has the values of the file again, where it has one."""
+def restore(file: Path) -> None:
+    """Set the kernel to the values in the file, if there is one."""
     if file.exists():
         for name, value in orjson.loads(file.read_bytes()).items():
             if (SYSCTL / name).read_text().strip() != value:
-                with suppress(PermissionError):  # a container's /proc/sys is read-only: then nobody changed it either
+                with suppress(
+                    PermissionError
+                ):  # a container's /proc/sys is read-only: then the kubelet did not change it either
                     (SYSCTL / name).write_text(value)

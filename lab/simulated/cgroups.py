@@ -1,4 +1,4 @@
-"""Kubelet-shaped cgroups of the lab's pods, in every hierarchy of the machine (v1, v2, hybrid)."""
+"""Creates and removes kubelet-shaped cgroups for simulated pods, in every hierarchy of the machine (v1, v2, hybrid)."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ REQUIRED = ("memory", "unified", "cgroup2")
 
 
 def hierarchies(mounts: str) -> list[Path]:
-    """A mount point of each cgroup hierarchy in the text of `/proc/self/mounts`: the first, where it has several."""
+    """One mount point per cgroup hierarchy in the text of `/proc/self/mounts`: the first one, if there are several."""
     rows = [line.split() for line in mounts.splitlines()]
     found: dict[int, Path] = {}
     for root in (Path(row[1]) for row in rows if row[2] in {"cgroup", "cgroup2"}):
@@ -19,14 +19,14 @@ def hierarchies(mounts: str) -> list[Path]:
 
 
 def inherit_cpuset(folder: Path) -> None:
-    """A v1 cpuset group has the parent's processors and memory nodes: without them it takes no process."""
+    """Copy the parent's processors and memory nodes into a v1 cpuset group, which accepts no process without them."""
     for name in ("cpuset.cpus", "cpuset.mems"):
         if (folder / name).exists() and (folder / "cgroup.clone_children").exists():
             (folder / name).write_text((folder.parent / name).read_text())
 
 
 def make(root: Path, below: str) -> Path:
-    """The folder `below` in the hierarchy, made level by level."""
+    """Create the folder `below` in one hierarchy, level by level, and return it."""
     folder = root
     for part in below.split("/"):
         folder /= part
@@ -35,8 +35,10 @@ def make(root: Path, below: str) -> Path:
     return folder
 
 
-def make_everywhere(below: str, *, only: str | None = None) -> list[Path]:
-    """The folder `below` in each hierarchy that takes it; `only` is `v1` or `v2` for a node that has no other."""
+def make_in_every_hierarchy(below: str, *, only: str | None = None) -> list[Path]:
+    """Create the folder `below` in each hierarchy that accepts it; `only`: `v1` or `v2`, for a node that has no other
+    version.
+    """
     made = []
     for root in hierarchies(Path("/proc/self/mounts").read_text()):
         unified = (root / "cgroup.controllers").exists()
@@ -44,22 +46,22 @@ def make_everywhere(below: str, *, only: str | None = None) -> list[Path]:
             continue
         try:
             made.append(make(root, below))
-        except OSError:  # a hierarchy that is read-only or delegated; the two that identity reads must work
+        except OSError:  # read-only or delegated; the two hierarchies that identify pods must work
             if root.name in REQUIRED:
                 raise
     return made
 
 
 def pod_cgroups(run: str, uid: str, container: str) -> list[Path]:
-    """`<run>/kubepods/besteffort/pod<uid>/<container>` in each hierarchy that takes it.
+    """Create `<run>/kubepods/besteffort/pod<uid>/<container>` in each hierarchy that accepts it.
 
-    Never directly below `/kubepods`: a kubelet of the machine kills pods there that it does not know.
+    Never directly below `/kubepods`: a kubelet on this machine kills pods there that it does not know.
     """
-    return make_everywhere(f"{run}/kubepods/besteffort/pod{uid}/{container}")
+    return make_in_every_hierarchy(f"{run}/kubepods/besteffort/pod{uid}/{container}")
 
 
 def remove(run: str) -> None:
-    """No cgroup of the run is left, nor a process in one."""
+    """Kill every process in the run's cgroups and remove them in each hierarchy."""
     for root in hierarchies(Path("/proc/self/mounts").read_text()):
         top = root / run
         for folder, _, _ in os.walk(top, topdown=False):
@@ -77,8 +79,8 @@ def remove(run: str) -> None:
                     time.sleep(0.02)  # a killed process leaves its cgroup a moment later
 
 
-def runs(prefix: str) -> set[str]:
-    """Names of runs that have a cgroup here."""
+def runs_with_cgroups(prefix: str) -> set[str]:
+    """Names of the runs with that prefix that have a cgroup on this machine."""
     found: set[str] = set()
     for root in hierarchies(Path("/proc/self/mounts").read_text()):
         found.update(path.name for path in root.glob(f"{prefix}-*") if path.is_dir())
@@ -86,5 +88,5 @@ def runs(prefix: str) -> set[str]:
 
 
 def available() -> bool:
-    """Whether this machine has cgroups and the programs to make the lab's network."""
+    """Return whether this machine has cgroups and the programs that create the simulated network."""
     return bool(hierarchies(Path("/proc/self/mounts").read_text())) and all(map(shutil.which, ("ip", "nft")))

@@ -1,5 +1,7 @@
-"""Ways to connect, for pod_program.py: each makes one attempt (or as many as it says) and returns its errno, 0 for
-established. Standard library only; runs in a pod of the lab.
+"""Connect modes of pod_program.py: each makes one attempt (or as many as it states) and returns its errno, 0 if
+established.
+
+Standard library only; runs in a simulated pod.
 """
 
 import contextlib
@@ -19,217 +21,221 @@ from typing import Any
 MPTCP = 262
 FASTOPEN_CONNECT = 30
 PR_SET_NAME = 15
-HELD: list[socket.socket] = []
+HELD_SOCKETS: list[socket.socket] = []
 ESCAPES = b"\x1b[2J\x1b]0;x\x07"
 
 
-def client(told: dict[str, Any], protocol: int = 0) -> socket.socket:
-    """An unconnected socket of the address's family; gives up after one repeated SYN, or `syns`."""
-    made = socket.socket(socket.AF_INET6 if ":" in told["address"] else socket.AF_INET, socket.SOCK_STREAM, protocol)
+def client(command: dict[str, Any], protocol: int = 0) -> socket.socket:
+    """An unconnected socket of the address's family; gives up after one retransmitted SYN, or after `syns`."""
+    client_socket = socket.socket(
+        socket.AF_INET6 if ":" in command["address"] else socket.AF_INET, socket.SOCK_STREAM, protocol
+    )
     if not protocol:
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, told.get("syns", 1))
-    return made
+        client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, command.get("syns", 1))
+    return client_socket
 
 
-def connect(made: socket.socket, told: dict[str, Any]) -> int:
-    """The errno of one connect."""
+def connect(client_socket: socket.socket, command: dict[str, Any]) -> int:
+    """Connect once and return the errno, 0 if established."""
     try:
-        made.connect((told["address"], told["port"]))
+        client_socket.connect((command["address"], command["port"]))
     except OSError as error:
         return error.errno or errno.ETIMEDOUT
     return 0
 
 
-def close(told: dict[str, Any]) -> int:
-    """Connect and close."""
-    with client(told) as made:
-        return connect(made, told)
+def close(command: dict[str, Any]) -> int:
+    """Connect, then close."""
+    with client(command) as client_socket:
+        return connect(client_socket, command)
 
 
-def hold(told: dict[str, Any]) -> int:
-    """Connect and stay connected until the pod ends or is told to `release`."""
-    made = client(told)
-    failed = connect(made, told)
+def hold(command: dict[str, Any]) -> int:
+    """Connect and stay connected until the pod ends or the mode `release` closes it."""
+    client_socket = client(command)
+    failed = connect(client_socket, command)
     if failed:
-        made.close()
+        client_socket.close()
     else:
-        HELD.append(made)
+        HELD_SOCKETS.append(client_socket)
     return failed
 
 
-def in_child(way: Callable[[], int]) -> int:
-    """The errno that a child process ended with."""
+def errno_of_child(connect_once: Callable[[], int]) -> int:
+    """Run the function in a forked child and return the child's exit code."""
     child = os.fork()
     if not child:
         try:
-            os._exit(way())
-        except BaseException:  # noqa: BLE001 - a child that went on would answer in its parent's place
+            os._exit(connect_once())
+        except BaseException:  # noqa: BLE001 - a child that continued would answer in its parent's place
             traceback.print_exc()
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def fork(told: dict[str, Any]) -> int:
-    """Connect in a process of its own that ends at once."""
-    return in_child(lambda: close(told))
+def fork(command: dict[str, Any]) -> int:
+    """Connect in a separate process that exits immediately."""
+    return errno_of_child(lambda: close(command))
 
 
-def execute(told: dict[str, Any]) -> int:
-    """Connect in a forked child, then again in the program that the child becomes."""
+def execute(command: dict[str, Any]) -> int:
+    """Connect in a forked child, then again in the program that the child executes."""
 
     def child() -> int:
-        failed = close(told)
+        failed = close(command)
         if failed:
             return failed
-        folder = str(Path(__file__).parent)
-        code = f"import sys; sys.path.insert(0, {folder!r}); import ways; sys.exit(ways.close({told}))"
+        path = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+        code = f"{path}import connect_modes; sys.exit(connect_modes.close({command}))"
         return os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", code])
 
-    return in_child(child)
+    return errno_of_child(child)
 
 
-def mapped(told: dict[str, Any]) -> int:
+def connect_mapped(command: dict[str, Any]) -> int:
     """Connect an IPv6 socket to an IPv4 address, as ::ffff:a.b.c.d."""
-    return close({**told, "address": f"::ffff:{told['address']}"})
+    return close({**command, "address": f"::ffff:{command['address']}"})
 
 
-def itself(told: dict[str, Any]) -> int:
+def connect_self(command: dict[str, Any]) -> int:
     """Connect a socket to its own address and port (simultaneous open with itself)."""
-    with client(told) as made:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((told["address"], told["port"]))
-        return connect(made, told)
+    with client(command) as client_socket:
+        client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        client_socket.bind((command["address"], command["port"]))
+        return connect(client_socket, command)
 
 
-def abandon(told: dict[str, Any]) -> int:
-    """Begin to connect and close before it completes."""
-    with client(told) as made:
-        made.setblocking(False)
-        return made.connect_ex((told["address"], told["port"]))
+def close_early(command: dict[str, Any]) -> int:
+    """Start a non-blocking connect and close the socket before it completes."""
+    with client(command) as client_socket:
+        client_socket.setblocking(False)
+        return client_socket.connect_ex((command["address"], command["port"]))
 
 
-def pending(told: dict[str, Any]) -> int:
-    """Begin to connect and leave it so."""
-    made = client(told)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 6)
-    made.setblocking(False)
-    HELD.append(made)
-    return made.connect_ex((told["address"], told["port"]))
+def leave_pending(command: dict[str, Any]) -> int:
+    """Start a non-blocking connect and leave it pending."""
+    client_socket = client(command)
+    client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 6)
+    client_socket.setblocking(False)
+    HELD_SOCKETS.append(client_socket)
+    return client_socket.connect_ex((command["address"], command["port"]))
 
 
-def again(told: dict[str, Any]) -> int:
-    """Connect to a closed port first (`closed`), then to the open one, with the same socket."""
-    with client(told) as made:
-        if not connect(made, {**told, "port": told["closed"]}):
-            raise RuntimeError(f"port {told['closed']} took a connection, expected it closed")
-        return connect(made, told)
+def reconnect(command: dict[str, Any]) -> int:
+    """Connect to a closed port (`closed`), then to the open one with the same socket."""
+    with client(command) as client_socket:
+        if not connect(client_socket, {**command, "port": command["closed"]}):
+            raise RuntimeError(f"port {command['closed']} took a connection, expected it closed")
+        return connect(client_socket, command)
 
 
-def fast_open(told: dict[str, Any]) -> int:
-    """Connect with TCP Fast Open: data goes out with the SYN once there is a cookie."""
-    with client(told) as made:
-        made.setsockopt(socket.IPPROTO_TCP, FASTOPEN_CONNECT, 1)
-        failed = connect(made, told)
-        if not failed and not told.get("unwritten"):
-            made.sendall(b"x")
-            made.shutdown(socket.SHUT_WR)
+def fast_open(command: dict[str, Any]) -> int:
+    """Connect with TCP Fast Open: data travels with the SYN once there is a cookie."""
+    with client(command) as client_socket:
+        client_socket.setsockopt(socket.IPPROTO_TCP, FASTOPEN_CONNECT, 1)
+        failed = connect(client_socket, command)
+        if not failed and not command.get("unwritten"):
+            client_socket.sendall(b"x")
+            client_socket.shutdown(socket.SHUT_WR)
             with contextlib.suppress(OSError):
-                made.recv(1)
+                client_socket.recv(1)
         return failed
 
 
-def multipath(told: dict[str, Any]) -> int:
-    """Connect with MPTCP, send and stay until the peer closes or `seconds` have passed."""
-    with client(told, MPTCP) as made:
-        failed = connect(made, told)
+def multipath(command: dict[str, Any]) -> int:
+    """Connect with MPTCP, send, and stay until the peer closes or `seconds` have passed."""
+    with client(command, MPTCP) as client_socket:
+        failed = connect(client_socket, command)
         if not failed:
-            made.sendall(b"x")
-            time.sleep(told.get("seconds", 0))
+            client_socket.sendall(b"x")
+            time.sleep(command.get("seconds", 0))
         return failed
 
 
-def renamed(told: dict[str, Any]) -> int:
-    """Connect under a comm name that holds escape sequences."""
+def connect_renamed(command: dict[str, Any]) -> int:
+    """Connect under a process name that contains escape sequences."""
     ctypes.CDLL(None).prctl(PR_SET_NAME, ESCAPES)
-    return close(told)
+    return close(command)
 
 
-def thread(told: dict[str, Any], errnos: Counter[int]) -> None:
-    """One thread's share of the connects."""
-    for _ in range(told["share"]):
-        errnos[close(told)] += 1
+def run_share(command: dict[str, Any], errnos: Counter[int]) -> None:
+    """Make one thread's share of the connects."""
+    for _ in range(command["share"]):
+        errnos[close(command)] += 1
 
 
-def threads(told: dict[str, Any]) -> Counter[int]:
-    """All connects from `threads` threads of this process at once."""
-    shares = [told["count"] // told["threads"]] * told["threads"]
-    shares[0] += told["count"] - sum(shares)
+def threads(command: dict[str, Any]) -> Counter[int]:
+    """Make all connects from `threads` threads of this process at once."""
+    shares = [command["count"] // command["threads"]] * command["threads"]
+    shares[0] += command["count"] - sum(shares)
     counts = [Counter[int]() for _ in shares]
     running = [
-        threading.Thread(target=thread, args=({**told, "share": share}, errnos))
+        threading.Thread(target=run_share, args=({**command, "share": share}, errnos))
         for share, errnos in zip(shares, counts, strict=True)
     ]
-    for one in running:
-        one.start()
-    for one in running:
-        one.join()
+    for worker in running:
+        worker.start()
+    for worker in running:
+        worker.join()
     return sum(counts, Counter())
 
 
-def container(told: dict[str, Any]) -> Counter[int]:
-    """All connects in a container of its own (cgroups made for it, `folders`) that is gone afterwards."""
+def container(command: dict[str, Any]) -> Counter[int]:
+    """Make all connects in a separate container: cgroups `folders`, removed afterwards."""
 
     def child() -> int:
-        for folder in told["folders"]:
+        for folder in command["folders"]:
             Path(folder, "cgroup.procs").write_text(str(os.getpid()))
-        return max(close(told) for _ in range(told["count"]))
+        return max(close(command) for _ in range(command["count"]))
 
-    failed = in_child(child)
-    for folder in told["folders"]:
+    failed = errno_of_child(child)
+    for folder in command["folders"]:
         Path(folder).rmdir()
-    return Counter({failed: told["count"]})
+    return Counter({failed: command["count"]})
 
 
-def spread(told: dict[str, Any]) -> Counter[int]:
-    """One connect to each of `count` addresses from `address` on."""
-    first = int.from_bytes(socket.inet_aton(told["address"]), "big")
-    addresses = (socket.inet_ntoa((first + number).to_bytes(4, "big")) for number in range(told["count"]))
-    return Counter(close({**told, "address": address}) for address in addresses)
+def spread(command: dict[str, Any]) -> Counter[int]:
+    """Connect once to each of `count` addresses, starting at `address`."""
+    first = int.from_bytes(socket.inet_aton(command["address"]), "big")
+    addresses = (socket.inet_ntoa((first + number).to_bytes(4, "big")) for number in range(command["count"]))
+    return Counter(close({**command, "address": address}) for address in addresses)
 
 
-def release(_told: dict[str, Any]) -> Counter[int]:
-    """Close every socket that is held; no connect."""
-    while HELD:
-        HELD.pop().close()
+def release(_command: dict[str, Any]) -> Counter[int]:
+    """Close every held socket; makes no connect."""
+    while HELD_SOCKETS:
+        HELD_SOCKETS.pop().close()
     return Counter()
 
 
-ONE = {
+SINGLE_MODES = {
     "close": close,
     "hold": hold,
     "fork": fork,
     "exec": execute,
-    "mapped": mapped,
-    "self": itself,
-    "abandon": abandon,
-    "pending": pending,
-    "again": again,
+    "mapped": connect_mapped,
+    "self": connect_self,
+    "abandon": close_early,
+    "pending": leave_pending,
+    "again": reconnect,
     "fastopen": fast_open,
     "mptcp": multipath,
-    "renamed": renamed,
+    "renamed": connect_renamed,
 }
-ALL = {"container": container, "threads": threads, "spread": spread, "release": release}
+BULK_MODES = {"container": container, "threads": threads, "spread": spread, "release": release}
 
 
-def carry_out(told: dict[str, Any]) -> dict[str, Any]:
-    """What came of exactly `count` connects: established, failed, by errno, and the longest one."""
+def make_connects(command: dict[str, Any]) -> dict[str, Any]:
+    """Make exactly `count` connects; return established, failed, counts by errno name and the longest duration in
+    seconds.
+    """
     longest, errnos = 0.0, Counter[int]()
-    if told["mode"] in ALL:
-        errnos = ALL[told["mode"]](told)
+    if command["mode"] in BULK_MODES:
+        errnos = BULK_MODES[command["mode"]](command)
     else:
-        for _ in range(told["count"]):
+        for _ in range(command["count"]):
             started = time.monotonic()
-            errnos[ONE[told["mode"]](told)] += 1
+            errnos[SINGLE_MODES[command["mode"]](command)] += 1
             longest = max(longest, time.monotonic() - started)
     return {
         "established": errnos[0],

@@ -1,7 +1,7 @@
-"""The lab's network: a node in its own namespace that routes between pods and translates ClusterIPs.
+"""The simulated network: a node in its own namespace that routes between pods and translates ClusterIPs.
 
-Pods hang on point-to-point links, so that every packet passes the node (on a shared bridge the answer of a backend
-would go straight to the client, past the translation). Nothing is made in the host's namespace.
+Pods hang on point-to-point links, so that every packet passes the node (on a shared bridge a backend's answer would go
+straight to the client and bypass the translation). Nothing is created in the host's namespace.
 """
 
 import subprocess
@@ -11,18 +11,18 @@ from pathlib import Path
 GATEWAY = ("10.244.7.1", "fd00:244:7::1")
 OUTSIDE_GATEWAY = "198.51.100.1"
 OUTSIDE = "198.51.100.7"
-FOLDER = Path("/run/netns")
-# Links carry IPv6 at once, and not after a second in which their own addresses are looked for.
-NO_DUPLICATES = "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad"
+NAMESPACE_FOLDER = Path("/run/netns")
+# Without it links carry IPv6 only after a second of duplicate address detection.
+NO_DUPLICATE_ADDRESS_DETECTION = "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad"
 
 
 class LabError(RuntimeError):
-    """The lab could not be made; the text says which command failed and how."""
+    """The lab could not be built; the text names the command that failed and how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A ClusterIP (or a node's address with a node port), and the backends that the node picks in turn."""
+    """A ClusterIP (or a node address with a node port) and the backends that the node picks in turn."""
 
     address: str
     port: int
@@ -31,35 +31,35 @@ class Translation:
 
 
 def run(*command: str, text: str = "") -> None:
-    """The command has succeeded; LabError otherwise."""
+    """Run the command; raise LabError if it fails."""
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LabError(f"{' '.join(command)} failed with {done.returncode}: {done.stderr.strip()[:300]}")
 
 
-def inside(namespace: str, *command: str, text: str = "") -> None:
-    """The command has succeeded inside the namespace.
+def run_in_namespace(namespace: str, *command: str, text: str = "") -> None:
+    """Run the command inside the network namespace; raise LabError if it fails.
 
-    nsenter and not `ip -n`: that one remounts /, which a chroot's root refuses, and hides the cgroup mounts.
+    nsenter rather than `ip -n`, which remounts /: a chroot's root refuses that, and it hides the cgroup mounts.
     """
-    run("nsenter", f"--net={FOLDER / namespace}", *command, text=text)
+    run("nsenter", f"--net={NAMESPACE_FOLDER / namespace}", *command, text=text)
 
 
-def batch(namespace: str, *lines: str) -> None:
-    """All lines have been carried out by `ip` inside the namespace."""
-    inside(namespace, "ip", "-batch", "-", text="\n".join(lines) + "\n")
+def ip_batch(namespace: str, *lines: str) -> None:
+    """Run all lines by `ip -batch` inside the namespace."""
+    run_in_namespace(namespace, "ip", "-batch", "-", text="\n".join(lines) + "\n")
 
 
-def make_node(name: str) -> None:
-    """A namespace that forwards both families."""
+def add_node_namespace(name: str) -> None:
+    """Create a namespace that forwards both address families."""
     run("ip", "netns", "add", name)
-    batch(name, "link set lo up")
+    ip_batch(name, "link set lo up")
     settings = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
     writes = "; ".join(f"echo 1 > /proc/sys/{setting}" for setting in settings)
-    inside(name, "sh", "-c", f"{writes}; {NO_DUPLICATES}")
+    run_in_namespace(name, "sh", "-c", f"{writes}; {NO_DUPLICATE_ADDRESS_DETECTION}")
 
 
-def attach(
+def add_namespace(
     node: str,
     name: str,
     link: str,
@@ -67,12 +67,12 @@ def attach(
     gateways: tuple[str, ...],
     sources: tuple[str, ...] = (),
 ) -> None:
-    """A namespace with the addresses, reached through the node; its default routes lead there.
+    """Create a namespace with the addresses, reached through the node; its default routes lead there.
 
-    `sources` are the node's own addresses, that its programs speak to the namespace with; without them a gateway's.
+    `sources`: the node's own addresses that its programs use towards the namespace; by default the gateway's.
     """
     run("ip", "netns", "add", name)
-    inside(name, "sh", "-c", NO_DUPLICATES)
+    run_in_namespace(name, "sh", "-c", NO_DUPLICATE_ADDRESS_DETECTION)
     pair = f"link add {link} netns {node} type veth peer name eth0 netns {name}"
     at_node = [pair, f"link set {link} up"]
     at_pod = ["link set lo up", "link set eth0 up"]
@@ -85,23 +85,28 @@ def attach(
         at_pod.append(f"route add default via {gateway}")
         source = f" src {sources[number]}" if sources else ""
         routes.append(f"route add {address}/{bits} dev {link}{source}")
-    batch(node, *at_node)
-    batch(name, *at_pod)
-    batch(node, *routes)
+    ip_batch(node, *at_node)
+    ip_batch(name, *at_pod)
+    ip_batch(node, *routes)
 
 
-def rules(translations: list[Translation]) -> str:
+def nftables_rules(translations: list[Translation]) -> str:
     """The nftables script that sends each ClusterIP to its backends, round robin, for pods and for the node itself."""
     lines = []
-    for one in translations:
-        six = ":" in one.address
-        word, family = ("ip6", "[{}]:{}") if six else ("ip", "{}:{}")
-        if len(one.backends) == 1:
-            target = family.format(one.backends[0], one.target_port)
+    for translation in translations:
+        six = ":" in translation.address
+        ip_word, family = ("ip6", "[{}]:{}") if six else ("ip", "{}:{}")
+        if len(translation.backends) == 1:
+            target = family.format(translation.backends[0], translation.target_port)
         else:
-            pairs = (f"{number} : {backend} . {one.target_port}" for number, backend in enumerate(one.backends))
-            target = f"numgen inc mod {len(one.backends)} map {{ {', '.join(pairs)} }}"
-        lines.append(f"    {word} daddr {one.address} tcp dport {one.port} dnat {word} to {target}")
+            pairs = (
+                f"{number} : {backend} . {translation.target_port}"
+                for number, backend in enumerate(translation.backends)
+            )
+            target = f"numgen inc mod {len(translation.backends)} map {{ {', '.join(pairs)} }}"
+        lines.append(
+            f"    {ip_word} daddr {translation.address} tcp dport {translation.port} dnat {ip_word} to {target}"
+        )
     body = "\n".join(lines)
     chains = "".join(
         f"  chain {name} {{\n    type nat hook {hook} priority -100;\n{body}\n  }}\n"
@@ -110,12 +115,12 @@ def rules(translations: list[Translation]) -> str:
     return f"table inet podsonar {{\n{chains}}}\n"
 
 
-def translate(node: str, translations: list[Translation]) -> None:
-    """The node translates these ClusterIPs from now on."""
-    inside(node, "nft", "-f", "-", text=rules(translations))
+def add_translations(node: str, translations: list[Translation]) -> None:
+    """Install nftables rules for these ClusterIPs on the node."""
+    run_in_namespace(node, "nft", "-f", "-", text=nftables_rules(translations))
 
 
-def remove(prefix: str) -> None:
-    """No network namespace of that run is left; links and rules go with them."""
-    for path in sorted(FOLDER.glob(f"{prefix}-*")):
+def delete_namespaces(prefix: str) -> None:
+    """Delete every network namespace of that run; links and rules go with them."""
+    for path in sorted(NAMESPACE_FOLDER.glob(f"{prefix}-*")):
         subprocess.run(("ip", "netns", "del", path.name), capture_output=True, check=False)

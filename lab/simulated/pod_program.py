@@ -1,9 +1,9 @@
-"""What runs in a pod of the lab: listens, and connects as told, one JSON command a line. Standard library only.
+"""The process of a simulated pod: listens, and connects on command, one JSON command per line. Standard library only.
 
-First line: {"cgroups": [...], "netns": path, "listen": [ports, or {"port", "kind"}]}. Then {"address", "port", "count",
-"mode"} with a mode of ways.py, among them `close`, `hold` (kept open) and `fork` (each connect from a process of its
-own that ends at once); or {"run": [...]}, a command to run in the pod; or {"deafen": 3}: it listens no more
-after so many.
+First line: {"cgroups": [...], "netns": path, "listen": [ports, or {"port", "kind"}]}. Then one of
+{"address", "port", "count", "mode"}: connects in a mode of connect_modes.py, for example `close`, `hold` (stays open)
+or `fork` (each connect from a separate process); {"run": [...]}: a command to run in the pod;
+{"stopListeningAfter": 3}: stops listening after that many accepted connections.
 """
 
 import contextlib
@@ -23,16 +23,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import ways  # type: ignore[import-not-found]  # beside this file, which runs without the package
+import connect_modes  # type: ignore[import-not-found]  # beside this file, which runs without the package
 
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
 LISTENERS: list[socket.socket] = []
-TAKEN: list[str] = []
+ACCEPTED_KINDS: list[str] = []
 
 
 def enter(start: dict[str, Any]) -> None:
-    """The process dies with its parent and is in the pod's cgroups and network namespace."""
+    """Tie this process to its parent's life and move it into the pod's cgroups and network namespace."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     for folder in start["cgroups"]:
@@ -43,10 +43,10 @@ def enter(start: dict[str, Any]) -> None:
             raise OSError(ctypes.get_errno(), "setns")
 
 
-def listener_of(port: int, kind: str) -> socket.socket:
-    """A listening socket of a kind: plain (both families), `fastopen`, `mptcp` (IPv4), `reset`."""
+def open_listener(port: int, kind: str) -> socket.socket:
+    """A listening socket of one kind: `plain` (both families), `fastopen`, `mptcp` (IPv4) or `reset`."""
     if kind == "mptcp":
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, ways.MPTCP)
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, connect_modes.MPTCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("", port))
         listener.listen(512)
@@ -59,8 +59,8 @@ def listener_of(port: int, kind: str) -> socket.socket:
 
 
 def serve(port: int, kind: str = "plain") -> None:
-    """Connections to the port are accepted for as long as the pod lives; `reset` ones are reset at once."""
-    listener = listener_of(port, kind)
+    """Accept connections to the port for as long as the pod lives; the kind `reset` resets each one."""
+    listener = open_listener(port, kind)
     LISTENERS.append(listener)
 
     def answer(connection: socket.socket) -> None:
@@ -72,9 +72,9 @@ def serve(port: int, kind: str = "plain") -> None:
         while True:
             try:
                 connection, _ = listener.accept()
-            except OSError:  # deafened
+            except OSError:  # shut down by `stopListeningAfter`
                 return
-            TAKEN.append(kind)
+            ACCEPTED_KINDS.append(kind)
             if kind == "reset":
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
                 connection.close()
@@ -84,45 +84,45 @@ def serve(port: int, kind: str = "plain") -> None:
     threading.Thread(target=accept, daemon=True).start()
 
 
-def obey(told: dict[str, Any]) -> dict[str, Any]:
-    """What came of one command."""
-    if "run" in told:
-        done = subprocess.run(told["run"], capture_output=True, text=True, check=False)
+def run_command(command: dict[str, Any]) -> dict[str, Any]:
+    """Run one command and return its result."""
+    if "run" in command:
+        done = subprocess.run(command["run"], capture_output=True, text=True, check=False)
         return {"code": done.returncode, "output": done.stdout + done.stderr}
-    if "deafen" in told:
-        while len(TAKEN) < told["deafen"]:
+    if "stopListeningAfter" in command:
+        while len(ACCEPTED_KINDS) < command["stopListeningAfter"]:
             time.sleep(0.01)
         while LISTENERS:
             listener = LISTENERS.pop()
             listener.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept()
             listener.close()
         return {}
-    answer: dict[str, Any] = ways.carry_out(told)
+    answer: dict[str, Any] = connect_modes.make_connects(command)
     return answer
 
 
-def answer_to(line: str) -> dict[str, Any]:
-    """The answer to one line of stdin; `error` where what it says failed."""
+def answer_line(line: str) -> dict[str, Any]:
+    """Run the command on one line of stdin and return its answer; `error` holds the traceback of a failure."""
     try:
-        return obey(json.loads(line))
-    except Exception:  # noqa: BLE001 - whatever it is, who told it must hear of it
+        return run_command(json.loads(line))
+    except Exception:  # noqa: BLE001 - the sender of the command reports it
         return {"error": traceback.format_exc()}
 
 
 def main() -> None:
-    """Obey stdin until it ends; Ctrl-C is for whoever started the pods."""
+    """Run the commands on stdin until it ends; Ctrl-C is left to the program that started the pods."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     start = json.loads(sys.stdin.readline())
     enter(start)
-    for one in start["listen"]:
-        if isinstance(one, int):
-            serve(one)
+    for entry in start["listen"]:
+        if isinstance(entry, int):
+            serve(entry)
         else:
-            serve(one["port"], one["kind"])
+            serve(entry["port"], entry["kind"])
     sys.stdout.write("{}\n")
     sys.stdout.flush()
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(answer_to(line)) + "\n")
+        sys.stdout.write(json.dumps(answer_line(line)) + "\n")
         sys.stdout.flush()
 
 

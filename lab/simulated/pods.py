@@ -1,4 +1,4 @@
-"""Pods without a kubelet: own network namespace, kubelet-shaped cgroups, a real process; all gone at exit."""
+"""Pods without a kubelet: a network namespace, kubelet-shaped cgroups and a real process each; removed at exit."""
 
 import contextlib
 import os
@@ -27,26 +27,26 @@ class PodProcess:
     def __init__(self, name: str, namespace: str, folders: Iterable[Path], listen: tuple[object, ...]) -> None:
         self.name = name
         self.namespace = namespace
-        self.one_at_a_time = threading.Lock()
+        self.command_lock = threading.Lock()
         self.process = subprocess.Popen(
             ("/usr/bin/python3", "-I", "-S", str(PROGRAM)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        start = {"cgroups": [str(folder) for folder in folders], "netns": str(network.FOLDER / namespace)}
-        self.tell({**start, "listen": list(listen)})
+        start = {"cgroups": [str(folder) for folder in folders], "netns": str(network.NAMESPACE_FOLDER / namespace)}
+        self.send_command({**start, "listen": list(listen)})
 
-    def tell(self, command: dict[str, Any]) -> dict[str, Any]:
-        """The program's answer; LabError when it failed, has ended, or takes too long."""
-        with self.one_at_a_time:
-            line = self.answer(command)
+    def send_command(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Return the program's answer; raise LabError if it failed, ended, or exceeded ANSWER_SECONDS."""
+        with self.command_lock:
+            line = self.exchange(command)
         if not line:
             raise LabError(f"the process of pod {self.name} has ended with {self.process.poll()}")
         answer: dict[str, Any] = orjson.loads(line)
         if "error" in answer:
-            raise LabError(f"pod {self.name} was told {command}: {answer['error']}")
+            raise LabError(f"pod {self.name} failed to run {command}: {answer['error']}")
         return answer
 
-    def answer(self, command: dict[str, Any]) -> bytes:
-        """The line that the program says to a command; empty when it has ended."""
+    def exchange(self, command: dict[str, Any]) -> bytes:
+        """Send one command and return the line that answers it; empty if the program has ended."""
         if self.process.stdin is None or self.process.stdout is None:
             raise LabError(f"pod {self.name} has no pipes")
         try:
@@ -63,10 +63,10 @@ class PodProcess:
 
     def connect(self, address: str, port: int, count: int, mode: str = "close", **more: object) -> dict[str, Any]:
         """`established`, `failed`, `longest_seconds`, `errnos` of `count` connects in a `connect_modes` mode."""
-        return self.tell({"address": address, "port": port, "count": count, "mode": mode, **more})
+        return self.send_command({"address": address, "port": port, "count": count, "mode": mode, **more})
 
     def stop(self) -> None:
-        """The process is gone and its pipes are closed."""
+        """Kill the process and close its pipes."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
@@ -76,7 +76,7 @@ class PodProcess:
 
 
 class Lab:
-    """A node with pods; a context manager that leaves nothing behind, whatever ends it."""
+    """A simulated node with pods; a context manager that removes everything it made, however it ends."""
 
     def __init__(self, prefix: str = PREFIX) -> None:
         self.prefix = prefix
@@ -87,7 +87,7 @@ class Lab:
     def __enter__(self) -> Self:
         sweep(self.prefix)
         try:
-            network.make_node(self.node)
+            network.add_node_namespace(self.node)
         except BaseException:
             self.close()
             raise
@@ -97,37 +97,37 @@ class Lab:
         self.close()
 
     def add_pod(self, name: str, uid: str, addresses: tuple[str, ...], listen: tuple[int, ...] = ()) -> PodProcess:
-        """A running pod; its listeners accept when this returns."""
+        """Start a pod; its listeners accept when this returns."""
         namespace = f"{self.run}-{name}"
-        network.attach(self.node, namespace, f"v{len(self.pods)}", addresses, network.GATEWAY[: len(addresses)])
+        network.add_namespace(self.node, namespace, f"v{len(self.pods)}", addresses, network.GATEWAY[: len(addresses)])
         folders = cgroups.pod_cgroups(self.run, uid, secrets.token_hex(32))
         self.pods[name] = PodProcess(name, namespace, folders, listen)
         return self.pods[name]
 
     def add_outside(self, listen: tuple[int, ...]) -> None:
-        """An address outside every pod range answers on these ports; its process is in no pod's cgroup."""
+        """Start a server on these ports at an address outside every pod range, in no pod's cgroup."""
         namespace = f"{self.run}-outside"
-        network.attach(self.node, namespace, "outside", (network.OUTSIDE,), (network.OUTSIDE_GATEWAY,))
+        network.add_namespace(self.node, namespace, "outside", (network.OUTSIDE,), (network.OUTSIDE_GATEWAY,))
         self.pods["(outside)"] = PodProcess("(outside)", namespace, (), listen)
 
     def translate(self, translations: list[Translation]) -> None:
-        """The node sends these ClusterIPs to their backends."""
-        network.translate(self.node, translations)
+        """Make the node send these ClusterIPs to their backends."""
+        network.add_translations(self.node, translations)
 
     def close(self) -> None:
-        """Nothing of this run is left: process, namespace, link, rule, cgroup."""
+        """Remove everything of this run: processes, namespaces, links, rules, cgroups."""
         for pod in self.pods.values():
             pod.stop()
         self.pods.clear()
-        network.remove(self.run)
+        network.delete_namespaces(self.run)
         cgroups.remove(self.run)
 
 
 def sweep(prefix: str) -> None:
-    """Leftovers of runs whose process is gone are removed; those of living runs stay."""
-    names = {"-".join(path.name.split("-")[:2]) for path in network.FOLDER.glob(f"{prefix}-*")}
-    for run in names | cgroups.runs(prefix):
+    """Remove leftovers of runs whose process is gone; runs that are alive stay."""
+    names = {"-".join(path.name.split("-")[:2]) for path in network.NAMESPACE_FOLDER.glob(f"{prefix}-*")}
+    for run in names | cgroups.runs_with_cgroups(prefix):
         owner = run.removeprefix(f"{prefix}-")
         if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            network.remove(run)
+            network.delete_namespaces(run)
             cgroups.remove(run)

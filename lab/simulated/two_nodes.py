@@ -1,7 +1,7 @@
-"""Two nodes of the lab, joined by a link, as two nodes of kind on one kernel: pods, host processes, masquerade.
+"""Two simulated nodes joined by a link, like two kind nodes on one kernel: pods, host processes, masquerade.
 
-Every packet between pods of different nodes passes both; each node translates services for its own pods, with nftables
-or with iptables, as kube-proxy does.
+Every packet between pods of different nodes passes both nodes; each node translates services for its own pods, with
+nftables or with iptables, as kube-proxy does.
 """
 
 import ipaddress
@@ -19,14 +19,14 @@ SERVICE_RANGES = ("10.97.0.0/16", "fd00:97::/64")
 OUTSIDE_RANGE = "198.51.100.0/24"
 BLACKHOLE = "203.0.113.66"  # the nodes drop what goes there
 NOWHERE = "203.0.113.88"  # the pods have no route to it
-DEAD = "203.0.113.77"  # on the pod's own link, where nobody answers for it
+DEAD = "203.0.113.77"  # on the pod's own link, where no host answers ARP for it
 CLOSED_FIRST = "198.18.0.1"
 CLOSED = "198.18.0.0/15"  # the nodes answer for all of it, and nothing listens
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """One node: its letter, its addresses (IPv4, IPv6), and the ranges of its pods."""
+class SimulatedNode:
+    """One node: its letter, its addresses (IPv4, IPv6) and its pod ranges."""
 
     letter: str
     addresses: tuple[str, str]
@@ -34,24 +34,24 @@ class Node:
 
     @property
     def name(self) -> str:
-        """As the API server knows it."""
+        """The node's name in the API."""
         return f"node-{self.letter}"
 
     def pod_addresses(self, group: int, number: int) -> tuple[str, str]:
-        """The addresses of the pod of that number in a group of pods (both below 128)."""
+        """The addresses of pod `number` in a group of pods (both below 128)."""
         low, high = (ipaddress.ip_network(text).network_address for text in self.ranges)
         return str(low + 256 * group + number), str(high + 65536 * group + number)
 
 
 NODES = {
-    "a": Node("a", ("192.0.2.10", "2001:db8:2::10"), ("10.66.0.0/17", "fd00:66:a::/64")),
-    "b": Node("b", ("192.0.2.11", "2001:db8:2::11"), ("10.66.128.0/17", "fd00:66:b::/64")),
+    "a": SimulatedNode("a", ("192.0.2.10", "2001:db8:2::10"), ("10.66.0.0/17", "fd00:66:a::/64")),
+    "b": SimulatedNode("b", ("192.0.2.11", "2001:db8:2::11"), ("10.66.128.0/17", "fd00:66:b::/64")),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a pod's containers run: node, cgroup below the run, hierarchies; no addresses: on the host's network."""
+    """Where a pod's containers run: node, cgroup below the run, hierarchies; without addresses on the host network."""
 
     node: str
     addresses: tuple[str, ...] = ()
@@ -59,8 +59,8 @@ class Placement:
     only: str | None = None
 
 
-class Nodes(Lab):
-    """The lab with both nodes; `pods` has a process for each container, named `pod` or `pod/container`."""
+class TwoNodes(Lab):
+    """The lab with both nodes; `pods` has one process per container, named `pod` or `pod/container`."""
 
     def __init__(self, prefix: str = "podsonar") -> None:
         super().__init__(prefix)
@@ -73,19 +73,19 @@ class Nodes(Lab):
     def __enter__(self) -> Self:
         super().__enter__()
         try:
-            network.make_node(self.namespace("b"))
+            network.add_node_namespace(self.namespace("b"))
             first, second = NODES["a"], NODES["b"]
             link = f"link add between netns {self.node} type veth peer name between netns {self.namespace('b')}"
-            network.batch(self.node, link)
-            self.join(first, second)
-            self.join(second, first)
+            network.ip_batch(self.node, link)
+            self.connect_node(first, second)
+            self.connect_node(second, first)
         except BaseException:
             self.close()
             raise
         return self
 
-    def join(self, node: Node, other: Node) -> None:
-        """The node has its addresses and routes to the other one's pods, and answers the lab's special addresses."""
+    def connect_node(self, node: SimulatedNode, other: SimulatedNode) -> None:
+        """Give the node its addresses, routes to the other node's pods, and the lab's special addresses."""
         lines = ["link set between up"]
         for address, bits in zip(node.addresses, (24, 64), strict=True):
             lines.append(f"addr add {address}/{bits} dev between{' nodad' if ':' in address else ''}")
@@ -95,82 +95,86 @@ class Nodes(Lab):
         lines += [f"route add blackhole {BLACKHOLE}", f"route add local {CLOSED} dev lo"]
         if node.letter == "b":
             lines.append(f"route add {OUTSIDE_RANGE} via {other.addresses[0]}")
-        network.batch(self.namespace(node.letter), *lines)
+        network.ip_batch(self.namespace(node.letter), *lines)
 
-    def process(
+    def start_process(
         self, name: str, namespace: str, cgroup: str, listen: tuple[object, ...] = (), only: str | None = None
     ) -> PodProcess:
-        """A process in a namespace and a cgroup below the run's, in every hierarchy or in those of `only`."""
-        folders = cgroups.make_everywhere(f"{self.run}/{cgroup}", only=only)
+        """Start a process in a namespace and in a cgroup below the run's, in every hierarchy or those of `only`."""
+        folders = cgroups.make_in_every_hierarchy(f"{self.run}/{cgroup}", only=only)
         self.pods[name] = PodProcess(name, namespace, folders, listen)
         return self.pods[name]
 
-    def place(self, name: str, uid: str, placement: Placement, listen: tuple[object, ...] = ()) -> PodProcess:
-        """A running container of a pod; the pod's network is made with its first one."""
+    def start_container(self, name: str, uid: str, placement: Placement, listen: tuple[object, ...] = ()) -> PodProcess:
+        """Start a container of a pod; the first one creates the pod's network."""
         pod = name.partition("/")[0]
         host = self.namespace(placement.node)
         namespace = f"{self.run}-{pod}" if placement.addresses else host
-        if placement.addresses and not (network.FOLDER / namespace).exists():
+        if placement.addresses and not (network.NAMESPACE_FOLDER / namespace).exists():
             self.links += 1
             sources = NODES[placement.node].addresses
-            network.attach(host, namespace, f"v{self.links}", placement.addresses, GATEWAYS, sources)
-            network.batch(namespace, f"route add {DEAD} dev eth0", f"route add unreachable {NOWHERE}")
+            network.add_namespace(host, namespace, f"v{self.links}", placement.addresses, GATEWAYS, sources)
+            network.ip_batch(namespace, f"route add {DEAD} dev eth0", f"route add unreachable {NOWHERE}")
         cgroup = placement.cgroup.format(
             uid=uid, underscored=uid.replace("-", "_"), container=secrets.token_hex(32), outer=secrets.token_hex(16)
         )
-        return self.process(name, namespace, cgroup, listen, placement.only)
+        return self.start_process(name, namespace, cgroup, listen, placement.only)
 
-    def outside(self, listen: tuple[int, ...]) -> PodProcess:
-        """An address outside the cluster, beside node a; its process is in no pod's cgroup."""
+    def start_outside(self, listen: tuple[int, ...]) -> PodProcess:
+        """Start a server outside the cluster, beside node a, in no pod's cgroup."""
         self.add_outside(listen)
         return self.pods["(outside)"]
 
     def delete(self, pod: str) -> None:
-        """No process of the pod is left, nor its network."""
-        for name in [name for name in list(self.pods) if name.partition("/")[0] == pod]:  # others start pods meanwhile
+        """End every process of the pod and delete its network."""
+        for name in [
+            name for name in list(self.pods) if name.partition("/")[0] == pod
+        ]:  # other threads start pods meanwhile
             self.pods.pop(name).stop()
         namespace = f"{self.run}-{pod}"
-        network.batch(namespace, "link del eth0")  # now, and not some time after the namespace
+        network.ip_batch(namespace, "link del eth0")  # immediately, rather than some time after the namespace
         network.run("ip", "netns", "del", namespace)
 
     def iptables(self, translations: list[Translation]) -> None:
-        """Both nodes translate these ClusterIPs by iptables."""
+        """Translate these ClusterIPs on both nodes by iptables."""
         for letter in NODES:
-            text = iptables_rules(own_translations(letter, translations))
-            network.inside(self.namespace(letter), "iptables-restore", "--noflush", text=text)
+            text = iptables_rules(translations_of_node(letter, translations))
+            network.run_in_namespace(self.namespace(letter), "iptables-restore", "--noflush", text=text)
 
     def nftables(self, translations: list[Translation]) -> None:
-        """Both nodes translate these ClusterIPs by nftables."""
+        """Translate these ClusterIPs on both nodes by nftables."""
         for letter in NODES:
-            network.translate(self.namespace(letter), own_translations(letter, translations))
+            network.add_translations(self.namespace(letter), translations_of_node(letter, translations))
 
     def masquerade(self, letter: str, source: str, destination: str) -> None:
-        """The node puts its own address in place of `source` on the way to `destination`."""
+        """Make the node replace `source` by its own address on the way to `destination`."""
         six = ":" in source
         word, own = ("ip6" if six else "ip"), NODES[letter].addresses[six]
         rule = f"{word} saddr {source} {word} daddr {destination} snat {word} to {own}"
         chain = f"chain hidden {{\n type nat hook postrouting priority 100;\n {rule}\n }}"
-        network.inside(self.namespace(letter), "nft", "-f", "-", text=f"table inet podsonar {{\n {chain}\n}}\n")
+        network.run_in_namespace(
+            self.namespace(letter), "nft", "-f", "-", text=f"table inet podsonar {{\n {chain}\n}}\n"
+        )
 
 
-def own_translations(letter: str, translations: list[Translation]) -> list[Translation]:
-    """Those that a node makes: node ports at its own addresses only."""
+def translations_of_node(letter: str, translations: list[Translation]) -> list[Translation]:
+    """The translations that a node makes: node ports at its own addresses only."""
     others = {address for other, node in NODES.items() if other != letter for address in node.addresses}
-    return [one for one in translations if one.address not in others]
+    return [translation for translation in translations if translation.address not in others]
 
 
 def iptables_rules(translations: list[Translation]) -> str:
     """The iptables-restore script that sends each ClusterIP to its backends in turn, as kube-proxy's does."""
     lines = ["*nat"]
-    for one in translations:
-        if ":" in one.address:
-            raise LabError(f"{one.address}: iptables translates IPv4 only here")
-        count = len(one.backends)
+    for translation in translations:
+        if ":" in translation.address:
+            raise LabError(f"{translation.address}: iptables translates IPv4 only here")
+        count = len(translation.backends)
         for chain in ("PREROUTING", "OUTPUT"):
-            for number, backend in enumerate(one.backends):
+            for number, backend in enumerate(translation.backends):
                 every = f"-m statistic --mode nth --every {count - number} --packet 0 " if number < count - 1 else ""
                 lines.append(
-                    f"-A {chain} -d {one.address}/32 -p tcp --dport {one.port} {every}"
-                    f"-j DNAT --to-destination {backend}:{one.target_port}"
+                    f"-A {chain} -d {translation.address}/32 -p tcp --dport {translation.port} {every}"
+                    f"-j DNAT --to-destination {backend}:{translation.target_port}"
                 )
     return "\n".join([*lines, "COMMIT", ""])

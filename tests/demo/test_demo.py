@@ -47,7 +47,7 @@ def connection(**changed: object) -> dict[str, object]:
 )
 def test_connections_compared_count_found_and_wrong(seen: list[dict[str, object]], found: int, wrong: int) -> None:
     """An edge is found only with the true counts and owner; whatever else is shown is wrong."""
-    got = compare.verdict([TRUTH], seen, {"cart-1": "cart"}, {("Service", "ledger"): {"u"}})
+    got = compare.compare_edges([TRUTH], seen, {"cart-1": "cart"}, {("Service", "ledger"): {"u"}})
     assert (got["foundEdges"], got["wrongEdges"]) == (found, wrong)
 
 
@@ -55,7 +55,7 @@ def test_edge_of_the_map_tells_what_the_accepting_end_saw() -> None:
     """The map's nodes go by the workload's name, whichever of its objects the map shows."""
     services = [{"id": "w", "name": "cart-1c42d"}, {"id": "s", "name": "ledger"}]
     edge = {"source": "w", "destination": "s", "port": "8443", "accepted": 3, "bothEnds": True}
-    got = compare.ends_of({"services": services, "edges": [edge]}, {"cart-1c42d": "cart"})
+    got = compare.accepting_ends({"services": services, "edges": [edge]}, {"cart-1c42d": "cart"})
     assert got == {("cart", "ledger", "8443"): {"accepted": 3, "bothEnds": True}}
 
 
@@ -98,8 +98,8 @@ def test_demo_run_finds_every_edge_and_leaves_nothing(repository: Path) -> None:
     assert document["wrongEdges"] == 0
     assert document["attempts"]["seen"] == document["attempts"]["made"]
     assert document["attempts"]["lost"] == 0
-    assert not list(network.FOLDER.glob(f"podsonar-{process.pid}-*"))
-    assert f"podsonar-{process.pid}" not in cgroups.runs("podsonar")
+    assert not list(network.NAMESPACE_FOLDER.glob(f"podsonar-{process.pid}-*"))
+    assert f"podsonar-{process.pid}" not in cgroups.runs_with_cgroups("podsonar")
 
 
 def test_ctrl_c_ends_the_demo_with_the_exit_code_of_that_signal() -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lab.real_cluster.addressing import Layout, Node
-from lab.real_cluster.cluster import Cluster, write_network
+from lab.real_cluster.addressing import ClusterNode, Layout
+from lab.real_cluster.cluster import RealCluster, write_cni_config
 from lab.real_cluster.installed import shop
 from tests.installed.short_lived_pods import counting, gone, lone, running
 
@@ -31,13 +31,13 @@ class Handover:
     taken_ns: int
 
 
-def place(layout: Layout) -> tuple[Node, str]:
+def place(layout: Layout) -> tuple[ClusterNode, str]:
     """The node and the address: the last but four of its range, which no other pod of the tests gets to."""
     node = layout.nodes[1]
     return node, f"{node.pod_range.rpartition('.')[0]}.250"
 
 
-def server(name: str, node: Node) -> dict[str, Any]:
+def server(name: str, node: ClusterNode) -> dict[str, Any]:
     """A pod that listens, and ends at once when it is told to."""
     spec = {
         "containers": [shop.container("server", ["serve", str(PORT)])],
@@ -47,26 +47,26 @@ def server(name: str, node: Node) -> dict[str, Any]:
     return lone(name, node, spec)
 
 
-def client(name: str, node: Node, address: str) -> dict[str, Any]:
+def client(name: str, node: ClusterNode, address: str) -> dict[str, Any]:
     """A pod that connects to the address from its start on."""
     return lone(name, node, counting(["join", "60s", f"{address}:{PORT}", "43"]))
 
 
-def with_address(cluster: Cluster, name: str, before: Callable[[], object] = lambda: None) -> None:
+def with_address(cluster: RealCluster, name: str, before: Callable[[], object] = lambda: None) -> None:
     """A server runs that was given the one address; pods of the node that come later get others again."""
     node, address = place(cluster.layout)
-    write_network(cluster.layout, node, address)
+    write_cni_config(cluster.layout, node, address)
     try:
         before()
         cluster.apply([server(name, node)])
         cluster.wait(f"pod {name} runs", lambda: running(cluster, name) == 1, 40)
     finally:
-        write_network(cluster.layout, node)
+        write_cni_config(cluster.layout, node)
     found = cluster.get(f"/api/v1/namespaces/{shop.NAMESPACE}/pods/{name}")["status"]["podIP"]
     assert found == address, f"{name} has {found}, expected {address}"
 
 
-def begin(cluster: Cluster) -> None:
+def begin(cluster: RealCluster) -> None:
     """The former owner answers, and all clients but the late one run."""
     near, address = place(cluster.layout)
     with_address(cluster, FORMER)
@@ -81,7 +81,7 @@ def begin(cluster: Cluster) -> None:
     cluster.wait("the clients run", lambda: all(running(cluster, name) for name in first), 40)
 
 
-def hand_over(cluster: Cluster) -> Handover:
+def hand_over(cluster: RealCluster) -> Handover:
     """The early client has ended, the former owner is killed, its address is the next one's; the late client comes."""
     near, address = place(cluster.layout)
     cluster.kubectl("-n", shop.NAMESPACE, "delete", "pod", "early", "--wait=true")
@@ -103,7 +103,7 @@ def hand_over(cluster: Cluster) -> Handover:
     return Handover(address, given_back_ns, taken_ns)
 
 
-def end(cluster: Cluster) -> None:
+def end(cluster: RealCluster) -> None:
     """None of these pods is left; the clients have written what they made."""
     names = [LATTER, "late", *THROUGH]
     cluster.kubectl("-n", shop.NAMESPACE, "delete", "pod", *names, "--wait=true")

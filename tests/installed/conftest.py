@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.real_cluster.addressing import TESTS
-from lab.real_cluster.cluster import Cluster, down, up
+from lab.real_cluster.cluster import RealCluster, down, up
 from lab.real_cluster.installed import install, prometheus, shop
 from lab.real_cluster.installed.prometheus import Prometheus
 from lab.real_cluster.installed.shop_pods import shop_runs, start_shop
@@ -15,7 +15,7 @@ STORE = "podsonar-store"
 
 
 @pytest.fixture(scope="package")
-def nodes() -> Iterator[Cluster]:
+def nodes() -> Iterator[RealCluster]:
     """Two nodes, Ready, gone when the tests are over; another name than `make cluster` has, so that both can be."""
     down(TESTS)  # what a killed run left
     cluster = up(TESTS, lambda _text: None)
@@ -24,7 +24,7 @@ def nodes() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="package")
-def installed(nodes: Cluster) -> Iterator[Cluster]:
+def installed(nodes: RealCluster) -> Iterator[RealCluster]:
     """The test cluster with the release, its database on a volume that outlives the manager's pod."""
     nodes.load(install.podsonar_images(nodes.report))
     volume = install.local_volume(nodes, nodes.layout.nodes[0], STORE)
@@ -35,14 +35,14 @@ def installed(nodes: Cluster) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="package")
-def watching(installed: Cluster) -> Iterator[Prometheus]:
+def watching(installed: RealCluster) -> Iterator[Prometheus]:
     """A Prometheus that scrapes the release."""
     yield prometheus.start(installed)
     prometheus.stop(installed)
 
 
 @pytest.fixture(scope="package")
-def workloads(installed: Cluster) -> tuple[shop.Workload, ...]:
+def workloads(installed: RealCluster) -> tuple[shop.ShopWorkload, ...]:
     """The shop, all of whose pods run."""
     made = start_shop(installed)
     installed.wait("the shop's pods run", lambda: shop_runs(installed, made), 120)
@@ -50,7 +50,7 @@ def workloads(installed: Cluster) -> tuple[shop.Workload, ...]:
 
 
 @pytest.fixture(scope="package")
-def observed(installed: Cluster, watching: Prometheus, workloads: tuple[shop.Workload, ...]) -> Observed:
+def observed(installed: RealCluster, watching: Prometheus, workloads: tuple[shop.ShopWorkload, ...]) -> Observed:
     """The first whole window after the shop's start, in which nothing happens, with Prometheus at work."""
     window = next_whole()
     return Observed(window, workloads, reported(installed, window))

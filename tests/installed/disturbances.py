@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import orjson
 
-from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install
 
 RIGHTS = "/apis/rbac.authorization.k8s.io/v1"
@@ -20,38 +20,38 @@ SECRET = f"{install.RELEASE}-tokens"
 ROLLED_SECONDS = 90
 
 
-def kubectl(cluster: Cluster, *arguments: str) -> str:
+def kubectl(cluster: RealCluster, *arguments: str) -> str:
     """What kubectl says in the release's namespace."""
     return cluster.kubectl("-n", install.NAMESPACE, *arguments)
 
 
-def pods(cluster: Cluster, component: str) -> list[dict[str, Any]]:
+def pods(cluster: RealCluster, component: str) -> list[dict[str, Any]]:
     """The pods of a component that are not ending."""
     query = {"labelSelector": f"app.kubernetes.io/component={component}"}
     found = cluster.get(f"/api/v1/namespaces/{install.NAMESPACE}/pods", **query)["items"]
     return [one for one in found if "deletionTimestamp" not in one["metadata"]]
 
 
-def rolled_out(cluster: Cluster, workload: str) -> None:
+def rolled_out(cluster: RealCluster, workload: str) -> None:
     """Return when every pod of `kind/name` is a new one and ready."""
     kubectl(cluster, "rollout", "status", workload, f"--timeout={ROLLED_SECONDS}s")
 
 
-def kill(cluster: Cluster, component: str) -> set[str]:
+def kill(cluster: RealCluster, component: str) -> set[str]:
     """The component's pods are deleted without a moment to end in; their UIDs."""
     old = pods(cluster, component)
     kubectl(cluster, "delete", "pod", *(one["metadata"]["name"] for one in old), "--grace-period=0", "--force")
     return {one["metadata"]["uid"] for one in old}
 
 
-def replaced(cluster: Cluster, component: str, killed: set[str]) -> None:
+def replaced(cluster: RealCluster, component: str, killed: set[str]) -> None:
     """Return when others are ready in the place of those that were killed."""
 
-    def done() -> bool:
+    def is_replaced() -> bool:
         new = [one for one in pods(cluster, component) if one["metadata"]["uid"] not in killed]
         return bool(new) and all(is_ready(one) for one in new)
 
-    cluster.wait(f"{component} is ready again", done, ROLLED_SECONDS)
+    cluster.wait(f"{component} is ready again", is_replaced, ROLLED_SECONDS)
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
@@ -67,7 +67,7 @@ def metrics(pod: dict[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, _space, value in rows}
 
 
-def said(cluster: Cluster, component: str) -> str:
+def said(cluster: RealCluster, component: str) -> str:
     """What the component's pods have logged."""
     labels = f"app.kubernetes.io/component={component}"
     return kubectl(cluster, "logs", "-l", labels, "--tail=-1", "--max-log-requests=9")
@@ -80,7 +80,7 @@ class Rotation:
     token: str
 
 
-def revoke(cluster: Cluster) -> Rotation:
+def revoke(cluster: RealCluster) -> Rotation:
     """The old token is revoked, a new one made: until the Secret holds it, every push is refused."""
     manager = f"deploy/{install.RELEASE}-manager"
     token = kubectl(cluster, "exec", manager, "--", "podsonar", "manager", "token", "create", "--agent", "lab").strip()
@@ -91,13 +91,13 @@ def revoke(cluster: Cluster) -> Rotation:
     return Rotation(token)
 
 
-def give(cluster: Cluster, rotation: Rotation) -> None:
+def give(cluster: RealCluster, rotation: Rotation) -> None:
     """The Secret holds the new token; the kubelets write it to the pods' files when they get to it."""
     data = {"data": {"token": base64.b64encode(rotation.token.encode()).decode()}}
     kubectl(cluster, "patch", "secret", SECRET, "--type=merge", "-p", orjson.dumps(data).decode())
 
 
-def without_cron_jobs(cluster: Cluster) -> dict[str, Any]:
+def without_cron_jobs(cluster: RealCluster) -> dict[str, Any]:
     """The collector's role lacks cron jobs from now on; the role as it was."""
     role = cluster.get(ROLE)
     rules = [{**rule, "resources": [one for one in rule["resources"] if one != "cronjobs"]} for rule in role["rules"]]
@@ -105,7 +105,7 @@ def without_cron_jobs(cluster: Cluster) -> dict[str, Any]:
     return role
 
 
-def put_back(cluster: Cluster, path: str, body: dict[str, Any]) -> None:
+def put_back(cluster: RealCluster, path: str, body: dict[str, Any]) -> None:
     """An object has the rules, or is there again, as it was before."""
     body = {**body, "metadata": {key: body["metadata"][key] for key in ("name", "labels", "annotations")}}
     if cluster.client.get(path).status_code == httpx.codes.NOT_FOUND:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.real_cluster.addressing import Layout
-from lab.real_cluster.daemons import MOUNTS, processes
+from lab.real_cluster.daemons import MOUNTS, processes_of
 from lab.real_cluster.sysctls import CHANGED_BY_KUBELET, SYSCTL
 from lab.simulated import cgroups
 
@@ -42,7 +42,7 @@ def groups(layout: Layout) -> list[Path]:
 def state(layout: Layout) -> dict[str, Any]:
     """All that bringing up a cluster touches; sets where more can be there and less."""
     return {
-        "processes": processes(layout.name),
+        "processes": processes_of(layout.name),
         "groups": set(groups(layout)),
         "mounts": mounts(),
         "links": links(),

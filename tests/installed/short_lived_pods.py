@@ -4,8 +4,8 @@ from typing import Any
 
 import orjson
 
-from lab.real_cluster.addressing import Node
-from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.addressing import ClusterNode
+from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import shop
 
 COUNTS = "podsonar-test-counts"
@@ -27,7 +27,7 @@ def counting(arguments: list[str]) -> Object:
     }
 
 
-def prepare(cluster: Cluster) -> None:
+def prepare(cluster: RealCluster) -> None:
     """Each node has the folder, empty, and any user's pod may write there."""
     for node in cluster.layout.nodes:
         folder = node.folder / "lib" / COUNTS
@@ -52,26 +52,26 @@ def crowd(pods: int) -> Object:
     }
 
 
-def lone(name: str, node: Node, spec: Object) -> Object:
+def lone(name: str, node: ClusterNode, spec: Object) -> Object:
     """A pod without a controller, on that node."""
     metadata = {"name": name, "namespace": shop.NAMESPACE, "labels": {"app": name}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**spec, "nodeName": node.name}}
 
 
-def running(cluster: Cluster, app: str) -> int:
+def running(cluster: RealCluster, app: str) -> int:
     """How many pods of that name run and are not ending."""
     query = {"labelSelector": f"app={app}"}
     pods = cluster.get(f"/api/v1/namespaces/{shop.NAMESPACE}/pods", **query)["items"]
     return sum(one["status"].get("phase") == "Running" and "deletionTimestamp" not in one["metadata"] for one in pods)
 
 
-def gone(cluster: Cluster, app: str) -> bool:
+def gone(cluster: RealCluster, app: str) -> bool:
     """Whether no pod of that name is left, not even one that ends."""
     query = {"labelSelector": f"app={app}"}
     return not cluster.get(f"/api/v1/namespaces/{shop.NAMESPACE}/pods", **query)["items"]
 
 
-def counted(cluster: Cluster, window: str, name: str) -> shop.Edge:
+def counted(cluster: RealCluster, window: str, name: str) -> shop.ShopEdge:
     """What all pods whose name begins so counted in a window, as one edge to `TARGET`."""
     attempts = established = failed = 0
     for node in cluster.layout.nodes:
@@ -81,4 +81,4 @@ def counted(cluster: Cluster, window: str, name: str) -> shop.Edge:
                     attempts += line["attempts"]
                     established += line["established"]
                     failed += line["failed"]
-    return shop.Edge(name, TARGET, PORT, attempts, established, failed)
+    return shop.ShopEdge(name, TARGET, PORT, attempts, established, failed)

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from collector.k8s.kinds import KINDS, WATCHED
-from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, prometheus, resource_usage
 from lab.real_cluster.installed.prometheus import Prometheus
 from podsonar.errors import ApiServerError
@@ -57,7 +57,7 @@ def watched(watching: Prometheus, observed: Observed) -> Prometheus:
     return watching
 
 
-def released_pods(cluster: Cluster) -> list[Object]:
+def released_pods(cluster: RealCluster) -> list[Object]:
     """The pods of the release that run."""
     query = {"labelSelector": "app.kubernetes.io/part-of=podsonar", "fieldSelector": "status.phase=Running"}
     found: list[Object] = cluster.get(f"/api/v1/namespaces/{install.NAMESPACE}/pods", **query)["items"]
@@ -70,7 +70,7 @@ def component(labels: Object) -> str:
     return found
 
 
-def test_every_pod_of_the_release_is_scraped_and_no_other(installed: Cluster, watched: Prometheus) -> None:
+def test_every_pod_of_the_release_is_scraped_and_no_other(installed: RealCluster, watched: Prometheus) -> None:
     """The annotations name each pod's port once, and every target answers."""
     targets = watched.targets()
     expected = [(pod["metadata"]["name"], pod["spec"]["nodeName"]) for pod in released_pods(installed)]
@@ -116,7 +116,7 @@ def values(prometheus: Prometheus, expr: str) -> list[float]:
     return [float(one["value"][1]) for one in prometheus.query(expr)]
 
 
-def test_every_query_of_the_dashboard_returns_numbers(installed: Cluster, watched: Prometheus) -> None:
+def test_every_query_of_the_dashboard_returns_numbers(installed: RealCluster, watched: Prometheus) -> None:
     """Panels of failures too: they show zero, not "no data". The variable offers the release's namespace."""
     offered = watched.query("group by (namespace) (podsonar_build_info)")
     assert [one["metric"]["namespace"] for one in offered] == [install.NAMESPACE]
@@ -128,7 +128,7 @@ def test_every_query_of_the_dashboard_returns_numbers(installed: Cluster, watche
     assert (found["Nodes that are traced"], found["Nodes that are not"]) == ([2.0], [0.0])
 
 
-def test_no_alert_is_pending_on_a_healthy_cluster(installed: Cluster, watched: Prometheus) -> None:
+def test_no_alert_is_pending_on_a_healthy_cluster(installed: RealCluster, watched: Prometheus) -> None:
     """Each of the chart's alerts is evaluated without an error, and finds nothing."""
     installed.wait("rules are evaluated", lambda: all(one["health"] != "unknown" for one in watched.rules()))
     rules = watched.rules()
@@ -137,7 +137,7 @@ def test_no_alert_is_pending_on_a_healthy_cluster(installed: Cluster, watched: P
     assert watched.alerts() == []
 
 
-def test_attempts_are_conserved_as_scraped(installed: Cluster, watched: Prometheus) -> None:
+def test_attempts_are_conserved_as_scraped(installed: RealCluster, watched: Prometheus) -> None:
     """On each node every attempt that the kernel saw has exactly one fate, by the numbers that an operator has."""
     seen = f"sum by (pod) ({ATTEMPTS}_total)"
     told = " + ".join(f"sum by (pod) ({fate})" for fate in FATES)
@@ -153,13 +153,15 @@ def test_attempts_are_conserved_as_scraped(installed: Cluster, watched: Promethe
         pytest.fail(f"{error}; {counted}")
 
 
-def test_nodes_ask_the_api_server_nothing_and_the_collector_lists_once(installed: Cluster, observed: Observed) -> None:
+def test_nodes_ask_the_api_server_nothing_and_the_collector_lists_once(
+    installed: RealCluster, observed: Observed
+) -> None:
     """By its audit log: in the window no request of agents or manager, one list of each kind, few of the directory."""
     start_ns = parse_rfc3339(observed.window)
-    requests = resource_usage.asked(installed, Window(start_ns, start_ns + WINDOW_SECONDS * NS_PER_SECOND))
-    assert resource_usage.own(requests, "node-agent") == resource_usage.own(requests, "manager") == []
+    requests = resource_usage.api_requests(installed, Window(start_ns, start_ns + WINDOW_SECONDS * NS_PER_SECOND))
+    assert resource_usage.requests_of(requests, "node-agent") == resource_usage.requests_of(requests, "manager") == []
     assert [one for one in requests if one.user == resource_usage.ANONYMOUS] == []
-    collector = resource_usage.own(requests, "collector")
+    collector = resource_usage.requests_of(requests, "collector")
     (user_agent,) = {one.user_agent for one in collector}
     assert re.fullmatch(r"podsonar/\d\S+ \(collector\)", user_agent)
     made = Counter(one.what for one in collector)
@@ -172,7 +174,7 @@ def test_nodes_ask_the_api_server_nothing_and_the_collector_lists_once(installed
     assert max((made[what] for what in asked), default=0) <= 4 * nodes
 
 
-def test_cost_of_each_pod_is_that_of_its_cgroup(installed: Cluster) -> None:
+def test_cost_of_each_pod_is_that_of_its_cgroup(installed: RealCluster) -> None:
     """Collector, manager and an agent on each node: every pod has used CPU, and less memory than its limit."""
     every = resource_usage.pods(installed)
     assert [one.component for one in every] == ["collector", "manager", "node-agent", "node-agent"]
@@ -199,7 +201,7 @@ def lets_in(policy: Object, pod: Object, port: int, namespace: Object) -> bool:
     return False
 
 
-def test_network_policies_let_the_named_namespace_scrape(installed: Cluster, watched: Prometheus) -> None:
+def test_network_policies_let_the_named_namespace_scrape(installed: RealCluster, watched: Prometheus) -> None:
     """As stored, for where they are enforced: `networkPolicy.metricsFrom` reaches each target, another does not."""
     policies = installed.get(f"/apis/networking.k8s.io/v1/namespaces/{install.NAMESPACE}/networkpolicies")["items"]
     names = {"monitoring": True, "elsewhere": False}
@@ -214,7 +216,7 @@ def test_network_policies_let_the_named_namespace_scrape(installed: Cluster, wat
         assert {name: lets_in(chosen[0], pod, port, labels[name]) for name in names} == names, target["labels"]["pod"]
 
 
-def test_prometheus_may_find_pods_and_nothing_else(installed: Cluster) -> None:
+def test_prometheus_may_find_pods_and_nothing_else(installed: RealCluster) -> None:
     """What an operator grants for the scrape is enough: the account that found the targets reads no more than pods."""
     account = f"--as=system:serviceaccount:{prometheus.NAMESPACE}:{prometheus.NAME}"
     listed = installed.kubectl("auth", "can-i", "--list", "--no-headers", account)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, shop
-from lab.real_cluster.installed.compare import differences, shown_edges
+from lab.real_cluster.installed.compare import differences, map_edges
 from node_agent.runtime.window_loop import LATE
 from podsonar.model import parse_rfc3339
 from tests.installed import address_reuse, disturbances, short_lived_pods
@@ -49,9 +49,9 @@ LASTING = {
 class Course:
     """What happened in which window; what a step saw that is gone by the time of the tests."""
 
-    cluster: Cluster
+    cluster: RealCluster
     quiet: str
-    truth: list[shop.Edge]
+    truth: list[shop.ShopEdge]
     windows: dict[str, str] = field(default_factory=dict)
     maps: dict[str, dict[str, Any]] = field(default_factory=dict)
     seen: dict[str, Any] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Course:
         """Whether every node's batch of the window is stored."""
         return sum(name == window for name, _node in stored(self.cluster, STORE)) == self.cluster.layout.size
 
-    def edges(self, name: str) -> list[shop.Edge]:
+    def edges(self, name: str) -> list[shop.ShopEdge]:
         """What the shop's pods and the crowd did in the window of a disturbance."""
         return [*self.truth, short_lived_pods.counted(self.cluster, self.windows[name], short_lived_pods.CROWD)]
 
@@ -97,12 +97,12 @@ def kill_collector(course: Course) -> None:
     cluster.apply([short_lived_pods.crowd(30)])
 
     def listed() -> bool:
-        found = install.read(cluster) or {}
+        found = install.read_agent(cluster) or {}
         course.seen["inventory"] = found.get("inventory") or {}
         return bool(course.seen["inventory"].get("window") == window)
 
     cluster.wait("the window's inventory arrived", listed, 25)
-    course.seen["cron jobs"] = (install.read(cluster, "/cronjobs") or {}).get("items")
+    course.seen["cron jobs"] = (install.read_agent(cluster, "/cronjobs") or {}).get("items")
     course.seen["runs"] = disturbances.metrics(disturbances.pods(cluster, "collector")[0])
     disturbances.put_back(cluster, disturbances.ROLE, course.seen["role"])
     wait_until(window, KILL_SECOND)
@@ -167,7 +167,7 @@ def rotate_token(course: Course) -> None:
 
 
 @pytest.fixture(scope="module")
-def course(installed: Cluster, observed: Observed) -> Course:
+def course(installed: RealCluster, observed: Observed) -> Course:
     """All of it, and the map of each window."""
     made = Course(installed, observed.window, shop.truth(observed.workloads))
     for step in (roll, kill_collector, kill_manager, rotate_token):
@@ -178,7 +178,7 @@ def course(installed: Cluster, observed: Observed) -> Course:
     return made
 
 
-def unsure(edges: list[shop.Edge], outside: str) -> list[shop.Edge]:
+def unsure(edges: list[shop.ShopEdge], outside: str) -> list[shop.ShopEdge]:
     """The edges of a window in which a directory without a memory was away: an outsider is then an address only.
 
     Somebody of the cluster may have had it meanwhile, for all that the new directory can know.
@@ -239,9 +239,7 @@ def test_rotated_token_is_used_without_a_restart(course: Course) -> None:
 def test_address_that_changed_hands_is_never_the_other_owners(course: Course) -> None:
     """A client that met one owner leads to that one or to the bare address, one that met both to the address alone."""
     handover = course.seen["handover"]
-    shown = [
-        edge for edge in shown_edges(course.maps["token rotated"]).values() if edge.source in address_reuse.CLIENTS
-    ]
+    shown = [edge for edge in map_edges(course.maps["token rotated"]).values() if edge.source in address_reuse.CLIENTS]
     made = {
         name: short_lived_pods.counted(course.cluster, course.windows["token rotated"], name).attempts
         for name in address_reuse.CLIENTS

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, shop
-from lab.real_cluster.installed.compare import differences, made_in
+from lab.real_cluster.installed.compare import attempts_by_address, differences
 from tests.installed import disturbances
 from tests.installed.windows import Observed, lines
 
@@ -19,10 +19,10 @@ def test_map_is_what_the_pods_did(observed: Observed) -> None:
     assert differences(shop.truth(observed.workloads), observed.found) == []
 
 
-def test_pods_made_what_is_declared(installed: Cluster, observed: Observed) -> None:
+def test_pods_made_what_is_declared(installed: RealCluster, observed: Observed) -> None:
     """The truth that the map is compared with is what the pods' own program counted in that window."""
     for workload in observed.workloads:
-        made = made_in(lines(installed, workload.name), observed.window) if workload.calls else {}
+        made = attempts_by_address(lines(installed, workload.name), observed.window) if workload.calls else {}
         assert sorted(made.values()) == sorted(call.count * workload.pods for call in workload.calls), workload.name
 
 
@@ -36,7 +36,7 @@ def test_no_pod_of_the_other_node_is_told_twice(observed: Observed) -> None:
         assert told["filtered"]["other_node"] > 0
 
 
-def test_agents_hold_two_capabilities_and_no_token(installed: Cluster) -> None:
+def test_agents_hold_two_capabilities_and_no_token(installed: RealCluster) -> None:
     """As the API server stored them, not as the chart says: BPF and PERFMON, no service account token."""
     query = {"labelSelector": "app.kubernetes.io/component=node-agent"}
     pods = installed.get(f"/api/v1/namespaces/{install.NAMESPACE}/pods", **query)["items"]
@@ -49,7 +49,7 @@ def test_agents_hold_two_capabilities_and_no_token(installed: Cluster) -> None:
 
 
 @pytest.mark.timeout(420)
-def test_helm_test_passes_once_agents_have_reported(installed: Cluster, observed: Observed) -> None:
+def test_helm_test_passes_once_agents_have_reported(installed: RealCluster, observed: Observed) -> None:
     """What the notes tell an operator to run: the release's own test pod reaches a manager that agents push to."""
     said = install.helm(
         installed, "test", install.RELEASE, "--namespace", install.NAMESPACE, "--timeout=180s", "--logs"
@@ -58,7 +58,7 @@ def test_helm_test_passes_once_agents_have_reported(installed: Cluster, observed
     assert "the manager is ready and has stored" in said
 
 
-def test_headers_of_another_release_trace_this_kernel(installed: Cluster, observed: Observed) -> None:
+def test_headers_of_another_release_trace_this_kernel(installed: RealCluster, observed: Observed) -> None:
     """The agents' headers are their image's, of whatever kernel Debian has; the window is whole (row 26)."""
     for pod in disturbances.pods(installed, "node-agent"):
         up = 'podsonar_node_agent_tracer_up{headers_source="image",method="raw_tracepoint"}'

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.real_cluster.addressing import Layout, Node
-from lab.real_cluster.cluster import Cluster, down, up
+from lab.real_cluster.addressing import ClusterNode, Layout
+from lab.real_cluster.cluster import RealCluster, down, up
 from lab.real_cluster.installed import install, shop
 from lab.real_cluster.installed.compare import differences
 from lab.real_cluster.installed.shop_pods import shop_runs, start_shop
@@ -56,7 +56,7 @@ def newer_values(volume: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def everything(cluster: Cluster) -> set[tuple[str, str, str]]:
+def everything(cluster: RealCluster) -> set[tuple[str, str, str]]:
     """Kind, namespace and name of every object, but the shop's, the system's and what is renewed all the time."""
     kinds = cluster.kubectl("api-resources", "--verbs=list", "-o", "name").split()
     columns = "custom-columns=K:.kind,NS:.metadata.namespace,N:.metadata.name"
@@ -69,7 +69,7 @@ def everything(cluster: Cluster) -> set[tuple[str, str, str]]:
     }
 
 
-def traces(node: Node) -> set[str]:
+def traces(node: ClusterNode) -> set[str]:
     """What in the node's own /var/lib and /var/log has Podsonar in its name."""
     return {
         str(path.relative_to(node.folder))
@@ -83,15 +83,15 @@ def traces(node: Node) -> set[str]:
 class Life:
     """What was seen of the release from its installation to its end."""
 
-    cluster: Cluster
+    cluster: RealCluster
     maps: dict[str, dict[str, Any]]
     before: set[tuple[str, str, str]]
-    workloads: tuple[shop.Workload, ...]
+    workloads: tuple[shop.ShopWorkload, ...]
     left: set[tuple[str, str, str]]
     traces: dict[str, set[str]]
 
 
-def lived(cluster: Cluster, folder: Path) -> Life:
+def lived(cluster: RealCluster, folder: Path) -> Life:
     """The release was installed, upgraded in a window, observed for another and taken away again."""
     cluster.apply([yaml.safe_load((install.REPOSITORY / "deploy/manifests/namespace.yaml").read_text())])
     volume = install.local_volume(cluster, cluster.layout.nodes[0], STORE)
@@ -123,7 +123,7 @@ def machine_before() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def plain(machine_before: dict[str, Any]) -> Iterator[Cluster]:
+def plain(machine_before: dict[str, Any]) -> Iterator[RealCluster]:
     """Two nodes without masquerade, with kube-proxy by iptables, and the images on them."""
     cluster = up(PLAIN, lambda _text: None)
     try:
@@ -134,7 +134,7 @@ def plain(machine_before: dict[str, Any]) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def life(plain: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Life:
+def life(plain: RealCluster, tmp_path_factory: pytest.TempPathFactory) -> Life:
     """All of it, once."""
     return lived(plain, tmp_path_factory.mktemp("charts"))
 
@@ -177,7 +177,7 @@ def test_uninstall_leaves_the_spool_on_the_nodes_and_nothing_else(life: Life) ->
 
 
 def test_cluster_without_masquerade_by_iptables_leaves_nothing(
-    plain: Cluster, life: Life, machine_before: dict[str, Any]
+    plain: RealCluster, life: Life, machine_before: dict[str, Any]
 ) -> None:
     """After the end of another kind of cluster, which stood beside the first, the machine is as before."""
     assert life.maps

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install
 from tests.installed.disturbances import SECRET, is_ready
 
@@ -36,19 +36,19 @@ def values() -> Object:
     }
 
 
-def enforce(cluster: Cluster, level: str) -> None:
+def enforce(cluster: RealCluster, level: str) -> None:
     """The namespace enforces that Pod Security level."""
     labels = {"pod-security.kubernetes.io/enforce": level}
     cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}])
 
 
-def events(cluster: Cluster, reason: str) -> list[str]:
+def events(cluster: RealCluster, reason: str) -> list[str]:
     """The messages of the namespace's events with that reason."""
     query = {"fieldSelector": f"reason={reason}"}
     return [one["message"] for one in cluster.get(f"/api/v1/namespaces/{NAMESPACE}/events", **query)["items"]]
 
 
-def agents(cluster: Cluster) -> list[Object]:
+def agents(cluster: RealCluster) -> list[Object]:
     """The pods of the second release's DaemonSet."""
     query = {"labelSelector": f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=node-agent"}
     found: list[Object] = cluster.get(PODS, **query)["items"]
@@ -56,7 +56,7 @@ def agents(cluster: Cluster) -> list[Object]:
 
 
 @pytest.fixture(scope="module")
-def refused(installed: Cluster) -> Iterator[list[str]]:
+def refused(installed: RealCluster) -> Iterator[list[str]]:
     """What the events said of a release in a namespace that enforces `restricted`, before the namespace was cured."""
     enforce(installed, "restricted")
     file = installed.layout.folder / "second.json"
@@ -79,7 +79,7 @@ def state(found: Object) -> Object:
 
 
 @pytest.fixture(scope="module")
-def waiting(installed: Cluster, refused: list[str]) -> list[str]:
+def waiting(installed: RealCluster, refused: list[str]) -> list[str]:
     """What the events said while the Secret with the token was missing; it is there afterwards."""
 
     def told() -> bool:
@@ -94,7 +94,7 @@ def waiting(installed: Cluster, refused: list[str]) -> list[str]:
     return said
 
 
-def changed(cluster: Cluster, name: str, workload: str = f"daemonsets/{AGENT}", **container: Any) -> Object:
+def changed(cluster: RealCluster, name: str, workload: str = f"daemonsets/{AGENT}", **container: Any) -> Object:
     """A lone pod like those of a workload of the second release, with other fields of its container."""
     template = cluster.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/{workload}")["spec"]["template"]
     spec = {**template["spec"], "nodeName": cluster.layout.nodes[0].name}
@@ -116,7 +116,7 @@ def with_capabilities(*names: str) -> Object:
 
 
 @pytest.fixture(scope="module")
-def mistaken(installed: Cluster, waiting: list[str]) -> Cluster:
+def mistaken(installed: RealCluster, waiting: list[str]) -> RealCluster:
     """The cluster with an agent's pod for each mistake."""
     slow = {"limits": {"cpu": "50m", "memory": "512Mi"}, "requests": {"cpu": "50m", "memory": "128Mi"}}
     installed.apply(
@@ -131,12 +131,12 @@ def mistaken(installed: Cluster, waiting: list[str]) -> Cluster:
     return installed
 
 
-def pod(cluster: Cluster, name: str) -> Object:
+def pod(cluster: RealCluster, name: str) -> Object:
     """The pod as it is now."""
     return cluster.get(f"{PODS}/{name}")
 
 
-def said(cluster: Cluster, name: str) -> str:
+def said(cluster: RealCluster, name: str) -> str:
     """What a pod has logged."""
     return cluster.kubectl("-n", NAMESPACE, "logs", name)
 
@@ -149,7 +149,7 @@ def test_restricted_namespace_refuses_the_agents_and_a_label_cures_it(refused: l
     assert waiting
 
 
-def test_pods_wait_for_a_missing_secret_and_start_once_it_is_there(installed: Cluster, waiting: list[str]) -> None:
+def test_pods_wait_for_a_missing_secret_and_start_once_it_is_there(installed: RealCluster, waiting: list[str]) -> None:
     """Pods stay in ContainerCreating, the event names the Secret; once it is made they get ready (row 6)."""
     assert any(f'secret "{TOKEN_SECRET}" not found' in text for text in waiting), waiting
     installed.wait("the agents are ready", lambda: all(map(is_ready, agents(installed))), 180)
@@ -158,7 +158,7 @@ def test_pods_wait_for_a_missing_secret_and_start_once_it_is_there(installed: Cl
 
 @pytest.mark.parametrize(("name", "missing"), [("no-perfmon", "CAP_PERFMON"), ("no-bpf", "CAP_BPF")])
 def test_agent_without_a_capability_is_degraded_and_does_not_restart(
-    mistaken: Cluster, name: str, missing: str
+    mistaken: RealCluster, name: str, missing: str
 ) -> None:
     """It stays, is not ready, and names the capability and not a compiler's error (rows 20 and 21)."""
 
@@ -177,7 +177,7 @@ def test_agent_without_a_capability_is_degraded_and_does_not_restart(
     assert "running" in state(found)["state"]
 
 
-def test_agent_without_a_node_name_ends_with_the_field_to_set(mistaken: Cluster) -> None:
+def test_agent_without_a_node_name_ends_with_the_field_to_set(mistaken: RealCluster) -> None:
     """Exit code 2, and the sentence names the downward API's field (row 40)."""
 
     def ended() -> bool:
@@ -192,13 +192,13 @@ def test_agent_without_a_node_name_ends_with_the_field_to_set(mistaken: Cluster)
 
 
 @pytest.mark.timeout(420)
-def test_agent_with_a_twentieth_of_a_core_starts_within_its_probe(mistaken: Cluster) -> None:
+def test_agent_with_a_twentieth_of_a_core_starts_within_its_probe(mistaken: RealCluster) -> None:
     """The compiler is throttled; the pod gets ready without a restart (row 35)."""
     mistaken.wait("the slow agent is ready", lambda: is_ready(pod(mistaken, "slow")), 300)
     assert state(pod(mistaken, "slow"))["restartCount"] == 0
 
 
-def test_collector_lists_past_a_proxy_of_the_environment(mistaken: Cluster) -> None:
+def test_collector_lists_past_a_proxy_of_the_environment(mistaken: RealCluster) -> None:
     """It gets ready, so the directory has listed every kind, although HTTPS_PROXY leads nowhere (row 42)."""
     mistaken.wait("the collector is ready", lambda: is_ready(pod(mistaken, "proxied")), 60)
     assert state(pod(mistaken, "proxied"))["restartCount"] == 0

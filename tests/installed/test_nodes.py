@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from lab.real_cluster.cluster import Cluster, up, write_network
+from lab.real_cluster.cluster import RealCluster, up, write_cni_config
 from lab.real_cluster.images import POD_IMAGE
 from podsonar.errors import ApiServerError
 from tests.installed import machine_state
@@ -34,7 +34,7 @@ def service(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
-def run(cluster: Cluster, *pods: Object) -> dict[str, str]:
+def run(cluster: RealCluster, *pods: Object) -> dict[str, str]:
     """The addresses of the pods, all running."""
     cluster.apply(pods)
     wanted = {one["metadata"]["name"] for one in pods}
@@ -50,7 +50,7 @@ def run(cluster: Cluster, *pods: Object) -> dict[str, str]:
     return found
 
 
-def dial(cluster: Cluster, client: str, address: str, count: int) -> Object:
+def dial(cluster: RealCluster, client: str, address: str, count: int) -> Object:
     """What the client's program says of that many connects."""
     said = cluster.kubectl("-n", NAMESPACE, "exec", client, "--", "/program", "dial", address, str(count))
     answer: Object = orjson.loads(said)
@@ -58,7 +58,7 @@ def dial(cluster: Cluster, client: str, address: str, count: int) -> Object:
 
 
 @pytest.fixture(scope="module")
-def across(nodes: Cluster) -> Iterator[dict[str, str]]:
+def across(nodes: RealCluster) -> Iterator[dict[str, str]]:
     """A client on each node and one server on the second, behind the ClusterIP `server`."""
     nodes.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, service("server")])
     first, second = (node.name for node in nodes.layout.nodes)
@@ -74,7 +74,7 @@ def across(nodes: Cluster) -> Iterator[dict[str, str]]:
     nodes.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
-def test_pods_have_addresses_of_their_nodes_range(nodes: Cluster, across: dict[str, str]) -> None:
+def test_pods_have_addresses_of_their_nodes_range(nodes: RealCluster, across: dict[str, str]) -> None:
     """Each node's pods get addresses of the range that the Node object names."""
     ranges = [ipaddress.ip_network(one["spec"]["podCIDR"]) for one in nodes.get("/api/v1/nodes")["items"]]
     assert len(ranges) == 2
@@ -83,36 +83,38 @@ def test_pods_have_addresses_of_their_nodes_range(nodes: Cluster, across: dict[s
 
 
 @pytest.mark.parametrize("client", ["near", "far"])
-def test_cluster_ip_leads_to_the_backend_from_both_nodes(nodes: Cluster, across: dict[str, str], client: str) -> None:
+def test_cluster_ip_leads_to_the_backend_from_both_nodes(
+    nodes: RealCluster, across: dict[str, str], client: str
+) -> None:
     """Exactly the connects that are made through the service complete, by its name, from its own and the other node."""
     answer = dial(nodes, client, "server.across.svc.cluster.local:80", 13)
     assert (answer["attempts"], answer["established"], answer["failed"]) == (13, 13, 0)
 
 
-def test_masqueraded_connect_shows_the_client_node(nodes: Cluster, across: dict[str, str]) -> None:
+def test_masqueraded_connect_shows_the_client_node(nodes: RealCluster, across: dict[str, str]) -> None:
     """With ipMasq the accepting end across nodes sees the client's node, on the same node the client's pod."""
     assert dial(nodes, "far", "server.across.svc:80", 5)["seen"] == {nodes.layout.nodes[0].address: 5}
     assert dial(nodes, "near", "server.across.svc:80", 5)["seen"] == {across["near"]: 5}
 
 
-def test_without_masquerade_the_client_pod_is_seen(nodes: Cluster, across: dict[str, str]) -> None:
+def test_without_masquerade_the_client_pod_is_seen(nodes: RealCluster, across: dict[str, str]) -> None:
     """Pods that are made with ipMasq off keep their own address on the way to the other node."""
     first = nodes.layout.nodes[0]
     try:
-        write_network(replace(nodes.layout, masquerade=False), first)
+        write_cni_config(replace(nodes.layout, masquerade=False), first)
         plain = run(nodes, pod("plain", first.name, ["pause"]))["plain"]
     finally:
-        write_network(nodes.layout, first)
+        write_cni_config(nodes.layout, first)
     assert dial(nodes, "plain", "server.across.svc:80", 7)["seen"] == {plain: 7}
 
 
-def test_refused_connects_are_counted_as_failed(nodes: Cluster, across: dict[str, str]) -> None:
+def test_refused_connects_are_counted_as_failed(nodes: RealCluster, across: dict[str, str]) -> None:
     """A port on which nothing listens refuses each connect."""
     answer = dial(nodes, "far", f"{across['server']}:9999", 3)
     assert (answer["attempts"], answer["established"], answer["failed"]) == (3, 0, 3)
 
 
-def test_pods_are_in_cgroups_with_their_uid(nodes: Cluster, across: dict[str, str]) -> None:
+def test_pods_are_in_cgroups_with_their_uid(nodes: RealCluster, across: dict[str, str]) -> None:
     """The kubelet's cgroup of a pod carries its uid, below the node's own root."""
     uid = nodes.get(f"/api/v1/namespaces/{NAMESPACE}/pods/server")["metadata"]["uid"]
     second = nodes.layout.nodes[1]
@@ -121,7 +123,7 @@ def test_pods_are_in_cgroups_with_their_uid(nodes: Cluster, across: dict[str, st
     )
 
 
-def test_second_cluster_of_the_same_name_is_refused(nodes: Cluster) -> None:
+def test_second_cluster_of_the_same_name_is_refused(nodes: RealCluster) -> None:
     """A cluster that is there is never built over."""
     with pytest.raises(ApiServerError, match="expected no cluster of that name"):
         up(nodes.layout, lambda _text: None)

@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, shop
-from lab.real_cluster.installed.compare import shown_edges
+from lab.real_cluster.installed.compare import map_edges
 from lab.real_cluster.installed.shop_pods import next_window
 from podsonar.model import Window, parse_rfc3339
 from podsonar.schedule import NS_PER_MINUTE
@@ -29,7 +29,7 @@ class Observed:
     """A window in which every pod of the shop ran, as the map shows it."""
 
     window: str
-    workloads: tuple[shop.Workload, ...]
+    workloads: tuple[shop.ShopWorkload, ...]
     found: dict[str, Any]
 
 
@@ -48,7 +48,7 @@ def wait_until(window: str, second: float) -> None:
     time.sleep(max(0.0, (parse_rfc3339(window) - time.time_ns()) / SECOND_NS + second))
 
 
-def reported(cluster: Cluster, window: str) -> dict[str, Any]:
+def reported(cluster: RealCluster, window: str) -> dict[str, Any]:
     """The map of a window that both nodes have reported."""
     left = max(0.0, (parse_rfc3339(window) + NS_PER_MINUTE - time.time_ns()) / SECOND_NS)
     names = [node.name for node in cluster.layout.nodes]
@@ -62,7 +62,7 @@ def made_before(count: int, second: float) -> int:
 
 
 def wrong_in_part(
-    found: dict[str, Any], workloads: Iterable[shop.Workload], second: float, outside: str, but: Container[str] = ()
+    found: dict[str, Any], workloads: Iterable[shop.ShopWorkload], second: float, outside: str, but: Container[str] = ()
 ) -> list[str]:
     """What the map of a window shows wrong that every node watched until `second`, and perhaps later again.
 
@@ -70,7 +70,7 @@ def wrong_in_part(
     """
     shown = {
         (edge.source, "outside" if edge.target == outside else edge.target, edge.port): edge
-        for edge in shown_edges(found).values()
+        for edge in map_edges(found).values()
         if edge.source not in but
     }
     told = []
@@ -83,31 +83,31 @@ def wrong_in_part(
     return told + [f"{edge}: not made" for edge in shown.values()]
 
 
-def lines(cluster: Cluster, app: str) -> list[dict[str, Any]]:
+def lines(cluster: RealCluster, app: str) -> list[dict[str, Any]]:
     """What the clients of a workload printed."""
     said = cluster.kubectl("-n", shop.NAMESPACE, "logs", "-l", f"app={app}", "-c", "client", "--tail=-1")
     return [orjson.loads(line) for line in said.splitlines() if line.startswith("{")]
 
 
-def rows(cluster: Cluster, volume: str, query: str) -> list[tuple[Any, ...]]:
+def rows(cluster: RealCluster, volume: str, query: str) -> list[tuple[Any, ...]]:
     """The rows of the manager's database, read on the node that has its volume."""
     file = install.volume_folder(cluster.layout.nodes[0], volume) / "podsonar.db"
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
         return connection.execute(query).fetchall()
 
 
-def stored(cluster: Cluster, volume: str) -> Counter[tuple[str, str]]:
+def stored(cluster: RealCluster, volume: str) -> Counter[tuple[str, str]]:
     """How many batches of connections the database holds of each window and node."""
     return Counter(rows(cluster, volume, "SELECT window_id, node_name FROM observations"))
 
 
-def inventories(cluster: Cluster, volume: str, window: str) -> int:
+def inventories(cluster: RealCluster, volume: str, window: str) -> int:
     """How many whole inventories of that window the database holds."""
     every = rows(cluster, volume, "SELECT start_ns FROM inventories WHERE complete")
     return sum(start_ns == parse_rfc3339(window) for (start_ns,) in every)
 
 
-def known(cluster: Cluster, plural: str) -> set[str]:
+def known(cluster: RealCluster, plural: str) -> set[str]:
     """The shop's objects of a kind that the manager knows to be there."""
-    found = install.read(cluster, f"/{plural}", namespace=shop.NAMESPACE, all="true") or {"items": []}
+    found = install.read_agent(cluster, f"/{plural}", namespace=shop.NAMESPACE, all="true") or {"items": []}
     return {one["name"] for one in found["items"]}

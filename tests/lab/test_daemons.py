@@ -12,7 +12,7 @@ import pytest
 
 from lab.real_cluster.addressing import Layout
 from lab.real_cluster.daemon_configs import kubelet, may_lower_oom_score
-from lab.real_cluster.daemons import Daemons, make_cgroups, processes, started
+from lab.real_cluster.daemons import Daemons, make_cgroups, processes_of, start_time
 from lab.simulated import cgroups
 from podsonar.errors import ApiServerError
 
@@ -35,7 +35,7 @@ def daemons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemons
 def forked(daemons: Daemons, count: int) -> set[int]:
     """The cluster's processes, once there are that many."""
     deadline = time.monotonic() + 10
-    while len(found := processes(daemons.layout.name)) != count:
+    while len(found := processes_of(daemons.layout.name)) != count:
         assert time.monotonic() < deadline, found
         time.sleep(0.02)
     return found
@@ -67,7 +67,7 @@ def test_another_command_finds_what_was_started(daemons: Daemons) -> None:
 def test_process_id_used_again_is_not_taken_for_the_daemon(daemons: Daemons) -> None:
     """A process with the recorded id but another start is a stranger: it is neither found nor killed."""
     daemons.start("sleeper", ["sleep", "600"])
-    stranger = {"sleeper": {"pid": 1, "started": started(1) + "0"}}
+    stranger = {"sleeper": {"pid": 1, "started": start_time(1) + "0"}}
     daemons.state.write_bytes(orjson.dumps(stranger))
     assert Daemons(daemons.layout).pid("sleeper") is None
 
@@ -79,8 +79,8 @@ def test_killed_without_a_state_file_nothing_is_left(daemons: Daemons) -> None:
     pids = forked(daemons, 3)
     daemons.state.unlink()
     Daemons(daemons.layout).kill()
-    assert not processes(daemons.layout.name)
-    assert all(not started(pid) or "Z" in Path(f"/proc/{pid}/stat").read_text() for pid in pids)
+    assert not processes_of(daemons.layout.name)
+    assert all(not start_time(pid) or "Z" in Path(f"/proc/{pid}/stat").read_text() for pid in pids)
 
 
 @pytest.mark.cluster

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from lab.real_cluster.installed.compare import differences, made_in, shown_edges
-from lab.real_cluster.installed.shop import Edge, truth, workloads
+from lab.real_cluster.installed.compare import attempts_by_address, differences, map_edges
+from lab.real_cluster.installed.shop import ShopEdge, truth, workloads
 
 SERVICES = [
     {"id": "d/frontend", "kind": "Workload", "namespace": "shop", "name": "frontend"},
@@ -17,9 +17,9 @@ SERVICES = [
     {"id": "x", "kind": "External", "namespace": "", "name": "198.51.100.212"},
 ]
 EXPECTED = [
-    Edge("frontend", "cart", 8080, 46, 46, 0),
-    Edge("frontend", "outside", 443, 6, 6, 0),
-    Edge("report", "cart", 8080, 17, 0, 17),
+    ShopEdge("frontend", "cart", 8080, 46, 46, 0),
+    ShopEdge("frontend", "outside", 443, 6, 6, 0),
+    ShopEdge("report", "cart", 8080, 17, 0, 17),
 ]
 
 
@@ -68,14 +68,14 @@ def test_every_difference_is_told(edges: list[dict[str, Any]], told: str) -> Non
 def test_truth_of_a_window_is_count_times_pods() -> None:
     """On two nodes the watcher runs twice, on one once; what is refused has failed."""
     edges = {(one.source, one.target): one for one in truth(workloads(2))}
-    assert edges["watcher", "cart"] == Edge("watcher", "cart", 8080, 10, 10, 0)
-    assert edges["frontend", "payments"] == Edge("frontend", "payments", 9090, 14, 0, 14)
+    assert edges["watcher", "cart"] == ShopEdge("watcher", "cart", 8080, 10, 10, 0)
+    assert edges["frontend", "payments"] == ShopEdge("frontend", "payments", 9090, 14, 0, 14)
     assert next(one for one in truth(workloads(1)) if one.source == "watcher").attempts == 5
 
 
 def test_edges_are_shown_once_a_pair_and_port() -> None:
     """Two jobs' edges to one service are one edge with the sum."""
-    assert shown_edges({"services": SERVICES, "edges": RIGHT})["report", "cart", 8080] == EXPECTED[2]
+    assert map_edges({"services": SERVICES, "edges": RIGHT})["report", "cart", 8080] == EXPECTED[2]
 
 
 def test_pods_own_counts_are_summed_by_window() -> None:
@@ -85,4 +85,4 @@ def test_pods_own_counts_are_summed_by_window() -> None:
         {"window": "2026-01-01T00:01:00Z", "address": "cart:8080", "attempts": 23},
         {"window": "2026-01-01T00:02:00Z", "address": "cart:8080", "attempts": 23},
     ]
-    assert made_in(lines, "2026-01-01T00:01:00Z") == {"cart:8080": 46}
+    assert attempts_by_address(lines, "2026-01-01T00:01:00Z") == {"cart:8080": 46}

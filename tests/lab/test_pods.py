@@ -17,14 +17,14 @@ def outside() -> Iterator[PodProcess]:
     """The process that scenarios share."""
     with Lab("sonartest") as lab:
         lab.add_outside(())
-        yield lab.simulated.pods["(outside)"]
+        yield lab.pods["(outside)"]
 
 
 def test_each_of_many_that_ask_at_once_gets_its_own_answer(outside: PodProcess) -> None:
     """Eight threads and one process: no answer is another's, and none is missing."""
     words = [str(number) for number in range(200)]
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda word: outside.tell({"run": ["echo", "-n", word]})["output"], words))
+        answers = list(pool.map(lambda word: outside.send_command({"run": ["echo", "-n", word]})["output"], words))
     assert answers == words
 
 
@@ -32,7 +32,7 @@ def test_question_without_an_answer_is_told(outside: PodProcess, monkeypatch: py
     """Who waits for ever learns nothing."""
     monkeypatch.setattr(pods, "ANSWER_SECONDS", 0.2)
     with pytest.raises(LabError, match=r"pod \(outside\) has not answered .*sleep.* in 0.2 s"):
-        outside.tell({"run": ["sleep", "30"]})
+        outside.send_command({"run": ["sleep", "30"]})
 
 
 def test_process_that_has_ended_is_told(outside: PodProcess) -> None:
@@ -40,11 +40,11 @@ def test_process_that_has_ended_is_told(outside: PodProcess) -> None:
     outside.process.kill()
     outside.process.wait()
     with pytest.raises(LabError, match="has ended with -9"):
-        outside.tell({"run": ["true"]})
+        outside.send_command({"run": ["true"]})
 
 
 def test_command_that_fails_says_why(outside: PodProcess) -> None:
     """What went wrong is in the error, where whoever runs the scenario reads it; the next command is carried out."""
-    with pytest.raises(LabError, match=r"(?s)pod \(outside\) was told .*by-pigeon.*KeyError: 'by-pigeon'"):
+    with pytest.raises(LabError, match=r"(?s)pod \(outside\) failed to run .*by-pigeon.*KeyError: 'by-pigeon'"):
         outside.connect("127.0.0.1", 1, 1, "by-pigeon")
-    assert outside.tell({"run": ["echo", "-n", "here"]})["output"] == "here"
+    assert outside.send_command({"run": ["echo", "-n", "here"]})["output"] == "here"

@@ -46,7 +46,7 @@ def test_cpu_and_memory_are_read_from_either_version(tmp_path: Path, version: st
 def test_pod_without_a_counting_cgroup_is_told(tmp_path: Path) -> None:
     """A pod that cannot be measured is no row of zeros."""
     with pytest.raises(ApiServerError, match=r"pod a: no cgroup with cpuacct\.usage or cpu\.stat"):
-        resource_usage.counted([tmp_path], "a", "cpuacct.usage", "cpu.stat")
+        resource_usage.folder_with([tmp_path], "a", "cpuacct.usage", "cpu.stat")
 
 
 def test_row_has_the_seconds_of_the_window_and_the_highest_memory(
@@ -55,7 +55,9 @@ def test_row_has_the_seconds_of_the_window_and_the_highest_memory(
     """CPU is the difference between start and end; memory what was seen in between."""
     folder = group(tmp_path, "v1")
     monkeypatch.setattr(
-        resource_usage, "pods", lambda _cluster: [resource_usage.Pod("p", "collector", "node-a", folder, folder)]
+        resource_usage,
+        "pods",
+        lambda _cluster: [resource_usage.MeasuredPod("p", "collector", "node-a", folder, folder)],
     )
     start_ns = time.time_ns()
     stop = threading.Event()
@@ -104,16 +106,16 @@ def test_requests_of_a_window_are_counted_once() -> None:
     found = list(audit.requests(lines, Window(start_ns, start_ns + 30 * SECOND)))
     assert [one.resource for one in found] == ["pods", "nodes/status", "/readyz", "pods"]
     assert audit.by_program(found) == {"podsonar-collector": 2, "kubelet": 2}
-    assert [one.what for one in resource_usage.own(found, "collector")] == ["watch pods", "peek pods"]
-    assert resource_usage.own(found, "node-agent") == []
+    assert [one.what for one in resource_usage.requests_of(found, "collector")] == ["watch pods", "peek pods"]
+    assert resource_usage.requests_of(found, "node-agent") == []
 
 
 def test_table_of_requests_names_what_was_asked_more_than_once() -> None:
     """Programs by number; Podsonar's parts by verb, a part that asked nothing too."""
     user = f"{resource_usage.ACCOUNT}podsonar-collector"
-    asked = [audit.Request(user, "podsonar-collector", "watch", "pods") for _ in range(2)]
-    asked += [audit.Request(user, "podsonar-collector", "list", name, 500) for name in ("pods", "nodes")]
-    asked += [audit.Request(resource_usage.ANONYMOUS, "curl/8", "get", "/version")]
+    asked = [audit.AuditedRequest(user, "podsonar-collector", "watch", "pods") for _ in range(2)]
+    asked += [audit.AuditedRequest(user, "podsonar-collector", "list", name, 500) for name in ("pods", "nodes")]
+    asked += [audit.AuditedRequest(resource_usage.ANONYMOUS, "curl/8", "get", "/version")]
     assert resource_usage.request_lines(asked) == [
         "      4  podsonar-collector",
         "      1  curl",

@@ -27,16 +27,16 @@ def test_shop_started_makes_the_true_connects_and_cleans_up() -> None:
     """What each pod's program counted is the truth; afterwards no namespace, process or cgroup is left."""
     uids = {item["metadata"]["name"]: item["metadata"]["uid"] for item in shop.objects() if item["kind"] == "Pod"}
     with Lab(PREFIX) as lab:
-        shop.start(lab, uids)
-        pids = [pod.process.pid for pod in lab.simulated.pods.values()]
-        done = shop.connect(lab, before_window=True) + shop.connect(lab, before_window=False)
+        shop.start_pods(lab, uids)
+        pids = [pod.process.pid for pod in lab.pods.values()]
+        done = shop.make_connects(lab, before_window=True) + shop.make_connects(lab, before_window=False)
         for edge in done:
             assert edge["program"]["established"] == edge["established"], edge
             assert edge["program"]["failed"] == edge["failed"], edge
         assert (
             f"pod{uids[shop.first_pods()['cart']]}"
-            in Path(f"/proc/{lab.simulated.pods[shop.first_pods()['cart']].process.pid}/cgroup").read_text()
+            in Path(f"/proc/{lab.pods[shop.first_pods()['cart']].process.pid}/cgroup").read_text()
         )
-    assert not list(network.FOLDER.glob(f"{PREFIX}-*"))
-    assert not cgroups.runs(PREFIX)
+    assert not list(network.NAMESPACE_FOLDER.glob(f"{PREFIX}-*"))
+    assert not cgroups.runs_with_cgroups(PREFIX)
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

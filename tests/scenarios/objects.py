@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from lab.simulated.two_nodes import NODES, Node
+from lab.simulated.two_nodes import NODES, SimulatedNode
 from tests.scenarios.table import Pod, Service
 
 CREATED = "2026-01-05T08:00:00Z"
 Object = dict[str, Any]
 
 
-def node(one: Node) -> Object:
+def node(one: SimulatedNode) -> Object:
     """The Node."""
     return {
         "kind": "Node",

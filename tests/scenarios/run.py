@@ -11,7 +11,7 @@ from pathlib import Path
 
 from directory.lookup import Directory
 from lab.simulated.network import LabError
-from lab.simulated.two_nodes import NODES, Nodes
+from lab.simulated.two_nodes import NODES, TwoNodes
 from node_agent.capture import capture_file
 from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.capture.window_capture import Node, observe
@@ -152,8 +152,8 @@ def run(scenarios: Sequence[Scenario], conditions: Conditions) -> list[Observed]
     for node in NODES.values():
         directory.apply("Node", objects.node(node), time.time_ns() - SETTLED_NS)
     clock = Clock()
-    with Nodes() as lab:
-        lab.outside((OUTSIDE_PORT,))
+    with TwoNodes() as lab:
+        lab.start_outside((OUTSIDE_PORT,))
         casts = [Cast(lab, directory, clock, scenario, group) for group, scenario in enumerate(scenarios, start=1)]
         begun = time.monotonic()
         for cast in casts:

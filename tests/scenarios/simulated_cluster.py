@@ -8,7 +8,7 @@ from typing import Any
 from directory.lookup import Directory
 from lab.simulated import cgroups
 from lab.simulated.network import OUTSIDE, Translation
-from lab.simulated.two_nodes import NODES, Nodes, Placement
+from lab.simulated.two_nodes import NODES, Placement, TwoNodes
 from podsonar.model import NS_PER_SECOND, rfc3339
 from tests.scenarios import objects
 from tests.scenarios.table import Connect, Do, Pod, Scenario, Service
@@ -35,7 +35,7 @@ class Clock:
 class Cast:
     """The running parts of one scenario: names to uids, addresses, processes and objects."""
 
-    def __init__(self, lab: Nodes, directory: Directory, clock: Clock, scenario: Scenario, group: int) -> None:
+    def __init__(self, lab: TwoNodes, directory: Directory, clock: Clock, scenario: Scenario, group: int) -> None:
         self.lab, self.directory, self.clock, self.scenario, self.group = lab, directory, clock, scenario, group
         self.salt = uuid.uuid4()
         self.pods = {pod.name: pod for pod in scenario.pods}
@@ -95,7 +95,7 @@ class Cast:
         for process in self.scenario.processes:
             key = self.key(process.name)
             cgroup = f"system.slice/{key}.service"
-            self.lab.process(key, self.lab.namespace(process.node), cgroup, tuple(process.listen))
+            self.lab.start_process(key, self.lab.namespace(process.node), cgroup, tuple(process.listen))
         for service in self.scenario.services:
             ips = self.services[service.name]
             item = objects.service(service, self.scenario.name, self.uid("Service", service.name), list(ips.values()))
@@ -112,7 +112,7 @@ class Cast:
         placed = Placement(pod.node, () if pod.host_network else self.addresses[pod.name], pod.cgroup, pod.only)
         for who in (pod.name, *(f"{pod.name}/{container}" for container in pod.containers)):
             listen = tuple(pod.listen) if who == pod.name else ()
-            self.lab.place(self.key(who), self.cgroup_uid(pod), placed, listen)
+            self.lab.start_container(self.key(who), self.cgroup_uid(pod), placed, listen)
         if pod.known:
             hashed = self.cgroup_uid(pod) if pod.static else None
             at_ns = time.time_ns() - (0 if pod.late else SETTLED_NS)
@@ -143,7 +143,7 @@ class Cast:
             if step.way == "container":
                 pod = self.pods[step.who]
                 below = pod.cgroup.format(uid=self.cgroup_uid(pod), container=uuid.uuid4().hex * 2)
-                folders = cgroups.make_everywhere(f"{self.lab.run}/{below}", only=pod.only)
+                folders = cgroups.make_in_every_hierarchy(f"{self.lab.run}/{below}", only=pod.only)
                 more["folders"] = [str(folder) for folder in folders]
             process = self.lab.pods["(outside)" if step.who == "(outside)" else self.key(step.who)]
             answer = process.connect(self.where(step.to), step.port, step.count, step.way, **more)
@@ -165,9 +165,9 @@ class Cast:
         elif step.what == "clock":
             self.clock.step(float(step.who))
         elif step.what == "deafen":
-            self.lab.pods[self.key(step.who)].tell({"deafen": int(step.command[0])})
+            self.lab.pods[self.key(step.who)].send_command({"stopListeningAfter": int(step.command[0])})
         else:
             command = [self.where(word) if word.startswith("pod ") else word for word in step.command]
-            answer = self.lab.pods[self.key(step.who)].tell({"run": command})
+            answer = self.lab.pods[self.key(step.who)].send_command({"run": command})
             if answer["code"]:
                 self.complaints.append(f"{step}: ended with {answer}")

@@ -1,4 +1,4 @@
-"""Podsonar on the cluster as an operator installs it: images on the nodes, the chart by helm, the map by HTTP."""
+"""Installs Podsonar on the cluster as an operator does: images on the nodes, the chart by helm, the map by HTTP."""
 
 import base64
 import os
@@ -12,16 +12,16 @@ import httpx
 import orjson
 import yaml
 
-from lab.controlplane.binaries import EVERY_PROGRAM, NODE_PROGRAMS, find_or_build, locked
-from lab.real_cluster.addressing import Node
-from lab.real_cluster.cluster import Cluster
-from lab.real_cluster.images import cache_folder, checked, cluster_images, fingerprint
+from lab.controlplane.binaries import EVERY_PROGRAM, NODE_PROGRAMS, exclusive_lock, find_or_build
+from lab.real_cluster.addressing import ClusterNode
+from lab.real_cluster.cluster import RealCluster
+from lab.real_cluster.images import cache_folder, cluster_images, fingerprint, run_checked
 from podsonar.errors import ApiServerError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CHART = REPOSITORY / "deploy" / "charts" / "podsonar"
 PARTS = ("collector", "manager", "node-agent")
-# What the Dockerfiles copy: another content makes other images.
+# What the Dockerfiles copy: images are keyed by its content.
 SOURCES = (
     "bpf",
     "cli",
@@ -35,7 +35,7 @@ SOURCES = (
     "pyproject.toml",
     "requirements-build.lock",
 )
-KEPT = 4  # states of the sources whose images are kept: branches are worked on side by side
+ARCHIVES_TO_KEEP = 4  # source states whose images stay: several branches are in use at once
 NAMESPACE = "podsonar"
 RELEASE = "podsonar"
 INSTALL_SECONDS = 180
@@ -43,26 +43,26 @@ METRICS_FROM = {"kubernetes.io/metadata.name": "monitoring"}  # who may scrape, 
 
 
 def source_files() -> list[Path]:
-    """The files that the images are made from."""
+    """The files that the images are built from."""
     found = []
     for name in SOURCES:
         path = REPOSITORY / name
         found += (
             [path]
             if path.is_file()
-            else [one for one in path.rglob("*") if one.is_file() and "__pycache__" not in one.parts]
+            else [path for path in path.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
         )
     return found
 
 
 def version() -> str:
-    """The chart's version of the application: the images' tag."""
+    """The chart's application version, which is the images' tag."""
     found: str = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
     return found
 
 
-def prepared(report: Callable[[str], object]) -> list[Path]:
-    """The archives of Podsonar's images; they and all programs of a cluster are found, or built side by side.
+def prepare_images(report: Callable[[str], object]) -> list[Path]:
+    """The archives of Podsonar's images; finds or builds them and all programs of a cluster side by side.
 
     Compilers keep the processors busy while an image waits for its packages and its disk.
     """
@@ -74,43 +74,47 @@ def prepared(report: Callable[[str], object]) -> list[Path]:
 
 
 def podsonar_images(report: Callable[[str], object]) -> list[Path]:
-    """Archives of the three images; built once for each state of the sources, by one process at a time."""
+    """The archives of the three images; built once per state of the sources, by one process at a time."""
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / "podsonar.lock"):  # the store has one image of a name: what is built is pushed before the next
+    with exclusive_lock(
+        folder / "podsonar.lock"
+    ):  # the store has one image per name: each is pushed before the next build
         key = fingerprint(source_files())
         archives = {part: folder / f"podsonar-{part}-{key}.tar" for part in PARTS}
         if not all(path.exists() for path in archives.values()):
             build_images(archives, report)
-            forget(folder)
+            remove_old_archives(folder)
     return list(archives.values())
 
 
 def build_images(archives: Mapping[str, Path], report: Callable[[str], object]) -> None:
-    """Every part's archive is there, made from the sources of now."""
+    """Build every part's archive from the current sources."""
     report("building Podsonar's images …")
-    store = storage()
-    report(checked(["nice", str(REPOSITORY / "deploy" / "images" / "build.sh")], env={**os.environ, **store}).strip())
+    store = image_storage()
+    report(
+        run_checked(["nice", str(REPOSITORY / "deploy" / "images" / "build.sh")], env={**os.environ, **store}).strip()
+    )
     driver, root = store["PODSONAR_IMAGE_DRIVER"], store["PODSONAR_IMAGE_ROOT"]
     buildah = ["buildah", "--storage-driver", driver, "--root", root, "--runroot", f"{root}.run"]
     for part, target in archives.items():
         image = f"localhost/podsonar-{part}:{version()}"
-        made = target.with_suffix(".part")
-        made.unlink(missing_ok=True)
-        checked([*buildah, "push", image, f"docker-archive:{made}:{image}"])
-        made.replace(target)
+        unfinished = target.with_suffix(".part")
+        unfinished.unlink(missing_ok=True)
+        run_checked([*buildah, "push", image, f"docker-archive:{unfinished}:{image}"])
+        unfinished.replace(target)
 
 
-def forget(folder: Path) -> None:
-    """Of each part the newest archives are left."""
+def remove_old_archives(folder: Path) -> None:
+    """Delete all but the newest archives of each part."""
     for part in PARTS:
-        every = sorted(folder.glob(f"podsonar-{part}-*.tar"), key=lambda path: path.stat().st_mtime)
-        for old in every[:-KEPT]:
+        archives = sorted(folder.glob(f"podsonar-{part}-*.tar"), key=lambda path: path.stat().st_mtime)
+        for old in archives[:-ARCHIVES_TO_KEEP]:
             old.unlink()
 
 
-def storage() -> dict[str, str]:
-    """Where and how the images are built, for deploy/images/build.sh: overlay, since a node needs it anyway."""
+def image_storage() -> dict[str, str]:
+    """Driver and folder of the image build, for deploy/images/build.sh: overlay, which a node needs anyway."""
     usual = {"PODSONAR_IMAGE_DRIVER": "overlay", "PODSONAR_IMAGE_ROOT": str(cache_folder() / "storage")}
     return usual | {name: os.environ[name] for name in usual if os.environ.get(name)}
 
@@ -130,22 +134,24 @@ def values() -> dict[str, Any]:
     }
 
 
-def windows(seconds: int) -> dict[str, Any]:
-    """Values for windows of a part of a minute, back to back."""
+def window_values(seconds: int) -> dict[str, Any]:
+    """Values for windows of that many seconds (a part of a minute), back to back."""
     starts = ",".join(str(second) for second in range(0, 60, seconds))
     return {"data": {"collectionWindowInMin": seconds / 60, "cron": {"expression": f"{starts} * * * * *"}}}
 
 
-def helm(cluster: Cluster, *arguments: str) -> str:
-    """What helm says; its caches stay with the cluster."""
+def helm(cluster: RealCluster, *arguments: str) -> str:
+    """Run helm and return its output; its caches stay with the cluster."""
     program = find_or_build(["helm"], cluster.report)["helm"]
     home = {f"HELM_{name}_HOME": str(cluster.layout.folder / "helm") for name in ("CACHE", "CONFIG", "DATA")}
     environ = {**os.environ, **home, "KUBECONFIG": str(cluster.kubeconfig)}
-    return checked([str(program), *arguments], env=environ)
+    return run_checked([str(program), *arguments], env=environ)
 
 
-def install(cluster: Cluster, changed: dict[str, Any] | None = None, chart: Path = CHART, *, wait: bool = True) -> None:
-    """The release is installed with the lab's values and those that are `changed`, and every pod of it is ready."""
+def install(
+    cluster: RealCluster, changed: dict[str, Any] | None = None, chart: Path = CHART, *, wait: bool = True
+) -> None:
+    """Install the release with the lab's values and those of `changed`; with `wait`, until every pod is ready."""
     cluster.apply([yaml.safe_load((REPOSITORY / "deploy" / "manifests" / "namespace.yaml").read_text())])
     files = []
     for name, content in (("values", values()), ("changed", changed or {})):
@@ -156,14 +162,14 @@ def install(cluster: Cluster, changed: dict[str, Any] | None = None, chart: Path
     helm(cluster, "upgrade", "--install", RELEASE, str(chart), "--namespace", NAMESPACE, *files, *waiting)
 
 
-def uninstall(cluster: Cluster) -> None:
-    """The release is gone, its pods too, which helm does not wait for."""
+def uninstall(cluster: RealCluster) -> None:
+    """Uninstall the release and wait until its pods are gone, which helm does not."""
     helm(cluster, "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
     cluster.wait("no pod of it is left", lambda: not cluster.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"], 60)
 
 
-def local_volume(cluster: Cluster, node: Node, name: str) -> dict[str, Any]:
-    """Values of a claim on a volume of that name: a folder of the node, which outlives the pods that use it."""
+def local_volume(cluster: RealCluster, node: ClusterNode, name: str) -> dict[str, Any]:
+    """Values of a claim on a volume of that name: a folder of the node that outlives the pods."""
     folder = volume_folder(node, name)
     folder.mkdir(exist_ok=True)
     here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node.name]}
@@ -179,47 +185,47 @@ def local_volume(cluster: Cluster, node: Node, name: str) -> dict[str, Any]:
     return {"enabled": True, "storageClassName": name, "size": "1Gi"}
 
 
-def volume_folder(node: Node, name: str) -> Path:
+def volume_folder(node: ClusterNode, name: str) -> Path:
     """The folder of such a volume, as seen from the machine."""
     return node.folder / "lib" / name
 
 
-def page(cluster: Cluster) -> str:
-    """The address of the map, reachable from this machine."""
+def map_url(cluster: RealCluster) -> str:
+    """The URL of the map, reachable from this machine."""
     service = cluster.get(f"/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}-manager")
     return f"http://{cluster.layout.nodes[0].address}:{service['spec']['ports'][0]['nodePort']}"
 
 
-def read_key(cluster: Cluster) -> str:
-    """The key that opens the map."""
+def read_key(cluster: RealCluster) -> str:
+    """The API key that opens the map."""
     secret = cluster.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{RELEASE}-tokens")
     return base64.b64decode(secret["data"]["read-key"]).decode()
 
 
-def read(cluster: Cluster, path: str = "", **query: str) -> dict[str, Any] | None:
-    """What the manager has below its one agent; None as long as it has nothing there, or does not answer."""
+def read_agent(cluster: RealCluster, path: str = "", **query: str) -> dict[str, Any] | None:
+    """The manager's document below its one agent; None while it has none there or does not answer."""
     headers = {"X-API-Key": read_key(cluster)}
-    with httpx.Client(base_url=page(cluster), headers=headers, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=map_url(cluster), headers=headers, timeout=30, trust_env=False) as client:
         try:
             agents = client.get("/api/v1/agents").raise_for_status().json()["items"]
             if not agents:
                 return None
             answer = client.get(f"/api/v1/agents/{agents[0]['identity']}{path}", params=query)
         except httpx.TransportError:
-            return None  # it is being replaced; who waits has a limit
+            return None  # it is being replaced; the caller's wait has a limit
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         found: dict[str, Any] = answer.raise_for_status().json()
         return found
 
 
-def read_map(cluster: Cluster, window: str, namespace: str = "shop") -> dict[str, Any] | None:
-    """The map of a window; None as long as the manager has nothing of it."""
-    return read(cluster, "/map", window=window, namespace=namespace)
+def read_map(cluster: RealCluster, window: str, namespace: str = "shop") -> dict[str, Any] | None:
+    """The map of a window; None while the manager has nothing of it."""
+    return read_agent(cluster, "/map", window=window, namespace=namespace)
 
 
-def wait_for_map(cluster: Cluster, window: str, nodes: Iterable[str], seconds: float) -> dict[str, Any]:
-    """The map of a window that all those nodes have reported; ApiServerError names the nodes that have not."""
+def wait_for_map(cluster: RealCluster, window: str, nodes: Iterable[str], seconds: float) -> dict[str, Any]:
+    """The map of a window once all those nodes have reported; raises ApiServerError with the nodes that have not."""
     wanted, deadline = set(nodes), time.monotonic() + seconds
     seen: set[str] = set()
     while time.monotonic() < deadline:

@@ -1,8 +1,8 @@
-"""A Prometheus beside the cluster, which finds pods by their annotations as a shared Prometheus does.
+"""A Prometheus beside the cluster that finds pods by their annotations, as a shared Prometheus does.
 
 Debian's package runs as a daemon of the cluster on the machine, which has routes to the pods. Debian builds it without
-the discovery of pods: that is Prometheus' own code in a program beside it (`podtargets`), whose file it follows. To the
-API server it is a service account that may list and watch pods, and nothing else.
+Kubernetes service discovery: a program beside it (`podtargets`) contains Prometheus' own code for that and writes a
+target file. Its service account may list and watch pods and nothing else.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from lab.controlplane.binaries import find_or_build
 from lab.controlplane.certificates import write_secret
 from lab.controlplane.server import free_ports
 from lab.real_cluster.addressing import Layout
-from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install
 from podsonar.errors import ApiServerError
 
@@ -31,7 +31,7 @@ Object = dict[str, Any]
 
 
 def permissions() -> list[Object]:
-    """The account that finds pods, with what kubernetes_sd_configs of role pod needs."""
+    """The service account that finds pods, with the rights that kubernetes_sd_configs of role pod needs."""
     group = "rbac.authorization.k8s.io"
     account = {"name": NAME, "namespace": NAMESPACE}
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]
@@ -49,11 +49,11 @@ def permissions() -> list[Object]:
     ]
 
 
-def relabelling() -> list[Object]:
-    """What the `prometheus.io/*` annotations mean: the job `kubernetes-pods` of the community's chart."""
+def relabel_configs() -> list[Object]:
+    """The meaning of the `prometheus.io/*` annotations: the job `kubernetes-pods` of the community's chart."""
     meta = "__meta_kubernetes_pod"
     annotation = f"{meta}_annotation_prometheus_io"
-    renamed = {f"{meta}_name": "pod", f"{meta}_node_name": "node", "__meta_kubernetes_namespace": "namespace"}
+    target_labels = {f"{meta}_name": "pod", f"{meta}_node_name": "node", "__meta_kubernetes_namespace": "namespace"}
     return [
         {"source_labels": [f"{annotation}_scrape"], "action": "keep", "regex": "true"},
         {"source_labels": [f"{annotation}_scheme"], "regex": "(https?)", "target_label": "__scheme__"},
@@ -65,15 +65,15 @@ def relabelling() -> list[Object]:
             "target_label": "__address__",
         },
         {"action": "labelmap", "regex": f"{meta}_label_(.+)"},
-        *({"source_labels": [source], "target_label": target} for source, target in renamed.items()),
+        *({"source_labels": [source], "target_label": target} for source, target in target_labels.items()),
         {"source_labels": [f"{meta}_phase"], "action": "drop", "regex": "Pending|Succeeded|Failed|Completed"},
     ]
 
 
 def settings(targets: Path, rules: Path) -> Object:
-    """prometheus.yml."""
+    """The content of prometheus.yml."""
     every = f"{SCRAPE_SECONDS}s"
-    job = {"job_name": JOB, "file_sd_configs": [{"files": [str(targets)]}], "relabel_configs": relabelling()}
+    job = {"job_name": JOB, "file_sd_configs": [{"files": [str(targets)]}], "relabel_configs": relabel_configs()}
     return {
         "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
         "rule_files": [str(rules)],
@@ -83,12 +83,12 @@ def settings(targets: Path, rules: Path) -> Object:
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """A running one, by its HTTP API."""
+    """A running Prometheus, by its HTTP API."""
 
     url: str
 
-    def ask(self, path: str, **query: str) -> Any:  # noqa: ANN401 - JSON, of another shape for each path
-        """The `data` of an answer; ApiServerError with the words of one that is no success."""
+    def get(self, path: str, **query: str) -> Any:  # noqa: ANN401 - JSON, of another shape for each path
+        """The `data` of an answer; raises ApiServerError with the message of an unsuccessful one."""
         answer = httpx.get(f"{self.url}/api/v1/{path}", params=query, timeout=10, trust_env=False)
         body = orjson.loads(answer.content)
         if body["status"] != "success":
@@ -97,56 +97,56 @@ class Prometheus:
 
     def query(self, expression: str) -> list[Object]:
         """The samples of an instant query (a scalar has no labels)."""
-        data = self.ask("query", query=expression)
-        found: list[Object] = data["result"] if data["resultType"] == "vector" else [{"value": data["result"]}]
-        return found
+        data = self.get("query", query=expression)
+        samples: list[Object] = data["result"] if data["resultType"] == "vector" else [{"value": data["result"]}]
+        return samples
 
     def targets(self) -> list[Object]:
-        """What is scraped, with its health and the last error."""
-        found: list[Object] = self.ask("targets", state="active")["activeTargets"]
-        return found
+        """The scraped targets, each with its health and last error."""
+        samples: list[Object] = self.get("targets", state="active")["activeTargets"]
+        return samples
 
     def alerts(self) -> list[Object]:
-        """The alerts that are pending or firing."""
-        found: list[Object] = self.ask("alerts")["alerts"]
-        return found
+        """The pending and firing alerts."""
+        samples: list[Object] = self.get("alerts")["alerts"]
+        return samples
 
     def rules(self) -> list[Object]:
-        """Every rule, with its health and the last error."""
-        return [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]
+        """Every rule, with its health and last error."""
+        return [rule for group in self.get("rules")["groups"] for rule in group["rules"]]
 
     def ready(self) -> bool:
-        """Whether it takes queries."""
+        """Return whether it accepts queries."""
         return httpx.get(f"{self.url}/-/ready", timeout=5, trust_env=False).is_success
 
 
-def rendered_rules(cluster: Cluster) -> Object:
-    """The alerts as the chart renders them for windows of a minute."""
+def rendered_rules(cluster: RealCluster) -> Object:
+    """The alerts as the chart renders them for windows of one minute."""
     chosen = ["--api-versions=monitoring.coreos.com/v1/PrometheusRule", "--show-only=templates/monitoring.yaml"]
     chosen += ["--set=metrics.prometheusRule.enabled=true", "--set=metrics.prometheusRule.periodSeconds=60"]
     text = install.helm(cluster, "template", install.RELEASE, str(install.CHART), *chosen)
-    (rule,) = (one for one in yaml.safe_load_all(text) if one and one["kind"] == "PrometheusRule")
+    (rule,) = (document for document in yaml.safe_load_all(text) if document and document["kind"] == "PrometheusRule")
     spec: Object = rule["spec"]
     return spec
 
 
-def token(cluster: Cluster) -> str:
-    """A token of the account."""
+def token(cluster: RealCluster) -> str:
+    """A token of the service account."""
     path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{NAME}/token"
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86_400}}
     headers = {"Content-Type": "application/json"}
     answer = cluster.objects.request("POST", path, headers=headers, content=orjson.dumps(request))
-    made: str = answer["status"]["token"]
-    return made
+    issued: str = answer["status"]["token"]
+    return issued
 
 
 def folder(layout: Layout) -> Path:
-    """Where its settings and its samples are."""
+    """The folder of its settings and samples."""
     return layout.folder / NAME
 
 
-def start(cluster: Cluster) -> Prometheus:
-    """One that takes queries; it scrapes what it finds from now on, and ends with the cluster or by `stop`."""
+def start(cluster: RealCluster) -> Prometheus:
+    """Start a Prometheus that scrapes what it finds; it ends with the cluster or by `stop`."""
     cluster.apply(permissions())
     place = folder(cluster.layout)
     place.mkdir(exist_ok=True)
@@ -167,7 +167,7 @@ def start(cluster: Cluster) -> Prometheus:
     return running
 
 
-def stop(cluster: Cluster) -> None:
-    """It no longer runs."""
+def stop(cluster: RealCluster) -> None:
+    """Stop Prometheus and its target finder."""
     for name in (NAME, FINDER):
         cluster.daemons.stop(name)

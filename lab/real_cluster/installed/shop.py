@@ -1,7 +1,7 @@
 """The sample shop of a real cluster, declared: its objects, and the edges that its pods make in every window.
 
-Each count is a prime, and each pod makes its connects in every window, away from its borders: the truth of an edge is
-its count times the pods that make it.
+Each count is a prime, and each pod connects in every window, away from its borders: the true count of an edge is its
+count times the number of pods that make it.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ EVERYWHERE = [{"operator": "Exists"}]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What each pod of a workload does in a window: that many connects to a service, or to `outside`."""
+    """The connects of each pod of a workload in a window: `count` to a service, or to `outside`."""
 
     target: str
     port: int
@@ -26,8 +26,8 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
-    """Pods of one kind: what they listen on, what they call."""
+class ShopWorkload:
+    """Pods of one kind: the ports on which they listen, and their calls."""
 
     name: str
     kind: str = "Deployment"
@@ -38,10 +38,10 @@ class Workload:
     host_network: bool = False
 
 
-def workloads(nodes: int) -> tuple[Workload, ...]:
+def workloads(nodes: int) -> tuple[ShopWorkload, ...]:
     """The shop on a cluster of that many nodes."""
     return (
-        Workload(
+        ShopWorkload(
             "frontend",
             pods=2,
             calls=(
@@ -51,18 +51,18 @@ def workloads(nodes: int) -> tuple[Workload, ...]:
                 Call("outside", 443, 3),
             ),
         ),
-        Workload("cart", pods=2, listen=(8080,), calls=(Call("database", 5432, 11),), service_port=8080),
-        Workload("catalog", pods=2, listen=(8080,), calls=(Call("database", 5432, 13),), service_port=8080),
+        ShopWorkload("cart", pods=2, listen=(8080,), calls=(Call("database", 5432, 11),), service_port=8080),
+        ShopWorkload("catalog", pods=2, listen=(8080,), calls=(Call("database", 5432, 13),), service_port=8080),
         # A broken dependency: the service leads to a port on which nothing listens.
-        Workload("payments", listen=(8443,), service_port=9090),
-        Workload("database", kind="StatefulSet", listen=(5432,), service_port=5432),
-        Workload("watcher", kind="DaemonSet", pods=nodes, calls=(Call("cart", 8080, 5),), host_network=True),
-        Workload("report", kind="CronJob", calls=(Call("database", 5432, 17),)),
+        ShopWorkload("payments", listen=(8443,), service_port=9090),
+        ShopWorkload("database", kind="StatefulSet", listen=(5432,), service_port=5432),
+        ShopWorkload("watcher", kind="DaemonSet", pods=nodes, calls=(Call("cart", 8080, 5),), host_network=True),
+        ShopWorkload("report", kind="CronJob", calls=(Call("database", 5432, 17),)),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class ShopEdge:
     """One edge of a window's truth."""
 
     source: str
@@ -73,14 +73,14 @@ class Edge:
     failed: int
 
 
-def truth(every: tuple[Workload, ...]) -> list[Edge]:
-    """The edges of every whole window in which all pods run."""
+def truth(all_workloads: tuple[ShopWorkload, ...]) -> list[ShopEdge]:
+    """The edges of every full window in which all pods run."""
     edges = []
-    for workload in every:
+    for workload in all_workloads:
         for call in workload.calls:
             made = call.count * workload.pods
             done = 0 if call.refused else made
-            edges.append(Edge(workload.name, call.target, call.port, made, done, made - done))
+            edges.append(ShopEdge(workload.name, call.target, call.port, made, done, made - done))
     return edges
 
 
@@ -95,10 +95,10 @@ def container(name: str, arguments: list[str]) -> Object:
     }
 
 
-def pod_template(workload: Workload, outside: str, seconds: int, minute: str = "now") -> Object:
-    """The pods: one container that serves, one that calls, as far as the workload does either.
+def pod_template(workload: ShopWorkload, outside: str, seconds: int, minute: str = "now") -> Object:
+    """The pod template: one container that serves, one that calls, as far as the workload does either.
 
-    `seconds`: of a window; `minute`: whose job it is, where the workload is a cron job.
+    `seconds`: length of a window; `minute`: of the job, if the workload is a cron job.
     """
     containers = []
     if workload.listen:
@@ -128,15 +128,15 @@ def pod_template(workload: Workload, outside: str, seconds: int, minute: str = "
     return {"metadata": {"labels": {"app": workload.name}}, "spec": spec}
 
 
-def job_spec(workload: Workload, outside: str, seconds: int, minute: str) -> Object:
+def job_spec(workload: ShopWorkload, outside: str, seconds: int, minute: str) -> Object:
     """One job of a cron job."""
     template = pod_template(workload, outside, seconds, minute)
     template["spec"]["restartPolicy"] = "Never"
     return {"template": template, "ttlSecondsAfterFinished": 600}
 
 
-def first_job(workload: Workload, cron_job: Object, outside: str, seconds: int, now_seconds: int) -> Object:
-    """The job that a cron job, had it been there, would have made at the last full minute, and under that name."""
+def first_job(workload: ShopWorkload, cron_job: Object, outside: str, seconds: int, now_seconds: int) -> Object:
+    """The job, under the same name, that the cron job would have created at the last full minute had it existed."""
     minute = now_seconds // 60
     start = datetime.fromtimestamp(minute * 60, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": workload.name, "uid": cron_job["metadata"]["uid"]}
@@ -150,8 +150,8 @@ def first_job(workload: Workload, cron_job: Object, outside: str, seconds: int, 
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 
-def workload_object(workload: Workload, outside: str, seconds: int) -> Object:
-    """The object that makes the pods."""
+def workload_object(workload: ShopWorkload, outside: str, seconds: int) -> Object:
+    """The object that creates the pods."""
     metadata = {"name": workload.name, "namespace": NAMESPACE}
     if workload.kind == "CronJob":
         job = {"spec": job_spec(workload, outside, seconds, "now")}
@@ -166,15 +166,15 @@ def workload_object(workload: Workload, outside: str, seconds: int) -> Object:
     return {"apiVersion": "apps/v1", "kind": workload.kind, "metadata": metadata, "spec": spec}
 
 
-def service_object(workload: Workload) -> Object:
+def service_object(workload: ShopWorkload) -> Object:
     """The Service in front of the workload, on its service port."""
     spec = {"selector": {"app": workload.name}, "ports": [{"name": "tcp", "port": workload.service_port}]}
     metadata = {"name": workload.name, "namespace": NAMESPACE}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
-def objects(every: tuple[Workload, ...], outside: str, seconds: int = 60) -> list[Object]:
-    """All objects of the shop, which makes its connects in windows of that many seconds."""
-    found: list[Object] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}]
-    found += [service_object(one) for one in every if one.service_port is not None]
-    return [*found, *(workload_object(one, outside, seconds) for one in every)]
+def objects(all_workloads: tuple[ShopWorkload, ...], outside: str, seconds: int = 60) -> list[Object]:
+    """All objects of the shop, which connects in windows of that many seconds."""
+    objects_of_shop: list[Object] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}]
+    objects_of_shop += [service_object(workload) for workload in all_workloads if workload.service_port is not None]
+    return [*objects_of_shop, *(workload_object(workload, outside, seconds) for workload in all_workloads)]

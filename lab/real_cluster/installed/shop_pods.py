@@ -1,34 +1,34 @@
-"""The sample shop on a running cluster: its pods made, when all of them run, and the windows of its connects."""
+"""The sample shop on a running cluster: creates its pods, waits for them, and computes the windows of its connects."""
 
 import time
 from collections import Counter
 
-from lab.real_cluster.cluster import Cluster
+from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import shop
 from podsonar.model import NS_PER_SECOND, Window
 
 
-def start_shop(cluster: Cluster, seconds: int = 60) -> tuple[shop.Workload, ...]:
-    """The shop's pods are made, for windows of so many seconds; the cron job does not wait for its first minute."""
+def start_shop(cluster: RealCluster, seconds: int = 60) -> tuple[shop.ShopWorkload, ...]:
+    """Create the shop's pods for windows of that many seconds; the cron job does not wait for its first minute."""
     workloads, outside = shop.workloads(cluster.layout.size), cluster.layout.outside
-    while time.time() % 60 > 58:  # the cron job and its first job are to be of the same minute
+    while time.time() % 60 > 58:  # the cron job and its first job must belong to the same minute
         time.sleep(0.1)
     now_seconds = int(time.time())
-    stored = {one["metadata"]["name"]: one for one in cluster.apply(shop.objects(workloads, outside, seconds))}
-    jobs = [one for one in workloads if one.kind == "CronJob"]
-    cluster.apply(shop.first_job(one, stored[one.name], outside, seconds, now_seconds) for one in jobs)
+    stored = {item["metadata"]["name"]: item for item in cluster.apply(shop.objects(workloads, outside, seconds))}
+    jobs = [item for item in workloads if item.kind == "CronJob"]
+    cluster.apply(shop.first_job(item, stored[item.name], outside, seconds, now_seconds) for item in jobs)
     return workloads
 
 
-def shop_runs(cluster: Cluster, workloads: tuple[shop.Workload, ...], seconds: int = 60) -> bool:
-    """Whether every pod of the shop runs, among them that of the job that makes its connects in the next window."""
+def shop_runs(cluster: RealCluster, workloads: tuple[shop.ShopWorkload, ...], seconds: int = 60) -> bool:
+    """Return whether every pod of the shop runs, including that of the job that connects in the next window."""
     pods = cluster.get(f"/api/v1/namespaces/{shop.NAMESPACE}/pods")["items"]
     labels = [pod["metadata"]["labels"] for pod in pods if pod["status"].get("phase") == "Running"]
-    running = Counter(one["app"] for one in labels)
-    jobs = {one.get("batch.kubernetes.io/job-name") for one in labels}
+    running = Counter(item["app"] for item in labels)
+    jobs = {item.get("batch.kubernetes.io/job-name") for item in labels}
     minute = (next_start(time.time_ns(), seconds) // NS_PER_SECOND - seconds) // 60
-    due = {f"{one.name}-{minute}" for one in workloads if one.kind == "CronJob"}
-    return due <= jobs and all(running[one.name] >= one.pods for one in workloads)
+    due = {f"{item.name}-{minute}" for item in workloads if item.kind == "CronJob"}
+    return due <= jobs and all(running[item.name] >= item.pods for item in workloads)
 
 
 def next_start(now_ns: int, seconds: int) -> int:
