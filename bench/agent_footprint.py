@@ -1,8 +1,9 @@
-"""What the node agent weighs: memory, CPU, time to trace, exact sums at the highest rate, nothing outside windows.
+"""Measures the node agent's footprint: memory, CPU, time to trace, exact sums at the highest rate, cost between
+windows.
 
     python bench/agent_footprint.py [--seconds 20] [--small] [--json FILE]
 
-The real agent below its supervisor, in a window of its own; the storm is 1,000 flows. Exit 1 where a budget is missed.
+The real agent below its supervisor, in a window of its own; the storm is 1,000 flows. Exit 1 if a budget is missed.
 """
 
 import os
@@ -30,15 +31,15 @@ from podsonar.settings import AgentSettings
 from tests.acceptance.agent_process import Agent, agent
 
 PORTS, RATE = 1000, 10_000
-# As by default, and a manager over TLS as in a cluster: its authorities are part of the memory.
+# Defaults, and a manager over TLS as in a cluster: its authorities are part of the memory.
 SETTINGS: dict[str, Any] = {"node": {"name": "node-a", "drainSeconds": 5}, "manager": {"url": "https://127.0.0.1:1"}}
 TICKS = os.sysconf("SC_CLK_TCK")
 SECONDS_OUTSIDE = 10.0
 MEMORY = ("Rss", "Pss", "Anonymous", "Private_Clean", "Private_Dirty")
 
 
-class ApiServer:
-    """Counts connections to what an agent would take for the API server."""
+class ConnectionCounter:
+    """Counts connections to the address that an agent would take for the API server."""
 
     def __init__(self) -> None:
         self.connections = 0
@@ -46,7 +47,7 @@ class ApiServer:
         threading.Thread(target=self.count, daemon=True).start()
 
     def count(self) -> None:
-        """Take connections, and answer none."""
+        """Accept and close every connection, unanswered."""
         while True:
             connection, _address = self.listener.accept()
             self.connections += 1
@@ -54,26 +55,29 @@ class ApiServer:
 
 
 @contextmanager
-def counted_api_server() -> Iterator[ApiServer]:
-    """An API server in the environment of every agent that is started in the block."""
-    server = ApiServer()
-    given = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(server.listener.getsockname()[1])}
-    os.environ.update(given)
+def counted_api_server() -> Iterator[ConnectionCounter]:
+    """Put a counted API server into the environment of every agent that starts in the block."""
+    server = ConnectionCounter()
+    environment = {
+        "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+        "KUBERNETES_SERVICE_PORT": str(server.listener.getsockname()[1]),
+    }
+    os.environ.update(environment)
     try:
         yield server
     finally:
-        for name in given:
+        for name in environment:
             del os.environ[name]
 
 
-def processes(running: Agent) -> dict[str, int]:
-    """What stays running in a window."""
+def processes_of(running: Agent) -> dict[str, int]:
+    """The processes that stay in a window, by name."""
     (pid,) = running.children("observe")
     return {"supervisor": running.process.pid, "agent": pid}
 
 
-def memory(pid: int) -> dict[str, float]:
-    """MiB of a process (proc_pid_smaps_rollup(5)); `Uss` is what it shares with nobody."""
+def memory_of(pid: int) -> dict[str, float]:
+    """Memory of a process in MiB (proc_pid_smaps_rollup(5)); `Uss` is what no other process shares."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     found = {
         name: int(rest.split()[0]) / 1024 for name, _, rest in (line.partition(":") for line in lines) if name in MEMORY
@@ -82,7 +86,7 @@ def memory(pid: int) -> dict[str, float]:
 
 
 def cpu_seconds(pids: list[int]) -> float:
-    """CPU time of processes so far, of all their threads, to the nanosecond (schedstat)."""
+    """CPU time of the processes so far, over all threads, to the nanosecond (schedstat)."""
     total = 0
     for pid in pids:
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -92,34 +96,34 @@ def cpu_seconds(pids: list[int]) -> float:
 
 
 def map_bytes(pid: int) -> int:
-    """What the kernel charges for the maps that a process holds, each once."""
+    """Bytes that the kernel charges for the BPF maps of a process, each map once."""
     charged = {}
     for path in Path(f"/proc/{pid}/fdinfo").iterdir():
         with suppress(OSError):  # a file may be closed
-            told = dict(re.findall(r"(\w+):\s+(\d+)", path.read_text()))
-            if "map_id" in told and "map_type" in told:
-                charged[told["map_id"]] = int(told["memlock"])
+            fields = dict(re.findall(r"(\w+):\s+(\d+)", path.read_text()))
+            if "map_id" in fields and "map_type" in fields:
+                charged[fields["map_id"]] = int(fields["memlock"])
     return sum(charged.values())
 
 
 def memory_rows(running: Agent) -> list[Row]:
     """Memory of both processes and of the maps."""
-    found = {name: memory(pid) for name, pid in processes(running).items()}
-    total = {name: sum(one[name] for one in found.values()) for name in (*MEMORY, "Uss")}
+    found = {name: memory_of(pid) for name, pid in processes_of(running).items()}
+    total = {name: sum(mib[name] for mib in found.values()) for name in (*MEMORY, "Uss")}
     rows = [
         Row(
             f"… {name}",
-            f"RSS {one['Rss']:.1f} MiB, PSS {one['Pss']:.1f}, own {one['Uss']:.1f}, anonymous {one['Anonymous']:.1f}",
-            figures=one,
+            f"RSS {mib['Rss']:.1f} MiB, PSS {mib['Pss']:.1f}, own {mib['Uss']:.1f}, anonymous {mib['Anonymous']:.1f}",
+            figures=mib,
         )
-        for name, one in found.items()
+        for name, mib in found.items()
     ]
     computed = Capacity.of(capacity(AgentSettings())).kernel_bytes()
-    charged = map_bytes(processes(running)["agent"])
+    charged = map_bytes(processes_of(running)["agent"])
     return [
         Row(
             "memory in a window, what no other process shares",
-            f"{total['Uss']:.1f} MiB, tables of the kernel side among it (RSS added up: {total['Rss']:.1f})",
+            f"{total['Uss']:.1f} MiB, including the tables of the kernel side (RSS added up: {total['Rss']:.1f})",
             "≤ 40 MiB",
             total["Uss"] <= 40,
             total,
@@ -138,39 +142,45 @@ def memory_rows(running: Agent) -> list[Row]:
 
 def cpu_row(running: Agent, seconds: float, pod: list[Path]) -> Row:
     """CPU of the user side while the storm connects at a steady rate."""
-    pids = list(processes(running).values())
+    pids = list(processes_of(running).values())
     before, began = cpu_seconds(pids), time.monotonic()
     storm = load.storm(int(RATE * seconds), PORTS, RATE, pod)
-    spent, wall = cpu_seconds(pids) - before, time.monotonic() - began
+    cpu, wall = cpu_seconds(pids) - before, time.monotonic() - began
     return Row(
         f"CPU at {storm['perSecond']:,.0f} connects/s, {PORTS} flows",
-        f"{spent / wall:.2%} of a core ({spent:.3f} s in {wall:.1f} s)",
+        f"{cpu / wall:.2%} of a core ({cpu:.3f} s in {wall:.1f} s)",
         "≤ 1 %",
-        spent / wall <= 0.01,
-        {"storm": storm, "cpuSeconds": spent, "wallSeconds": wall},
+        cpu / wall <= 0.01,
+        {"storm": storm, "cpuSeconds": cpu, "wallSeconds": wall},
     )
 
 
-def sums_row(running: Agent, stormed: int, fastest: dict[str, Any]) -> Row:
-    """The capture of the stopped agent, compared with what the storms made."""
+def sums_row(running: Agent, connects: int, fastest: dict[str, Any]) -> Row:
+    """The stopped agent's capture, compared with the connects of the storms."""
     (path,) = running.kept()
     capture = capture_file.read(path)
     flows = [flow for flow in capture.flows if flow.destination == load.ADDRESS]
     attempts, established = sum(flow.attempts for flow in flows), sum(flow.established for flow in flows)
     accepted = sum(entry.accepted for entry in capture.accepted if entry.local == load.ADDRESS)
-    exact = attempts == established == accepted == stormed and not capture.lost
+    exact = attempts == established == accepted == connects and not capture.lost
     return Row(
-        f"sums of {stormed:,} connects, up to {fastest['perSecond']:,.0f}/s",
+        f"sums of {connects:,} connects, up to {fastest['perSecond']:,.0f}/s",
         f"{attempts:,} attempts, {established:,} established, {accepted:,} accepted; lost {capture.lost or 0}",
         "exact, 0 lost",
         exact,
-        {"made": stormed, "attempts": attempts, "established": established, "accepted": accepted, "lost": capture.lost},
+        {
+            "made": connects,
+            "attempts": attempts,
+            "established": established,
+            "accepted": accepted,
+            "lost": capture.lost,
+        },
     )
 
 
-def start_rows(seconds: float, said: str) -> list[Row]:
-    """How long it took to trace, and what the loader took for it."""
-    found = {name: float(re.findall(rf"\b{name}=([\d.]+)", said)[0]) for name in ("peak", "seconds")}
+def start_rows(seconds: float, log: str) -> list[Row]:
+    """Time from start to tracing, and what the loader used for it."""
+    found = {name: float(re.findall(rf"\b{name}=([\d.]+)", log)[0]) for name in ("peak", "seconds")}
     return [
         Row("start to tracing", f"{seconds:.2f} s", "≤ 3 s", seconds <= 3, {"seconds": seconds}),
         Row(
@@ -182,7 +192,7 @@ def start_rows(seconds: float, said: str) -> list[Row]:
 
 
 def in_window(seconds: float, connects: int, pod: list[Path]) -> list[Row]:
-    """Everything of one window, in which a pod connects; its capture waits for a directory that does not answer."""
+    """Every row of one window in which a pod connects; the capture waits for a directory that does not answer."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         with agent(Path(folder), **SETTINGS) as running:
@@ -198,56 +208,59 @@ def in_window(seconds: float, connects: int, pod: list[Path]) -> list[Row]:
 
 
 def outside_row(lasting: float, what: str, sign: Callable[[Agent], object], **times: Any) -> Row:  # noqa: ANN401
-    """What is left of tracing once a sign was seen that no window is on, and what the agent uses then."""
-    others = set(bpf_statistics.programs())
+    """What is left of tracing outside a window, recognized by `sign`, and the agent's CPU then."""
+    programs_before = set(bpf_statistics.programs())
     with tempfile.TemporaryDirectory() as folder, agent(Path(folder), **times) as running:
         running.until(lambda: sign(running))
-        pids = processes(running)
+        pids = processes_of(running)
         time.sleep(1)
         before, began = cpu_seconds(list(pids.values())), time.monotonic()
         time.sleep(lasting)
-        spent, wall = cpu_seconds(list(pids.values())) - before, time.monotonic() - began
-        left, charged = len(set(bpf_statistics.programs()) - others), map_bytes(pids["agent"])
+        cpu, wall = cpu_seconds(list(pids.values())) - before, time.monotonic() - began
+        left, charged = len(set(bpf_statistics.programs()) - programs_before), map_bytes(pids["agent"])
     return Row(
         what,
-        f"{left} programs attached, {charged} bytes of maps, CPU {spent / wall:.2%} of a core",
+        f"{left} programs attached, {charged} bytes of maps, CPU {cpu / wall:.2%} of a core",
         "0, 0, ≤ 0.1 %",
-        left == 0 and charged == 0 and spent / wall <= 0.001,
-        {"programs": left, "mapBytes": charged, "cpuSeconds": spent, "wallSeconds": wall},
+        left == 0 and charged == 0 and cpu / wall <= 0.001,
+        {"programs": left, "mapBytes": charged, "cpuSeconds": cpu, "wallSeconds": wall},
     )
 
 
 def outside_rows(seconds: float) -> list[Row]:
-    """An agent that waits for its window, and one whose window is over while no directory answers."""
+    """An agent that waits for its window, and one whose window has ended without an answer of the directory."""
     return [
         outside_row(seconds, "before a window", lambda running: "tracer_loaded" in running.said, starts_in=3600.0),
         outside_row(seconds, "after a window", Agent.kept, seconds=5.0),
     ]
 
 
-def measured(seconds: float, connects: int, outside_seconds: float) -> list[Row]:
+def measure(seconds: float, connects: int, outside_seconds: float) -> list[Row]:
     """Every row."""
     run = f"podsonar-{os.getpid()}"
     try:
         pod = cgroups.pod_cgroups(run, str(uuid.uuid4()), "f" * 64)
         with counted_api_server() as server:
             rows = [*in_window(seconds, connects, pod), *outside_rows(outside_seconds)]
-            asked = server.connections
+            connections = server.connections
     finally:
         cgroups.remove(run)
-    return [*rows, Row("requests to the API server", str(asked), "0", asked == 0, {"connections": asked})]
+    return [
+        *rows,
+        Row("requests to the API server", str(connections), "0", connections == 0, {"connections": connections}),
+    ]
 
 
 def main() -> int:
-    """Measure and print."""
+    """Measure and print; return the exit status."""
     parser = report.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="how long the steady storm lasts")
     parser.add_argument("--connects", type=int, default=400_009, help="connects at the highest rate")
     given = parser.parse_args()
-    report.before_others()
+    report.raise_priority()
     about = report.machine()
     sizes = (1.0, 5003, 1.0) if given.small else (given.seconds, given.connects, SECONDS_OUTSIDE)
-    return report.finish("node agent", measured(*sizes), given.json, about)
+    return report.finish("node agent", measure(*sizes), given.json, about)
 
 
 if __name__ == "__main__":

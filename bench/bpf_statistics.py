@@ -1,4 +1,4 @@
-"""What the kernel says of the programs that are loaded: how often each ran and for how long (bpf(2), proc(5))."""
+"""Run count and run time of the loaded BPF programs, from the kernel's own statistics (bpf(2), proc(5))."""
 
 import os
 import struct
@@ -31,7 +31,7 @@ def next_id(after: int) -> int | None:
 
 
 def programs() -> dict[int, tuple[int, int]]:
-    """`(nanoseconds, runs)` of every loaded program by its id."""
+    """`(nanoseconds, runs)` of every loaded program, by its id."""
     found = {}
     number: int | None = 0
     while (number := next_id(number or 0)) is not None:
@@ -39,14 +39,16 @@ def programs() -> dict[int, tuple[int, int]]:
             descriptor = bpf(PROG_GET_FD_BY_ID, struct.pack("=III", number, 0, 0))
         except FileNotFoundError:
             continue
-        told = fields(descriptor)
+        info = fields(descriptor)
         os.close(descriptor)
-        found[number] = (int(told["run_time_ns"]), int(told["run_cnt"]))
+        found[number] = (int(info["run_time_ns"]), int(info["run_cnt"]))
     return found
 
 
-def spent(before: dict[int, tuple[int, int]], after: dict[int, tuple[int, int]], others: set[int]) -> tuple[int, int]:
-    """Nanoseconds and runs between two looks, of programs that are not among the others."""
+def spent_between(
+    before: dict[int, tuple[int, int]], after: dict[int, tuple[int, int]], others: set[int]
+) -> tuple[int, int]:
+    """Nanoseconds and runs between two readings, of programs that are not in `others`."""
     deltas = [
         (after[number][0] - before[number][0], after[number][1] - before[number][1])
         for number in after
@@ -56,11 +58,11 @@ def spent(before: dict[int, tuple[int, int]], after: dict[int, tuple[int, int]],
 
 
 @contextmanager
-def enabled() -> Iterator[None]:
-    """The kernel takes the time of every program; as it was before, afterwards."""
-    was = SWITCH.read_text()
+def statistics_enabled() -> Iterator[None]:
+    """Enable the kernel's run time statistics in the block; restore the setting afterwards."""
+    before_block = SWITCH.read_text()
     SWITCH.write_text("1")
     try:
         yield
     finally:
-        SWITCH.write_text(was)
+        SWITCH.write_text(before_block)

@@ -1,7 +1,7 @@
-"""The directory at scale: bytes a pod, the time of `POST /v1/resolve`, and 5,000 agents at the end of one window.
+"""The directory at scale: bytes per pod, the time of `POST /v1/resolve`, and 5,000 agents at the end of one window.
 
-All of it runs here, over loopback: a directory of made-up objects behind the real server, asked by a second process.
-Prints a table, and with `--json FILE` writes the same figures.
+Everything runs here, over loopback: a directory of generated objects behind the real server, queried by a second
+process. Prints a table, and with `--json FILE` writes the same figures.
 """
 
 import argparse
@@ -33,10 +33,10 @@ from directory.selection import Selection
 from podsonar.model import NS_PER_SECOND, rfc3339
 
 TOKEN = "t" * 40
-SERVICES, NODES, PODS_A_WORKLOAD = 3000, 2000, 25
+SERVICES, NODES, PODS_PER_WORKLOAD = 3000, 2000, 25
 BUDGET_BYTES, BUDGET_SECONDS = 400, 0.010
 ADDRESSES, QUESTIONS, ROUNDS = 160_000, 300, 201
-AGENTS, SPREAD_SECONDS, AGAIN_SECONDS, GIVE_UP_SECONDS = 5000, 12.0, 5.0, 120.0
+AGENTS, SPREAD_SECONDS, RETRY_SECONDS, GIVE_UP_SECONDS = 5000, 12.0, 5.0, 120.0
 SECONDS_AGO = 3600
 
 
@@ -46,10 +46,10 @@ def pod_address(number: int) -> str:
 
 
 def pods(count: int, seed: random.Random, *, dual: bool = False) -> Iterator[dict[str, Any]]:
-    """Running pods of a ReplicaSet each 25, with names and UIDs of usual length."""
+    """Running pods, 25 per ReplicaSet, with names and UIDs of usual length."""
     since = rfc3339(time.time_ns() - SECONDS_AGO * NS_PER_SECOND)
     for number in range(count):
-        workload = number // PODS_A_WORKLOAD
+        workload = number // PODS_PER_WORKLOAD
         owner = {"kind": "ReplicaSet", "name": f"service-{workload}-5d4f8c7b9d", "uid": str(uuid.UUID(int=workload))}
         addresses = [pod_address(number)] + ([f"fd00:64::{number:x}"] if dual else [])
         yield {
@@ -70,8 +70,8 @@ def pods(count: int, seed: random.Random, *, dual: bool = False) -> Iterator[dic
         }
 
 
-def others() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Services and nodes."""
+def services_and_nodes() -> Iterator[tuple[str, dict[str, Any]]]:
+    """`(kind, object)` of every service and node."""
     since = rfc3339(time.time_ns() - SECONDS_AGO * NS_PER_SECOND)
     for number in range(SERVICES):
         meta = {"name": f"service-{number}", "namespace": "shop", "uid": f"s-{number}", "creationTimestamp": since}
@@ -95,13 +95,13 @@ def others() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def resident_bytes() -> int:
-    """The memory of this process that is in RAM."""
+    """Resident memory of this process, in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
 
 
 def memory(count: int, *, dual: bool, traced: bool) -> dict[str, float]:
-    """Bytes a pod of a directory of nothing but pods: by tracemalloc, or (which it would disturb) by RSS."""
+    """Bytes per pod of a directory of pods alone: by tracemalloc, or (which tracemalloc would disturb) by RSS."""
     directory = Directory(Selection())
     gc.collect()
     resident = resident_bytes()
@@ -118,27 +118,27 @@ def memory(count: int, *, dual: bool, traced: bool) -> dict[str, float]:
     return {"pods": count, "rss": (resident_bytes() - resident) / count, "seconds": seconds}
 
 
-def apart(job: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - any job
-    """A job's result, from a process of its own: memory of an earlier one is not counted."""
+def in_new_process(job: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - any job
+    """The job's result, computed in a new process: memory of an earlier job does not count."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(job, arguments, named)
 
 
-def full(addresses: int) -> LiveDirectory:
-    """A directory that knows everything up to the last moment, as if followed."""
-    kept = LiveDirectory(ApiClient.__new__(ApiClient), Directory(Selection()), None, 60.0)
+def full_directory(addresses: int) -> LiveDirectory:
+    """A live directory that is complete up to the present, as if followed."""
+    live = LiveDirectory(ApiClient.__new__(ApiClient), Directory(Selection()), None, 60.0)
     at_ns = time.time_ns()
-    for kind, obj in others():
-        kept.directory.apply(kind, obj, at_ns - SECONDS_AGO * NS_PER_SECOND)
+    for kind, obj in services_and_nodes():
+        live.directory.apply(kind, obj, at_ns - SECONDS_AGO * NS_PER_SECOND)
     for pod in pods(addresses - SERVICES - NODES, random.Random(7)):  # noqa: S311
-        kept.directory.apply("Pod", pod, at_ns)
-    kept.whole = set(kept.reflectors)
-    kept.through_ns = dict.fromkeys(kept.reflectors, at_ns + 3600 * NS_PER_SECOND)
-    return kept
+        live.directory.apply("Pod", pod, at_ns)
+    live.whole = set(live.reflectors)
+    live.through_ns = dict.fromkeys(live.reflectors, at_ns + 3600 * NS_PER_SECOND)
+    return live
 
 
-def questions(count: int, seed: random.Random, total: int) -> bytes:
-    """A request of an agent: pods by UID it does not know, services, pods, some addresses of nobody."""
+def resolve_request(count: int, seed: random.Random, total: int) -> bytes:
+    """An agent's request body: services, pods, and some addresses that nothing owns."""
     now_ns = time.time_ns()
     queries: list[dict[str, Any]] = []
     for _ in range(count):
@@ -156,8 +156,8 @@ def questions(count: int, seed: random.Random, total: int) -> bytes:
     return orjson.dumps({"queries": queries})
 
 
-def timed(port: int, total: int, rounds: int) -> dict[str, float]:
-    """Medians of paired requests: 300 questions, and none."""
+def time_requests(port: int, total: int, rounds: int) -> dict[str, float]:
+    """Medians of paired requests: 300 queries, and none."""
     seed = random.Random(11)  # noqa: S311
     headers = {"Authorization": f"Token {TOKEN}"}
     spent: dict[int, list[float]] = {QUESTIONS: [], 0: []}
@@ -165,19 +165,19 @@ def timed(port: int, total: int, rounds: int) -> dict[str, float]:
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False) as client:
         for _ in range(rounds):
             for count, times in spent.items():
-                body = questions(count, seed, total)
+                body = resolve_request(count, seed, total)
                 began = time.perf_counter()
                 answer = client.post("/v1/resolve", content=body)
                 times.append(time.perf_counter() - began)
-                for one in answer.raise_for_status().json()["answers"]:
-                    kinds[one["kind"]] = kinds.get(one["kind"], 0) + 1
+                for item in answer.raise_for_status().json()["answers"]:
+                    kinds[item["kind"]] = kinds.get(item["kind"], 0) + 1
     full_seconds, empty_seconds = statistics.median(spent[QUESTIONS]), statistics.median(spent[0])
     p99 = statistics.quantiles(spent[QUESTIONS], n=100)[98]
     return {"seconds": full_seconds, "empty": empty_seconds, "p99": p99, **{f"kind {k}": n for k, n in kinds.items()}}
 
 
 async def agent(port: int, body: bytes, delay_seconds: float) -> tuple[float, int]:
-    """One agent's seconds from its first try to its answer, and the number of tries; it asks again as agents do."""
+    """Seconds of one agent from its first try to its answer, and the number of tries; it retries as agents do."""
     await asyncio.sleep(delay_seconds)
     began, tries = time.perf_counter(), 0
     head = f"POST /v1/resolve HTTP/1.1\r\nHost: d\r\nAuthorization: Token {TOKEN}\r\nConnection: close\r\n"
@@ -194,14 +194,14 @@ async def agent(port: int, body: bytes, delay_seconds: float) -> tuple[float, in
             answer = b""
         if answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"}"):
             return time.perf_counter() - began, tries
-        await asyncio.sleep(AGAIN_SECONDS)
+        await asyncio.sleep(RETRY_SECONDS)
     return float("inf"), tries
 
 
 async def fleet(port: int, total: int) -> dict[str, float]:
-    """5,000 agents that ask within the spread of a two-minute window."""
+    """5,000 agents that send their request within the spread of a two-minute window."""
     seed = random.Random(13)  # noqa: S311
-    bodies = [questions(QUESTIONS, seed, total) for _ in range(50)]
+    bodies = [resolve_request(QUESTIONS, seed, total) for _ in range(50)]
     jobs = [agent(port, seed.choice(bodies), seed.uniform(0, SPREAD_SECONDS)) for _ in range(AGENTS)]
     results = await asyncio.gather(*jobs)
     waits = sorted(seconds for seconds, _tries in results)
@@ -214,47 +214,47 @@ async def fleet(port: int, total: int) -> dict[str, float]:
     }
 
 
-def asking(port: int, total: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Both measurements, from the askers' process."""
-    return {"resolve": timed(port, total, rounds), "fleet": asyncio.run(fleet(port, total))}
+def run_clients(port: int, total: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Both measurements, run in the clients' process."""
+    return {"resolve": time_requests(port, total, rounds), "fleet": asyncio.run(fleet(port, total))}
 
 
-def saving(kept: LiveDirectory, path: Path) -> dict[str, float]:
-    """How long a save takes, and how big it is."""
+def time_save(live: LiveDirectory, path: Path) -> dict[str, float]:
+    """Duration and size of one save of the directory."""
     began = time.perf_counter()
-    with kept.lock:
-        state = snapshot.state_of(kept.directory, dict(kept.through_ns), time.time_ns())
+    with live.lock:
+        state = snapshot.state_of(live.directory, dict(live.through_ns), time.time_ns())
     locked = time.perf_counter() - began
     write(path, state)
     return {"locked": locked, "seconds": time.perf_counter() - began, "bytes": path.stat().st_size}
 
 
-def measured(rounds: int, folder: Path) -> dict[str, Any]:
+def measure(rounds: int, folder: Path) -> dict[str, Any]:
     """All figures."""
     found: dict[str, Any] = {}
     for name, dual in (("memory", False), ("memory dual stack", True)):
         found[name] = {}
         for traced in (True, False):
-            found[name] |= apart(memory, 100_000, dual=dual, traced=traced)
-    kept = full(ADDRESSES)
+            found[name] |= in_new_process(memory, 100_000, dual=dual, traced=traced)
+    live = full_directory(ADDRESSES)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    server = serve(kept, lambda: TOKEN, f"127.0.0.1:{port}")
+    server = serve(live, lambda: TOKEN, f"127.0.0.1:{port}")
     while not server.started:
         time.sleep(0.01)
-    found |= apart(asking, port, ADDRESSES, rounds)
+    found |= in_new_process(run_clients, port, ADDRESSES, rounds)
     server.should_exit = True
-    found["save"] = saving(kept, folder / "intervals")
+    found["save"] = time_save(live, folder / "intervals")
     return found
 
 
 def rows(found: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """What, how much, and whether the budget is met."""
+    """`(what, value, verdict)` of every row."""
     single, dual, resolve, many, save = (
         found[key] for key in ("memory", "memory dual stack", "resolve", "fleet", "save")
     )
     met = "met" if single["traced"] <= BUDGET_BYTES else "NOT met"
-    yield "memory a pod, 100,000 pods", f"{single['traced']:.0f} bytes ({single['rss']:.0f} by RSS)", f"≤ 400: {met}"
+    yield "memory per pod, 100,000 pods", f"{single['traced']:.0f} bytes ({single['rss']:.0f} by RSS)", f"≤ 400: {met}"
     yield "the same with two addresses each", f"{dual['traced']:.0f} bytes ({dual['rss']:.0f} by RSS)", ""
     met = "met" if resolve["seconds"] <= BUDGET_SECONDS else "NOT met"
     yield (
@@ -278,14 +278,14 @@ def rows(found: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def main() -> int:
-    """Measure, print, and say by the exit status whether every budget is met."""
+    """Measure and print; return 1 if a budget is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/podsonar-bench"))  # noqa: S108
     arguments = parser.parse_args()
     arguments.folder.mkdir(exist_ok=True)
-    found = measured(arguments.rounds, arguments.folder)
+    found = measure(arguments.rounds, arguments.folder)
     table = list(rows(found))
     for what, much, verdict in table:
         print(f"{what:36} {much:44} {verdict}")

@@ -1,11 +1,11 @@
-"""How long a whole cluster takes to list, beside what a user would use instead; all against one real API server.
+"""Measures how long listing a whole cluster takes, beside what a user would use instead, against one real API server.
 
     python bench/listing.py [--pods 50000] [--nodes 2000] [--services 2000] [--rounds 3] [--json FILE]
 
 Rows: `kubectl get pods -A -o json`; the kubernetes client's typed models in pages of 500; `kubectl get --raw`, which is
 the bytes alone; and Podsonar's whole path of every kind: list, select, redact, gzip, spool. Seconds are the best of the
-rounds, in turn, of a process of its own each; those of Python programs begin after their imports. Then the same path
-with twice the pods, for its memory. Exit 1 where a budget is missed.
+rounds, each a process of its own, in turn; those of Python programs begin after their imports. Then the same path with
+twice the pods, for its memory. Exit 1 if a budget is missed.
 """
 
 import argparse
@@ -30,7 +30,7 @@ TYPED, WHOLE = "typed", "whole"
 
 @dataclass(slots=True)
 class Result:
-    """What one way took: wall seconds, its peak memory, the API server's CPU seconds and requests."""
+    """One way's wall seconds and peak memory, and the API server's CPU seconds and requests."""
 
     seconds: float
     peak_mib: float
@@ -40,8 +40,8 @@ class Result:
     packed_bytes: int | None = None
 
 
-def typed(kubeconfig: str) -> dict[str, Any]:
-    """All pods as models of the kubernetes client."""
+def list_typed(kubeconfig: str) -> dict[str, Any]:
+    """List all pods as models of the kubernetes client."""
     import kubernetes  # noqa: PLC0415 - the measured program's own import
 
     kubernetes.config.load_kube_config(kubeconfig)
@@ -54,8 +54,8 @@ def typed(kubeconfig: str) -> dict[str, Any]:
             return {"seconds": time.perf_counter() - began, "objects": count, "requests": requests}
 
 
-def whole(kubeconfig: str) -> dict[str, Any]:
-    """Podsonar's path into a spool on disk."""
+def list_whole(kubeconfig: str) -> dict[str, Any]:
+    """Run Podsonar's path into a spool on disk."""
     from collector.app import inventory_of, window_now  # noqa: PLC0415
     from collector.k8s.client import ApiClient  # noqa: PLC0415
     from collector.k8s.malloc import return_large_blocks  # noqa: PLC0415
@@ -79,10 +79,12 @@ def whole(kubeconfig: str) -> dict[str, Any]:
         seconds = time.perf_counter() - began
         packed = spool.stats().bytes
         spool.close()
-    incomplete = [kind for kind, one in inventory.kinds.items() if not one["complete"] and one["reason"] != "disabled"]
+    incomplete = [
+        kind for kind, item in inventory.kinds.items() if not item["complete"] and item["reason"] != "disabled"
+    ]
     if incomplete:
         raise SystemExit(f"not complete: {incomplete}")
-    objects = sum(one.get("count", 0) for one in inventory.kinds.values())
+    objects = sum(item.get("count", 0) for item in inventory.kinds.values())
     return {"seconds": seconds, "objects": objects, "requests": api.requests, "packed_bytes": packed}
 
 
@@ -93,7 +95,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def peak_mib(pid: int | str = "self") -> float:
-    """The highest RSS of a process so far; 0 where it is gone (`getrusage` would count ours, before exec)."""
+    """The highest RSS of a process so far; 0 if it is gone (`getrusage` would include ours, before exec)."""
     try:
         found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     except OSError:
@@ -101,8 +103,8 @@ def peak_mib(pid: int | str = "self") -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
-def measured(command: list[str], server: int) -> Result:
-    """One run of a command; a Python program says its own seconds on stdout."""
+def measure(command: list[str], server: int) -> Result:
+    """Run a command once; a Python program reports its own seconds on stdout."""
     before, began, peak = cpu_seconds(server), time.perf_counter(), 0.0
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(command, stdout=out, cwd=REPOSITORY)
@@ -113,22 +115,22 @@ def measured(command: list[str], server: int) -> Result:
         if process.returncode:
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
         out.seek(0)
-        said = orjson.loads(out.read()) if command[0] == sys.executable else {}
+        reported = orjson.loads(out.read()) if command[0] == sys.executable else {}
     result = Result(seconds, peak, cpu_seconds(server) - before)
-    for name, value in said.items():
+    for name, value in reported.items():
         setattr(result, name, value)
     return result
 
 
-def best(results: list[Result]) -> Result:
+def fastest(results: list[Result]) -> Result:
     """The fastest run, with the highest peak of all."""
-    chosen = min(results, key=lambda one: one.seconds)
-    chosen.peak_mib = max(one.peak_mib for one in results)
+    chosen = min(results, key=lambda item: item.seconds)
+    chosen.peak_mib = max(item.peak_mib for item in results)
     return chosen
 
 
 def budgets(rows: dict[str, Result], doubled: Result) -> dict[str, tuple[float, float]]:
-    """Each budget's name: what was measured, and the most that it may be."""
+    """For each budget the measured value and the maximum."""
     ours, kubectl, raw = rows["podsonar, whole path"], rows["kubectl get -o json"], rows["kubectl get --raw"]
     return {
         "seconds / seconds of kubectl get -o json": (ours.seconds / kubectl.seconds, 1 / 6),
@@ -138,8 +140,8 @@ def budgets(rows: dict[str, Result], doubled: Result) -> dict[str, tuple[float, 
     }
 
 
-def say(text: str) -> None:
-    """A line for people, on stderr."""
+def progress(text: str) -> None:
+    """Print a line of progress on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -170,12 +172,12 @@ def run(pods: int, nodes: int, services: int, rounds: int, report: Callable[[str
         results: dict[str, list[Result]] = {name: [] for name in commands}
         for number in range(rounds):
             for name, command in commands.items():
-                if number == 0 or name in ("kubectl get --raw", "podsonar, whole path"):  # the slow ones once
-                    results[name].append(measured(command, server))
+                if number == 0 or name in ("kubectl get --raw", "podsonar, whole path"):  # the slow ways run once
+                    results[name].append(measure(command, server))
                     report(f"round {number + 1}: {name}: {results[name][-1].seconds:.2f} s")
-        rows = {name: best(found) for name, found in results.items()}
+        rows = {name: fastest(found) for name, found in results.items()}
         fill(plane, counts, report, begin=pods)
-        doubled = measured(commands["podsonar, whole path"], server)
+        doubled = measure(commands["podsonar, whole path"], server)
     return {"pods": pods, "rows": rows, "doubled": doubled, "budgets": budgets(rows, doubled)}
 
 
@@ -185,13 +187,13 @@ def table(found: dict[str, Any]) -> str:
     for name, row in [*found["rows"].items(), ("podsonar, twice the pods", found["doubled"])]:
         requests = "" if row.requests is None else row.requests
         lines.append(f"{name:34}{row.seconds:9.2f}{row.peak_mib:10.0f}{row.server_cpu_seconds:18.2f}{requests:>10}")
-    for name, (value, most) in found["budgets"].items():
-        lines.append(f"{'met' if value <= most else 'NOT met'} {name}: {value:.3f}, at most {most:.3f}")
+    for name, (value, maximum) in found["budgets"].items():
+        lines.append(f"{'met' if value <= maximum else 'NOT met'} {name}: {value:.3f}, at most {maximum:.3f}")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Measure and print; or, as a worker, be measured."""
+    """Measure and print; or, as a worker, run the measured path."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pods", type=int, default=50_000)
     parser.add_argument("--nodes", type=int, default=2000)
@@ -202,17 +204,17 @@ def main() -> None:
     given = parser.parse_args()
     if given.worker:
         way, kubeconfig = given.worker
-        said = (whole if way == WHOLE else typed)(kubeconfig)
-        sys.stdout.buffer.write(orjson.dumps({**said, "peak_mib": peak_mib()}))
+        reported = (list_whole if way == WHOLE else list_typed)(kubeconfig)
+        sys.stdout.buffer.write(orjson.dumps({**reported, "peak_mib": peak_mib()}))
         return
-    found = run(given.pods, given.nodes, given.services, given.rounds, say)
+    found = run(given.pods, given.nodes, given.services, given.rounds, progress)
     print(table(found))
     if given.json:
         rows = {
             name: asdict(row) for name, row in {**found["rows"], "podsonar, twice the pods": found["doubled"]}.items()
         }
         Path(given.json).write_bytes(orjson.dumps({**found, "rows": rows, "doubled": asdict(found["doubled"])}))
-    if any(value > most for value, most in found["budgets"].values()):
+    if any(value > maximum for value, maximum in found["budgets"].values()):
         sys.exit(1)
 
 

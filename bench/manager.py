@@ -1,10 +1,10 @@
-"""How fast the manager stores and answers, on SQLite and, where its server is installed, on PostgreSQL.
+"""Measures how fast the manager stores and answers, on SQLite and, if its server is installed, on PostgreSQL.
 
     python bench/manager.py [--connections 100000] [--services 2000] [--rounds 5] [--small] [--json FILE]
 
 A real manager in a process of its own, real pushes over loopback (gzip, token, commit before 201), bodies made before
-the clock runs. The map is of as many services, with as many pods and five connections each; the first answer after a
-push, then the next ones. Best of the rounds.
+the clock starts. The map has as many services, each with one pod and five connections; the first answer after a push,
+then the next ones. Best of the rounds.
 """
 
 import gzip
@@ -32,10 +32,10 @@ from tests.manager.postgresql import PostgresqlServer, missing_postgresql
 from tests.manager.shop import connection, inventory, observed, pod, service
 
 PER_BATCH, EDGES = 5000, 5
-LEAST_A_SECOND, LONGEST_MAP_MS = 50_000, 300
+MIN_PER_SECOND, MAX_MAP_MS = 50_000, 300
 
 
-def cluster(services: int) -> list[dict[str, Any]]:
+def cluster_bodies(services: int) -> list[dict[str, Any]]:
     """An inventory, and one window's connections: `EDGES` from each service's pod to others."""
     listed, pods, flows = [], [], []
     for number in range(services):
@@ -48,7 +48,7 @@ def cluster(services: int) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def running(database: str) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+def running_manager(database: str) -> Iterator[tuple[httpx.Client, httpx.Client]]:
     """Clients of an agent and of a person, of a manager in its own process."""
     token, key = migrated(database, "bench")
     (port,) = free_ports(1)
@@ -61,7 +61,7 @@ def running(database: str) -> Iterator[tuple[httpx.Client, httpx.Client]]:
             httpx.Client(base_url=url, headers={"Authorization": f"Token {token}"} | headers, timeout=60) as agent,
             httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=60) as person,
         ):
-            while not answers(person):
+            while not is_ready(person):
                 time.sleep(0.05)
             yield agent, person
     finally:
@@ -69,8 +69,8 @@ def running(database: str) -> Iterator[tuple[httpx.Client, httpx.Client]]:
         process.wait(30)
 
 
-def answers(person: httpx.Client) -> bool:
-    """Whether the manager is ready."""
+def is_ready(person: httpx.Client) -> bool:
+    """Return whether the manager is ready."""
     try:
         return person.get("/readyz").is_success
     except httpx.TransportError:
@@ -78,7 +78,7 @@ def answers(person: httpx.Client) -> bool:
 
 
 def push(agent: httpx.Client, payload: bytes) -> None:
-    """One batch, stored."""
+    """Push one batch; exit if it was not stored."""
     headers = {"Idempotency-Key": secrets.token_hex(16)}
     answer = agent.post("/api/v1/collections", content=payload, headers=headers)
     answer.raise_for_status()
@@ -86,67 +86,67 @@ def push(agent: httpx.Client, payload: bytes) -> None:
         raise SystemExit("bench: a batch was not stored")
 
 
-def packed(body: dict[str, Any]) -> bytes:
+def gzip_body(body: dict[str, Any]) -> bytes:
     """A body as it is sent."""
     return gzip.compress(orjson.dumps(body), 6)
 
 
-def measured(database: str, connections: int, services: int, rounds: int) -> dict[str, Any]:
-    """Connections stored a second, and milliseconds of the first and the next answer of the map."""
+def measure(database: str, connections: int, services: int, rounds: int) -> dict[str, Any]:
+    """Connections stored per second, and milliseconds of the first and the next answer of the map."""
     flows = [connection(f"s-{n}", "10.0.0.1", "10.96.0.1", n % 60000 + 1, n=n) for n in range(PER_BATCH)]
-    batch = packed(observed("node-b", flows, []))
+    batch = gzip_body(observed("node-b", flows, []))
     pushes = max(1, connections // PER_BATCH)
-    bodies = [packed(body) for body in cluster(services)]
-    with running(database) as (agent, person):
+    bodies = [gzip_body(body) for body in cluster_bodies(services)]
+    with running_manager(database) as (agent, person):
         for body in bodies:
             push(agent, body)
         first, later = [], []
         for _ in range(rounds):
-            push(agent, packed(observed("node-c", [], [])))  # what was computed before is out of date
-            for kept in (first, later):
+            push(agent, gzip_body(observed("node-c", [], [])))  # what was computed before is out of date
+            for times in (first, later):
                 began = time.perf_counter()
                 found = person.get("/api/v1/agents/bench/map").raise_for_status()
-                kept.append(1000 * (time.perf_counter() - began))
+                times.append(1000 * (time.perf_counter() - began))
         seconds = []
         for _ in range(rounds):
             began = time.perf_counter()
             for _ in range(pushes):
                 push(agent, batch)
             seconds.append(time.perf_counter() - began)
-    a_second = pushes * PER_BATCH / min(seconds)
+    per_second = pushes * PER_BATCH / min(seconds)
     shown = {"edges": len(found.json()["edges"]), "bytes": len(found.content)}
-    return {"perSecond": a_second, "firstMs": min(first), "nextMs": min(later), "seconds": seconds, **shown}
+    return {"perSecond": per_second, "firstMs": min(first), "nextMs": min(later), "seconds": seconds, **shown}
 
 
 def rows_of(name: str, found: dict[str, Any], services: int) -> list[Row]:
     """The rows of one database."""
     rate, first, later = found["perSecond"], found["firstMs"], found["nextMs"]
     stored = Row(
-        f"{name}: connections stored", f"{rate:,.0f}/s", f"≥ {LEAST_A_SECOND:,}/s", rate >= LEAST_A_SECOND, found
+        f"{name}: connections stored", f"{rate:,.0f}/s", f"≥ {MIN_PER_SECOND:,}/s", rate >= MIN_PER_SECOND, found
     )
     shown = f"{first:.0f} ms, {later:.0f} ms again ({found['edges']:,} edges, {found['bytes'] / 1e6:.1f} MB)"
-    budget = f"≤ {LONGEST_MAP_MS} ms"
-    return [stored, Row(f"{name}: map of {services:,} services", shown, budget, first <= LONGEST_MAP_MS)]
+    budget = f"≤ {MAX_MAP_MS} ms"
+    return [stored, Row(f"{name}: map of {services:,} services", shown, budget, first <= MAX_MAP_MS)]
 
 
 def main() -> int:
-    """Measure and print."""
+    """Measure and print; return the exit status."""
     parser = report.parser(__doc__)
     parser.add_argument("--connections", type=int, default=100_000)
     parser.add_argument("--services", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    report.before_others()
+    report.raise_priority()
     about = report.machine()
     amounts = (10_000, 50, 1) if given.small else (given.connections, given.services, given.rounds)
     with tempfile.TemporaryDirectory() as folder:
-        rows = rows_of("SQLite", measured(f"sqlite:///{folder}/manager.db", *amounts), amounts[1])
-    if lacking := missing_postgresql():
-        report.say(f"bench: this machine lacks {lacking}")
+        rows = rows_of("SQLite", measure(f"sqlite:///{folder}/manager.db", *amounts), amounts[1])
+    if missing := missing_postgresql():
+        report.progress(f"bench: this machine lacks {missing}")
     else:
         server = PostgresqlServer(settings={"fsync": "on", "shared_buffers": "128MB"})
         try:
-            rows += rows_of("PostgreSQL", measured(server.new_database(), *amounts), amounts[1])
+            rows += rows_of("PostgreSQL", measure(server.new_database(), *amounts), amounts[1])
         finally:
             server.remove()
     return report.finish("manager", rows, given.json, about)

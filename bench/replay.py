@@ -1,10 +1,10 @@
-"""How fast what was counted is taken in and resolved: a drain of 100,000 flows, and replay of a capture file.
+"""Measures drain and replay: a drain of 100,000 flows, and replay of a capture file.
 
     python bench/replay.py [--flows 100000] [--rounds 5] [--small] [--json FILE]
 
-The drain is the agent's own, of tables that were filled here instead of by the kernel. Replay is all that
-`podsonar replay` does but for write(2): reading the file, the questions, the answers of a directory of the inventory,
-every byte of the body. Best of the rounds. Exit 1 where a budget is missed.
+The drain is the agent's own, of tables that were filled here instead of by the kernel. Replay is all of `podsonar
+replay` except write(2): reading the file, the queries, the answers of a directory of the inventory, every byte of the
+body. Best of the rounds. Exit 1 if a budget is missed.
 """
 
 import os
@@ -35,11 +35,11 @@ from podsonar.model import NS_PER_SECOND, Accepted, Capture, Flow, Window, rfc33
 PODS, SERVICES, OTHER_PODS = 250, 2000, 3000
 START_NS = 1_795_000_000 * NS_PER_SECOND
 WINDOW = Window(START_NS, START_NS + 120 * NS_PER_SECOND)
-DRAINED, LEAST_A_SECOND = 100_000, 300_000
+DRAINED_FLOWS, MIN_PER_SECOND = 100_000, 300_000
 
 
 def filled_tracer(flows: int) -> AttachedProgram:
-    """A tracer without a program, its flow table filled with distinct flows."""
+    """An attached program without a BPF program, its flow table filled with distinct flows."""
     capacity = Capacity.of({"flows": flows, "accepted": 64, "pending": 64, "recent": 64, "cgroups": 64})
     descriptors = {}
     for name, (entries, entry_bytes) in capacity.maps().items():
@@ -57,7 +57,7 @@ def filled_tracer(flows: int) -> AttachedProgram:
 
 
 def drain_seconds(flows: int) -> float:
-    """How long one drain takes; every flow is in it."""
+    """Duration of one drain; exits if a flow is missing from it."""
     with filled_tracer(flows) as tracer:
         counts = Counts()
         began = time.perf_counter()
@@ -69,7 +69,7 @@ def drain_seconds(flows: int) -> float:
 
 
 def uid(kind: int, number: int) -> str:
-    """A UID of usual shape, in no order."""
+    """A UID of the usual shape, in no order."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{kind} {number}"))
 
 
@@ -114,7 +114,7 @@ def capture(flows: int) -> Capture:
         number: (f"c{number}", f"pod{uid(1, number)}", "besteffort", "kubepods") for number in range(PODS)
     }
     cgroups |= {PODS + number: ("sshd.service", "system.slice") for number in range(3)}
-    found = []
+    flow_list = []
     for number in range(flows):
         cgroup, target = number % len(cgroups), number // len(cgroups)
         destination = service_address(target) if target < SERVICES else pod_address(PODS + target % OTHER_PODS)
@@ -124,23 +124,23 @@ def capture(flows: int) -> Capture:
         attempts, failed = seed.randrange(2, 1000), int(seed.random() < 0.1)
         longest = seed.randrange(30_000, 9_000_000)
         counts = (attempts, attempts - failed, failed, 0, first, last, attempts * longest // 3, longest, 111 * failed)
-        found.append(Flow(cgroup, pod_address(cgroup), destination, port, *counts))
+        flow_list.append(Flow(cgroup, pod_address(cgroup), destination, port, *counts))
     accepted = [
         Accepted(number, pod_address(number), 8080, pod_address(number + PODS), 5, START_NS, START_NS + 1)
         for number in range(PODS)
     ]
-    in_order = sorted(found, key=lambda flow: flow[:4])  # as the agent writes them
+    in_order = sorted(flow_list, key=lambda flow: flow[:4])  # as the agent writes them
     return Capture(WINDOW, "node-a", "bcc:raw_tracepoint", "cgroup", in_order, accepted, cgroups, {})
 
 
-def replayed(path: Path, ask: replay.Ask) -> dict[str, Any]:
-    """How long a replay takes, and how many connections and bytes its body has."""
+def time_replay(path: Path, ask: replay.Ask) -> dict[str, Any]:
+    """Duration of a replay, with the number of connections and bytes of its body."""
     with gc_paused():
         began = time.perf_counter()
-        printed = sum(map(len, replay.replay(path, ask).content))
+        byte_count = sum(map(len, replay.replay(path, ask).content))
         seconds = time.perf_counter() - began
     body = orjson.loads(b"".join(replay.replay(path, ask).content))
-    return {"seconds": seconds, "connections": len(body["connectionList"]), "bytes": printed}
+    return {"seconds": seconds, "connections": len(body["connectionList"]), "bytes": byte_count}
 
 
 def replay_rows(flows: int, rounds: int) -> list[Row]:
@@ -150,24 +150,24 @@ def replay_rows(flows: int, rounds: int) -> list[Row]:
         path = Path(folder) / "capture"
         capture_file.write(path, capture(flows))
         for name, ask in (("with an inventory", inventory().answer), ("without", replay.without_inventory)):
-            runs = [replayed(path, ask) for _ in range(rounds)]
-            best = min(one["seconds"] for one in runs)
+            runs = [time_replay(path, ask) for _ in range(rounds)]
+            best = min(run["seconds"] for run in runs)
             size = f"{runs[0]['connections']:,} connections, {runs[0]['bytes'] / 1e6:.0f} MB"
             text = f"{flows / best:,.0f} flows/s ({best:.2f} s; {size})"
-            budget = f"≥ {LEAST_A_SECOND:,}/s", flows / best >= LEAST_A_SECOND
+            budget = f"≥ {MIN_PER_SECOND:,}/s", flows / best >= MIN_PER_SECOND
             rows.append(Row(f"replay of {flows:,} flows, {name}", text, *budget, {"runs": runs, "flows": flows}))
     return rows
 
 
 def main() -> int:
-    """Measure and print."""
+    """Measure and print; return the exit status."""
     parser = report.parser(__doc__)
     parser.add_argument("--flows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    report.before_others()
+    report.raise_priority()
     about = report.machine()
-    flows, rounds, drained = (5000, 1, 1000) if given.small else (given.flows, given.rounds, DRAINED)
+    flows, rounds, drained = (5000, 1, 1000) if given.small else (given.flows, given.rounds, DRAINED_FLOWS)
     best = min(drain_seconds(drained) for _ in range(rounds))
     rows = [Row(f"drain of {drained:,} flows", f"{best:.2f} s", "≤ 1 s", best <= 1, {"seconds": best})]
     return report.finish("drain and replay", [*rows, *replay_rows(flows, rounds)], given.json, about)

@@ -1,4 +1,4 @@
-"""What every measurement prints and writes: a table with a verdict for each budget, and the same figures as JSON."""
+"""Table and JSON of a measurement, with a verdict per budget."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ MEBI = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line: what, how much, the budget in words and whether it is met (None: there is none)."""
+    """One line: what, value, the budget in words and whether it is met (None: there is no budget)."""
 
     what: str
     value: str
@@ -27,14 +27,14 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """The budget with its mark."""
+        """The budget with its verdict."""
         if self.met is None:
             return self.budget
         return f"{self.budget}: {'met' if self.met else 'NOT met'}"
 
 
 def machine() -> dict[str, Any]:
-    """Where and when it was measured."""
+    """The machine and the date of the measurement."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
@@ -62,7 +62,7 @@ def table(title: str, rows: list[Row], about: dict[str, Any]) -> str:
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """The options that every measurement has."""
+    """A parser with the options that every measurement has."""
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--json", type=Path, help="write the figures into this file")
     made.add_argument("--small", action="store_true", help="as little of everything as shows that it works")
@@ -70,22 +70,22 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def finish(title: str, rows: list[Row], to: Path | None, about: dict[str, Any]) -> int:
-    """Print and write; 1 where a budget is not met."""
+    """Print the table and write the JSON; return 1 if a budget is not met."""
     print(table(title, rows, about), flush=True)
     if to:
         to.write_text(json.dumps({"title": title, "machine": about, "rows": [asdict(row) for row in rows]}) + "\n")
     return 1 if any(row.met is False for row in rows) else 0
 
 
-def say(text: str) -> None:
-    """A line for people, on stderr."""
+def progress(text: str) -> None:
+    """Print a line of progress on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
-def before_others() -> None:
-    """All that is started from here comes before what else runs on the machine; SIGTERM cleans up like Ctrl-C."""
+def raise_priority() -> None:
+    """Run this process and its children before others; make SIGTERM clean up like Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         os.setpriority(os.PRIO_PROCESS, 0, -20)
     except PermissionError:
-        say("bench: not root, so other programs of this machine disturb the figures")
+        progress("bench: not root, so other programs of this machine disturb the figures")

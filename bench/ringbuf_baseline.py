@@ -1,4 +1,5 @@
-"""The textbook design: one ring-buffer event a connect, taken by a Python program. With the system's Python and BCC.
+"""The textbook design: one ring-buffer event per connect, received by a Python program. Runs with the system's Python
+and BCC.
 
 python3 -u ringbuf_baseline.py        prints `attached`, then counts events until its standard input is closed
 """
@@ -45,7 +46,7 @@ TRACEPOINT_PROBE(sock, inet_sock_set_state)
 
 
 def main() -> None:
-    """Attach, count, tell."""
+    """Attach, count events, print the counts."""
     program = BPF(text=TEXT, cflags=["-Wno-macro-redefined"])
     flows: dict[tuple[int, bytes, int], int] = {}
 

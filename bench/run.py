@@ -1,9 +1,9 @@
-"""Every measurement of bench/, one after another: `make bench`, or `make bench ARGS='--only replay --record'`.
+"""Runs every measurement of bench/: `make bench`, or `make bench ARGS='--only replay --record'`.
 
     python bench/run.py [--only WORD,...] [--small] [--record]
 
-Prints each table, with every budget marked met or NOT met. `--record` puts the tables into docs/benchmarks.md. Exit 1
-where a budget is not met or a measurement failed.
+Prints each table, with every budget marked met or NOT met. `--record` writes the tables into docs/benchmarks.md. Exit 1
+if a budget is not met or a measurement failed.
 """
 
 import argparse
@@ -13,11 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.report import REPOSITORY, machine, machine_line, say
+from bench.report import REPOSITORY, machine, machine_line, progress
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- recorded by make bench ARGS=--record -->", "<!-- end of what was recorded -->"
-# Those of the whole cluster's side take no --small.
+# The measurements of the collector's side have no --small.
 SCRIPTS = {
     "tracing_overhead": ("--small",),
     "short_lived": ("--small",),
@@ -29,19 +29,19 @@ SCRIPTS = {
 }
 
 
-def measured(name: str, words: tuple[str, ...]) -> tuple[int, str]:
-    """Exit code and table of one measurement; it speaks on stderr meanwhile."""
-    say(f"bench: {name}")
+def measure(name: str, options: tuple[str, ...]) -> tuple[int, str]:
+    """Exit code and table of one measurement; its progress goes to stderr."""
+    progress(f"bench: {name}")
     script = REPOSITORY / "bench" / f"{name}.py"
     done = subprocess.run(
-        [sys.executable, script, *words], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False
+        [sys.executable, script, *options], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False
     )
     print(f"\n{done.stdout}", end="", flush=True)
     return done.returncode, done.stdout
 
 
-def recorded(tables: dict[str, str]) -> None:
-    """The page has these tables in the place of those that it had."""
+def record(tables: dict[str, str]) -> None:
+    """Replace the recorded tables of the page by these."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
     blocks = "\n".join(f"`bench/{name}.py`\n\n```\n{text.rstrip()}\n```\n" for name, text in tables.items())
@@ -49,7 +49,7 @@ def recorded(tables: dict[str, str]) -> None:
 
 
 def main() -> int:
-    """Measure everything that there is."""
+    """Run the chosen measurements; return 1 if one missed a budget or failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="only those whose name contains one of these words")
     parser.add_argument("--small", action="store_true", help="as little of everything as shows that it works")
@@ -59,10 +59,10 @@ def main() -> int:
     present = [name for name in names if (REPOSITORY / "bench" / f"{name}.py").exists()]
     codes, tables = {}, {}
     for name in present:
-        codes[name], tables[name] = measured(name, SCRIPTS[name] if given.small else ())
+        codes[name], tables[name] = measure(name, SCRIPTS[name] if given.small else ())
     if given.record:
-        recorded(tables)
-        say(f"bench: recorded in {PAGE.relative_to(REPOSITORY)}")
+        record(tables)
+        progress(f"bench: recorded in {PAGE.relative_to(REPOSITORY)}")
     missed = [name for name, code in codes.items() if code]
     print(f"\nbench: every budget met in {len(codes) - len(missed)} of {len(codes)} measurements", flush=True)
     if missed:

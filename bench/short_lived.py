@@ -1,9 +1,8 @@
-"""Processes that connect once and exit at once: how many are attributed to their pod.
+"""Measures how many processes that connect once and exit immediately are attributed to their pod.
 
     python bench/short_lived.py [--processes 500] [--small] [--json FILE]
 
-Each is a new process that joins its pod's cgroups, connects once and exits, back to back. Exit 1 where a budget is
-missed.
+Each is a new process that joins its pod's cgroups, connects once and exits, back to back. Exit 1 if a budget is missed.
 """
 
 import os
@@ -30,7 +29,7 @@ PUBLISHED = "coroot-node-agent, measured on another machine of 2 cores"
 
 
 def accept_all(listener: socket.socket) -> None:
-    """Take and close every connection."""
+    """Accept and close every connection."""
     while True:
         try:
             listener.accept()[0].close()
@@ -38,8 +37,8 @@ def accept_all(listener: socket.socket) -> None:
             return
 
 
-def attributed(processes: int) -> tuple[int, float]:
-    """How many of the processes' connects are found at the right pod, and how many processes a second there were."""
+def count_attributed(processes: int) -> tuple[int, float]:
+    """The number of connects attributed to the right pod, and the processes per second."""
     run = f"podsonar-{os.getpid()}"
     uids = [str(uuid.uuid4()) for _ in range(PODS)]
     program = load.compiled("connect_once")
@@ -71,21 +70,21 @@ def attributed(processes: int) -> tuple[int, float]:
 
 
 def main() -> int:
-    """Measure and print."""
+    """Measure and print; return the exit status."""
     parser = report.parser(__doc__)
     parser.add_argument("--processes", type=int, default=500)
     given = parser.parse_args()
-    report.before_others()
+    report.raise_priority()
     about = report.machine()
     processes = 40 if given.small else given.processes
-    found, a_second = attributed(processes)
+    found, per_second = count_attributed(processes)
     rows = [
         Row(
             f"{processes} processes that connect once and exit",
-            f"{found} attributed to their pod ({a_second:.0f} processes a second)",
+            f"{found} attributed to their pod ({per_second:.0f} processes per second)",
             f"{processes} of {processes}",
             found == processes,
-            {"attributed": found, "processes": processes, "perSecond": a_second},
+            {"attributed": found, "processes": processes, "perSecond": per_second},
         ),
         Row(f"… {PUBLISHED}", "16 of 500; BPF time 2,180 ns both ends; 2.6 % lost at 50,000/s; maps 242 MiB"),
     ]

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Makes exactly N loopback connects from T threads to P listening ports and prints them with the time taken.
- *   storm CONNECTS THREADS PORTS [CONNECTS_A_SECOND [DONE_FILE]]
- * A rate of 0 is as fast as it goes. DONE_FILE, of 64 bytes a thread, is how many each has made so far.
- * The listeners are at 127.77.0.1, so that the storm's connects are told from any others on the machine.
+ *   storm CONNECTS THREADS PORTS [CONNECTS_PER_SECOND [COUNTS_FILE]]
+ * A rate of 0 means as fast as possible. COUNTS_FILE, of 64 bytes per thread, holds how many connects each has made so far.
+ * The listeners are at 127.77.0.1, which distinguishes the storm's connects from any others on the machine.
  * Every connect is accepted and both ends are closed by reset, so that no port is held in TIME_WAIT.
  */
 #define _GNU_SOURCE
@@ -27,12 +27,12 @@
 static int listeners[MAX_PORTS];
 static struct sockaddr_in addresses[MAX_PORTS];
 static long total, threads, ports, rate;
-static struct timespec begun;
-/* A cache line each. */
-static struct done {
+static struct timespec started;
+/* One cache line per thread. */
+static struct count {
 	volatile long connects;
 	long pad[7];
-} in_memory[MAX_THREADS], *done = in_memory;
+} in_memory[MAX_THREADS], *counts = in_memory;
 
 static void die(const char *what)
 {
@@ -48,10 +48,10 @@ static void reset(int fd)
 	close(fd);
 }
 
-/* Until the connect of this number is due; one that is late is not waited for. */
+/* Wait until the connect of this number is due; return immediately if it is late. */
 static void wait_for(long number)
 {
-	long long due_ns = begun.tv_sec * 1000000000LL + begun.tv_nsec + number * 1000000000LL / rate;
+	long long due_ns = started.tv_sec * 1000000000LL + started.tv_nsec + number * 1000000000LL / rate;
 	struct timespec due = {.tv_sec = due_ns / 1000000000LL, .tv_nsec = due_ns % 1000000000LL};
 
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
@@ -80,19 +80,19 @@ static void *run(void *argument)
 			die("accept");
 		reset(client);
 		reset(server);
-		done[thread].connects++;
+		counts[thread].connects++;
 	}
 	return NULL;
 }
 
-static void show_done_in(const char *path)
+static void share_counts_in(const char *path)
 {
 	int file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 
 	if (file < 0 || ftruncate(file, sizeof(in_memory)))
 		die(path);
-	done = mmap(NULL, sizeof(in_memory), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-	if (done == MAP_FAILED)
+	counts = mmap(NULL, sizeof(in_memory), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	if (counts == MAP_FAILED)
 		die(path);
 	close(file);
 }
@@ -105,7 +105,7 @@ int main(int argc, char **argv)
 	double seconds;
 
 	if (argc < 4 || argc > 6) {
-		fprintf(stderr, "usage: storm CONNECTS THREADS PORTS [CONNECTS_A_SECOND [DONE_FILE]]\n");
+		fprintf(stderr, "usage: storm CONNECTS THREADS PORTS [CONNECTS_PER_SECOND [COUNTS_FILE]]\n");
 		return 2;
 	}
 	total = atol(argv[1]);
@@ -118,7 +118,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (argc == 6)
-		show_done_in(argv[5]);
+		share_counts_in(argv[5]);
 	setrlimit(RLIMIT_NOFILE, &files);
 	for (long i = 0; i < ports; i++) {
 		socklen_t length = sizeof(addresses[i]);
@@ -130,13 +130,13 @@ int main(int argc, char **argv)
 		    listen(listeners[i], 128) || getsockname(listeners[i], (struct sockaddr *)&addresses[i], &length))
 			die("listen");
 	}
-	clock_gettime(CLOCK_MONOTONIC, &begun);
+	clock_gettime(CLOCK_MONOTONIC, &started);
 	for (long i = 0; i < threads; i++)
 		pthread_create(&workers[i], NULL, run, (void *)i);
 	for (long i = 0; i < threads; i++)
 		pthread_join(workers[i], NULL);
 	clock_gettime(CLOCK_MONOTONIC, &ended);
-	seconds = (ended.tv_sec - begun.tv_sec) + (ended.tv_nsec - begun.tv_nsec) / 1e9;
+	seconds = (ended.tv_sec - started.tv_sec) + (ended.tv_nsec - started.tv_nsec) / 1e9;
 	printf("{\"pid\": %d, \"connects\": %ld, \"seconds\": %.6f, \"perSecond\": %.0f, \"firstPort\": %d}\n", getpid(),
 	       total, seconds, total / seconds, ntohs(addresses[0].sin_port));
 	return 0;

@@ -1,4 +1,4 @@
-"""Every way to see connects that is measured, each attached while its block lasts."""
+"""The tracers that are compared, each attached for the duration of a block."""
 
 import os
 import struct
@@ -28,8 +28,8 @@ def untraced() -> Iterator[None]:
     yield
 
 
-def switch(program: int) -> Attach:
-    """Attaches a loaded program for a block, in no time."""
+def attach_loaded(program: int) -> Attach:
+    """A function that attaches the loaded program for the duration of a block."""
 
     @contextmanager
     def attached() -> Iterator[None]:
@@ -43,33 +43,33 @@ def switch(program: int) -> Attach:
 
 
 @contextmanager
-def switched_empty() -> Iterator[Attach]:
-    """A program that does nothing: what a run costs by itself, and what taking its time adds."""
+def loaded_empty_program() -> Iterator[Attach]:
+    """Load a program that does nothing: the cost of a run itself, and of measuring its time."""
     program = raw_tracepoint.load(EMPTY, btf.Kernel().tracepoint("inet_sock_set_state"))
     try:
-        yield switch(program)
+        yield attach_loaded(program)
     finally:
         os.close(program)
 
 
 @contextmanager
-def switched() -> Iterator[Attach]:
-    """The agent's program, loaded as by an agent that has looked at what was open."""
+def loaded_agent_program() -> Iterator[Attach]:
+    """Load the agent's program, in the state after the scan of open connections."""
     with kernel_side.attached() as tracer:
         tracer.set_looked()
         os.close(tracer.descriptors.pop("link"))
-        yield switch(tracer.descriptors["program"])
+        yield attach_loaded(tracer.descriptors["program"])
 
 
 @contextmanager
-def empty() -> Iterator[None]:
-    """The program that does nothing."""
-    with switched_empty() as attached, attached():
+def empty_program() -> Iterator[None]:
+    """Load and attach the program that does nothing."""
+    with loaded_empty_program() as attached, attached():
         yield
 
 
-def podsonar(method: str) -> Attach:
-    """The whole agent in a window, as it runs on a node; a perf tracepoint wants tracefs, a raw one nothing."""
+def whole_agent(method: str) -> Attach:
+    """The whole agent in a window, as it runs on a node; a perf tracepoint needs tracefs, a raw one nothing."""
     prefix = PRIVATE if method == "tracepoint" else None
 
     @contextmanager
@@ -85,8 +85,8 @@ def podsonar(method: str) -> Attach:
     return attached
 
 
-def started(command: list[str], output: Path) -> "subprocess.Popen[bytes]":
-    """A program that has said its first line, which it does once it is attached."""
+def start_attached(command: list[str], output: Path) -> "subprocess.Popen[bytes]":
+    """Start a program and return once it has printed its first line, which it does when attached."""
     with output.open("wb") as out:
         process = subprocess.Popen([*PRIVATE, *command], stdin=subprocess.PIPE, stdout=out, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -98,13 +98,13 @@ def started(command: list[str], output: Path) -> "subprocess.Popen[bytes]":
     return process
 
 
-def program(*words: str) -> Attach:
-    """A Python program of BCC, writing what it sees into a file."""
+def bcc_program(*words: str) -> Attach:
+    """A BCC program in Python that writes what it sees into a file."""
 
     @contextmanager
     def attached() -> Iterator[None]:
         with tempfile.TemporaryDirectory() as folder:
-            process = started(["/usr/bin/python3", "-u", *words], Path(folder) / "out")
+            process = start_attached(["/usr/bin/python3", "-u", *words], Path(folder) / "out")
             try:
                 yield
             finally:
@@ -117,15 +117,15 @@ def program(*words: str) -> Attach:
 
 
 TRACERS: dict[str, Attach] = {
-    "podsonar (raw_tracepoint)": podsonar("raw_tracepoint"),
-    "podsonar (tracepoint)": podsonar("tracepoint"),
-    "tcplife-bpfcc": program("/usr/sbin/tcplife-bpfcc"),
-    "tcpstates-bpfcc": program("/usr/sbin/tcpstates-bpfcc"),
-    "ring-buffer event a connect": program(str(REPOSITORY / "bench" / "ringbuf_baseline.py")),
-    "empty program": empty,
+    "podsonar (raw_tracepoint)": whole_agent("raw_tracepoint"),
+    "podsonar (tracepoint)": whole_agent("tracepoint"),
+    "tcplife-bpfcc": bcc_program("/usr/sbin/tcplife-bpfcc"),
+    "tcpstates-bpfcc": bcc_program("/usr/sbin/tcpstates-bpfcc"),
+    "ring-buffer event per connect": bcc_program(str(REPOSITORY / "bench" / "ringbuf_baseline.py")),
+    "empty program": empty_program,
 }
-OURS, OURS_SWITCHED = "podsonar (raw_tracepoint)", "podsonar's program, switched"
-SWITCHED: dict[str, Callable[[], AbstractContextManager[Attach]]] = {
-    OURS_SWITCHED: switched,
-    "empty program, switched": switched_empty,
+OURS, OURS_PRELOADED = "podsonar (raw_tracepoint)", "podsonar's program, switched"
+PRELOADED: dict[str, Callable[[], AbstractContextManager[Attach]]] = {
+    OURS_PRELOADED: loaded_agent_program,
+    "empty program, switched": loaded_empty_program,
 }

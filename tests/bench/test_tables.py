@@ -60,8 +60,8 @@ def test_recording_replaces_the_tables_and_keeps_the_page(tmp_path: Path, monkey
     page = tmp_path / "benchmarks.md"
     page.write_text(f"before\n{run.BEGIN}\n{run.END}\nafter\n")
     monkeypatch.setattr(run, "PAGE", page)
-    run.recorded({"replay": "first"})
-    run.recorded({"replay": "second"})
+    run.record({"replay": "first"})
+    run.record({"replay": "second"})
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")

@@ -14,7 +14,7 @@ def renamed(item: Object) -> Object:
 
 def test_objects_stored_by_a_server_refer_to_its_uids() -> None:
     """Every object is stored once, and every reference is to the uid of an object stored before it."""
-    kept = api_server.stored(lambda stage: [renamed(item) for item in stage], shop.objects())
+    kept = api_server.apply_in_stages(lambda stage: [renamed(item) for item in stage], shop.objects())
     assert len(kept) == len(shop.objects())
     known: set[str] = set()
     references = 0
