@@ -157,7 +157,7 @@ def cpu_row(running: Agent, seconds: float, pod: list[Path]) -> Row:
 
 def sums_row(running: Agent, connects: int, fastest: dict[str, Any]) -> Row:
     """The stopped agent's capture, compared with the connects of the storms."""
-    (path,) = running.kept()
+    (path,) = running.spooled_files()
     capture = capture_file.read(path)
     flows = [flow for flow in capture.flows if flow.destination == load.ADDRESS]
     attempts, established = sum(flow.attempts for flow in flows), sum(flow.established for flow in flows)
@@ -196,8 +196,8 @@ def in_window(seconds: float, connects: int, pod: list[Path]) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         with agent(Path(folder), **SETTINGS) as running:
-            running.until_said("event=tracing")
-            rows = start_rows(time.monotonic() - began, running.said)
+            running.wait_for_log("event=tracing")
+            rows = start_rows(time.monotonic() - began, running.log_text)
             rows.append(cpu_row(running, seconds, pod))
             paced = rows[-1].figures["storm"]["connects"]
             rows.extend(memory_rows(running))
@@ -211,7 +211,7 @@ def outside_row(lasting: float, what: str, sign: Callable[[Agent], object], **ti
     """What is left of tracing outside a window, recognized by `sign`, and the agent's CPU then."""
     programs_before = set(bpf_statistics.programs())
     with tempfile.TemporaryDirectory() as folder, agent(Path(folder), **times) as running:
-        running.until(lambda: sign(running))
+        running.wait_until(lambda: sign(running))
         pids = processes_of(running)
         time.sleep(1)
         before, began = cpu_seconds(list(pids.values())), time.monotonic()
@@ -230,8 +230,8 @@ def outside_row(lasting: float, what: str, sign: Callable[[Agent], object], **ti
 def outside_rows(seconds: float) -> list[Row]:
     """An agent that waits for its window, and one whose window has ended without an answer of the directory."""
     return [
-        outside_row(seconds, "before a window", lambda running: "tracer_loaded" in running.said, starts_in=3600.0),
-        outside_row(seconds, "after a window", Agent.kept, seconds=5.0),
+        outside_row(seconds, "before a window", lambda running: "tracer_loaded" in running.log_text, starts_in=3600.0),
+        outside_row(seconds, "after a window", Agent.spooled_files, seconds=5.0),
     ]
 
 

@@ -49,7 +49,7 @@ def count_attributed(processes: int) -> tuple[int, float]:
             threading.Thread(target=accept_all, args=(listener,), daemon=True).start()
             port = listener.getsockname()[1]
             with tempfile.TemporaryDirectory() as folder, agent(Path(folder)) as running:
-                running.until_said("event=tracing")
+                running.wait_for_log("event=tracing")
                 began = time.monotonic()
                 for number in range(processes):
                     pod = number % PODS
@@ -57,7 +57,7 @@ def count_attributed(processes: int) -> tuple[int, float]:
                     expected[uids[pod]] += 1
                 seconds = time.monotonic() - began
                 running.stop()
-                (path,) = running.kept()
+                (path,) = running.spooled_files()
                 capture = capture_file.read(path)
     finally:
         cgroups.remove(run)

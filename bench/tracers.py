@@ -78,7 +78,7 @@ def whole_agent(method: str) -> Attach:
             tempfile.TemporaryDirectory() as folder,
             agent(Path(folder), prefix, node={"method": method, "drainSeconds": 5}) as running,
         ):
-            running.until_said("event=tracing")
+            running.wait_for_log("event=tracing")
             yield
             running.stop()
 

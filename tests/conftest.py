@@ -1,4 +1,4 @@
-"""Markers of what tests need: skipped only where the thing is missing; REQUIRE makes that a failure."""
+"""Markers of what tests need: a test is skipped only if the need is missing; REQUIRE turns the skip into a failure."""
 
 import os
 from collections.abc import Callable
@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def missing_kernel() -> str | None:
-    """What the kernel suite lacks here, or None."""
+    """What the kernel suite needs and this machine lacks; None if it has all."""
     if os.geteuid() != 0:
         return "root"
     if not Path("/sys/kernel/btf/vmlinux").exists():
@@ -24,16 +24,16 @@ def missing_kernel() -> str | None:
     return None
 
 
-NOT_BUILT: list[str] = []  # why programs of the cluster suite could not be built, told by each of its tests
+BUILD_ERRORS: list[str] = []  # why programs of the cluster suite could not be built; each of its tests reports it
 
 
 def missing_cluster() -> str | None:
-    """What the cluster suite lacks here, or None."""
-    return NOT_BUILT[0] if NOT_BUILT else None
+    """Why the programs of the cluster suite could not be built; None if they could."""
+    return BUILD_ERRORS[0] if BUILD_ERRORS else None
 
 
 def missing_browser() -> str | None:
-    """What the browser suite lacks here, or None."""
+    """What the browser suite needs and this machine lacks; None if it has all."""
     names = ("chromium", "chromium-browser", "google-chrome")
     folders = os.environ.get("PATH", "").split(":")
     if any((Path(folder) / name).exists() for folder in folders for name in names):
@@ -50,7 +50,7 @@ MISSING: dict[str, Callable[[], str | None]] = {
 
 
 def build_ahead(fixtures: set[str], report: Callable[[str], object]) -> None:
-    """The programs that cluster tests with these fixtures run are there, and the images of their pods."""
+    """Find or build the programs that cluster tests with these fixtures run, and the images of their pods."""
     for version in binaries.VERSIONS:
         binaries.find_or_build(("kube-apiserver", "etcd"), report, version=version)
     if "installed" in fixtures:
@@ -63,7 +63,7 @@ def build_ahead(fixtures: set[str], report: Callable[[str], object]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what the chosen cluster tests run, once a machine: here no test's time limit runs."""
+    """Build what the chosen cluster tests run, once per machine: no test's time limit applies here."""
     chosen = [item for item in session.items if item.get_closest_marker("cluster")]
     if session.config.option.collectonly or not chosen:
         return
@@ -74,21 +74,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             reporter.write_line if reporter else print,
         )
     except ApiServerError as error:
-        NOT_BUILT.append(str(error))
+        BUILD_ERRORS.append(str(error))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a marked test where its thing is missing; fail instead where REQUIRE names the marker."""
+    """Skip a marked test if its need is missing; fail it instead if REQUIRE names the marker."""
     required = {word for word in os.environ.get("REQUIRE", "").split(",") if word}
     for marker, missing in MISSING.items():
         if item.get_closest_marker(marker) is None:
             continue
-        lacking = missing()
-        if lacking is None:
+        missing_thing = missing()
+        if missing_thing is None:
             continue
         if marker in required:
-            pytest.fail(f"REQUIRE names {marker}, but this machine lacks {lacking}", pytrace=False)
-        pytest.skip(f"{marker}: this machine lacks {lacking}")
+            pytest.fail(f"REQUIRE names {marker}, but this machine lacks {missing_thing}", pytrace=False)
+        pytest.skip(f"{marker}: this machine lacks {missing_thing}")
 
 
 @pytest.fixture(scope="session")

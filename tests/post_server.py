@@ -1,4 +1,4 @@
-"""A server on the loopback that answers each POST as a test says."""
+"""A loopback HTTP server that answers each POST with a test's function."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass(frozen=True, slots=True)
-class Posted:
-    """What came: path, headers (by any spelling), the whole body."""
+class PostedRequest:
+    """A received POST: path, headers (in any spelling), the whole body."""
 
     path: str
     headers: Message
@@ -19,7 +19,7 @@ class Posted:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is answered; the body's length is said by the server."""
+    """The answer to send; the server adds the body's length."""
 
     status: int
     body: bytes = b""
@@ -27,13 +27,13 @@ class Answer:
 
 
 @contextmanager
-def answering(answer: Callable[[Posted], Answer]) -> Iterator[str]:
+def answering(answer: Callable[[PostedRequest], Answer]) -> Iterator[str]:
     """The server's URL, until the end of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            given = answer(Posted(self.path, self.headers, body))
+            given = answer(PostedRequest(self.path, self.headers, body))
             self.send_response(given.status)
             for name, value in {**given.headers, "Content-Length": str(len(given.body))}.items():
                 self.send_header(name, value)
@@ -41,7 +41,7 @@ def answering(answer: Callable[[Posted], Answer]) -> Iterator[str]:
             self.wfile.write(given.body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

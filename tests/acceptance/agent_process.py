@@ -1,4 +1,4 @@
-"""`podsonar agent run` as a process of its own: what it says, which processes it has, what it leaves on disk."""
+"""`podsonar agent run` as a separate process: its log, its child processes and the files it leaves on disk."""
 
 import os
 import signal
@@ -21,14 +21,14 @@ from podsonar.json_gzip import unpack
 from podsonar.model import NS_PER_SECOND, Window
 
 TOKEN = "a-token-that-nobody-issued-0123"
-NOBODY = "http://127.0.0.1:1"
+UNREACHABLE_URL = "http://127.0.0.1:1"
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "agent", "run"]
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port on which nothing listens."""
     with socket.socket() as placeholder:
         placeholder.bind(("127.0.0.1", 0))
         port: int = placeholder.getsockname()[1]
@@ -51,32 +51,32 @@ class Agent:
         self.start, self.end = window.wire().values()
 
     @property
-    def said(self) -> str:
-        """What it has said so far."""
+    def log_text(self) -> str:
+        """The log so far."""
         return (self.folder / "log").read_text()
 
-    def until(self, true: Callable[[], object]) -> None:
-        """Return as soon as something holds."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not true():
-            assert self.process.poll() is None, self.said
-            assert time.monotonic() < deadline, self.said
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        """Return once the condition holds; fail after TIMEOUT_SECONDS or if the agent has ended."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while not condition():
+            assert self.process.poll() is None, self.log_text
+            assert time.monotonic() < deadline, self.log_text
             time.sleep(0.02)
 
-    def until_said(self, text: str) -> None:
-        """Return as soon as it has said something."""
-        self.until(lambda: text in self.said)
+    def wait_for_log(self, text: str) -> None:
+        """Return once the log contains the text."""
+        self.wait_until(lambda: text in self.log_text)
 
     def children(self, word: str) -> list[int]:
-        """Children of the supervisor whose command line has a word."""
+        """Children of the supervisor whose command line contains the word."""
         pid = self.process.pid
         found = []
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             try:
-                words = Path(f"/proc/{child}/cmdline").read_text()
+                options = Path(f"/proc/{child}/cmdline").read_text()
             except OSError:
                 continue
-            if word in words:
+            if word in options:
                 found.append(int(child))
         return found
 
@@ -86,27 +86,27 @@ class Agent:
         return answer.status_code, answer.text
 
     def ready(self) -> tuple[int, str] | None:
-        """What /readyz answers; None while nobody listens yet."""
+        """Status and text of /readyz; None while nothing listens yet."""
         try:
             return self.get("/readyz")
         except httpx.TransportError:
             return None
 
-    def kept(self) -> list[Path]:
+    def spooled_files(self) -> list[Path]:
         """Captures and batches on disk."""
         spool = self.folder / "spool"
         return [*spool.glob("captures/*.capture"), *spool.glob("*.batch")]
 
     def observation(self) -> dict[str, Any]:
-        """The observation of the one window on disk, whether its batch was made already or not."""
-        (path,) = self.kept()
+        """The observation of the one window on disk, from its capture or its batch."""
+        (path,) = self.spooled_files()
         if path.suffix == ".capture":
             return connections_body.connections(traffic_of(capture_file.read(path)), {}).observation
         found: dict[str, Any] = unpack(path.read_bytes().split(b"\n", 1)[1])["observation"]
         return found
 
     def stop(self) -> int:
-        """The exit code after SIGTERM; subprocess.TimeoutExpired where that takes longer than 5 s."""
+        """Send SIGTERM and return the exit code; raise subprocess.TimeoutExpired after 5 s."""
         self.process.terminate()
         return self.process.wait(5)
 
@@ -117,7 +117,7 @@ def agent(
     prefix: list[str] | None = None,
     seconds: float = 600,
     starts_in: float = 0,
-    words: list[str] | None = None,
+    options: list[str] | None = None,
     **settings: Any,
 ) -> Iterator[Agent]:
     """An agent in one window that begins in `starts_in` seconds; nothing answers as directory or manager."""
@@ -125,8 +125,8 @@ def agent(
     if not token.exists():
         token.write_text(TOKEN)
     body: dict[str, Any] = {
-        "manager": {"url": NOBODY, "tokenFile": str(token)},
-        "directory": {"url": NOBODY, "tokenFile": str(token)},
+        "manager": {"url": UNREACHABLE_URL, "tokenFile": str(token)},
+        "directory": {"url": UNREACHABLE_URL, "tokenFile": str(token)},
         "spool": {"folder": str(folder / "spool")},
         "metrics": {"listen": f"127.0.0.1:{port}"},
         "node": {"name": "node-a", "drainSeconds": 1},
@@ -138,7 +138,7 @@ def agent(
     start_ns = time.time_ns() + int(starts_in * NS_PER_SECOND)
     window = Window(start_ns, start_ns + int(seconds * NS_PER_SECOND))
     once = ["--once-window", *window.wire().values()]
-    command = [*(prefix or []), *COMMAND, "--config", str(config), *once, *(words or [])]
+    command = [*(prefix or []), *COMMAND, "--config", str(config), *once, *(options or [])]
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=output, start_new_session=True)
     try:

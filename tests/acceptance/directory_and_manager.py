@@ -1,4 +1,4 @@
-"""What an agent speaks with, where that is to answer: a directory that names everybody, a manager that stores all."""
+"""A directory that knows every address and a manager that stores every batch, for an agent to talk to."""
 
 import time
 from collections.abc import Iterator
@@ -9,22 +9,23 @@ import orjson
 from podsonar.json_gzip import unpack
 from podsonar.model import Query
 from tests.node_agent import stages
-from tests.post_server import Answer, Posted, answering
+from tests.post_server import Answer, PostedRequest, answering
 
 
 @contextmanager
 def directory_and_manager() -> Iterator[tuple[str, list[tuple[int, dict[str, object]]]]]:
-    """The address of both, and when each batch came."""
-    came: list[tuple[int, dict[str, object]]] = []
+    """The URL of both, and the list of (arrival time in ns, body) of each batch."""
+    batches: list[tuple[int, dict[str, object]]] = []
 
-    def answer(posted: Posted) -> Answer:
+    def answer(posted: PostedRequest) -> Answer:
         if posted.path.endswith("/resolve"):
             queries = [
-                Query(one.get("address"), pod_uid=one.get("podUid")) for one in orjson.loads(posted.body)["queries"]
+                Query(query.get("address"), pod_uid=query.get("podUid"))
+                for query in orjson.loads(posted.body)["queries"]
             ]
-            return Answer(200, orjson.dumps({"answers": [stages.directory(one).wire() for one in queries]}))
-        came.append((time.time_ns(), unpack(posted.body)))
+            return Answer(200, orjson.dumps({"answers": [stages.directory(query).wire() for query in queries]}))
+        batches.append((time.time_ns(), unpack(posted.body)))
         return Answer(201, b"{}")
 
     with answering(answer) as url:
-        yield url, came
+        yield url, batches

@@ -20,22 +20,22 @@ def value(running: Agent, name: str) -> list[str]:
 def test_without_a_capability_it_is_not_ready_and_its_window_says_so(tmp_path: Path) -> None:
     """Not ready with the reason, alive, metric 0; the window's record says `none` and why, and the exit is 0."""
     with agent(tmp_path, with_capabilities("bpf")) as running:
-        running.until(lambda: running.ready() == (503, "capability_missing\n"))
+        running.wait_until(lambda: running.ready() == (503, "capability_missing\n"))
         assert running.get("/livez") == (200, "ok\n")
         assert value(running, "podsonar_node_agent_tracer_up") == [
             'podsonar_node_agent_tracer_up{headers_source="none",method="none"} 0.0'
         ]
-        assert "missing CAP_PERFMON" in running.said
-        assert running.stop() == 0, running.said
+        assert "missing CAP_PERFMON" in running.log_text
+        assert running.stop() == 0, running.log_text
         found = running.observation()
         assert (found["tracer"], found["gap"], found["observed"]) == ("none", "capability_missing", None)
-        assert "Traceback" not in running.said
+        assert "Traceback" not in running.log_text
 
 
 def test_ready_before_the_first_window_where_it_can_be_traced(tmp_path: Path) -> None:
     """The program is tried long before the first window, and nothing stays attached."""
     with agent(tmp_path, starts_in=600) as running:
-        running.until(lambda: running.ready() == (200, "ok\n"))
+        running.wait_until(lambda: running.ready() == (200, "ok\n"))
         assert value(running, "podsonar_node_agent_tracer_up") == [
             'podsonar_node_agent_tracer_up{headers_source="image",method="raw_tracepoint"} 1.0'
         ]
@@ -52,12 +52,12 @@ def test_ready_before_the_first_window_where_it_can_be_traced(tmp_path: Path) ->
 def test_next_try_in_a_long_window_observes_the_rest_of_it(tmp_path: Path) -> None:
     """BTF is hidden at first and shown later: ready from then on, and the record says which part was watched."""
     with agent(tmp_path, HIDE_BTF, node={"tracerRetrySeconds": 1}) as running:
-        running.until(lambda: running.ready() == (503, "btf_missing\n"))
+        running.wait_until(lambda: running.ready() == (503, "btf_missing\n"))
         pid = str(running.process.pid)
         subprocess.run(["nsenter", "-t", pid, "-m", "-r", "umount", "/sys/kernel/btf"], check=True)
-        running.until_said("event=tracing")
+        running.wait_for_log("event=tracing")
         assert running.ready() == (200, "ok\n")
-        assert running.stop() == 0, running.said
+        assert running.stop() == 0, running.log_text
         found = running.observation()
         assert (found["tracer"], found["gap"]) == ("bcc:raw_tracepoint", "btf_missing, stopped")
         assert running.start < found["observed"]["start"] < found["observed"]["end"] < running.end
@@ -66,6 +66,6 @@ def test_next_try_in_a_long_window_observes_the_rest_of_it(tmp_path: Path) -> No
 def test_who_requires_a_tracer_gets_exit_3(tmp_path: Path) -> None:
     """With node.requireTracer the agent ends, in one sentence."""
     with agent(tmp_path, with_capabilities("bpf"), node={"requireTracer": True}) as running:
-        assert running.process.wait(60) == 3, running.said
-        assert "podsonar: missing CAP_PERFMON" in running.said
-        assert "Traceback" not in running.said
+        assert running.process.wait(60) == 3, running.log_text
+        assert "podsonar: missing CAP_PERFMON" in running.log_text
+        assert "Traceback" not in running.log_text

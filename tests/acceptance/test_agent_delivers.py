@@ -22,10 +22,10 @@ def test_stopped_with_time_to_deliver_waits_for_settled_answers_and_pushes(tmp_p
     with directory_and_manager() as (url, came):
         node = {"stopSeconds": 22}
         with agent(tmp_path, starts_in=600, node=node, manager={"url": url}, directory={"url": url}) as running:
-            running.until_said("event=next_window")
+            running.wait_for_log("event=next_window")
             running.process.terminate()
-            assert running.process.wait(22) == 0, running.said
-            assert running.kept() == []
+            assert running.process.wait(22) == 0, running.log_text
+            assert running.spooled_files() == []
         ((at_ns, body),) = came
     assert at_ns >= now_ns + FINAL_AFTER_NS
     (one,) = body["connectionList"]  # type: ignore[misc]

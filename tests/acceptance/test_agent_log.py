@@ -24,12 +24,12 @@ def test_filtered_flow_is_one_line_that_replay_reads(tmp_path: Path) -> None:
         agent(tmp_path, seconds=6, words=["--log-level", "debug"], directory={"url": url}) as running,
     ):
         port = server.getsockname()[1]
-        running.until_said("event=tracing")
+        running.wait_for_log("event=tracing")
         for _ in range(11):
             with socket.create_connection(("127.0.0.1", port)):
                 server.accept()[0].close()
-        running.until_said("window_spooled")
-        said = running.said
+        running.wait_for_log("window_spooled")
+        said = running.log_text
         assert running.stop() == 0
     shape = re.compile(rf"skiping connection {{\d+ 127\.0\.0\.1 127\.0\.0\.1 {port}}} as source is not a pod")
     assert len([line for line in said.splitlines() if shape.fullmatch(line)]) == 1

@@ -35,7 +35,7 @@ def status(pid: int) -> dict[str, str]:
 def test_agent_that_traces_has_no_capability_and_stops_in_time(tmp_path: Path) -> None:
     """The container holds two capabilities, the agent in it none and none to gain; SIGTERM keeps its window."""
     with agent(tmp_path, with_capabilities("bpf", "perfmon")) as running:
-        running.until_said("event=tracing")
+        running.wait_for_log("event=tracing")
         assert int(status(running.process.pid)["CapEff"], 16) == TWO
         (pid,) = running.children("observe")
         found = status(pid)
@@ -43,10 +43,10 @@ def test_agent_that_traces_has_no_capability_and_stops_in_time(tmp_path: Path) -
         assert held == dict.fromkeys(held, 0)
         assert found["NoNewPrivs"] == "1"
         assert found["Seccomp"] == "2"
-        assert running.stop() == 0, running.said
+        assert running.stop() == 0, running.log_text
         assert not Path(f"/proc/{pid}").exists()
-        assert len(running.kept()) == 1, running.said
-        assert "Traceback" not in running.said
+        assert len(running.spooled_files()) == 1, running.log_text
+        assert "Traceback" not in running.log_text
 
 
 def test_filter_refuses_what_an_agent_never_needs() -> None:

@@ -40,24 +40,24 @@ def has_ended(pid: int) -> bool:
 def test_stopped_during_compile_leaves_no_process_and_a_window_not_observed(tmp_path: Path) -> None:
     """The loader is frozen while it compiles; the agent does not wait for it, and the window says so (row 37)."""
     with agent(tmp_path) as running:
-        running.until(lambda: running.children(LOADER))
+        running.wait_until(lambda: running.children(LOADER))
         (loader,) = running.children(LOADER)
         os.kill(loader, signal.SIGSTOP)
-        running.until_said("next_window")
-        assert running.stop() == 0, running.said
+        running.wait_for_log("next_window")
+        assert running.stop() == 0, running.log_text
         while not has_ended(loader):  # the kernel kills it with its supervisor; a test that hangs fails
             time.sleep(0.01)
         found = running.observation()
         assert (found["tracer"], found["gap"], found["observed"]) == ("none", "stopped", None)
-        assert "Traceback" not in running.said
+        assert "Traceback" not in running.log_text
 
 
 def test_stopped_before_the_window_leaves_nothing(tmp_path: Path) -> None:
     """Nothing was to be observed yet."""
     with agent(tmp_path, starts_in=600) as running:
-        running.until(lambda: running.ready() == (200, "ok\n"))
-        assert running.stop() == 0, running.said
-        assert running.kept() == []
+        running.wait_until(lambda: running.ready() == (200, "ok\n"))
+        assert running.stop() == 0, running.log_text
+        assert running.spooled_files() == []
 
 
 def test_stopped_while_it_drains_keeps_every_connect(tmp_path: Path, storm: Path) -> None:
@@ -66,10 +66,10 @@ def test_stopped_while_it_drains_keeps_every_connect(tmp_path: Path, storm: Path
         stages.capture([stages.flow(7, "10.96.0.10", 23)])
     )  # nothing is resolved before it
     with agent(tmp_path, node={"drainSeconds": 0.02}) as running:
-        running.until_said("event=tracing")
+        running.wait_for_log("event=tracing")
         subprocess.run([storm, "20011", "2", "101"], check=True, capture_output=True)
-        assert running.stop() == 0, running.said
-        _older, path = sorted(running.kept())
+        assert running.stop() == 0, running.log_text
+        _older, path = sorted(running.spooled_files())
         capture = capture_file.read(path)
         made = [flow.attempts for flow in capture.flows if flow.destination == "127.77.0.1"]
         assert (sum(made), capture.lost) == (20_011, {})
@@ -87,9 +87,10 @@ def test_stopped_while_it_pushes_keeps_the_batch(tmp_path: Path, silent: socket.
         connection = silent.accept()[0]
         with connection:
             assert b"c-1-waiting" in connection.recv(65536)
-            running.until_said("event=tracing")
-            assert running.stop() == 0, running.said
-        assert "000000000001-c-1-waiting.batch" in [path.name for path in running.kept()]  # and an empty window's
+            running.wait_for_log("event=tracing")
+            assert running.stop() == 0, running.log_text
+        names = [path.name for path in running.spooled_files()]
+        assert "000000000001-c-1-waiting.batch" in names  # beside an empty window's
 
 
 def test_stopped_while_it_asks_the_directory_keeps_the_capture(tmp_path: Path, silent: socket.socket) -> None:
@@ -100,16 +101,16 @@ def test_stopped_while_it_asks_the_directory_keeps_the_capture(tmp_path: Path, s
         connection = silent.accept()[0]
         with connection:
             assert b"/v1/resolve" in connection.recv(65536)
-            assert running.stop() == 0, running.said
-        assert [path.name.rpartition("-")[2] for path in running.kept()] == ["23.capture"]
+            assert running.stop() == 0, running.log_text
+        assert [path.name.rpartition("-")[2] for path in running.spooled_files()] == ["23.capture"]
 
 
 def test_hangup_ends_nothing(tmp_path: Path) -> None:
     """SIGHUP, sent to supervisor and agent alike as a closing terminal does, leaves the window going on."""
     with agent(tmp_path) as running:
-        running.until(lambda: running.ready() == (200, "ok\n"))
+        running.wait_until(lambda: running.ready() == (200, "ok\n"))
         os.killpg(running.process.pid, signal.SIGHUP)
         time.sleep(0.5)
-        assert running.ready() == (200, "ok\n"), running.said
-        assert running.stop() == 0, running.said
+        assert running.ready() == (200, "ok\n"), running.log_text
+        assert running.stop() == 0, running.log_text
         assert running.observation()["gap"].endswith("stopped")

@@ -17,7 +17,7 @@ import yaml
 
 from lab.demo.fake_api_server import kubeconfig
 from manager.store import token_format
-from tests.silent_server import Silent
+from tests.silent_server import SilentServer
 
 PATIENCE_SECONDS = 30
 
@@ -113,7 +113,7 @@ def test_manager_takes_in_tokens_and_its_log_level_and_names_the_rest(tmp_path: 
 
 def test_collector_goes_on_after_hangup(tmp_path: Path) -> None:
     """What it waits for it goes on waiting for; its log changes its level."""
-    api = Silent()
+    api = SilentServer()
     (tmp_path / "token").write_text("podsonar_0123456789ab_" + "A" * 43)
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(kubeconfig(api.url)))
     settings: dict[str, Any] = {
@@ -125,7 +125,7 @@ def test_collector_goes_on_after_hangup(tmp_path: Path) -> None:
     }
     words = ["collector", "run", "--now", "--kubeconfig", str(tmp_path / "kubeconfig")]
     with running(tmp_path, words, settings) as program:
-        api.heard(2)
+        api.request_lines(2)
         told = program.hang_up(
             "reloaded", {**settings, "manager": {**settings["manager"], "url": "http://127.0.0.1:10"}}
         )

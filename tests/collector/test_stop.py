@@ -17,27 +17,27 @@ from delivery.batch import Batch
 from delivery.spool import Spool
 from lab.demo.fake_api_server import kubeconfig
 from podsonar.json_gzip import pack
-from tests.silent_server import Silent
+from tests.silent_server import SilentServer
 
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "collector", "run", "--now"]
 PATIENCE_SECONDS = 15  # 5 are promised, on a machine that does nothing else; without them it would be 30 to 60
 
 
 @pytest.fixture
-def api() -> Iterator[Silent]:
+def api() -> Iterator[SilentServer]:
     """An API server that never answers."""
-    with closing(Silent()) as made:
+    with closing(SilentServer()) as made:
         yield made
 
 
 @pytest.fixture
-def manager() -> Iterator[Silent]:
+def manager() -> Iterator[SilentServer]:
     """A manager that never answers."""
-    with closing(Silent()) as made:
+    with closing(SilentServer()) as made:
         yield made
 
 
-def started(folder: Path, api: Silent, manager: Silent, data: dict[str, Any]) -> subprocess.Popen[bytes]:
+def started(folder: Path, api: SilentServer, manager: SilentServer, data: dict[str, Any]) -> subprocess.Popen[bytes]:
     """A collector that has one batch to send."""
     (folder / "token").write_text("podsonar_0123456789ab_" + "A" * 43)
     with closing(Spool(folder / "spool")) as spool:
@@ -61,15 +61,15 @@ def started(folder: Path, api: Silent, manager: Silent, data: dict[str, Any]) ->
     ids=["lists-and-watches", "selector-at-start"],
 )
 def test_sigterm_while_nobody_answers_ends_it_and_keeps_what_waits(
-    tmp_path: Path, api: Silent, manager: Silent, data: dict[str, Any], asks: int
+    tmp_path: Path, api: SilentServer, manager: SilentServer, data: dict[str, Any], asks: int
 ) -> None:
     """Neither the answer to a list, nor to a watch, nor to a push is waited for, and no half inventory is kept."""
     with started(tmp_path, api, manager, data) as process:
         try:
-            lines = api.heard(asks)
+            lines = api.request_lines(asks)
             assert all(line.startswith(b"GET /api") for line in lines), lines
             if asks > 1:
-                assert manager.heard(1) == [b"POST /api/v1/collections HTTP/1.1"]
+                assert manager.request_lines(1) == [b"POST /api/v1/collections HTTP/1.1"]
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=PATIENCE_SECONDS)
         finally:

@@ -20,7 +20,7 @@ from podsonar.errors import ApiServerError, DirectoryUnavailableError, SettingsE
 from podsonar.model import Query
 from podsonar.settings import AgentConfiguration, ManagerEndpoint, Proxy
 from tests.delivery.test_manager_tls import Served, authority, pair_for, pusher, serving
-from tests.silent_server import Silent
+from tests.silent_server import SilentServer
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 DEAD = "http://127.0.0.1:1"
@@ -144,7 +144,7 @@ def test_preflight_reaches_the_manager_as_pushes_do(tmp_path: Path, proxy: Runni
 def test_directory_is_asked_straight(tmp_path: Path, webhook: None) -> None:
     """The questions of a node agent, with its token, go to the collector and nowhere else."""
     (tmp_path / "token").write_text("t" * 32)
-    directory = Silent()
+    directory = SilentServer()
     client = DirectoryClient(directory.url, TokenFile(str(tmp_path / "token")).read, None)
 
     def ask() -> None:
@@ -153,7 +153,7 @@ def test_directory_is_asked_straight(tmp_path: Path, webhook: None) -> None:
 
     asking = threading.Thread(target=ask)
     asking.start()
-    assert directory.heard(1) == [b"POST /v1/resolve HTTP/1.1"]
+    assert directory.request_lines(1) == [b"POST /v1/resolve HTTP/1.1"]
     directory.close()
     asking.join()
     client.client.close()
@@ -164,7 +164,7 @@ def test_api_server_is_asked_straight_unless_its_kubeconfig_has_a_proxy(
     tmp_path: Path, proxy: RunningProxy, webhook: None, own_proxy: bool
 ) -> None:
     """The environment's proxies never see its token; `proxy-url` of a kubeconfig is honoured, as kubectl does."""
-    api = Silent()
+    api = SilentServer()
     document = kubeconfig(api.url)
     if own_proxy:
         document["clusters"][0]["cluster"]["proxy-url"] = proxy.url
@@ -177,7 +177,7 @@ def test_api_server_is_asked_straight_unless_its_kubeconfig_has_a_proxy(
 
     asking = threading.Thread(target=ask)
     asking.start()
-    (line,) = api.heard(1)
+    (line,) = api.request_lines(1)
     assert b"/api/v1/pods?limit=1" in line
     assert proxy.asked() == ([f"GET {api.url.removeprefix('http://')}"] if own_proxy else [])
     server.end()

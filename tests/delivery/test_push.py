@@ -14,7 +14,7 @@ from delivery.token_file import TokenFile
 from podsonar.errors import SettingsError
 from podsonar.model import Window
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
-from tests.post_server import Answer, Posted, answering
+from tests.post_server import Answer, PostedRequest, answering
 
 TOKEN = "t" * 32
 WINDOW = Window(1_700_000_000_000_000_000, 1_700_000_120_000_000_000)
@@ -25,7 +25,7 @@ def manager(status: int, headers: dict[str, str], body: bytes = b"{}") -> Iterat
     """A manager that gives one answer to all, and the headers of what it was asked."""
     seen: list[Message] = []
 
-    def answer(posted: Posted) -> Answer:
+    def answer(posted: PostedRequest) -> Answer:
         seen.append(posted.headers)
         return Answer(status, body, headers)
 

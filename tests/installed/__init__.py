@@ -1,1 +1,1 @@
-"""Podsonar on a real cluster; a package, so that what its tests share is taken away after the last of them."""
+"""Podsonar on a real cluster; a package, so that shared fixtures are torn down after its last test."""

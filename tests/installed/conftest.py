@@ -1,4 +1,4 @@
-"""One real two-node cluster for all tests that ask for it, with Podsonar, a Prometheus and the sample shop for some."""
+"""One real two-node cluster for all tests that request it, with Podsonar, a Prometheus and the sample shop for some."""
 
 from collections.abc import Iterator
 
@@ -9,14 +9,14 @@ from lab.real_cluster.cluster import RealCluster, down, up
 from lab.real_cluster.installed import install, prometheus, shop
 from lab.real_cluster.installed.prometheus import Prometheus
 from lab.real_cluster.installed.shop_pods import shop_runs, start_shop
-from tests.installed.windows import Observed, next_whole, reported
+from tests.installed.windows import ObservedWindow, next_full_window, wait_for_window_map
 
 STORE = "podsonar-store"
 
 
 @pytest.fixture(scope="package")
 def nodes() -> Iterator[RealCluster]:
-    """Two nodes, Ready, gone when the tests are over; another name than `make cluster` has, so that both can be."""
+    """Two Ready nodes, removed after the tests; named differently from `make cluster`, so that both can run."""
     down(TESTS)  # what a killed run left
     cluster = up(TESTS, lambda _text: None)
     yield cluster
@@ -25,7 +25,7 @@ def nodes() -> Iterator[RealCluster]:
 
 @pytest.fixture(scope="package")
 def installed(nodes: RealCluster) -> Iterator[RealCluster]:
-    """The test cluster with the release, its database on a volume that outlives the manager's pod."""
+    """The test cluster with the release; its database is on a volume that outlives the manager's pod."""
     nodes.load(install.podsonar_images(nodes.report))
     volume = install.local_volume(nodes, nodes.layout.nodes[0], STORE)
     agents = {"updateStrategy": {"maxUnavailable": nodes.layout.size}}  # both at once, so that the next window is whole
@@ -43,14 +43,14 @@ def watching(installed: RealCluster) -> Iterator[Prometheus]:
 
 @pytest.fixture(scope="package")
 def workloads(installed: RealCluster) -> tuple[shop.ShopWorkload, ...]:
-    """The shop, all of whose pods run."""
+    """The shop, with all its pods running."""
     made = start_shop(installed)
     installed.wait("the shop's pods run", lambda: shop_runs(installed, made), 120)
     return made
 
 
 @pytest.fixture(scope="package")
-def observed(installed: RealCluster, watching: Prometheus, workloads: tuple[shop.ShopWorkload, ...]) -> Observed:
-    """The first whole window after the shop's start, in which nothing happens, with Prometheus at work."""
-    window = next_whole()
-    return Observed(window, workloads, reported(installed, window))
+def observed(installed: RealCluster, watching: Prometheus, workloads: tuple[shop.ShopWorkload, ...]) -> ObservedWindow:
+    """The first full window after the shop's start, without a disturbance, with Prometheus scraping."""
+    window = next_full_window()
+    return ObservedWindow(window, workloads, wait_for_window_map(installed, window))

@@ -13,14 +13,14 @@ PLACES = ("/var/lib", "/var/log", "/etc/cni", "/usr/libexec", "/opt", "/root")
 
 
 def printed(*command: str) -> str:
-    """What a command prints."""
+    """The output of a command."""
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def names(place: str) -> set[str]:
-    """The names in a folder that need not exist."""
+    """The names in a folder, which need not exist."""
     path = Path(place)
-    return {one.name for one in path.iterdir()} if path.exists() else set()
+    return {item.name for item in path.iterdir()} if path.exists() else set()
 
 
 def links() -> set[str]:
@@ -29,7 +29,7 @@ def links() -> set[str]:
 
 
 def mounts() -> set[str]:
-    """The machine's mounts, but for network namespaces that other tests keep."""
+    """The machine's mounts, except network namespaces of other tests."""
     return {line for line in MOUNTS.read_text().splitlines() if "/run/netns" not in line}
 
 
@@ -40,7 +40,7 @@ def groups(layout: Layout) -> list[Path]:
 
 
 def state(layout: Layout) -> dict[str, Any]:
-    """All that bringing up a cluster touches; sets where more can be there and less."""
+    """Everything that starting a cluster touches; sets, if entries can be added and removed."""
     return {
         "processes": processes_of(layout.name),
         "groups": set(groups(layout)),
@@ -55,6 +55,6 @@ def state(layout: Layout) -> dict[str, Any]:
 
 
 def left_behind(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """What is there that was not, or is otherwise; what others took away meanwhile is their business."""
+    """Entries that are new or different after the cluster; entries that others removed meanwhile do not count."""
     found = {name: new - before[name] if isinstance(new, set) else new for name, new in after.items()}
     return {name: new for name, new in found.items() if new and new != before[name]}

@@ -1,4 +1,4 @@
-"""Pods that come and go while they connect, and what they themselves counted: their counts outlive them on the node."""
+"""Pods that come and go while they connect; the counts that they keep themselves outlive them on the node."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ CROWD, TARGET, PORT, EACH = "crowd", "catalog", 8080, 7
 Object = dict[str, Any]
 
 
-def counting(arguments: list[str]) -> Object:
-    """The spec of a pod whose client leaves its counts on the node, and has time to end the connect that it is at."""
+def counting_pod_spec(arguments: list[str]) -> Object:
+    """The spec of a pod whose client leaves its counts on the node, and has time to finish its current connect."""
     client = shop.container("client", arguments)
     client["env"] = [{"name": "COUNTS", "value": "/counts"}]
     client["volumeMounts"] = [{"name": "counts", "mountPath": "/counts"}]
@@ -28,7 +28,7 @@ def counting(arguments: list[str]) -> Object:
 
 
 def prepare(cluster: RealCluster) -> None:
-    """Each node has the folder, empty, and any user's pod may write there."""
+    """Create the folder on each node, empty and writable for any user's pod."""
     for node in cluster.layout.nodes:
         folder = node.folder / "lib" / COUNTS
         folder.mkdir(exist_ok=True)
@@ -38,11 +38,11 @@ def prepare(cluster: RealCluster) -> None:
 
 
 def crowd(pods: int) -> Object:
-    """A deployment of that many pods, each of which calls the shop's catalog from the moment of its start."""
+    """A deployment of that many pods, each of which calls the shop's catalog from its start on."""
     labels = {"app": CROWD}
     template = {
         "metadata": {"labels": labels},
-        "spec": counting(["join", "60s", f"{TARGET}.{shop.NAMESPACE}.svc:{PORT}", str(EACH)]),
+        "spec": counting_pod_spec(["join", "60s", f"{TARGET}.{shop.NAMESPACE}.svc:{PORT}", str(EACH)]),
     }
     return {
         "apiVersion": "apps/v1",
@@ -52,27 +52,29 @@ def crowd(pods: int) -> Object:
     }
 
 
-def lone(name: str, node: ClusterNode, spec: Object) -> Object:
+def bare_pod(name: str, node: ClusterNode, spec: Object) -> Object:
     """A pod without a controller, on that node."""
     metadata = {"name": name, "namespace": shop.NAMESPACE, "labels": {"app": name}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**spec, "nodeName": node.name}}
 
 
-def running(cluster: RealCluster, app: str) -> int:
-    """How many pods of that name run and are not ending."""
+def running_pods(cluster: RealCluster, app: str) -> int:
+    """The number of pods of that name that run and are not ending."""
     query = {"labelSelector": f"app={app}"}
     pods = cluster.get(f"/api/v1/namespaces/{shop.NAMESPACE}/pods", **query)["items"]
-    return sum(one["status"].get("phase") == "Running" and "deletionTimestamp" not in one["metadata"] for one in pods)
+    return sum(
+        item["status"].get("phase") == "Running" and "deletionTimestamp" not in item["metadata"] for item in pods
+    )
 
 
-def gone(cluster: RealCluster, app: str) -> bool:
-    """Whether no pod of that name is left, not even one that ends."""
+def is_gone(cluster: RealCluster, app: str) -> bool:
+    """Return whether no pod of that name is left, not even one that is ending."""
     query = {"labelSelector": f"app={app}"}
     return not cluster.get(f"/api/v1/namespaces/{shop.NAMESPACE}/pods", **query)["items"]
 
 
-def counted(cluster: RealCluster, window: str, name: str) -> shop.ShopEdge:
-    """What all pods whose name begins so counted in a window, as one edge to `TARGET`."""
+def counted_edge(cluster: RealCluster, window: str, name: str) -> shop.ShopEdge:
+    """The counts of all pods whose name starts with `name` in a window, as one edge to `TARGET`."""
     attempts = established = failed = 0
     for node in cluster.layout.nodes:
         for file in (node.folder / "lib" / COUNTS).glob(f"{name}*"):

@@ -19,7 +19,7 @@ from lab.real_cluster.installed import install, prometheus, resource_usage
 from lab.real_cluster.installed.prometheus import Prometheus
 from podsonar.errors import ApiServerError
 from podsonar.model import NS_PER_SECOND, Window, parse_rfc3339
-from tests.installed.windows import WINDOW_SECONDS, Observed
+from tests.installed.windows import WINDOW_SECONDS, ObservedWindow
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(420)]
 
@@ -30,7 +30,7 @@ SECTIONS = {
     "manager": ("Every program", "Manager"),
     "node-agent": ("Every program", "Node agent", "Delivery (collector and node agent)"),
 }
-# Declared, and without a sample as long as what they count has not happened; its label is not a short list.
+# Declared, but without a sample until the counted event happens: their label is not a short list.
 NOT_HAPPENED = {
     "podsonar_collector_redacted_total",
     "podsonar_directory_bookmarks_total",
@@ -39,7 +39,7 @@ NOT_HAPPENED = {
     "podsonar_directory_watch_lists_total",
 }
 ATTEMPTS = "podsonar_node_agent_events"
-FATES = (
+OUTCOMES = (
     f"{ATTEMPTS}_delivered_total",
     f'{ATTEMPTS}_lost_total{{stage=~"flows_full|unreadable"}}',
     f"{ATTEMPTS}_filtered_total",
@@ -51,21 +51,21 @@ Object = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def watched(watching: Prometheus, observed: Observed) -> Prometheus:
-    """The Prometheus after a window that it saw whole."""
+def watched(watching: Prometheus, observed: ObservedWindow) -> Prometheus:
+    """The Prometheus after a full window."""
     assert observed.found["observation"]
     return watching
 
 
 def released_pods(cluster: RealCluster) -> list[Object]:
-    """The pods of the release that run."""
+    """The running pods of the release."""
     query = {"labelSelector": "app.kubernetes.io/part-of=podsonar", "fieldSelector": "status.phase=Running"}
     found: list[Object] = cluster.get(f"/api/v1/namespaces/{install.NAMESPACE}/pods", **query)["items"]
     return found
 
 
 def component(labels: Object) -> str:
-    """Which program a pod is, by the labels of the pod or of its target."""
+    """The program of a pod, by the labels of the pod or of its target."""
     found: str = labels.get("app.kubernetes.io/component") or labels["app_kubernetes_io_component"]
     return found
 
@@ -74,14 +74,14 @@ def test_every_pod_of_the_release_is_scraped_and_no_other(installed: RealCluster
     """The annotations name each pod's port once, and every target answers."""
     targets = watched.targets()
     expected = [(pod["metadata"]["name"], pod["spec"]["nodeName"]) for pod in released_pods(installed)]
-    assert sorted((one["labels"]["pod"], one["labels"]["node"]) for one in targets) == sorted(expected)
-    assert {component(one["labels"]) for one in targets} == set(COMPONENTS)
-    assert [one["scrapeUrl"] for one in targets if one["health"] != "up" or one["lastError"]] == []
-    assert {one["metric"]["pod"] for one in watched.query("up == 1")} == {name for name, _node in expected}
+    assert sorted((item["labels"]["pod"], item["labels"]["node"]) for item in targets) == sorted(expected)
+    assert {component(item["labels"]) for item in targets} == set(COMPONENTS)
+    assert [item["scrapeUrl"] for item in targets if item["health"] != "up" or item["lastError"]] == []
+    assert {item["metric"]["pod"] for item in watched.query("up == 1")} == {name for name, _node in expected}
 
 
 def documented(repository: Path, program: str) -> set[str]:
-    """The metrics that docs/metrics.md gives a program."""
+    """The metrics that docs/metrics.md lists for a program."""
     parts = re.split(r"^#+ (.*)\n", (repository / "docs/metrics.md").read_text(), flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     named = re.compile(r"^\| `(podsonar_\w+)`", re.MULTILINE)
@@ -91,14 +91,14 @@ def documented(repository: Path, program: str) -> set[str]:
 @pytest.mark.parametrize("program", COMPONENTS)
 def test_scrape_is_clean_and_has_every_documented_metric(repository: Path, watched: Prometheus, program: str) -> None:
     """Of each pod: promtool has nothing to say, nothing is undocumented, and what has no sample has not happened."""
-    targets = [one for one in watched.targets() if component(one["labels"]) == program]
+    targets = [item for item in watched.targets() if component(item["labels"]) == program]
     assert targets
     for target in targets:
         text = httpx.get(target["scrapeUrl"], timeout=10, trust_env=False).raise_for_status().text
         done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout + done.stderr) == (0, "")
-        families = [one for one in text_string_to_metric_families(text) if one.name.startswith("podsonar_")]
-        names = {f"{one.name}_total" if one.type == "counter" else one.name: bool(one.samples) for one in families}
+        families = [item for item in text_string_to_metric_families(text) if item.name.startswith("podsonar_")]
+        names = {f"{item.name}_total" if item.type == "counter" else item.name: bool(item.samples) for item in families}
         assert set(names) == documented(repository, program)
         assert {name for name, has_samples in names.items() if not has_samples} <= NOT_HAPPENED
 
@@ -112,14 +112,14 @@ def panels() -> Iterator[tuple[str, str]]:
 
 
 def values(prometheus: Prometheus, expr: str) -> list[float]:
-    """What an expression is now, of each series."""
-    return [float(one["value"][1]) for one in prometheus.query(expr)]
+    """The current value of an expression, per series."""
+    return [float(item["value"][1]) for item in prometheus.query(expr)]
 
 
 def test_every_query_of_the_dashboard_returns_numbers(installed: RealCluster, watched: Prometheus) -> None:
     """Panels of failures too: they show zero, not "no data". The variable offers the release's namespace."""
     offered = watched.query("group by (namespace) (podsonar_build_info)")
-    assert [one["metric"]["namespace"] for one in offered] == [install.NAMESPACE]
+    assert [item["metric"]["namespace"] for item in offered] == [install.NAMESPACE]
     every = dict(panels())
     installed.wait("what was delivered is scraped", lambda: sum(values(watched, every["Delivered"])) > 0, 60)
     found = {title: values(watched, expr) for title, expr in every.items()}
@@ -130,44 +130,44 @@ def test_every_query_of_the_dashboard_returns_numbers(installed: RealCluster, wa
 
 def test_no_alert_is_pending_on_a_healthy_cluster(installed: RealCluster, watched: Prometheus) -> None:
     """Each of the chart's alerts is evaluated without an error, and finds nothing."""
-    installed.wait("rules are evaluated", lambda: all(one["health"] != "unknown" for one in watched.rules()))
+    installed.wait("rules are evaluated", lambda: all(item["health"] != "unknown" for item in watched.rules()))
     rules = watched.rules()
     assert len(rules) == 8
-    assert [(one["name"], one["lastError"]) for one in rules if one["health"] != "ok"] == []
+    assert [(item["name"], item["lastError"]) for item in rules if item["health"] != "ok"] == []
     assert watched.alerts() == []
 
 
 def test_attempts_are_conserved_as_scraped(installed: RealCluster, watched: Prometheus) -> None:
     """On each node every attempt that the kernel saw has exactly one fate, by the numbers that an operator has."""
     seen = f"sum by (pod) ({ATTEMPTS}_total)"
-    told = " + ".join(f"sum by (pod) ({fate})" for fate in FATES)
-    assert all(float(one["value"][1]) > 0 for one in watched.query(seen))
+    outcomes = " + ".join(f"sum by (pod) ({outcome})" for outcome in OUTCOMES)
+    assert all(float(item["value"][1]) > 0 for item in watched.query(seen))
 
     def conserved() -> bool:  # between two scrapes one fate may have been counted and the other not
-        return [float(one["value"][1]) for one in watched.query(f"{seen} - ({told})")] == [0, 0]
+        return [float(item["value"][1]) for item in watched.query(f"{seen} - ({outcomes})")] == [0, 0]
 
     try:
         installed.wait("every attempt has one fate", conserved, 30)
     except ApiServerError as error:
-        counted = {expr: watched.query(expr) for expr in (seen, *FATES)}
-        pytest.fail(f"{error}; {counted}")
+        values_by_query = {expr: watched.query(expr) for expr in (seen, *OUTCOMES)}
+        pytest.fail(f"{error}; {values_by_query}")
 
 
 def test_nodes_ask_the_api_server_nothing_and_the_collector_lists_once(
-    installed: RealCluster, observed: Observed
+    installed: RealCluster, observed: ObservedWindow
 ) -> None:
     """By its audit log: in the window no request of agents or manager, one list of each kind, few of the directory."""
     start_ns = parse_rfc3339(observed.window)
     requests = resource_usage.api_requests(installed, Window(start_ns, start_ns + WINDOW_SECONDS * NS_PER_SECOND))
     assert resource_usage.requests_of(requests, "node-agent") == resource_usage.requests_of(requests, "manager") == []
-    assert [one for one in requests if one.user == resource_usage.ANONYMOUS] == []
+    assert [item for item in requests if item.user == resource_usage.ANONYMOUS] == []
     collector = resource_usage.requests_of(requests, "collector")
-    (user_agent,) = {one.user_agent for one in collector}
+    (user_agent,) = {item.user_agent for item in collector}
     assert re.fullmatch(r"podsonar/\d\S+ \(collector\)", user_agent)
-    made = Counter(one.what for one in collector)
+    made = Counter(item.what for item in collector)
     lists = {what: count for what, count in made.items() if what.startswith("list ")}
     assert lists == {f"list {kind.plural}": 1 for kind in KINDS}
-    # The directory: before it answers it asks how far the server is, and watches until it is as far.
+    # The directory requests the server's resource version before it answers, and watches until it has reached it.
     asked = {f"{word} {kind.plural}" for word in ("peek", "watch") for kind in WATCHED}
     assert made.keys() - lists.keys() <= asked
     nodes = len(observed.found["observation"])  # each asks the directory once a window, or twice where it is late
@@ -177,7 +177,7 @@ def test_nodes_ask_the_api_server_nothing_and_the_collector_lists_once(
 def test_cost_of_each_pod_is_that_of_its_cgroup(installed: RealCluster) -> None:
     """Collector, manager and an agent on each node: every pod has used CPU, and less memory than its limit."""
     every = resource_usage.pods(installed)
-    assert [one.component for one in every] == ["collector", "manager", "node-agent", "node-agent"]
+    assert [item.component for item in every] == ["collector", "manager", "node-agent", "node-agent"]
     for pod in every:
         memory = resource_usage.memory_of(pod.memory)
         assert resource_usage.cpu_seconds_of(pod.cpu) > 0.1
@@ -185,18 +185,18 @@ def test_cost_of_each_pod_is_that_of_its_cgroup(installed: RealCluster) -> None:
 
 
 def selected(selector: Object, labels: Object) -> bool:
-    """Whether labels fit a selector of matchLabels alone."""
+    """Return whether labels match a selector of matchLabels alone."""
     assert set(selector) <= {"matchLabels"}
     return selector.get("matchLabels", {}).items() <= labels.items()
 
 
-def lets_in(policy: Object, pod: Object, port: int, namespace: Object) -> bool:
-    """Whether a NetworkPolicy that selects the pod lets pods of another namespace, by its labels, in to the port."""
-    ports = {one["name"]: one["containerPort"] for one in pod["spec"]["containers"][0]["ports"]}
+def allows(policy: Object, pod: Object, port: int, namespace: Object) -> bool:
+    """Return whether a NetworkPolicy that selects the pod allows pods of a namespace with these labels to the port."""
+    ports = {item["name"]: item["containerPort"] for item in pod["spec"]["containers"][0]["ports"]}
     for rule in policy["spec"]["ingress"]:
-        peers = [one["namespaceSelector"] for one in rule.get("from", ()) if "namespaceSelector" in one]
-        near = "from" not in rule or any(selected(one, namespace) for one in peers)
-        if near and port in {ports.get(one["port"], one["port"]) for one in rule["ports"]}:
+        peers = [item["namespaceSelector"] for item in rule.get("from", ()) if "namespaceSelector" in item]
+        near = "from" not in rule or any(selected(item, namespace) for item in peers)
+        if near and port in {ports.get(item["port"], item["port"]) for item in rule["ports"]}:
             return True
     return False
 
@@ -209,11 +209,11 @@ def test_network_policies_let_the_named_namespace_scrape(installed: RealCluster,
     pods = {pod["metadata"]["name"]: pod for pod in released_pods(installed)}
     for target in watched.targets():
         pod = pods[target["labels"]["pod"]]
-        chosen = [one for one in policies if selected(one["spec"]["podSelector"], pod["metadata"]["labels"])]
+        chosen = [item for item in policies if selected(item["spec"]["podSelector"], pod["metadata"]["labels"])]
         port = httpx.URL(target["scrapeUrl"]).port
         assert len(chosen) == 1
         assert port is not None
-        assert {name: lets_in(chosen[0], pod, port, labels[name]) for name in names} == names, target["labels"]["pod"]
+        assert {name: allows(chosen[0], pod, port, labels[name]) for name in names} == names, target["labels"]["pod"]
 
 
 def test_prometheus_may_find_pods_and_nothing_else(installed: RealCluster) -> None:

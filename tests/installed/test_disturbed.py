@@ -1,6 +1,6 @@
-"""What was observed arrives whatever is killed, rolled, rotated or scaled meanwhile, and no edge is ever wrong.
+"""Observations arrive whatever is killed, rolled, rotated or scaled meanwhile, and no edge is ever wrong.
 
-One run of windows back to back, a disturbance in each; the tests look at the maps of the windows afterwards.
+One run of windows back to back, with a disturbance in each; the tests look at the maps of the windows afterwards.
 """
 
 import time
@@ -20,15 +20,15 @@ from tests.installed.conftest import STORE
 from tests.installed.disturbances import kubectl
 from tests.installed.windows import (
     SECOND_NS,
-    Observed,
-    after,
-    inventories,
-    known,
-    next_whole,
-    reported,
-    stored,
+    ObservedWindow,
+    differences_of_partial_window,
+    known_names,
+    next_after,
+    next_full_window,
+    stored_batches,
+    stored_inventories,
+    wait_for_window_map,
     wait_until,
-    wrong_in_part,
 )
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
@@ -38,7 +38,7 @@ COLLECTOR = f"deployment/{install.RELEASE}-collector"
 ROLL_SECOND, KILL_SECOND = 22, 28
 ASK_SECOND = 9  # agents ask about a window from the tenth second after it on
 # Kinds whose objects stay from the first window to the last, and where the API server has them.
-LASTING = {
+UNCHANGED_KINDS = {
     "services": "/api/v1",
     "cronjobs": "/apis/batch/v1",
     **dict.fromkeys(("deployments", "statefulsets", "daemonsets"), "/apis/apps/v1"),
@@ -47,7 +47,7 @@ LASTING = {
 
 @dataclass
 class Course:
-    """What happened in which window; what a step saw that is gone by the time of the tests."""
+    """Which disturbance happened in which window, and what a step saw that is gone by the time of the tests."""
 
     cluster: RealCluster
     quiet: str
@@ -57,41 +57,38 @@ class Course:
     seen: dict[str, Any] = field(default_factory=dict)
 
     def window(self, name: str, first: str = "") -> str:
-        """The window of a disturbance has begun: the next one, or `first` where it has not got as far as the roll."""
+        """Wait for the window of a disturbance: the next one, or `first` if its roll is still ahead."""
         early = bool(first) and time.time_ns() < parse_rfc3339(first) + (ROLL_SECOND - 1) * SECOND_NS
-        self.windows[name] = first if early else next_whole()
+        self.windows[name] = first if early else next_full_window()
         wait_until(self.windows[name], 0)
         return self.windows[name]
 
-    def said(self, component: str) -> str:
+    def log_text(self, component: str) -> str:
         """What the component's pods have logged."""
-        return disturbances.said(self.cluster, component)
+        return disturbances.log_text(self.cluster, component)
 
     def on_map(self, window: str) -> bool:
-        """Whether every node's batch of the window is stored."""
-        return sum(name == window for name, _node in stored(self.cluster, STORE)) == self.cluster.layout.size
+        """Return whether every node's batch of the window is stored."""
+        return sum(name == window for name, _node in stored_batches(self.cluster, STORE)) == self.cluster.layout.size
 
     def edges(self, name: str) -> list[shop.ShopEdge]:
-        """What the shop's pods and the crowd did in the window of a disturbance."""
-        return [*self.truth, short_lived_pods.counted(self.cluster, self.windows[name], short_lived_pods.CROWD)]
+        """The connects of the shop's pods and of the crowd in the window of a disturbance."""
+        return [*self.truth, short_lived_pods.counted_edge(self.cluster, self.windows[name], short_lived_pods.CROWD)]
 
 
 def roll(course: Course) -> None:
-    """Both node agents are replaced in the middle of a window; the crowd of two has come."""
+    """Replace both node agents in the middle of a window; the crowd of two runs."""
     cluster = course.cluster
     short_lived_pods.prepare(cluster)
     cluster.apply([short_lived_pods.crowd(2)])
-    wait_until(course.window("rolled", after(course.quiet)), ROLL_SECOND)
+    wait_until(course.window("rolled", next_after(course.quiet)), ROLL_SECOND)
     kubectl(cluster, "rollout", "restart", AGENTS)
-    disturbances.rolled_out(cluster, AGENTS)
-    course.seen["role"] = disturbances.without_cron_jobs(cluster)
+    disturbances.wait_rolled_out(cluster, AGENTS)
+    course.seen["role"] = disturbances.forbid_cron_jobs(cluster)
 
 
 def kill_collector(course: Course) -> None:
-    """The collector may not list cron jobs, then gets them back and is killed, while the crowd grows to thirty.
-
-    At the end there are two collectors.
-    """
+    """Forbid cron jobs for a while, kill the collector, and let the crowd grow to thirty; then run two collectors."""
     cluster = course.cluster
     window = course.window("collector killed")
     cluster.apply([short_lived_pods.crowd(30)])
@@ -104,16 +101,16 @@ def kill_collector(course: Course) -> None:
     cluster.wait("the window's inventory arrived", listed, 25)
     course.seen["cron jobs"] = (install.read_agent(cluster, "/cronjobs") or {}).get("items")
     course.seen["runs"] = disturbances.metrics(disturbances.pods(cluster, "collector")[0])
-    disturbances.put_back(cluster, disturbances.ROLE, course.seen["role"])
+    disturbances.restore(cluster, disturbances.ROLE, course.seen["role"])
     wait_until(window, KILL_SECOND)
-    disturbances.replaced(cluster, "collector", disturbances.kill(cluster, "collector"))
-    cluster.wait("the crowd has come", lambda: short_lived_pods.running(cluster, short_lived_pods.CROWD) == 30, 60)
+    disturbances.wait_replaced(cluster, "collector", disturbances.kill(cluster, "collector"))
+    cluster.wait("the crowd has come", lambda: short_lived_pods.running_pods(cluster, short_lived_pods.CROWD) == 30, 60)
     kubectl(cluster, "scale", COLLECTOR, "--replicas=2")
-    disturbances.rolled_out(cluster, COLLECTOR)
+    disturbances.wait_rolled_out(cluster, COLLECTOR)
 
 
 def kill_manager(course: Course) -> None:
-    """Two collectors list the window and are killed as agents would ask them about the last one.
+    """Kill two collectors as agents send their requests about the last window.
 
     The crowd shrinks to two; the manager is killed as the window is reported.
     """
@@ -121,67 +118,67 @@ def kill_manager(course: Course) -> None:
     window = course.window("manager killed")
 
     def listed() -> bool:
-        return inventories(cluster, STORE, window) == 2
+        return stored_inventories(cluster, STORE, window) == 2
 
     cluster.wait("both collectors' inventories arrived", listed, 30)
-    course.seen["known"] = {plural: known(cluster, plural) for plural in LASTING}
+    course.seen["known"] = {plural: known_names(cluster, plural) for plural in UNCHANGED_KINDS}
     wait_until(window, ASK_SECOND)
     killed = disturbances.kill(cluster, "collector")
     last = course.windows["collector killed"]
 
     def asked() -> bool:  # in vain, or before the collectors were killed: a slow machine may be late with that
-        return "directory_unavailable" in course.said("node-agent") or course.on_map(last)
+        return "directory_unavailable" in course.log_text("node-agent") or course.on_map(last)
 
     cluster.wait("the agents have asked", asked, 60)
-    disturbances.replaced(cluster, "collector", killed)
+    disturbances.wait_replaced(cluster, "collector", killed)
     wait_until(window, KILL_SECOND)
     cluster.apply([short_lived_pods.crowd(2)])
     kubectl(cluster, "scale", COLLECTOR, "--replicas=1")
-    cluster.wait("the crowd has left", lambda: short_lived_pods.running(cluster, short_lived_pods.CROWD) == 2, 30)
+    cluster.wait("the crowd has left", lambda: short_lived_pods.running_pods(cluster, short_lived_pods.CROWD) == 2, 30)
     binding = cluster.get(disturbances.BINDING)
-    address_reuse.begin(cluster)
+    address_reuse.start_clients(cluster)
     wait_until(window, 58)
     cluster.objects.request("DELETE", disturbances.BINDING)
-    wait_until(after(window), 11)
+    wait_until(next_after(window), 11)
     course.seen["killed"] = disturbances.kill(cluster, "manager")
     course.seen["binding"] = binding
 
 
 def rotate_token(course: Course) -> None:
-    """No list is allowed at first; an address changes hands; the token is revoked, and replaced after the window."""
+    """Forbid every list at first; an address changes hands; the token is revoked, and replaced after the window."""
     cluster = course.cluster
-    window = after(course.windows["manager killed"])
+    window = next_after(course.windows["manager killed"])
     course.windows["token rotated"] = window
     course.seen["refused lists"] = disturbances.metrics(disturbances.pods(cluster, "collector")[0])
-    disturbances.put_back(cluster, disturbances.BINDING, course.seen["binding"])
+    disturbances.restore(cluster, disturbances.BINDING, course.seen["binding"])
     course.seen["handover"] = address_reuse.hand_over(cluster)
-    disturbances.replaced(cluster, "manager", course.seen["killed"])
-    reported(cluster, course.windows["manager killed"])
-    course.seen["agents"] = {one["metadata"]["uid"] for one in disturbances.pods(cluster, "node-agent")}
-    rotation = disturbances.revoke(cluster)
-    wait_until(after(window), 0)
-    address_reuse.end(cluster)
-    cluster.wait("pushes are refused", lambda: "push_refused" in course.said("node-agent"), 60)
-    course.seen["refused"] = stored(cluster, STORE)
-    disturbances.give(cluster, rotation)
+    disturbances.wait_replaced(cluster, "manager", course.seen["killed"])
+    wait_for_window_map(cluster, course.windows["manager killed"])
+    course.seen["agents"] = {item["metadata"]["uid"] for item in disturbances.pods(cluster, "node-agent")}
+    rotation = disturbances.rotate_manager_token(cluster)
+    wait_until(next_after(window), 0)
+    address_reuse.delete_clients(cluster)
+    cluster.wait("pushes are refused", lambda: "push_refused" in course.log_text("node-agent"), 60)
+    course.seen["refused"] = stored_batches(cluster, STORE)
+    disturbances.update_secret(cluster, rotation)
 
 
 @pytest.fixture(scope="module")
-def course(installed: RealCluster, observed: Observed) -> Course:
-    """All of it, and the map of each window."""
+def course(installed: RealCluster, observed: ObservedWindow) -> Course:
+    """All disturbances, and the map of each window."""
     made = Course(installed, observed.window, shop.truth(observed.workloads))
     for step in (roll, kill_collector, kill_manager, rotate_token):
         step(made)
     for name, window in made.windows.items():
-        made.maps[name] = reported(installed, window)
-    made.seen["stored"] = stored(installed, STORE)
+        made.maps[name] = wait_for_window_map(installed, window)
+    made.seen["stored"] = stored_batches(installed, STORE)
     return made
 
 
-def unsure(edges: list[shop.ShopEdge], outside: str) -> list[shop.ShopEdge]:
-    """The edges of a window in which a directory without a memory was away: an outsider is then an address only.
+def without_certain_outside(edges: list[shop.ShopEdge], outside: str) -> list[shop.ShopEdge]:
+    """The edges of a window in which the directory had lost its memory: an outside target is shown by address only.
 
-    Somebody of the cluster may have had it meanwhile, for all that the new directory can know.
+    For all the new directory can know, a pod of the cluster may have had the address meanwhile.
     """
     return [replace(edge, target=outside) if edge.target == "outside" else edge for edge in edges]
 
@@ -190,12 +187,11 @@ def test_agents_rolled_in_a_window_deliver_what_they_saw_and_claim_no_more(cours
     """Each edge has what was made before the roll, none more than was made; both nodes say that a part is missing."""
     found = course.maps["rolled"]
     workloads = shop.workloads(course.cluster.layout.size)
-    assert (
-        wrong_in_part(found, workloads, ROLL_SECOND, course.cluster.layout.outside, but={short_lived_pods.CROWD}) == []
-    )
-    for told in found["coverage"].values():
-        assert (told["observed"], told["reason"]) == ("part", "stopped"), found["coverage"]
-        began, ended = parse_rfc3339(told["start"]), parse_rfc3339(told["end"])
+    outside, crowd = course.cluster.layout.outside, {short_lived_pods.CROWD}
+    assert differences_of_partial_window(found, workloads, ROLL_SECOND, outside, except_sources=crowd) == []
+    for node_coverage in found["coverage"].values():
+        assert (node_coverage["observed"], node_coverage["reason"]) == ("part", "stopped"), found["coverage"]
+        began, ended = parse_rfc3339(node_coverage["start"]), parse_rfc3339(node_coverage["end"])
         assert ended - began >= (ROLL_SECOND - 1) * SECOND_NS
 
 
@@ -204,17 +200,19 @@ def test_map_of_a_disturbed_window_is_what_the_pods_did(course: Course, name: st
     """The window after the roll, and those of the others: every edge with its counts, and no other edge."""
     expected = course.edges(name)
     if name in ("collector killed", "manager killed"):
-        expected = unsure(expected, course.cluster.layout.outside)
-    assert differences(expected, course.maps[name], address_reuse.APART) == []
+        expected = without_certain_outside(expected, course.cluster.layout.outside)
+    assert differences(expected, course.maps[name], address_reuse.COMPARED_ELSEWHERE) == []
     # A busy machine may load a tracer late, before the first connect; a disturbance is no reason for a gap.
-    assert {told["reason"] for told in course.maps[name]["coverage"].values()} <= {None, LATE}
+    assert {node_coverage["reason"] for node_coverage in course.maps[name]["coverage"].values()} <= {None, LATE}
 
 
 def test_crowd_was_one_while_the_maps_were_compared(course: Course) -> None:
     """Thirty pods came in one window and left in the next, in the middle of each: more than two ever make."""
     two = 2 * short_lived_pods.EACH
     for name in ("collector killed", "manager killed"):
-        assert short_lived_pods.counted(course.cluster, course.windows[name], short_lived_pods.CROWD).attempts > two
+        assert (
+            short_lived_pods.counted_edge(course.cluster, course.windows[name], short_lived_pods.CROWD).attempts > two
+        )
 
 
 def test_batches_are_stored_once_although_the_manager_was_killed(course: Course) -> None:
@@ -232,8 +230,8 @@ def test_rotated_token_is_used_without_a_restart(course: Course) -> None:
     window = course.windows["token rotated"]
     assert not [key for key in course.seen["refused"] if key[0] == window]
     now = disturbances.pods(course.cluster, "node-agent")
-    assert {one["metadata"]["uid"] for one in now} == course.seen["agents"]
-    assert not [one for one in now if one["status"]["containerStatuses"][0]["restartCount"]]
+    assert {item["metadata"]["uid"] for item in now} == course.seen["agents"]
+    assert not [item for item in now if item["status"]["containerStatuses"][0]["restartCount"]]
 
 
 def test_address_that_changed_hands_is_never_the_other_owners(course: Course) -> None:
@@ -241,7 +239,7 @@ def test_address_that_changed_hands_is_never_the_other_owners(course: Course) ->
     handover = course.seen["handover"]
     shown = [edge for edge in map_edges(course.maps["token rotated"]).values() if edge.source in address_reuse.CLIENTS]
     made = {
-        name: short_lived_pods.counted(course.cluster, course.windows["token rotated"], name).attempts
+        name: short_lived_pods.counted_edge(course.cluster, course.windows["token rotated"], name).attempts
         for name in address_reuse.CLIENTS
     }
     assert all(made.values()), made
@@ -273,16 +271,16 @@ def test_backends_of_an_address_that_changed_hands_are_those_that_answered(cours
 def test_kind_that_may_not_be_listed_is_told_and_nothing_of_it_deleted(course: Course) -> None:
     """The run is partial, the kind forbidden, the cron job still there (row 15)."""
     assert course.seen["inventory"]["incompleteKinds"] == {"CronJob": "forbidden"}
-    assert [one["name"] for one in course.seen["cron jobs"]] == ["report"]
+    assert [item["name"] for item in course.seen["cron jobs"]] == ["report"]
     assert course.seen["runs"]['podsonar_collector_runs_total{result="partial"}'] == 1
     assert course.seen["runs"]['podsonar_collector_list_total{kind="CronJob",result="error"}'] == 1
 
 
 def test_two_collectors_delete_nothing(course: Course) -> None:
     """Both list the window after `kubectl scale`: both inventories are stored, each object is known (row 14)."""
-    for plural, there in LASTING.items():
+    for plural, there in UNCHANGED_KINDS.items():
         found = course.cluster.get(f"{there}/namespaces/{shop.NAMESPACE}/{plural}")["items"]
-        assert course.seen["known"][plural] == {one["metadata"]["name"] for one in found}, plural
+        assert course.seen["known"][plural] == {item["metadata"]["name"] for item in found}, plural
 
 
 def test_all_lists_refused_is_an_error_that_ends_with_its_cause(course: Course) -> None:

@@ -8,32 +8,32 @@ from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, shop
 from lab.real_cluster.installed.compare import attempts_by_address, differences
 from tests.installed import disturbances
-from tests.installed.windows import Observed, lines
+from tests.installed.windows import ObservedWindow, lines
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel]
 
 
 @pytest.mark.timeout(420)
-def test_map_is_what_the_pods_did(observed: Observed) -> None:
+def test_map_is_what_the_pods_did(observed: ObservedWindow) -> None:
     """Every edge of the shop is on the map with its counts, across nodes and from both of them, and no other edge."""
     assert differences(shop.truth(observed.workloads), observed.found) == []
 
 
-def test_pods_made_what_is_declared(installed: RealCluster, observed: Observed) -> None:
+def test_pods_made_what_is_declared(installed: RealCluster, observed: ObservedWindow) -> None:
     """The truth that the map is compared with is what the pods' own program counted in that window."""
     for workload in observed.workloads:
         made = attempts_by_address(lines(installed, workload.name), observed.window) if workload.calls else {}
         assert sorted(made.values()) == sorted(call.count * workload.pods for call in workload.calls), workload.name
 
 
-def test_no_pod_of_the_other_node_is_told_twice(observed: Observed) -> None:
+def test_no_pod_of_the_other_node_is_told_twice(observed: ObservedWindow) -> None:
     """Both agents run over one kernel: each leaves what is the other's to the other, and counts it; none is full."""
     counts = observed.found["observation"]
     assert set(counts) == {"node-a", "node-b"}
-    for told in counts.values():
+    for observation in counts.values():
         # The kernel skips a program that an interrupt finds running: counted, and rare, but not never.
-        assert set(told["lost"]) <= {"program_missed"}
-        assert told["filtered"]["other_node"] > 0
+        assert set(observation["lost"]) <= {"program_missed"}
+        assert observation["filtered"]["other_node"] > 0
 
 
 def test_agents_hold_two_capabilities_and_no_token(installed: RealCluster) -> None:
@@ -45,11 +45,11 @@ def test_agents_hold_two_capabilities_and_no_token(installed: RealCluster) -> No
         (container,) = pod["spec"]["containers"]
         assert container["securityContext"]["capabilities"] == {"add": ["BPF", "PERFMON"], "drop": ["ALL"]}
         assert not container["securityContext"].get("privileged")
-        assert not [one for one in pod["spec"]["volumes"] if "projected" in one]
+        assert not [item for item in pod["spec"]["volumes"] if "projected" in item]
 
 
 @pytest.mark.timeout(420)
-def test_helm_test_passes_once_agents_have_reported(installed: RealCluster, observed: Observed) -> None:
+def test_helm_test_passes_once_agents_have_reported(installed: RealCluster, observed: ObservedWindow) -> None:
     """What the notes tell an operator to run: the release's own test pod reaches a manager that agents push to."""
     said = install.helm(
         installed, "test", install.RELEASE, "--namespace", install.NAMESPACE, "--timeout=180s", "--logs"
@@ -58,7 +58,7 @@ def test_helm_test_passes_once_agents_have_reported(installed: RealCluster, obse
     assert "the manager is ready and has stored" in said
 
 
-def test_headers_of_another_release_trace_this_kernel(installed: RealCluster, observed: Observed) -> None:
+def test_headers_of_another_release_trace_this_kernel(installed: RealCluster, observed: ObservedWindow) -> None:
     """The agents' headers are their image's, of whatever kernel Debian has; the window is whole (row 26)."""
     for pod in disturbances.pods(installed, "node-agent"):
         up = 'podsonar_node_agent_tracer_up{headers_source="image",method="raw_tracepoint"}'
@@ -69,15 +69,15 @@ def test_headers_of_another_release_trace_this_kernel(installed: RealCluster, ob
     release = said.split()[2]  # " * Linux/x86 6.1.192 Kernel Configuration"
     assert release[0].isdigit()
     assert not os.uname().release.startswith(release)
-    assert {told["observed"] for told in observed.found["coverage"].values()} == {"whole"}
+    assert {node_coverage["observed"] for node_coverage in observed.found["coverage"].values()} == {"whole"}
 
 
-def test_masqueraded_connects_are_named_or_compared_in_sums(observed: Observed) -> None:
+def test_masqueraded_connects_are_named_or_compared_in_sums(observed: ObservedWindow) -> None:
     """Each backend that is named took no more than the edge has; where the map names fewer, it says `inSums`."""
-    kinds = {one["id"]: one["kind"] for one in observed.found["services"]}
+    kinds = {item["id"]: item["kind"] for item in observed.found["services"]}
     inside = [edge for edge in observed.found["edges"] if kinds[edge["destination"]] in ("Service", "Workload")]
     sums = [edge for edge in inside if edge["inSums"]]
     for edge in inside:
-        named = sum(one["accepted"] for one in edge["backends"])
+        named = sum(item["accepted"] for item in edge["backends"])
         assert named == edge["established"] or (edge["inSums"] and named < edge["established"]), edge
     assert sums  # on two nodes some pods of a service are always on the other one

@@ -1,6 +1,7 @@
-"""An older release upgraded in the middle of a window, its next window, its end; on a cluster of another kind.
+"""An older release is upgraded in the middle of a window, observed for another and uninstalled; on another kind of
+cluster.
 
-No masquerade and kube-proxy with iptables: what the shared test cluster has not.
+No masquerade, and kube-proxy with iptables: what the shared test cluster does not have.
 """
 
 import shutil
@@ -18,7 +19,7 @@ from lab.real_cluster.installed import install, shop
 from lab.real_cluster.installed.compare import differences
 from lab.real_cluster.installed.shop_pods import shop_runs, start_shop
 from tests.installed import disturbances, machine_state
-from tests.installed.windows import next_whole, reported, wait_until, wrong_in_part
+from tests.installed.windows import differences_of_partial_window, next_full_window, wait_for_window_map, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
 
@@ -38,7 +39,7 @@ def older_chart(folder: Path) -> Path:
 
 
 def older_values(volume: dict[str, Any]) -> dict[str, Any]:
-    """What the older release is installed with: a manager that finds no node, so that batches wait; other settings."""
+    """Values of the older release: a manager without a node, so that batches wait; other settings."""
     return {
         "image": {"tag": install.version()},
         "kubernetes": {"labels": {"team": "shop"}},
@@ -49,15 +50,17 @@ def older_values(volume: dict[str, Any]) -> dict[str, Any]:
 
 
 def newer_values(volume: dict[str, Any]) -> dict[str, Any]:
-    """What it is upgraded with."""
+    """Values of the upgrade."""
     return {
         "manager": {"persistence": volume},
         "nodeAgent": {"spool": {"kind": "hostPath"}, "updateStrategy": {"maxUnavailable": 2}},
     }
 
 
-def everything(cluster: RealCluster) -> set[tuple[str, str, str]]:
-    """Kind, namespace and name of every object, but the shop's, the system's and what is renewed all the time."""
+def all_objects(cluster: RealCluster) -> set[tuple[str, str, str]]:
+    """Kind, namespace and name of every object, except the shop's, the system's and those that are renewed all the
+    time.
+    """
     kinds = cluster.kubectl("api-resources", "--verbs=list", "-o", "name").split()
     columns = "custom-columns=K:.kind,NS:.metadata.namespace,N:.metadata.name"
     said = cluster.kubectl("get", ",".join(kinds), "--all-namespaces", "--no-headers", "-o", columns)
@@ -69,8 +72,8 @@ def everything(cluster: RealCluster) -> set[tuple[str, str, str]]:
     }
 
 
-def traces(node: ClusterNode) -> set[str]:
-    """What in the node's own /var/lib and /var/log has Podsonar in its name."""
+def traces_on_node(node: ClusterNode) -> set[str]:
+    """Names with `podsonar` in the node's own /var/lib and /var/log."""
     return {
         str(path.relative_to(node.folder))
         for place in ("lib", "log")
@@ -80,8 +83,8 @@ def traces(node: ClusterNode) -> set[str]:
 
 
 @dataclass
-class Life:
-    """What was seen of the release from its installation to its end."""
+class UpgradedRelease:
+    """What was observed of the release from installation to removal."""
 
     cluster: RealCluster
     maps: dict[str, dict[str, Any]]
@@ -91,33 +94,33 @@ class Life:
     traces: dict[str, set[str]]
 
 
-def lived(cluster: RealCluster, folder: Path) -> Life:
-    """The release was installed, upgraded in a window, observed for another and taken away again."""
+def live_through_upgrade(cluster: RealCluster, folder: Path) -> UpgradedRelease:
+    """Install the release, upgrade it in a window, observe another one, uninstall it."""
     cluster.apply([yaml.safe_load((install.REPOSITORY / "deploy/manifests/namespace.yaml").read_text())])
     volume = install.local_volume(cluster, cluster.layout.nodes[0], STORE)
     workloads = start_shop(cluster)
     own = ("ConfigMap", install.NAMESPACE, "kube-root-ca.crt")
-    cluster.wait("the namespace has what each has", lambda: own in everything(cluster))
-    before = everything(cluster)
+    cluster.wait("the namespace has what each has", lambda: own in all_objects(cluster))
+    before = all_objects(cluster)
     agents = f"daemonset/{install.RELEASE}-node-agent"
     install.install(cluster, older_values(volume), older_chart(folder / "older"), wait=False)
-    disturbances.rolled_out(cluster, agents)
+    disturbances.wait_rolled_out(cluster, agents)
     cluster.wait("the shop's pods run", lambda: shop_runs(cluster, workloads), 120)
-    upgraded = next_whole()
+    upgraded = next_full_window()
     wait_until(upgraded, UPGRADE_SECOND)
     install.install(cluster, newer_values(volume))
-    whole = next_whole()
-    maps = {"whole": reported(cluster, whole), "upgraded": reported(cluster, upgraded)}
-    life = Life(cluster, maps, before, workloads, set(), {})
+    whole = next_full_window()
+    maps = {"whole": wait_for_window_map(cluster, whole), "upgraded": wait_for_window_map(cluster, upgraded)}
+    life = UpgradedRelease(cluster, maps, before, workloads, set(), {})
     install.uninstall(cluster)
-    life.left = everything(cluster)
-    life.traces = {node.name: traces(node) for node in cluster.layout.nodes}
+    life.left = all_objects(cluster)
+    life.traces = {node.name: traces_on_node(node) for node in cluster.layout.nodes}
     return life
 
 
 @pytest.fixture(scope="module")
 def machine_before() -> dict[str, Any]:
-    """What the machine was like without this cluster."""
+    """The state of the machine without this cluster."""
     down(PLAIN)
     return machine_state.state(PLAIN)
 
@@ -134,50 +137,50 @@ def plain(machine_before: dict[str, Any]) -> Iterator[RealCluster]:
 
 
 @pytest.fixture(scope="module")
-def life(plain: RealCluster, tmp_path_factory: pytest.TempPathFactory) -> Life:
-    """All of it, once."""
-    return lived(plain, tmp_path_factory.mktemp("charts"))
+def life(plain: RealCluster, tmp_path_factory: pytest.TempPathFactory) -> UpgradedRelease:
+    """The release's whole life, once."""
+    return live_through_upgrade(plain, tmp_path_factory.mktemp("charts"))
 
 
-def test_upgraded_release_maps_the_next_window_as_the_pods_made_it(life: Life) -> None:
+def test_upgraded_release_maps_the_next_window_as_the_pods_made_it(life: UpgradedRelease) -> None:
     """Changed values, labels and version meet no immutable field; the next window is the truth (row 46)."""
     assert differences(shop.truth(life.workloads), life.maps["whole"]) == []
 
 
-def test_upgrade_keeps_the_spool(life: Life) -> None:
+def test_upgrade_keeps_the_spool(life: UpgradedRelease) -> None:
     """What the older agents saw, which no manager was there to take, is on the map all the same (row 46)."""
     found = life.maps["upgraded"]
-    assert {told["observed"] for told in found["coverage"].values()} == {"part"}
-    assert wrong_in_part(found, life.workloads, UPGRADE_SECOND, PLAIN.outside) == []
+    assert {node_coverage["observed"] for node_coverage in found["coverage"].values()} == {"part"}
+    assert differences_of_partial_window(found, life.workloads, UPGRADE_SECOND, PLAIN.outside) == []
 
 
-def test_without_masquerade_every_backend_is_named_at_both_ends(life: Life) -> None:
+def test_without_masquerade_every_backend_is_named_at_both_ends(life: UpgradedRelease) -> None:
     """Each connect of a pod inside the cluster has the pod that took it, across nodes too; nothing is left to sums.
 
     But for pods on their node's network: kube-proxy masquerades what they dial by a ClusterIP, and the map says so.
     """
     found = life.maps["whole"]
-    kinds = {one["id"]: one["kind"] for one in found["services"]}
+    kinds = {item["id"]: item["kind"] for item in found["services"]}
     inside = [edge for edge in found["edges"] if kinds[edge["destination"]] in ("Service", "Workload")]
     for edge in inside:
-        named = sum(one["accepted"] for one in edge["backends"])
+        named = sum(item["accepted"] for item in edge["backends"])
         assert named == edge["established"] or (edge["source"].endswith("/watcher") and edge["inSums"]), edge
     assert len([edge for edge in inside if len(edge["backends"]) > 1]) >= 2
 
 
-def test_uninstall_leaves_nothing_in_the_cluster(life: Life) -> None:
+def test_uninstall_leaves_nothing_in_the_cluster(life: UpgradedRelease) -> None:
     """Every kind of the API server is listed: no role, binding, Secret, claim or other object is left."""
     assert life.left - life.before == set()
 
 
-def test_uninstall_leaves_the_spool_on_the_nodes_and_nothing_else(life: Life) -> None:
+def test_uninstall_leaves_the_spool_on_the_nodes_and_nothing_else(life: UpgradedRelease) -> None:
     """The folder that nodeAgent.spool.kind=hostPath names, as the documentation says; the volume is the test's own."""
     first, second = (node.name for node in life.cluster.layout.nodes)
     assert life.traces == {first: {f"lib/{SPOOL}", f"lib/{STORE}"}, second: {f"lib/{SPOOL}"}}
 
 
 def test_cluster_without_masquerade_by_iptables_leaves_nothing(
-    plain: RealCluster, life: Life, machine_before: dict[str, Any]
+    plain: RealCluster, life: UpgradedRelease, machine_before: dict[str, Any]
 ) -> None:
     """After the end of another kind of cluster, which stood beside the first, the machine is as before."""
     assert life.maps

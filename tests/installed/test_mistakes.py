@@ -1,4 +1,4 @@
-"""What an operator gets wrong, on the running cluster: the pods say why they cannot work, and work once it is cured."""
+"""Operator mistakes on the running cluster: the pods report why they cannot work, and work once it is corrected."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +24,9 @@ Object = dict[str, Any]
 
 
 def values() -> Object:
-    """A second release, which pushes nothing: its windows are far away, and no DaemonSet pod is the first one's."""
+    """Values of a second release that pushes nothing: its windows are far away, and its DaemonSet differs from the
+    first.
+    """
     return {
         "data": {"cron": {"expression": "0 0 1 1 *"}},
         "kubernetes": {"imagePullPolicy": "Never"},
@@ -45,7 +47,7 @@ def enforce(cluster: RealCluster, level: str) -> None:
 def events(cluster: RealCluster, reason: str) -> list[str]:
     """The messages of the namespace's events with that reason."""
     query = {"fieldSelector": f"reason={reason}"}
-    return [one["message"] for one in cluster.get(f"/api/v1/namespaces/{NAMESPACE}/events", **query)["items"]]
+    return [item["message"] for item in cluster.get(f"/api/v1/namespaces/{NAMESPACE}/events", **query)["items"]]
 
 
 def agents(cluster: RealCluster) -> list[Object]:
@@ -57,7 +59,7 @@ def agents(cluster: RealCluster) -> list[Object]:
 
 @pytest.fixture(scope="module")
 def refused(installed: RealCluster) -> Iterator[list[str]]:
-    """What the events said of a release in a namespace that enforces `restricted`, before the namespace was cured."""
+    """The events of a release in a namespace that enforces `restricted`, before the label is corrected."""
     enforce(installed, "restricted")
     file = installed.layout.folder / "second.json"
     file.write_bytes(orjson.dumps(values()))
@@ -80,13 +82,13 @@ def state(found: Object) -> Object:
 
 @pytest.fixture(scope="module")
 def waiting(installed: RealCluster, refused: list[str]) -> list[str]:
-    """What the events said while the Secret with the token was missing; it is there afterwards."""
+    """The events while the Secret with the token was missing; it is there afterwards."""
 
-    def told() -> bool:
+    def is_reported() -> bool:
         states = [state(pod).get("state", {}).get("waiting", {}).get("reason") for pod in agents(installed)]
         return states == ["ContainerCreating"] * installed.layout.size and bool(events(installed, "FailedMount"))
 
-    installed.wait("pods wait for their Secret", told, 60)
+    installed.wait("pods wait for their Secret", is_reported, 60)
     said = events(installed, "FailedMount")
     first = installed.get(f"/api/v1/namespaces/{install.NAMESPACE}/secrets/{SECRET}")
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": TOKEN_SECRET, "namespace": NAMESPACE}}
@@ -94,8 +96,8 @@ def waiting(installed: RealCluster, refused: list[str]) -> list[str]:
     return said
 
 
-def changed(cluster: RealCluster, name: str, workload: str = f"daemonsets/{AGENT}", **container: Any) -> Object:
-    """A lone pod like those of a workload of the second release, with other fields of its container."""
+def changed_pod(cluster: RealCluster, name: str, workload: str = f"daemonsets/{AGENT}", **container: Any) -> Object:
+    """A bare pod like those of a workload of the second release, with other fields of its container."""
     template = cluster.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/{workload}")["spec"]["template"]
     spec = {**template["spec"], "nodeName": cluster.layout.nodes[0].name}
     (own,) = spec["containers"]
@@ -121,11 +123,11 @@ def mistaken(installed: RealCluster, waiting: list[str]) -> RealCluster:
     slow = {"limits": {"cpu": "50m", "memory": "512Mi"}, "requests": {"cpu": "50m", "memory": "128Mi"}}
     installed.apply(
         [
-            changed(installed, "slow", resources=slow),
-            changed(installed, "no-perfmon", securityContext=with_capabilities("BPF")),
-            changed(installed, "no-bpf", securityContext=with_capabilities("PERFMON")),
-            changed(installed, "no-node-name", env=[]),
-            changed(installed, "proxied", f"deployments/{COLLECTOR}", env=PROXIED),
+            changed_pod(installed, "slow", resources=slow),
+            changed_pod(installed, "no-perfmon", securityContext=with_capabilities("BPF")),
+            changed_pod(installed, "no-bpf", securityContext=with_capabilities("PERFMON")),
+            changed_pod(installed, "no-node-name", env=[]),
+            changed_pod(installed, "proxied", f"deployments/{COLLECTOR}", env=PROXIED),
         ]
     )
     return installed
@@ -137,7 +139,7 @@ def pod(cluster: RealCluster, name: str) -> Object:
 
 
 def said(cluster: RealCluster, name: str) -> str:
-    """What a pod has logged."""
+    """The log of a pod."""
     return cluster.kubectl("-n", NAMESPACE, "logs", name)
 
 
@@ -153,7 +155,7 @@ def test_pods_wait_for_a_missing_secret_and_start_once_it_is_there(installed: Re
     """Pods stay in ContainerCreating, the event names the Secret; once it is made they get ready (row 6)."""
     assert any(f'secret "{TOKEN_SECRET}" not found' in text for text in waiting), waiting
     installed.wait("the agents are ready", lambda: all(map(is_ready, agents(installed))), 180)
-    assert [state(one)["restartCount"] for one in agents(installed)] == [0, 0]
+    assert [state(item)["restartCount"] for item in agents(installed)] == [0, 0]
 
 
 @pytest.mark.parametrize(("name", "missing"), [("no-perfmon", "CAP_PERFMON"), ("no-bpf", "CAP_BPF")])
@@ -162,14 +164,14 @@ def test_agent_without_a_capability_is_degraded_and_does_not_restart(
 ) -> None:
     """It stays, is not ready, and names the capability and not a compiler's error (rows 20 and 21)."""
 
-    def told() -> bool:
+    def is_reported() -> bool:
         return "running" in (state(pod(mistaken, name)).get("state") or {}) and "tracer_unavailable" in said(
             mistaken, name
         )
 
-    mistaken.wait(f"{name} has said why", told, 90)
-    every = [orjson.loads(one) for one in said(mistaken, name).splitlines() if one.startswith("{")]
-    line = next(one for one in every if one["event"] == "tracer_unavailable")
+    mistaken.wait(f"{name} has logged why", is_reported, 90)
+    every = [orjson.loads(item) for item in said(mistaken, name).splitlines() if item.startswith("{")]
+    line = next(item for item in every if item["event"] == "tracer_unavailable")
     assert line["reason"] == "capability_missing"
     assert missing in line["error"]
     found = pod(mistaken, name)

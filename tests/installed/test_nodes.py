@@ -37,21 +37,21 @@ def service(name: str) -> Object:
 def run(cluster: RealCluster, *pods: Object) -> dict[str, str]:
     """The addresses of the pods, all running."""
     cluster.apply(pods)
-    wanted = {one["metadata"]["name"] for one in pods}
+    wanted = {item["metadata"]["name"] for item in pods}
     found: dict[str, str] = {}
 
-    def running() -> bool:
-        for one in cluster.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]:
-            if one["status"]["phase"] == "Running":
-                found[one["metadata"]["name"]] = one["status"]["podIP"]
+    def running_pods() -> bool:
+        for item in cluster.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]:
+            if item["status"]["phase"] == "Running":
+                found[item["metadata"]["name"]] = item["status"]["podIP"]
         return wanted <= set(found)
 
-    cluster.wait(f"pods {sorted(wanted)} run", running, 60)
+    cluster.wait(f"pods {sorted(wanted)} run", running_pods, 60)
     return found
 
 
 def dial(cluster: RealCluster, client: str, address: str, count: int) -> Object:
-    """What the client's program says of that many connects."""
+    """The client program's report of that many connects."""
     said = cluster.kubectl("-n", NAMESPACE, "exec", client, "--", "/program", "dial", address, str(count))
     answer: Object = orjson.loads(said)
     return answer
@@ -76,7 +76,7 @@ def across(nodes: RealCluster) -> Iterator[dict[str, str]]:
 
 def test_pods_have_addresses_of_their_nodes_range(nodes: RealCluster, across: dict[str, str]) -> None:
     """Each node's pods get addresses of the range that the Node object names."""
-    ranges = [ipaddress.ip_network(one["spec"]["podCIDR"]) for one in nodes.get("/api/v1/nodes")["items"]]
+    ranges = [ipaddress.ip_network(item["spec"]["podCIDR"]) for item in nodes.get("/api/v1/nodes")["items"]]
     assert len(ranges) == 2
     assert ipaddress.ip_address(across["far"]) in ranges[0]
     assert all(ipaddress.ip_address(across[name]) in ranges[1] for name in ("near", "server"))

@@ -1,4 +1,4 @@
-"""Windows of the test cluster: when they are, what the map shows of them, what pods say that they made."""
+"""Windows of the test cluster: their times, what the map shows of them, and what pods report of their own connects."""
 
 import sqlite3
 import time
@@ -25,7 +25,7 @@ QUIET_SECONDS = 60 / 7  # at a window's start and end, in which the shop makes n
 
 
 @dataclass(frozen=True)
-class Observed:
+class ObservedWindow:
     """A window in which every pod of the shop ran, as the map shows it."""
 
     window: str
@@ -33,58 +33,62 @@ class Observed:
     found: dict[str, Any]
 
 
-def next_whole() -> str:
+def next_full_window() -> str:
     """The first window that begins from now on."""
     return next_window(time.time_ns())
 
 
-def after(window: str) -> str:
-    """The window that follows on one."""
+def next_after(window: str) -> str:
+    """The window that follows a window."""
     return Window(parse_rfc3339(window) + NS_PER_MINUTE, 0).id
 
 
 def wait_until(window: str, second: float) -> None:
-    """Return at that second of the window; the moment is what a test of it is about."""
+    """Return at that second of the window."""
     time.sleep(max(0.0, (parse_rfc3339(window) - time.time_ns()) / SECOND_NS + second))
 
 
-def reported(cluster: RealCluster, window: str) -> dict[str, Any]:
+def wait_for_window_map(cluster: RealCluster, window: str) -> dict[str, Any]:
     """The map of a window that both nodes have reported."""
     left = max(0.0, (parse_rfc3339(window) + NS_PER_MINUTE - time.time_ns()) / SECOND_NS)
     names = [node.name for node in cluster.layout.nodes]
     return install.wait_for_map(cluster, window, names, left + REPORT_SECONDS)
 
 
-def made_before(count: int, second: float) -> int:
-    """How many of a pod's connects to one target are made before a second of the window."""
+def connects_before(count: int, second: float) -> int:
+    """The number of a pod's connects to one target before a second of the window."""
     step = (60 - 2 * QUIET_SECONDS) / count
     return sum(QUIET_SECONDS + number * step < second for number in range(count))
 
 
-def wrong_in_part(
-    found: dict[str, Any], workloads: Iterable[shop.ShopWorkload], second: float, outside: str, but: Container[str] = ()
+def differences_of_partial_window(
+    found: dict[str, Any],
+    workloads: Iterable[shop.ShopWorkload],
+    second: float,
+    outside: str,
+    except_sources: Container[str] = (),
 ) -> list[str]:
-    """What the map of a window shows wrong that every node watched until `second`, and perhaps later again.
+    """Differences on the map of a window that every node watched until `second`, and perhaps later again.
 
-    Each edge has what was made until then, none has more than was made in all; no other edge is there.
+    Each edge has at least the connects until then and at most those of the window; there is no other edge.
     """
     shown = {
         (edge.source, "outside" if edge.target == outside else edge.target, edge.port): edge
         for edge in map_edges(found).values()
-        if edge.source not in but
+        if edge.source not in except_sources
     }
-    told = []
+    lines = []
     for workload in workloads:
         for call in workload.calls:
             edge = shown.pop((workload.name, call.target, call.port), None)
-            least, most = made_before(call.count, second) * workload.pods, call.count * workload.pods
+            least, most = connects_before(call.count, second) * workload.pods, call.count * workload.pods
             if edge is None or not least <= edge.attempts <= most or (edge.failed > 0) is not call.refused:
-                told.append(f"{workload.name} → {call.target}: expected {least} to {most} attempts, got {edge}")
-    return told + [f"{edge}: not made" for edge in shown.values()]
+                lines.append(f"{workload.name} → {call.target}: expected {least} to {most} attempts, got {edge}")
+    return lines + [f"{edge}: not made" for edge in shown.values()]
 
 
 def lines(cluster: RealCluster, app: str) -> list[dict[str, Any]]:
-    """What the clients of a workload printed."""
+    """The lines that the clients of a workload printed."""
     said = cluster.kubectl("-n", shop.NAMESPACE, "logs", "-l", f"app={app}", "-c", "client", "--tail=-1")
     return [orjson.loads(line) for line in said.splitlines() if line.startswith("{")]
 
@@ -96,18 +100,18 @@ def rows(cluster: RealCluster, volume: str, query: str) -> list[tuple[Any, ...]]
         return connection.execute(query).fetchall()
 
 
-def stored(cluster: RealCluster, volume: str) -> Counter[tuple[str, str]]:
+def stored_batches(cluster: RealCluster, volume: str) -> Counter[tuple[str, str]]:
     """How many batches of connections the database holds of each window and node."""
     return Counter(rows(cluster, volume, "SELECT window_id, node_name FROM observations"))
 
 
-def inventories(cluster: RealCluster, volume: str, window: str) -> int:
+def stored_inventories(cluster: RealCluster, volume: str, window: str) -> int:
     """How many whole inventories of that window the database holds."""
     every = rows(cluster, volume, "SELECT start_ns FROM inventories WHERE complete")
     return sum(start_ns == parse_rfc3339(window) for (start_ns,) in every)
 
 
-def known(cluster: RealCluster, plural: str) -> set[str]:
+def known_names(cluster: RealCluster, plural: str) -> set[str]:
     """The shop's objects of a kind that the manager knows to be there."""
     found = install.read_agent(cluster, f"/{plural}", namespace=shop.NAMESPACE, all="true") or {"items": []}
-    return {one["name"] for one in found["items"]}
+    return {item["name"] for item in found["items"]}

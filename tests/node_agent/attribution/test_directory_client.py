@@ -11,7 +11,7 @@ from directory.interval import FINAL_AFTER_NS, SECOND
 from node_agent.attribution.directory_client import DirectoryClient
 from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, SettingsError
 from podsonar.model import Query
-from tests.post_server import Answer, Posted, answering
+from tests.post_server import Answer, PostedRequest, answering
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def served(status: int, body: bytes | None) -> Iterator[tuple[str, list[int]]]:
     """A server's address and the number of queries of each request; without `body` each query is `External`."""
     sizes: list[int] = []
 
-    def answer(posted: Posted) -> Answer:
+    def answer(posted: PostedRequest) -> Answer:
         queries = orjson.loads(posted.body)["queries"]
         sizes.append(len(queries))
         answers = [{"kind": "External", "name": query["address"]} for query in queries]
