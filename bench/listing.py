@@ -59,7 +59,7 @@ def list_whole(kubeconfig: str) -> dict[str, Any]:
     from collector.app import inventory_of, window_now  # noqa: PLC0415
     from collector.k8s.client import ApiClient  # noqa: PLC0415
     from collector.k8s.malloc import return_large_blocks  # noqa: PLC0415
-    from delivery.batch import packed_batch  # noqa: PLC0415
+    from delivery.batch import batch_of_payload  # noqa: PLC0415
     from delivery.spool import Spool  # noqa: PLC0415
     from directory.selection import Selection  # noqa: PLC0415
     from podsonar.logs_and_probes import start_logs  # noqa: PLC0415
@@ -75,7 +75,7 @@ def list_whole(kubeconfig: str) -> dict[str, Any]:
         began = time.perf_counter()
         inventory = inventory_of(api, settings, window, Selection.of(settings))
         for number, payload in enumerate(inventory.bodies(spool.folder), start=1):
-            spool.put(packed_batch(payload, "inventory", window, f"{inventory.id}-{number}"))
+            spool.put(batch_of_payload(payload, "inventory", window, f"{inventory.id}-{number}"))
         seconds = time.perf_counter() - began
         packed = spool.stats().bytes
         spool.close()

@@ -9,13 +9,13 @@ import click
 
 from directory.lookup import Directory
 from directory.selection import Selection
-from node_agent.replay import Ask, inventory_bodies, without_inventory
+from node_agent.replay import Resolver, inventory_bodies, without_inventory
 from node_agent.replay import replay as replayed
 from podsonar.errors import InputError
 from podsonar.gc_pause import gc_paused
 
 
-def asking(inventory: Path | None) -> Ask:
+def make_resolver(inventory: Path | None) -> Resolver:
     """What answers the questions: the directory of an inventory file, or what can be said without one."""
     if inventory is None:
         return without_inventory
@@ -41,7 +41,7 @@ def printable(text: str) -> str:
 def replay(capture: Path, inventory: Path | None, output: str, log_level: str) -> None:
     """Resolve CAPTURE (or a log) again and print the connections body."""
     with gc_paused():
-        outcome = replayed(capture, asking(inventory))
+        outcome = replayed(capture, make_resolver(inventory))
         for line in outcome.lines(debug=log_level == "debug"):
             click.echo(printable(line), err=True)
         write(output, chain(outcome.content, [b"\n"]))

@@ -20,10 +20,10 @@ from collector.k8s.kinds import KINDS, Kind
 from collector.k8s.list_limits import ListLimits, StoppedError
 from collector.k8s.malloc import return_large_blocks
 from collector.k8s.paged_list import Listed, PageSource, list_pages
-from delivery.batch import packed_batch
+from delivery.batch import batch_of_payload
 from delivery.metrics import DeliveryMetrics
 from delivery.push import Pusher
-from delivery.spool import Limits, Spool
+from delivery.spool import Spool, SpoolLimits
 from delivery.token_file import TokenFile
 from directory.lookup import Directory
 from directory.selection import Selection
@@ -60,7 +60,7 @@ def collect(inventory: Inventory, spool: Spool, live: LiveDirectory) -> None:
     No part is in the spool before the last kind was listed, so that an end half way leaves none.
     """
     for part, payload in enumerate(inventory.bodies(spool.folder), start=1):
-        spool.put(packed_batch(payload, "inventory", inventory.window, f"{inventory.id}-{part}"))
+        spool.put(batch_of_payload(payload, "inventory", inventory.window, f"{inventory.id}-{part}"))
     live.add_controllers(inventory.owners.by_uid)
     with live.lock:
         live.directory.selection = inventory.selection
@@ -152,13 +152,13 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     set_build_info(registry, "collector")
     metrics, delivery = InventoryMetrics(registry), DeliveryMetrics(registry, settings.spool.max_bytes)
     api = ApiClient.connect(kubeconfig)
-    limits = Limits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
-    spool = Spool(Path(settings.spool.folder), limits, delivery.lost)
-    delivery.watch(spool)
+    limits = SpoolLimits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
+    spool = Spool(Path(settings.spool.folder), limits, delivery.record_dropped)
+    delivery.track(spool)
     token, directory_token = TokenFile(settings.manager.token_file), TokenFile(settings.directory.token_file)
-    token.begin()
+    token.check_at_start()
     directory_token.read()
-    pusher = Pusher(settings, spool, token, delivery.told)
+    pusher = Pusher(settings, spool, token, delivery.record)
     lister = ApiClient.connect(kubeconfig)  # its own connections and count of requests, apart from the watches
     threading.Thread(target=end_clients_at_stop, args=((api, lister), stop), name="end", daemon=True).start()
     try:
@@ -187,5 +187,5 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
         live.close()
         server.should_exit = True
         done.set()
-        spool.woken.set()
+        spool.wakeup.set()
         flush_and_report(pusher, push)

@@ -25,7 +25,7 @@ class Batch:
     events: int = 0
 
 
-def packed_batch(payload: bytes, kind: Kind, window: Window, identity: str, events: int = 0) -> Batch:
+def batch_of_payload(payload: bytes, kind: Kind, window: Window, identity: str, events: int = 0) -> Batch:
     """A batch made now of a gzipped body, named by its window and identity."""
     batch_id = f"{kind[0]}-{window.start_ns // 1_000_000_000}-{identity}"[:64]
     return Batch(batch_id, kind, time.time_ns(), payload, events)
@@ -38,4 +38,4 @@ def make_batch(
 
     `identity` names it where the same body must keep its id; otherwise the id is random.
     """
-    return packed_batch(deflated(content), kind, window, identity or uuid.uuid4().hex, events)
+    return batch_of_payload(deflated(content), kind, window, identity or uuid.uuid4().hex, events)

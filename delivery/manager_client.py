@@ -23,7 +23,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 log = structlog.get_logger()
 
 
-def checked_url(settings: AgentConfiguration) -> str:
+def ingest_url(settings: AgentConfiguration) -> str:
     """The manager's ingest URL; SettingsError for one that would leak or cannot work."""
     url = settings.manager.url
     parts = urlsplit(url)
@@ -42,7 +42,7 @@ def checked_url(settings: AgentConfiguration) -> str:
     return url.rstrip("/") + PATH
 
 
-def client_of(settings: AgentConfiguration) -> httpx.Client:
+def make_client(settings: AgentConfiguration) -> httpx.Client:
     """An HTTP client that follows no redirect and takes nothing from the environment."""
     context: ssl.SSLContext | bool = not settings.skip_secure_verify
     ca_file, mtls = settings.manager.ca_file, settings.mtls
@@ -87,10 +87,10 @@ def failure_reason(error: BaseException) -> str:
     return "connect" if isinstance(error, httpx.ConnectError) else "transport"
 
 
-def reach(settings: AgentConfiguration) -> tuple[int | None, str]:
+def probe_manager(settings: AgentConfiguration) -> tuple[int | None, str]:
     """The status of a HEAD request without a token (any tells that the manager is there), or None and the reason."""
-    url = checked_url(settings)
-    with client_of(settings) as client:
+    url = ingest_url(settings)
+    with make_client(settings) as client:
         try:
             return client.head(url).status_code, ""
         except httpx.HTTPError as error:
@@ -102,14 +102,14 @@ class ManagerClient:
 
     def __init__(self, settings: AgentConfiguration) -> None:
         self.settings = settings
-        self.url = checked_url(settings)
+        self.url = ingest_url(settings)
         self.files = [
             name for name in (settings.manager.ca_file, settings.mtls.cert_path, settings.mtls.key_path) if name
         ]
-        self.stamp = self.stamp_now()
-        self.client = client_of(settings)
+        self.stamp = self.file_stamp()
+        self.client = make_client(settings)
 
-    def stamp_now(self) -> Stamp:
+    def file_stamp(self) -> Stamp:
         """What tells a changed file: its inode and time; absent ones are left out, as in the middle of a swap."""
         found = []
         for name in self.files:
@@ -121,11 +121,11 @@ class ManagerClient:
 
     def current(self) -> httpx.Client:
         """The client with the certificates as they are now; the last good one while they cannot be read."""
-        stamp = self.stamp_now()
+        stamp = self.file_stamp()
         if stamp == self.stamp or len(stamp) != len(self.files):
             return self.client
         try:
-            fresh = client_of(self.settings)
+            fresh = make_client(self.settings)
         except SettingsError as error:
             log.warning("certificates_not_read", error=str(error))
             return self.client

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from delivery.push import Outcome
+from delivery.push import PushOutcome
 from delivery.spool import Spool
 from podsonar.logs_and_probes import start_at_zero
 
@@ -78,7 +78,7 @@ class DeliveryMetrics:
         start_at_zero(self.failures, FAILURES)
         start_at_zero(self.dropped, DROPS)
 
-    def told(self, outcome: Outcome) -> None:
+    def record(self, outcome: PushOutcome) -> None:
         """Count one step of the pusher."""
         if outcome.reason == "spool_unusable":
             self.io_errors.inc()
@@ -96,11 +96,11 @@ class DeliveryMetrics:
         if outcome.code == "201":
             self.success.set_to_current_time()
 
-    def lost(self, reason: str, _batch_id: str, _events: int) -> None:
+    def record_dropped(self, reason: str, _batch_id: str, _events: int) -> None:
         """Count one batch that will not be delivered."""
         self.dropped.labels(reason).inc()
 
-    def watch(self, spool: Spool) -> None:
+    def track(self, spool: Spool) -> None:
         """Let the gauges follow the spool."""
         self.batches.set_function(lambda: spool.stats().batches)
         self.bytes.set_function(lambda: spool.stats().bytes)

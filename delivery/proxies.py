@@ -18,7 +18,7 @@ def proxy_mounts(settings: Proxy, manager_url: str) -> Mounts:
     address or a range, `*` for everything, each with `:port` or without.
     """
     mounts: Mounts = {
-        f"{scheme}://": proxy_of(name, url)
+        f"{scheme}://": parse_proxy(name, url)
         for scheme, own in (("http", settings.http_proxy), ("https", settings.https_proxy))
         for name, url in [("url", settings.url) if settings.url else (f"{scheme}Proxy", own)]
         if url
@@ -26,12 +26,12 @@ def proxy_mounts(settings: Proxy, manager_url: str) -> Mounts:
     words = [word.strip().lower() for word in settings.no_proxy.split(",")]
     if not mounts or "*" in words:
         return {}
-    for pattern in filter(None, (straight(word, manager_url) for word in words if word)):
+    for pattern in filter(None, (bypass_pattern(word, manager_url) for word in words if word)):
         mounts[pattern] = None
     return mounts
 
 
-def proxy_of(key: str, url: str) -> httpx.Proxy:
+def parse_proxy(key: str, url: str) -> httpx.Proxy:
     """The proxy; SettingsError for a URL that is none, which may hold a password and is not repeated."""
     try:
         proxy = httpx.Proxy(url)
@@ -43,7 +43,7 @@ def proxy_of(key: str, url: str) -> httpx.Proxy:
     return proxy
 
 
-def straight(word: str, manager_url: str) -> str | None:
+def bypass_pattern(word: str, manager_url: str) -> str | None:
     """The pattern of a word of `noProxy`; None for a range or an address that the manager's is not in."""
     host, port = word, ""
     if word.count(":") == 1 or word.startswith("["):

@@ -32,7 +32,7 @@ HELD_TLS = ("tls_untrusted", "tls_expired", "tls_not_yet_valid", "tls_hostname")
 log = structlog.get_logger()
 
 
-class Verdict(Enum):
+class ResponseAction(Enum):
     """What becomes of a batch after an answer."""
 
     STORED = "stored"
@@ -42,23 +42,23 @@ class Verdict(Enum):
     TOO_LARGE = "too_large"
 
 
-VERDICTS = {
-    201: Verdict.STORED,
-    400: Verdict.REJECTED,
-    409: Verdict.REJECTED,
-    413: Verdict.TOO_LARGE,
-    422: Verdict.REJECTED,
-    408: Verdict.RETRY,
-    425: Verdict.RETRY,
-    429: Verdict.RETRY,
-    501: Verdict.HOLD,
-    505: Verdict.HOLD,
+ACTIONS = {
+    201: ResponseAction.STORED,
+    400: ResponseAction.REJECTED,
+    409: ResponseAction.REJECTED,
+    413: ResponseAction.TOO_LARGE,
+    422: ResponseAction.REJECTED,
+    408: ResponseAction.RETRY,
+    425: ResponseAction.RETRY,
+    429: ResponseAction.RETRY,
+    501: ResponseAction.HOLD,
+    505: ResponseAction.HOLD,
 }
 
 
-def verdict(status: int) -> Verdict:
+def action_for(status: int) -> ResponseAction:
     """What an answer means: other 5xx are tried again; whatever else is no place to send data to, and is held."""
-    return VERDICTS.get(status) or (Verdict.RETRY if status >= 500 else Verdict.HOLD)
+    return ACTIONS.get(status) or (ResponseAction.RETRY if status >= 500 else ResponseAction.HOLD)
 
 
 def retry_after_seconds(value: str | None, now_seconds: float) -> float | None:
@@ -80,7 +80,7 @@ def retry_after_seconds(value: str | None, now_seconds: float) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PushOutcome:
     """What one step did, and how long until the next.
 
     `code` is the status; `error` where there was no answer, `token` where nothing was sent for lack of a token (each
@@ -101,28 +101,28 @@ class Outcome:
 
 
 class Pusher:
-    """Pushes what waits in a spool; `told(outcome)` hears of every step."""
+    """Pushes what waits in a spool; `on_outcome(outcome)` hears of every step."""
 
     def __init__(
         self,
         settings: AgentConfiguration,
         spool: Spool,
         token: TokenFile,
-        told: Callable[[Outcome], None] = lambda _outcome: None,
+        on_outcome: Callable[[PushOutcome], None] = lambda _outcome: None,
     ) -> None:
         self.manager = ManagerClient(settings)
         self.spool = spool
         self.token = token
-        self.told = told
+        self.on_outcome = on_outcome
         self.failures = 0
         self.tried: str | None = None
         self.unready: str | None = None
         self.backoff = wait_random_exponential(multiplier=1, max=60)
 
-    def wait_seconds(self, result: Verdict, retry_after: float | None) -> float:
+    def wait_seconds(self, result: ResponseAction, retry_after: float | None) -> float:
         """How long to wait after a batch that was not stored."""
         self.failures += 1
-        if result is Verdict.HOLD:
+        if result is ResponseAction.HOLD:
             first, longest = PROBE_SECONDS
             return float(min(longest, first * 2 ** min(self.failures - 1, 10)))
         if retry_after is not None:
@@ -147,12 +147,12 @@ class Pusher:
                     break
             return answer.status_code, answer.headers.get("Retry-After")
 
-    def step(self) -> Outcome:
+    def step(self) -> PushOutcome:
         """Send the oldest batch once and act on the answer."""
         self.spool.expire(time.time_ns())
         batch = self.spool.oldest()
         if batch is None:
-            return self.tell(Outcome("idle", 0.0))
+            return self.notify(PushOutcome("idle", 0.0))
         began = time.monotonic()
         again, self.tried = self.tried == batch.id, batch.id
         try:
@@ -161,31 +161,31 @@ class Pusher:
             self.tried = None
             self.unready = "token_invalid" if isinstance(error, TokenInvalidError) else "token_absent"
             log.warning("push_held", reason=self.unready, error=str(error))
-            return self.tell(Outcome("token", TOKEN_SECONDS, batch, self.unready))
+            return self.notify(PushOutcome("token", TOKEN_SECONDS, batch, self.unready))
         except (httpx.HTTPError, OSError) as error:
             reason = failure_reason(error)
-            wait = self.wait_seconds(Verdict.HOLD if reason in HELD_TLS else Verdict.RETRY, None)
+            wait = self.wait_seconds(ResponseAction.HOLD if reason in HELD_TLS else ResponseAction.RETRY, None)
             log.warning("push_failed", batch=batch.id, reason=reason, error=str(error) or type(error).__name__)
-            return self.tell(Outcome("error", wait, batch, reason, time.monotonic() - began, again))
+            return self.notify(PushOutcome("error", wait, batch, reason, time.monotonic() - began, again))
         self.unready = None
-        wait = self.settle(batch, status, retry_after)
-        return self.tell(Outcome(str(status), wait, batch, None, time.monotonic() - began, again))
+        wait = self.handle_status(batch, status, retry_after)
+        return self.notify(PushOutcome(str(status), wait, batch, None, time.monotonic() - began, again))
 
-    def settle(self, batch: Batch, status: int, retry_after: str | None) -> float:
+    def handle_status(self, batch: Batch, status: int, retry_after: str | None) -> float:
         """Act on an answer; how long to wait after it."""
-        result = verdict(status)
-        if result is Verdict.STORED:
+        result = action_for(status)
+        if result is ResponseAction.STORED:
             self.spool.delete(batch.id)
-        elif result is Verdict.TOO_LARGE and (two := split_batch(batch)):
+        elif result is ResponseAction.TOO_LARGE and (two := split_batch(batch)):
             try:
                 for half in two:  # a crash between these leaves one that is sent twice under one id
                     self.spool.put(half)
             except SpoolError as error:
                 log.warning("push_not_halved", batch=batch.id, error=str(error))
-                return self.wait_seconds(Verdict.RETRY, None)
+                return self.wait_seconds(ResponseAction.RETRY, None)
             self.spool.delete(batch.id)
             log.warning("push_halved", batch=batch.id)
-        elif result in (Verdict.REJECTED, Verdict.TOO_LARGE):
+        elif result in (ResponseAction.REJECTED, ResponseAction.TOO_LARGE):
             self.spool.quarantine(batch.id)
             log.error("push_rejected", batch=batch.id, status=status)
         else:
@@ -194,31 +194,31 @@ class Pusher:
         self.failures = 0
         return 0.0
 
-    def tell(self, outcome: Outcome) -> Outcome:
+    def notify(self, outcome: PushOutcome) -> PushOutcome:
         """Pass an outcome on to whoever counts them."""
-        self.told(outcome)
+        self.on_outcome(outcome)
         return outcome
 
     def run(self, stop: threading.Event) -> None:
-        """Push until `stop` is set and the spool is `woken`: while nothing waits this thread does nothing at all."""
+        """Push until `stop` is set and the spool gets a `wakeup`; idle while nothing waits."""
         while not stop.is_set():
-            self.spool.woken.clear()
+            self.spool.wakeup.clear()
             try:
                 outcome = self.step()
             except OSError as error:
                 log.warning("spool_unusable", error=error.strerror)
-                outcome = self.tell(Outcome("idle", DISK_SECONDS, reason="spool_unusable"))
+                outcome = self.notify(PushOutcome("idle", DISK_SECONDS, reason="spool_unusable"))
             if outcome.code != "idle" or outcome.reason:
                 self.pause(outcome.wait_seconds, stop)
             elif not stop.is_set():
-                self.spool.woken.wait()
+                self.spool.wakeup.wait()
 
     def pause(self, seconds: float, stop: threading.Event) -> None:
         """Wait, but no longer than until `stop` or another token: a refused agent goes on as soon as it has one."""
         deadline = time.monotonic() + seconds
         while not stop.is_set() and (left_seconds := deadline - time.monotonic()) > 0:
             stop.wait(min(left_seconds, TOKEN_SECONDS))
-            if self.token.changed():
+            if self.token.has_changed():
                 return
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A batch that the manager finds too large, in two: each its own batch, and together they tell what the one did."""
+"""A batch that the manager finds too large, in two: each its own batch, and together they tell what the record did."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ def split_batch(batch: Batch) -> tuple[Batch, Batch] | None:
     lists = {name: body.get(name) or [] for name in LISTS}
     if sum(map(len, lists.values())) < 2:
         return None
-    # The middle of both lists as one: so a body of one kind of records has halves, too.
+    # The middle of both lists as record: so a body of record kind of records has halves, too.
     middle = (sum(map(len, lists.values())) + 1) // 2
     first = {LISTS[0]: lists[LISTS[0]][:middle], LISTS[1]: lists[LISTS[1]][: max(0, middle - len(lists[LISTS[0]]))]}
     second = {name: lists[name][len(first[name]) :] for name in LISTS}
-    told = sum(int(one.get("attempts") or 0) for one in second[LISTS[0]])
-    rest = min(told, batch.events)
-    # Counts are of the whole window and are told once; what says how the node was watched is told by both.
+    attempts = sum(int(record.get("attempts") or 0) for record in second[LISTS[0]])
+    rest = min(attempts, batch.events)
+    # Counts are of the whole window and are attempts once; what says how the node was watched is attempts by both.
     bodies = (body | first, body | second | {"observation": without_counts(body.get("observation") or {})})
     events = (batch.events - rest, rest)
     made = [
@@ -37,11 +37,11 @@ def split_batch(batch: Batch) -> tuple[Batch, Batch] | None:
 
 def without_counts(observation: dict[str, Any]) -> dict[str, Any]:
     """The members that count nothing."""
-    return {key: value for key, value in observation.items() if not counts(value)}
+    return {key: value for key, value in observation.items() if not is_count(value)}
 
 
-def counts(value: object) -> bool:
+def is_count(value: object) -> bool:
     """Whether a member of an observation is a number, or holds nothing but numbers."""
     if isinstance(value, dict):
-        return all(counts(inner) for inner in value.values())
+        return all(is_count(inner) for inner in value.values())
     return isinstance(value, int | float) and not isinstance(value, bool)

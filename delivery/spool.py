@@ -25,11 +25,11 @@ MAGIC, VERSION = "podsonar-batch", 1
 CORRUPT_KEPT, REJECTED_KEPT = 10, 20
 FILE_NAME = re.compile(r"\d{12,}-(.+)\.batch")
 HEADER = {"id": str, "kind": str, "created": int, "crc": int, "length": int}
-Dropped = Callable[[str, str, int], None]
+OnDropped = Callable[[str, str, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SpoolLimits:
     """How much may wait, and how long."""
 
     max_bytes: int = 256 << 20
@@ -38,7 +38,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Stats:
+class SpoolStats:
     """What waits now; `oldest_ns` is when the oldest batch was made, None where none waits."""
 
     batches: int
@@ -47,20 +47,20 @@ class Stats:
     events: int = 0
 
 
-def ignore(_reason: str, _batch_id: str, _events: int) -> None:
+def ignore_dropped(_reason: str, _batch_id: str, _events: int) -> None:
     """Tell nobody of a dropped batch."""
 
 
 class Spool:
     """The queue in one folder, owned by one process at a time; `dropped(reason, id, events)` hears of each loss."""
 
-    def __init__(self, folder: Path, limits: Limits | None = None, dropped: Dropped = ignore) -> None:
+    def __init__(self, folder: Path, limits: SpoolLimits | None = None, on_dropped: OnDropped = ignore_dropped) -> None:
         self.folder = folder
-        self.limits = limits or Limits()
-        self.dropped = dropped
+        self.limits = limits or SpoolLimits()
+        self.on_dropped = on_dropped
         self.headers: dict[str, dict[str, Any]] = {}
-        self.lock = owned(folder)
-        self.woken = threading.Event()  # set when a batch comes; whoever sends them waits for it
+        self.lock = lock_folder(folder)
+        self.wakeup = threading.Event()  # set when a batch comes; whoever sends them waits for it
         for leftover in folder.glob("*.tmp"):
             leftover.unlink()
         last = [path.name.split("-", 1)[0] for path in self.paths()]
@@ -84,7 +84,7 @@ class Spool:
                 found[path] = path.stat().st_size
         return found
 
-    def files_of(self, batch_id: str) -> list[Path]:
+    def paths_of(self, batch_id: str) -> list[Path]:
         """The waiting file of exactly that batch."""
         return [path for path in self.paths() if path.stem.split("-", 1)[1] == batch_id]
 
@@ -109,7 +109,7 @@ class Spool:
             atomic_file.write(self.folder / name, orjson.dumps(header) + b"\n" + batch.payload)
         except OSError as error:
             raise SpoolError(f"spool folder {str(self.folder)!r}: {error.strerror} while writing {name}") from error
-        self.woken.set()
+        self.wakeup.set()
 
     def make_room(self, wanted_bytes: int) -> None:
         """Drop the oldest connections, then the oldest of anything, until a batch of that size fits."""
@@ -121,13 +121,13 @@ class Spool:
             total -= sizes[path]
             count -= 1
             if path.exists():  # else it was sent meanwhile
-                self.tell("full", path)
+                self.notify_dropped("full", path)
                 path.unlink(missing_ok=True)
 
     def oldest(self) -> Batch | None:
         """The batch to send next; unreadable files are set aside."""
         for path in self.paths():
-            batch = read(path)
+            batch = read_batch(path)
             if batch is not None:
                 return batch
             self.set_aside(path, "corrupt", CORRUPT_KEPT)
@@ -135,19 +135,19 @@ class Spool:
 
     def delete(self, batch_id: str) -> None:
         """Forget a batch that the manager has stored."""
-        for path in self.files_of(batch_id):
+        for path in self.paths_of(batch_id):
             path.unlink()
 
     def quarantine(self, batch_id: str) -> None:
         """Set a batch aside that the manager refuses for good."""
-        for path in self.files_of(batch_id):
+        for path in self.paths_of(batch_id):
             self.set_aside(path, "rejected", REJECTED_KEPT)
 
     def set_aside(self, path: Path, reason: str, keep: int) -> None:
         """Move a file to the folder named by the reason, which keeps the newest few."""
         folder = self.folder / reason
         folder.mkdir(mode=0o700, exist_ok=True)
-        self.tell(reason, path)
+        self.notify_dropped(reason, path)
         path.replace(folder / path.name)
         for surplus in sorted(folder.iterdir())[:-keep]:
             surplus.unlink()
@@ -155,27 +155,27 @@ class Spool:
     def expire(self, now_ns: int) -> None:
         """Drop batches that are older than the age limit."""
         for path in self.paths():
-            header = header_of(path)
+            header = read_header(path)
             if header and now_ns - header["created"] > self.limits.max_age_seconds * 1_000_000_000:
-                self.tell("expired", path)
+                self.notify_dropped("expired", path)
                 path.unlink()
 
-    def tell(self, reason: str, path: Path) -> None:
+    def notify_dropped(self, reason: str, path: Path) -> None:
         """Tell of a batch that will not be delivered."""
-        header = self.headers.get(path.name) or header_of(path) or {}
-        self.dropped(reason, path.stem.split("-", 1)[1], header.get("events", 0))
+        header = self.headers.get(path.name) or read_header(path) or {}
+        self.on_dropped(reason, path.stem.split("-", 1)[1], header.get("events", 0))
 
-    def stats(self) -> Stats:
+    def stats(self) -> SpoolStats:
         """How much waits."""
         sizes = self.sizes()
-        self.headers = {path.name: self.headers.get(path.name) or header_of(path) or {} for path in sizes}
+        self.headers = {path.name: self.headers.get(path.name) or read_header(path) or {} for path in sizes}
         headers = list(self.headers.values())
         made = [header["created"] for header in headers if header]
         events = sum(header.get("events", 0) for header in headers)
-        return Stats(len(sizes), sum(sizes.values()), min(made, default=None), events)
+        return SpoolStats(len(sizes), sum(sizes.values()), min(made, default=None), events)
 
 
-def owned(folder: Path) -> int:
+def lock_folder(folder: Path) -> int:
     """A lock on the folder; SpoolError where it cannot be used or another process has it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -190,7 +190,7 @@ def owned(folder: Path) -> int:
     return descriptor
 
 
-def header_of(path: Path) -> dict[str, Any] | None:
+def read_header(path: Path) -> dict[str, Any] | None:
     """A spool file's header, or None where it has none of ours."""
     try:
         with path.open("rb") as file:
@@ -202,9 +202,9 @@ def header_of(path: Path) -> dict[str, Any] | None:
     return header if all(isinstance(header.get(key), kind) for key, kind in HEADER.items()) else None
 
 
-def read(path: Path) -> Batch | None:
+def read_batch(path: Path) -> Batch | None:
     """The batch in a file, or None where its header, length or checksum is wrong."""
-    header = header_of(path)
+    header = read_header(path)
     if header is None or header.get("version") != VERSION:
         return None
     try:

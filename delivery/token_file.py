@@ -25,25 +25,25 @@ class TokenFile:
         """The file's name; never the token."""
         return f"TokenFile({str(self.path)!r})"
 
-    def stamp_now(self) -> tuple[int, int, int]:
+    def file_stamp(self) -> tuple[int, int, int]:
         """What tells a changed file; OSError where there is none."""
         found = self.path.stat()
         return found.st_mtime_ns, found.st_ino, found.st_size
 
-    def changed(self) -> bool:
+    def has_changed(self) -> bool:
         """Whether the file is another one than at the last read; one that is absent has not changed yet."""
         try:
-            return self.stamp_now() != self.stamp
+            return self.file_stamp() != self.stamp
         except OSError:
             return False
 
     def read(self) -> str:
         """The token; TokenError where the file is absent, TokenInvalidError where it holds something else."""
         try:
-            stamp = self.stamp_now()
+            stamp = self.file_stamp()
             if stamp != self.stamp or self.token is None:
                 self.token, self.stamp = None, stamp
-                self.token = checked(self.path)
+                self.token = read_token(self.path)
         except OSError as error:
             if self.token is None:
                 raise TokenError(
@@ -51,7 +51,7 @@ class TokenFile:
                 ) from error
         return self.token or ""
 
-    def begin(self) -> None:
+    def check_at_start(self) -> None:
         """Tell at start of a token that is not one yet, or never will change; TokenError where the file is absent."""
         try:
             self.read()
@@ -67,7 +67,7 @@ def is_mount_point(path: Path, mounts: str) -> bool:
     return str(path.absolute()).replace(" ", "\\040") in points
 
 
-def checked(path: Path) -> str:
+def read_token(path: Path) -> str:
     """The token in a file, without its trailing line end."""
     with path.open("rb") as file:
         content = file.read(LONGEST + 3)

@@ -13,7 +13,7 @@ from node_agent.capture import capture_file
 from podsonar.errors import InputError
 from podsonar.model import Answer, Capture, Query
 
-Ask = Callable[[Query], Answer]
+Resolver = Callable[[Query], Answer]
 
 
 def without_inventory(query: Query) -> Answer:
@@ -52,36 +52,36 @@ class Replay:
     """`content` is the JSON that would be pushed; why the rest is not in it: lines of a log, or each flow's outcome."""
 
     content: Iterable[bytes]
-    left_out: list[flow_log.Line]
+    skipped_lines: list[flow_log.SkippedLine]
     outcome: connections_body.Outcome | None
 
     def lines(self, *, debug: bool) -> Iterator[str]:
         """What to tell: every log line that is left out; with `debug` every decision on a flow."""
-        for line in self.left_out:
+        for line in self.skipped_lines:
             yield f"left out line {line.number}: {line.reason}: {line.text}"
         if debug and self.outcome:
             yield from map(flow_log.decision_line, self.outcome.decisions())
 
 
-def replayed(capture: Capture, ask: Ask) -> Replay:
+def replay_capture(capture: Capture, resolve: Resolver) -> Replay:
     """The connections body of a capture."""
     traffic = traffic_of(capture)
-    outcome = connections_body.connections(traffic, {query: ask(query) for query in questions(traffic)})
+    outcome = connections_body.connections(traffic, {query: resolve(query) for query in questions(traffic)})
     return Replay(outcome.content(), [], outcome)
 
 
-def replay(path: Path, ask: Ask) -> Replay:
+def replay(path: Path, resolve: Resolver) -> Replay:
     """The connections body of a capture or a log, told apart by content."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"capture file {str(path)!r}: {error.strerror}; expected a readable file") from error
     if capture_file.is_capture(content):
-        return replayed(capture_file.decode(content, str(path)), ask)
+        return replay_capture(capture_file.decode(content, str(path)), resolve)
     if not flow_log.is_log(content):
         raise InputError(
             f"capture file {str(path)!r}: its {len(content)} bytes are neither gzip nor lines of an agent's log; "
             "expected a file written by `podsonar agent capture`, or such a log"
         )
-    body, left_out = flow_log.read_log(content.decode("utf-8", "replace"))
-    return Replay([orjson.dumps(body)], left_out, None)
+    body, skipped_lines = flow_log.read_log(content.decode("utf-8", "replace"))
+    return Replay([orjson.dumps(body)], skipped_lines, None)

@@ -8,7 +8,7 @@ import orjson
 import lab
 from delivery.batch import make_batch
 from delivery.push import Pusher
-from delivery.spool import Limits, Spool
+from delivery.spool import Spool, SpoolLimits
 from delivery.token_file import TokenFile
 from directory.lookup import Directory
 from directory.selection import Selection
@@ -32,7 +32,7 @@ def replayed(folder: Path, url: str) -> list[dict[str, Any]]:
     traffic = traffic_of(capture)
     outcome = connections_body.connections(traffic, {query: directory.answer(query) for query in questions(traffic)})
     settings = AgentSettings(manager=ManagerEndpoint(url=url, token_file=str(folder / "token")))
-    limits = Limits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
+    limits = SpoolLimits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
     spool = Spool(folder / "agent", limits, lambda *_: None)
     for body in bodies:
         content = orjson.dumps({**body, "window": capture.window.wire()})

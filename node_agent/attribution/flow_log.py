@@ -42,7 +42,7 @@ def decision_line(decision: Decision) -> str:
     )
 
 
-class Line(NamedTuple):
+class SkippedLine(NamedTuple):
     """A line that gives no connection, and why."""
 
     number: int
@@ -61,7 +61,7 @@ def reference(kind: str, uid: str) -> dict[str, Any] | None:
     return {"kind": kind, "uid": uid, "namespace": None, "name": None} if uid else None
 
 
-def one(match: re.Match[str]) -> dict[str, Any]:
+def parse_connection(match: re.Match[str]) -> dict[str, Any]:
     """The connection of a line; no service and no pod is not yet "external": the log knows of no nodes or ranges."""
     service, target = match["service"], match["target"]
     kind = "Service" if service else "Pod" if target else "Unknown"
@@ -98,30 +98,32 @@ def skip_reason(line: str) -> str:
     return REASONS.get(skipped["reason"], "other_rule") if skipped else NOT_A_CONNECTION
 
 
-def read_log(text: str) -> tuple[dict[str, Any], list[Line]]:
+def read_log(text: str) -> tuple[dict[str, Any], list[SkippedLine]]:
     """The connections body of a log, and each line that is left out with its reason."""
-    found: list[dict[str, Any]] = []
-    left_out: list[Line] = []
+    connections: list[dict[str, Any]] = []
+    skipped_lines: list[SkippedLine] = []
     node = ""
     for number, written in enumerate(text.splitlines(), start=1):
         line = written.strip()
         if match := CONNECTION.fullmatch(line):
-            found.append(one(match))
+            connections.append(parse_connection(match))
             continue
         if named := NODE.fullmatch(line):
             node = named["node"]
-        left_out.append(Line(number, skip_reason(line), written))
-    return body_of(node, found, Counter(line.reason for line in left_out if line.reason != NOT_A_CONNECTION)), left_out
+        skipped_lines.append(SkippedLine(number, skip_reason(line), written))
+    return body_of(
+        node, connections, Counter(line.reason for line in skipped_lines if line.reason != NOT_A_CONNECTION)
+    ), skipped_lines
 
 
-def body_of(node: str, found: list[dict[str, Any]], skipped: Counter[str]) -> dict[str, Any]:
+def body_of(node: str, connections: list[dict[str, Any]], skipped: Counter[str]) -> dict[str, Any]:
     """The connections body; each line counts as one attempt, for the log says no more."""
     return {
         "nodeName": node,
         "window": None,
         "observation": {
-            "attempts": len(found) + skipped.total(),
-            "delivered": len(found),
+            "attempts": len(connections) + skipped.total(),
+            "delivered": len(connections),
             "established": 0,
             "failed": 0,
             "lost": {},
@@ -131,6 +133,6 @@ def body_of(node: str, found: list[dict[str, Any]], skipped: Counter[str]) -> di
             "identity": "log",
             "accepted": {"seen": 0, "delivered": 0, "lost": {}, "filtered": {}, "unresolved": {}},
         },
-        "connectionList": found,
+        "connectionList": connections,
         "acceptedList": [],
     }

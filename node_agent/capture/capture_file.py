@@ -25,14 +25,14 @@ class Texts(dict[bytes, str]):
         return text
 
 
-def times(window: Window) -> dict[str, int]:
+def window_times(window: Window) -> dict[str, int]:
     """A window in the header."""
     return {"startNs": window.start_ns, "endNs": window.end_ns}
 
 
-def window_of(told: dict[str, Any]) -> Window:
+def window_of(header: dict[str, Any]) -> Window:
     """The window of the header's times."""
-    return Window(int(told["startNs"]), int(told["endNs"]))
+    return Window(int(header["startNs"]), int(header["endNs"]))
 
 
 def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
-        "window": times(capture.window),
+        "window": window_times(capture.window),
         "nodeName": capture.node_name,
         "tracer": capture.tracer,
         "identity": capture.identity,
@@ -50,7 +50,7 @@ def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:
         "outcomesLost": dict(sorted(capture.outcomes_lost.items())),
         "missedRuns": capture.missed_runs,
         "openedLeftOut": dict(sorted(capture.opened_left_out.items())),
-        "observed": times(capture.observed) if capture.observed else None,
+        "observed": window_times(capture.observed) if capture.observed else None,
         "gap": capture.gap,
         "cgroups": [[cgroup, list(names)] for cgroup, names in sorted(capture.cgroups.items())],
         "pods": pods,
@@ -127,21 +127,23 @@ def decode(packed: bytes, name: str) -> Capture:
     try:
         content: bytes = igzip.decompress(packed)  # type: ignore[no-untyped-call]
     except (EOFError, OSError, isal_zlib.error) as error:  # type: ignore[misc]
-        raise damaged(name, f"its {len(packed)} bytes are no whole gzip file ({error})") from error
+        raise damaged_file(name, f"its {len(packed)} bytes are no whole gzip file ({error})") from error
     line = content[: content.find(b"\n") + 1]
     try:
         return from_parts(orjson.loads(line), memoryview(content)[len(line) :], name)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(name, "its first line is not the header of a capture") from error
+        raise damaged_file(name, "its first line is not the header of a capture") from error
 
 
 def from_parts(header: dict[str, Any], records: memoryview, name: str) -> Capture:
     """The capture of a header and the records after it."""
     if header["format"] != FORMAT or header["version"] != VERSION:
-        raise damaged(name, f"format {header['format']!r} version {header['version']!r}")
+        raise damaged_file(name, f"format {header['format']!r} version {header['version']!r}")
     flow_bytes, accepted_bytes = header["flows"] * FLOW.size, header["accepted"] * ACCEPTED.size
     if len(records) != flow_bytes + accepted_bytes:
-        raise damaged(name, f"it holds {len(records)} bytes of records, its header says {flow_bytes + accepted_bytes}")
+        raise damaged_file(
+            name, f"it holds {len(records)} bytes of records, its header says {flow_bytes + accepted_bytes}"
+        )
     return Capture(
         window=window_of(header["window"]),
         node_name=header["nodeName"],
@@ -161,7 +163,7 @@ def from_parts(header: dict[str, Any], records: memoryview, name: str) -> Captur
     )
 
 
-def damaged(name: str, what: str) -> InputError:
+def damaged_file(name: str, what: str) -> InputError:
     """The sentence for a file that is not a whole capture."""
     return InputError(f"capture file {name!r}: {what}; expected a whole file written by `podsonar agent capture`")
 

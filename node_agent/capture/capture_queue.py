@@ -16,13 +16,13 @@ from podsonar import atomic_file
 from podsonar.errors import InputError
 from podsonar.model import Capture
 
-HELD_BYTES = 32 << 20
+MEMORY_BYTES = 32 << 20
 FILE_NAME = re.compile(r"\d+-\d+-(\d+)")
 
 log = structlog.get_logger()
 
 
-class Held(NamedTuple):
+class UnwrittenCapture(NamedTuple):
     """A capture that could not be written yet."""
 
     start_ns: int
@@ -43,13 +43,13 @@ class CaptureQueue:
     """
 
     def __init__(
-        self, spool_folder: Path, dropped: Callable[[str, int], None] = lambda _reason, _attempts: None
+        self, spool_folder: Path, on_dropped: Callable[[str, int], None] = lambda _reason, _attempts: None
     ) -> None:
         self.folder = spool_folder / "captures"
-        self.dropped = dropped
-        self.held: list[Held] = []
+        self.on_dropped = on_dropped
+        self.unwritten: list[UnwrittenCapture] = []
         self.lock = threading.Lock()
-        self.woken = threading.Event()  # set when a capture comes; whoever resolves them waits for it
+        self.wakeup = threading.Event()  # set when a capture comes; whoever resolves them waits for it
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in self.folder.glob("*.tmp"):
             leftover.unlink()
@@ -57,27 +57,27 @@ class CaptureQueue:
     def put(self, capture: Capture) -> None:
         """Keep a capture: on disk when this returns, or in memory where the disk takes nothing."""
         attempts = sum(flow.attempts for flow in capture.flows)
-        held = Held(capture.window.start_ns, attempts, capture_file.encode(capture))
+        held = UnwrittenCapture(capture.window.start_ns, attempts, capture_file.encode(capture))
         with self.lock:
-            self.held.append(held)
-        self.write_held()
+            self.unwritten.append(held)
+        self.write_unwritten()
         with self.lock:
-            while sum(len(one.packed) for one in self.held) > HELD_BYTES:
-                self.dropped("io_error", self.held.pop(0).attempts)
-        self.woken.set()
+            while sum(len(one.packed) for one in self.unwritten) > MEMORY_BYTES:
+                self.on_dropped("io_error", self.unwritten.pop(0).attempts)
+        self.wakeup.set()
 
-    def write_held(self) -> None:
+    def write_unwritten(self) -> None:
         """Write what is held in memory, as far as the disk takes it."""
         with self.lock:
-            while self.held:
+            while self.unwritten:
                 try:
-                    self.write(self.held[0])
+                    self.write(self.unwritten[0])
                 except OSError as error:
                     log.warning("capture_not_written", folder=str(self.folder), error=error.strerror)
                     return
-                del self.held[0]
+                del self.unwritten[0]
 
-    def write(self, held: Held) -> None:
+    def write(self, held: UnwrittenCapture) -> None:
         """The capture's file is on disk, whole, when this returns; an earlier one of the same window stays."""
         number = len(list(self.folder.glob(f"{held.start_ns:020d}-*")))
         atomic_file.write(self.folder / f"{held.start_ns:020d}-{number:03d}-{held.attempts}.capture", held.packed)
@@ -88,7 +88,7 @@ class CaptureQueue:
 
     def pending(self) -> int:
         """Attempts that wait, on disk and in memory."""
-        return sum(map(attempts_of, self.paths())) + sum(one.attempts for one in list(self.held))
+        return sum(map(attempts_of, self.paths())) + sum(one.attempts for one in list(self.unwritten))
 
     def captures(self) -> Iterator[tuple[Path, Capture]]:
         """Each readable capture with its file, oldest first; an unreadable one is set aside and told of."""
@@ -98,4 +98,4 @@ class CaptureQueue:
             except InputError as error:
                 path.replace(path.with_suffix(".corrupt"))
                 log.warning("capture_corrupt", file=str(path), error=str(error))
-                self.dropped("corrupt", attempts_of(path))
+                self.on_dropped("corrupt", attempts_of(path))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from delivery.manager_client import reach
+from delivery.manager_client import probe_manager
 from delivery.token_file import MOUNTS, TokenFile, is_mount_point
 from node_agent.capture import loader_client
 from node_agent.privileged import kernel_headers, load_diagnosis
@@ -120,7 +120,7 @@ def spool_trouble(folder: str) -> str:
 def manager_answer(settings: AgentSettings) -> tuple[int | None, str]:
     """The manager's status, or why there is none."""
     try:
-        return reach(settings)
+        return probe_manager(settings)
     except SettingsError as error:
         return None, f"settings: {error}"
 

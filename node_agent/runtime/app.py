@@ -11,8 +11,8 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from delivery.metrics import DeliveryMetrics
-from delivery.push import Outcome, Pusher
-from delivery.spool import Limits, Spool
+from delivery.push import Pusher, PushOutcome
+from delivery.spool import Spool, SpoolLimits
 from delivery.token_file import TokenFile
 from node_agent.attribution.directory_client import DirectoryClient
 from node_agent.capture.capture_queue import CaptureQueue
@@ -41,12 +41,12 @@ def make_spool(settings: AgentSettings, delivery: DeliveryMetrics, metrics: Metr
     """The spool of the settings; both sets of metrics hear of what it drops."""
 
     def dropped(reason: str, batch_id: str, events: int) -> None:
-        delivery.lost(reason, batch_id, events)
+        delivery.record_dropped(reason, batch_id, events)
         metrics.not_delivered(reason, events)
 
-    limits = Limits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
+    limits = SpoolLimits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
     spool = Spool(Path(settings.spool.folder), limits, dropped)
-    delivery.watch(spool)
+    delivery.track(spool)
     return spool
 
 
@@ -59,15 +59,15 @@ def make_pusher(
 ) -> Pusher:
     """The pusher of the settings; both sets of metrics hear of what it does, `settled` whenever nothing waits."""
 
-    def told(outcome: Outcome) -> None:
-        delivery.told(outcome)
+    def told(outcome: PushOutcome) -> None:
+        delivery.record(outcome)
         if outcome.code == "201" and outcome.batch is not None:
             metrics.delivered.inc(outcome.batch.events)
         if outcome.code == "idle":
             settled()
 
     token = TokenFile(settings.manager.token_file)
-    token.begin()
+    token.check_at_start()
     return Pusher(settings, spool, token, told)
 
 
@@ -110,8 +110,8 @@ def serve(
     finally:
         ending.deliver(settings.node.stop_seconds - FLUSH_SECONDS)
         done.set()
-        waiting.woken.set()
-        spool.woken.set()
+        waiting.wakeup.set()
+        spool.wakeup.set()
         finish(parts, pusher, threads)
 
 
@@ -147,7 +147,7 @@ class Shutdown:
 
     def left(self) -> tuple[int, int]:
         """Captures and batches that are not delivered; a capture goes only after its batch is there."""
-        captures = len(self.waiting.paths()) + len(self.waiting.held)
+        captures = len(self.waiting.paths()) + len(self.waiting.unwritten)
         return captures, self.spool.stats().batches
 
     def settled(self) -> None:

@@ -112,7 +112,7 @@ def spool_resolved(parts: Parts, path: Path, capture: Capture) -> None:
             log.debug("flow", line=flow_log.decision_line(decision))
     delivered = outcome.observation["delivered"]
     batch = make_batch(outcome.content(), "connections", capture.window, identity_of(path), delivered)
-    if not parts.spool.files_of(batch.id):
+    if not parts.spool.paths_of(batch.id):
         parts.spool.put(batch)
     path.unlink()
     parts.metrics.resolved(outcome)
@@ -132,7 +132,7 @@ def answers_to(parts: Parts, asked: list[Query]) -> dict[Query, Answer]:
 def resolve_waiting(parts: Parts) -> float | None:
     """Resolve what waits for the directory; how many seconds until a new try, None where nothing waits any more."""
     try:
-        parts.waiting.write_held()
+        parts.waiting.write_unwritten()
         for path, capture in parts.waiting.captures():
             spool_resolved(parts, path, capture)
     except NotFinalYetError as error:
@@ -144,21 +144,21 @@ def resolve_waiting(parts: Parts) -> float | None:
     except (PodsonarError, OSError) as error:
         log.warning("window_not_spooled", error=str(error))
         return RETRY_SECONDS
-    return RETRY_SECONDS if parts.waiting.held else None
+    return RETRY_SECONDS if parts.waiting.unwritten else None
 
 
 def resolve_until(parts: Parts, stop: threading.Event, settled: Callable[[], None]) -> None:
-    """Resolve what waits, as soon as there is something, until `stop` is set and the waiting one is `woken`.
+    """Resolve what waits, as soon as there is something, until `stop` is set and the waiting one gets a `wakeup`.
 
     `settled` is told whenever nothing waits any more.
     """
     while not stop.is_set():
-        parts.waiting.woken.clear()
+        parts.waiting.wakeup.clear()
         seconds = resolve_waiting(parts)
         if seconds is None:
             settled()
         if not stop.is_set():
-            parts.waiting.woken.wait(seconds)
+            parts.waiting.wakeup.wait(seconds)
 
 
 def observe_windows(parts: Parts, windows: Callable[[int], Window | None], stop: threading.Event) -> None:

@@ -8,7 +8,7 @@ import orjson
 from isal import igzip
 
 from collector.inventory.inventory import Inventory
-from delivery.batch import packed_batch
+from delivery.batch import batch_of_payload
 from delivery.push import Pusher
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
@@ -54,7 +54,7 @@ def test_canary_is_in_no_spool_file_store_or_answer(tmp_path: Path) -> None:
         )
         inventory = Inventory(OnePod(), settings, WINDOW, Selection.of(settings))
         for number, payload in enumerate(inventory.bodies(spool.folder)):
-            spool.put(packed_batch(payload, "inventory", WINDOW, str(number)))
+            spool.put(batch_of_payload(payload, "inventory", WINDOW, str(number)))
         spooled = b"".join(igzip.decompress(path.read_bytes().split(b"\n", 1)[1]) for path in spool.paths())
         pusher = Pusher(settings, spool, TokenFile(settings.manager.token_file))
         assert pusher.flush(10)

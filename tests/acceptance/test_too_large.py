@@ -42,7 +42,7 @@ class Delivered:
         (folder / "token").write_text(token)
         self.lost: list[tuple[str, str, int]] = []
         self.codes: list[str] = []
-        spool = Spool(folder / "spool", dropped=lambda *told: self.lost.append(told))
+        spool = Spool(folder / "spool", on_dropped=lambda *told: self.lost.append(told))
         for number, body in enumerate(bodies):
             kind = "inventory" if "inventory" in body else "connections"
             events = body.get("observation", {}).get("delivered", 0)
@@ -90,10 +90,10 @@ def test_batch_that_cannot_be_halved_for_lack_of_a_disk_waits(tmp_path: Path) ->
     assert batch is not None
     in_the_way = spool.folder / "000000000002-c-1.0.tmp"  # the name that the half's file has while it is written
     in_the_way.mkdir()
-    assert 0 <= pusher.settle(batch, 413, None) <= 1
+    assert 0 <= pusher.handle_status(batch, 413, None) <= 1
     assert spool.oldest() == batch
     in_the_way.rmdir()
-    assert pusher.settle(batch, 413, None) == 0
+    assert pusher.handle_status(batch, 413, None) == 0
     assert [path.stem.partition("-")[2] for path in spool.paths()] == ["c-1.0", "c-1.1"]
     pusher.close()
     spool.close()

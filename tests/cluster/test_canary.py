@@ -16,7 +16,7 @@ from collector.inventory.inventory import Inventory
 from collector.inventory.redaction import COPIES, Redaction
 from collector.k8s.client import ApiClient
 from collector.k8s.kinds import API_VERSIONS, KINDS, Kind
-from delivery.batch import packed_batch
+from delivery.batch import batch_of_payload
 from delivery.push import Pusher
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
@@ -155,7 +155,7 @@ def pushed(folder: Path, url: str, positions: dict[str, list[Position]]) -> tupl
     spool = Spool(folder / "spool")
     inventory = inventory_of(Everything(positions), settings, WINDOW, Selection.of(settings))
     for number, payload in enumerate(inventory.bodies(spool.folder)):
-        spool.put(packed_batch(payload, "inventory", WINDOW, str(number)))
+        spool.put(batch_of_payload(payload, "inventory", WINDOW, str(number)))
     files = [path.read_bytes() for path in spool.paths()]
     plain = [inflated(content.split(b"\n", 1)[1]) for content in files]
     pusher = Pusher(settings, spool, TokenFile(settings.manager.token_file))

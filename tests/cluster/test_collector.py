@@ -12,7 +12,7 @@ from isal import igzip
 
 from collector.app import inventory_of, window_now
 from collector.k8s.client import ApiClient
-from delivery.batch import packed_batch
+from delivery.batch import batch_of_payload
 from delivery.spool import Spool
 from directory.selection import Selection
 from lab.controlplane.server import ControlPlane
@@ -95,7 +95,7 @@ def test_collector_with_its_own_rights_lists_everything_and_no_secret(api: ApiCl
     assert redacted["managed_fields"] > PODS
     spool = Spool(tmp_path)
     for number, payload in enumerate(payloads):
-        spool.put(packed_batch(payload, "inventory", window, f"part-{number}"))
+        spool.put(batch_of_payload(payload, "inventory", window, f"part-{number}"))
     files = spool.paths()
     spool.close()
     written = [igzip.decompress(path.read_bytes().split(b"\n", 1)[1]) for path in files]  # type: ignore[no-untyped-call]

@@ -13,8 +13,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from delivery.batch import Batch
-from delivery.manager_client import reach
-from delivery.push import Outcome, Pusher
+from delivery.manager_client import probe_manager
+from delivery.push import Pusher, PushOutcome
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from lab.controlplane.certificates import Authority, Pair
@@ -93,12 +93,12 @@ def pair_for(signer: Authority, host: str, age: dt.timedelta = dt.timedelta()) -
 
 def pusher(
     folder: Path, port: int, ca_file: Path, mtls: Mtls | None = None, proxy: Proxy | None = None
-) -> tuple[Pusher, Spool, list[Outcome]]:
+) -> tuple[Pusher, Spool, list[PushOutcome]]:
     """A pusher with one batch, and what it tells."""
     (folder / "token").write_text("t" * 32)
     spool = Spool(folder / "spool")
     spool.put(Batch("c-1-tls", "connections", 1 << 62, pack({})))
-    told: list[Outcome] = []
+    told: list[PushOutcome] = []
     manager = ManagerEndpoint(url=f"https://localhost:{port}", ca_file=str(ca_file))
     settings = AgentConfiguration(manager=manager, mtls=mtls or Mtls(), proxy=proxy or Proxy())
     return Pusher(settings, spool, TokenFile(str(folder / "token")), told.append), spool, told
@@ -176,10 +176,10 @@ def test_reaching_the_manager_sends_no_token_and_tells_what_is_wrong(tmp_path: P
         url = f"https://localhost:{server.server_port}"
         trusting = AgentConfiguration(manager=ManagerEndpoint(url=url, ca_file=str(own.file)))
         distrusting = AgentConfiguration(manager=ManagerEndpoint(url=url, ca_file=str(other.file)))
-        assert reach(trusting) == (405, "")
-        assert reach(distrusting) == (None, "tls_untrusted")
+        assert probe_manager(trusting) == (405, "")
+        assert probe_manager(distrusting) == (None, "tls_untrusted")
         assert server.names == ["no token"]
-    assert reach(AgentConfiguration(manager=ManagerEndpoint(url="http://127.0.0.1:1"))) == (None, "connect")
+    assert probe_manager(AgentConfiguration(manager=ManagerEndpoint(url="http://127.0.0.1:1"))) == (None, "connect")
 
 
 def test_client_without_a_certificate_is_refused_and_told(tmp_path: Path) -> None:

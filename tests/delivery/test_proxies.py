@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from collector.k8s.client import ApiClient
-from delivery.manager_client import reach
+from delivery.manager_client import probe_manager
 from delivery.proxies import proxy_mounts
 from delivery.token_file import TokenFile
 from lab.controlplane.certificates import Authority
@@ -136,9 +136,9 @@ def test_preflight_reaches_the_manager_as_pushes_do(tmp_path: Path, proxy: Runni
     own = authority(tmp_path, "own")
     with serving(Served(pair_for(own, "localhost"))) as server:
         manager = ManagerEndpoint(url=f"https://localhost:{server.server_port}", ca_file=str(own.file))
-        assert reach(AgentConfiguration(manager=manager, proxy=Proxy(url=proxy.url))) == (405, "")
+        assert probe_manager(AgentConfiguration(manager=manager, proxy=Proxy(url=proxy.url))) == (405, "")
         assert proxy.asked() == [f"CONNECT localhost:{server.server_port}"]
-        assert reach(AgentConfiguration(manager=manager, proxy=Proxy(url=DEAD))) == (None, "connect")
+        assert probe_manager(AgentConfiguration(manager=manager, proxy=Proxy(url=DEAD))) == (None, "connect")
 
 
 def test_directory_is_asked_straight(tmp_path: Path, webhook: None) -> None:

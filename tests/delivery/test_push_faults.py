@@ -45,7 +45,9 @@ def pushing(folder: Path, url: str, batches: int) -> Iterator[tuple[Pusher, list
     """A pusher with that many batches, and what was lost: reason and id."""
     (folder / "token").write_text("t" * 32)
     lost: list[tuple[str, str]] = []
-    with closing(Spool(folder / "spool", dropped=lambda reason, name, _events: lost.append((reason, name)))) as spool:
+    with closing(
+        Spool(folder / "spool", on_dropped=lambda reason, name, _events: lost.append((reason, name)))
+    ) as spool:
         for number in range(batches):
             spool.put(Batch(f"c-{number}", "connections", 1 << 62, pack({"connectionList": []})))
         settings = AgentConfiguration(manager=ManagerEndpoint(url=url))
@@ -213,7 +215,7 @@ def test_killed_amid_writing_leaves_whole_batches_alone(tmp_path: Path) -> None:
         with kept.open("ab") as file:
             file.writelines(names)
     lost: list[str] = []
-    with closing(Spool(tmp_path / "spool", dropped=lambda reason, *_: lost.append(reason))) as spool:
+    with closing(Spool(tmp_path / "spool", on_dropped=lambda reason, *_: lost.append(reason))) as spool:
         found = set()
         while batch := spool.oldest():
             found.add(batch.id)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from delivery.batch import Batch
-from delivery.spool import Limits, Spool
+from delivery.spool import Spool, SpoolLimits
 from podsonar.errors import SpoolError
 
 
@@ -18,7 +18,7 @@ def batch(name: str, kind: str = "connections", size: int = 100) -> Batch:
 def test_damaged_file_is_set_aside_and_the_next_is_sent(tmp_path: Path, damage: str) -> None:
     """A bad file goes to corrupt/, is counted, and holds nothing up."""
     lost: list[tuple[str, str]] = []
-    spool = Spool(tmp_path, dropped=lambda reason, name, _events: lost.append((reason, name)))
+    spool = Spool(tmp_path, on_dropped=lambda reason, name, _events: lost.append((reason, name)))
     spool.put(batch("c-1"))
     spool.put(batch("c-2"))
     path = spool.paths()[0]
@@ -72,7 +72,7 @@ def test_foreign_files_and_links_are_ignored(tmp_path: Path) -> None:
 def test_full_spool_drops_oldest_connections_first(tmp_path: Path) -> None:
     """An inventory stays while connections can make room."""
     lost: list[tuple[str, str]] = []
-    spool = Spool(tmp_path, Limits(max_files=2), lambda reason, name, _events: lost.append((reason, name)))
+    spool = Spool(tmp_path, SpoolLimits(max_files=2), lambda reason, name, _events: lost.append((reason, name)))
     for name in ("i-1", "c-2", "c-3"):
         spool.put(batch(name))
     assert lost == [("full", "c-2")]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from delivery.batch import Batch
-from delivery.push import Outcome, Pusher
+from delivery.push import Pusher, PushOutcome
 from delivery.spool import Spool
 from delivery.token_file import TokenFile, is_mount_point
 from podsonar.json_gzip import pack
@@ -55,11 +55,11 @@ def picky() -> Iterator[Picky]:
         yield Picky(url, asked)
 
 
-def pusher(folder: Path, server: Picky, token: Path) -> tuple[Pusher, list[Outcome]]:
+def pusher(folder: Path, server: Picky, token: Path) -> tuple[Pusher, list[PushOutcome]]:
     """A pusher with one batch, and what it tells."""
     spool = Spool(folder / "spool")
     spool.put(Batch("c-1-token", "connections", 1 << 62, pack({})))
-    told: list[Outcome] = []
+    told: list[PushOutcome] = []
     settings = AgentConfiguration(manager=ManagerEndpoint(url=server.url))
     return Pusher(settings, spool, TokenFile(str(token)), told.append), told
 
@@ -77,7 +77,7 @@ def test_refused_agent_goes_on_as_soon_as_the_secret_is_swapped(tmp_path: Path, 
     while told[-1].code != "idle":
         stop.wait(0.01)
     stop.set()
-    made.spool.woken.set()
+    made.spool.wakeup.set()
     thread.join()
     made.close()
     assert picky.asked == [OLD, NEW]
@@ -90,7 +90,7 @@ def test_spoilt_token_sends_no_request_and_is_not_ready(tmp_path: Path, picky: P
     token = tmp_path / "token"
     token.write_bytes(content)
     made, told = pusher(tmp_path, picky, token)
-    made.token.begin()
+    made.token.check_at_start()
     made.step()
     assert (told[0].code, told[0].reason, told[0].sent) == ("token", "token_invalid", False)
     assert made.unready == "token_invalid"
@@ -106,7 +106,7 @@ def test_token_absent_in_the_middle_of_a_swap_keeps_the_last(tmp_path: Path, pic
     """A push while the file is gone uses the token that was last read (row 10)."""
     secret(tmp_path / "mount", 1, NEW)
     made, _told = pusher(tmp_path, picky, tmp_path / "mount/token")
-    made.token.begin()
+    made.token.check_at_start()
     os.unlink(tmp_path / "mount/..data")  # noqa: PTH108
     assert made.step().code == "201"
     made.close()

@@ -187,13 +187,13 @@ def test_resolving_and_observing_at_once_write_each_capture_once(lab: Lab) -> No
     for minute in range(5):
         keep(lab.parts, window(minute))
     folder.mkdir()
-    threads = [threading.Thread(target=lab.parts.waiting.write_held) for _ in range(4)]
+    threads = [threading.Thread(target=lab.parts.waiting.write_unwritten) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(lab.parts.waiting.paths()) == 5
-    assert lab.parts.waiting.held == []
+    assert lab.parts.waiting.unwritten == []
 
 
 def test_threads_that_wait_go_on_when_a_window_comes_and_end_when_woken(lab: Lab) -> None:
@@ -201,7 +201,7 @@ def test_threads_that_wait_go_on_when_a_window_comes_and_end_when_woken(lab: Lab
     lab.directory_is_there = True
     ending = Shutdown(lab.parts.waiting, lab.parts.spool, threading.Event(), over=True)
     idle, done = threading.Semaphore(0), threading.Event()
-    lab.pusher.told = lambda outcome: idle.release() if outcome.code == "idle" else None
+    lab.pusher.on_outcome = lambda outcome: idle.release() if outcome.code == "idle" else None
     threads = [
         threading.Thread(target=resolve_until, args=(lab.parts, done, idle.release)),
         threading.Thread(target=lab.pusher.run, args=(done,)),
@@ -216,7 +216,7 @@ def test_threads_that_wait_go_on_when_a_window_comes_and_end_when_woken(lab: Lab
         ending.settled()
     assert ending.left() == (0, 0)
     done.set()
-    lab.parts.waiting.woken.set()
-    lab.parts.spool.woken.set()
+    lab.parts.waiting.wakeup.set()
+    lab.parts.spool.wakeup.set()
     for thread in threads:
         thread.join()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from node_agent.attribution.flow_decisions import Decision
-from node_agent.attribution.flow_log import WORDS, Line, decision_line, is_log, read_log
+from node_agent.attribution.flow_log import WORDS, SkippedLine, decision_line, is_log, read_log
 from podsonar.model import Answer
 from tests.node_agent.stages import WEB, flow
 
@@ -34,7 +34,7 @@ def test_a_file_without_such_lines_is_no_log() -> None:
 def test_a_left_out_flow_written_as_a_line_reads_back_with_its_reason(reason: str) -> None:
     """Every reason has words of its own, so that a debug log can be replayed."""
     line = decision_line(Decision(flow(7, "10.96.0.10"), reason, SOURCE, Answer("External")))
-    assert read_log(line)[1] == [Line(1, reason, line)]
+    assert read_log(line)[1] == [SkippedLine(1, reason, line)]
 
 
 @pytest.mark.parametrize(
