@@ -133,18 +133,22 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question to the directory: who owned `address` (at `port`) in `[from_ns, to_ns]`, or who is `pod_uid`."""
+    """A question to the directory: who owned `address` (at `port`) in `[from_ns, to_ns]`, or who is `pod_uid`.
+
+    `node` is the node whose kernel showed the UID: static pods of several nodes may share one.
+    """
 
     address: str | None = None
     port: int | None = None
     from_ns: int = 0
     to_ns: int = 0
     pod_uid: str | None = None
+    node: str | None = None
 
     def wire(self) -> dict[str, Any]:
         """One element of `queries` in `POST /v1/resolve`."""
         if self.pod_uid is not None:
-            return {"podUid": self.pod_uid}
+            return {"podUid": self.pod_uid} if self.node is None else {"podUid": self.pod_uid, "node": self.node}
         return {
             "address": self.address,
             "port": self.port,
@@ -158,8 +162,8 @@ class Answer:
     """What the directory knows with certainty; `reason` says why where it is not a plain owner.
 
     `node_name`, `host_network`, `workload` and `excluded` are for pods only: `workload` is the root of the owner chain
-    (`kind`, `namespace`, `name`, `uid`) as far as listed objects show; `excluded` is the selection rule that leaves the
-    pod out as a source.
+    (`group`, `kind`, `namespace`, `name`, `uid`) as far as listed objects show; `excluded` is the selection rule that
+    leaves the pod out as a source.
     """
 
     kind: OwnerKind

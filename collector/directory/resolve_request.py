@@ -39,16 +39,18 @@ def query_of(body: Any, place: int) -> Query:  # noqa: ANN401 - any JSON value
     if not isinstance(body, dict):
         raise InputError(f"queries[{place}]: expected an object with podUid, or with address, port, from and to")
     try:
-        return by_uid(body["podUid"]) if "podUid" in body else by_address(body)
+        return by_uid(body["podUid"], body.get("node")) if "podUid" in body else by_address(body)
     except InputError as error:
         raise InputError(f"queries[{place}]: {error}") from error
 
 
-def by_uid(uid: object) -> Query:
-    """The question who a pod is."""
+def by_uid(uid: object, node: object) -> Query:
+    """Return the question who a pod is; `node`: whose kernel showed its UID."""
     if not isinstance(uid, str) or not 0 < len(uid) <= MAX_UID_CHARACTERS:
         raise InputError(f"podUid is not a text of 1 to {MAX_UID_CHARACTERS} characters")
-    return Query(pod_uid=uid)
+    if node is not None and (not isinstance(node, str) or not 0 < len(node) <= MAX_UID_CHARACTERS):
+        raise InputError(f"node is not a text of 1 to {MAX_UID_CHARACTERS} characters, or null")
+    return Query(pod_uid=uid, node=node)
 
 
 def by_address(body: dict[str, Any]) -> Query:
