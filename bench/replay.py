@@ -30,7 +30,7 @@ from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.privileged import bpf_structs
 from node_agent.privileged.bpf_structs import Capacity
 from podsonar.gc_pause import gc_paused
-from podsonar.model import NS_PER_SECOND, Accepted, Capture, Flow, Window, rfc3339
+from podsonar.model import NS_PER_SECOND, AcceptedFlow, Capture, Flow, Window, rfc3339
 
 PODS, SERVICES, OTHER_PODS = 250, 2000, 3000
 START_NS = 1_795_000_000 * NS_PER_SECOND
@@ -126,7 +126,7 @@ def capture(flows: int) -> Capture:
         counts = (attempts, attempts - failed, failed, 0, first, last, attempts * longest // 3, longest, 111 * failed)
         flow_list.append(Flow(cgroup, pod_address(cgroup), destination, port, *counts))
     accepted = [
-        Accepted(number, pod_address(number), 8080, pod_address(number + PODS), 5, START_NS, START_NS + 1)
+        AcceptedFlow(number, pod_address(number), 8080, pod_address(number + PODS), 5, START_NS, START_NS + 1)
         for number in range(PODS)
     ]
     in_order = sorted(flow_list, key=lambda flow: flow[:4])  # as the agent writes them

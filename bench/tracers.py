@@ -56,7 +56,7 @@ def loaded_empty_program() -> Iterator[Attach]:
 def loaded_agent_program() -> Iterator[Attach]:
     """Load the agent's program, in the state after the scan of open connections."""
     with kernel_side.attached() as tracer:
-        tracer.set_looked()
+        tracer.mark_scan_done()
         os.close(tracer.descriptors.pop("link"))
         yield attach_loaded(tracer.descriptors["program"])
 

@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Counts TCP connect attempts, their outcomes and accepted connections, one table entry a flow.
+ * Counts TCP connect attempts, their outcomes and accepted connections, one table entry per flow.
  *
- * Hook: sock:inet_sock_set_state (stable since 4.16), as a raw tracepoint with BTF types (5.5), where a field of the
- * kernel costs one load, or, with -DPERF_TRACEPOINT, as a perf tracepoint, where it costs a helper call. It fires in
+ * Hook: sock:inet_sock_set_state (stable since 4.16), as a raw tracepoint with BTF types (5.5), where reading a
+ * kernel field costs one load, or, with -DPERF_TRACEPOINT, as a perf tracepoint: a helper call per field. It fires in
  * tcp_set_state() (net/ipv4/tcp.c) before the new state is stored.
- *   CLOSE -> SYN_SENT            an attempt; runs in the connecting task, so its cgroup is at hand
+ *   CLOSE -> SYN_SENT            an attempt; runs in the connecting task, whose cgroup is read
  *   SYN_SENT -> ESTABLISHED      established
  *   SYN_SENT -> CLOSE            failed, with sk_err
  *   SYN_RECV -> ESTABLISHED      accepted, unless the socket itself made an attempt (simultaneous open); runs in
  *                                softirq, so the listener's cgroup is read from the socket
- * Not seen: a connect() that finds no route never leaves CLOSE; sockets of other protocols are passed over.
+ * Not seen: a connect() that finds no route never leaves CLOSE; sockets of other protocols are ignored.
  *
  * Needs 5.12 (atomics that return a value) and BTF: structure offsets come from /sys/kernel/btf/vmlinux as -DOFF_*,
- * so any installed kernel headers will do. Cost: bench/ measures it.
+ * so any installed kernel headers work. Cost: measured in bench/.
  *
- * Everything is an array that the agent maps into its memory: it reads and clears without a system call, so it needs no
- * capability and no bpf(2). A table is entries given out in order, found by buckets of references. An entry that loses
- * the race for a reference stays unreferenced and is drained all the same: the agent adds up entries of one key.
+ * All maps are arrays that the agent maps into its memory: it reads and clears them without a system call, so it needs
+ * no capability and no bpf(2). Entries of a table are allocated in order and found through buckets of references. An
+ * entry that loses the race for a reference stays unreferenced and is still drained: the agent sums entries by key.
  *
- * The window stands in control: the program is attached a little ahead and counts from the window's first nanosecond to
- * its last. Of two windows in a row, though two programs are attached then, an accepted connection is in exactly one
- * (both read the packet's clock), an attempt in one at least: the program attached first runs first, so what comes too
- * late for it is in time for the other. In both is what happens between their two readings, less than a microsecond.
+ * The window is in `control`: the program is attached a little ahead and counts from the window's first nanosecond to
+ * its last. In two consecutive windows two programs are attached; an accepted connection is in exactly one (both read
+ * the packet's clock), an attempt in at least one: the program attached first runs first, so an attempt too late for it
+ * is in time for the other. An attempt between their two clock readings, less than a microsecond apart, is in both.
  *
  * Two pairs of tables; the agent adds 1 to control.generation and, after an RCU grace period, drains the idle pair: no
- * increment is lost, since a running program has let go of the idle pair by then.
+ * increment is lost, since no running program uses the idle pair by then.
  */
 #include <uapi/linux/ptrace.h>
 #include <uapi/linux/bpf.h>
@@ -45,7 +45,7 @@
 #define MAPPABLE (1 << 10) /* BPF_F_MMAPABLE, 5.5 */
 /* The second half of ::ffff:a.b.c.d as a little-endian word, which x86_64 and aarch64 have. */
 #define V4_MAPPED(address) ((u64)(address) << 32 | 0xffff0000)
-/* Connecting tasks and listening sockets are known by numbers of different spaces, told apart by this bit. */
+/* Cgroup numbers of connecting tasks and of listening sockets are from different spaces; this bit marks the latter. */
 #define OF_SOCKET (1ULL << 63)
 
 /* Written by the agent, read here. */
@@ -53,20 +53,20 @@ BPF_F_TABLE("array", u32, struct control, control, 1, MAPPABLE);
 /* Filled here in order, drained and cleared by the agent when idle; when full the attempt is in COUNT_FLOWS_FULL. */
 BPF_F_TABLE("array", u32, struct flow, flows, 2 * FLOWS, MAPPABLE);
 BPF_F_TABLE("array", u32, struct bucket, flow_buckets, 2 * FLOW_BUCKETS, MAPPABLE);
-/* As the flows; when full COUNT_ACCEPTED_FULL. */
+/* Like the flows; when full COUNT_ACCEPTED_FULL. */
 BPF_F_TABLE("array", u32, struct accepted, accepted, 2 * ACCEPTED, MAPPABLE);
 BPF_F_TABLE("array", u32, struct bucket, accepted_buckets, 2 * ACCEPTED_BUCKETS, MAPPABLE);
 /*
- * Taken at SYN_SENT, let go at the outcome, both here; when a bucket is full COUNT_PENDING_FULL. Not mapped, but what
- * could be begins with a page, so that no entry is in two cache lines.
+ * Inserted at SYN_SENT, removed at the outcome, both here; when a bucket is full COUNT_PENDING_FULL. Not read by the
+ * agent, but mappable arrays start at a page, so that no entry is in two cache lines.
  */
 BPF_F_TABLE("array", u32, struct waiting, pending, PENDING_BUCKETS, MAPPABLE);
-/* Filled here once a cgroup, read by the agent, gone with the window; when full COUNT_NAMES_FULL. */
+/* Filled here once per cgroup, read by the agent, freed with the window; when full COUNT_NAMES_FULL. */
 BPF_F_TABLE("array", u32, struct owners, named_cgroups, NAME_BUCKETS, 0);
 BPF_F_TABLE("array", u32, struct cgroup_names, cgroups, CGROUPS, MAPPABLE);
-/* Filled here until control.looked is set, read by the agent; when full COUNT_RECENT_FULL. */
+/* Filled here until control.scan_done is set, read by the agent; when full COUNT_RECENT_FULL. */
 BPF_F_TABLE("array", u32, struct recent, recent, RECENT, MAPPABLE);
-/* Added to here; those of the tables are cleared by the agent with the entries. */
+/* Incremented here; the agent clears those of the tables with the entries. */
 BPF_F_TABLE("array", u32, struct used, used, USED_TABLES, MAPPABLE);
 BPF_F_TABLE("array", u32, u64, counters, COUNTERS, MAPPABLE);
 
@@ -91,8 +91,8 @@ static __always_inline u32 take_entry(u32 table, u32 room)
 }
 
 /*
- * A field of a kernel structure. Typed, the verifier knows what the address points to and lets the program load it, with
- * 0 where the page is not there; such an address is no number, but its distance to another one is.
+ * A field of a kernel structure. With BTF types the verifier knows what the address points to and lets the program load
+ * it (0 if the page is absent); such an address may not be used as a number, but its distance to another one may.
  */
 #ifdef PERF_TRACEPOINT
 #define READ(type, address)                                                              \
@@ -110,7 +110,7 @@ static __always_inline u32 take_entry(u32 table, u32 room)
 #endif
 
 #ifndef PERF_TRACEPOINT
-/* When TCP began with the packet that it is at work on (tcp_mstamp_refresh()): less than half the cost of asking now. */
+/* When TCP started on the current packet (tcp_mstamp_refresh()): less than half the cost of bpf_ktime_get_ns(). */
 static __always_inline u64 packet_clock(u64 sk)
 {
 	u64 tcp = (u64)bpf_skc_to_tcp_sock((void *)sk);
@@ -165,7 +165,7 @@ static __always_inline int read_socket(u64 sk, struct endpoints *key)
 	return 0;
 }
 
-/* Called once a flow: the names of its cgroup are kept, the first time that the cgroup is seen. */
+/* Called once per flow: stores the names of its cgroup the first time that the cgroup is seen. */
 static __always_inline void remember_names(u64 cgroup, u64 kernfs_node)
 {
 	u32 where = mixed(cgroup ^ SEED) % NAME_BUCKETS, entry;
@@ -209,7 +209,7 @@ static __always_inline u64 current_task(void)
 }
 
 #ifdef MEMORY_HIERARCHY
-/* A number that no other cgroup of the memory controller has or will have, and the cgroup's state, for its names. */
+/* The serial number of the task's memory cgroup, never reused, and the cgroup's state, for its names. */
 static __always_inline u64 task_cgroup(u64 *state)
 {
 	u64 set = READ(u64, current_task() + OFF_TASK_CGROUPS);
@@ -236,7 +236,7 @@ static __always_inline u64 task_kernfs_node(u64 state)
 }
 #endif
 
-/* The flow's entry in the counting pair, made if it is new; NULL when full. `place` is its number. */
+/* Finds or adds the flow's entry in the counting pair; NULL when full. `place` is its number. */
 static __always_inline struct flow *flow_entry(struct endpoints *key, u32 pair, u64 now_ns, u32 *place, int *is_new)
 {
 	u32 where = pair * FLOW_BUCKETS + hash_of(key) % FLOW_BUCKETS, entry;
@@ -271,7 +271,7 @@ static __always_inline struct flow *flow_entry(struct endpoints *key, u32 pair, 
 	return 0;
 }
 
-/* As flow_entry(), for the accepting end. */
+/* Like flow_entry(), for the accepting end. */
 static __always_inline struct accepted *accepted_entry(struct endpoints *key, u32 pair, u64 now_ns, int *is_new)
 {
 	u32 where = pair * ACCEPTED_BUCKETS + hash_of(key) % ACCEPTED_BUCKETS, entry, place;
@@ -306,7 +306,7 @@ static __always_inline struct accepted *accepted_entry(struct endpoints *key, u3
 	return 0;
 }
 
-/* Where a socket's attempt is kept, or BUCKET_OWNERS when nowhere in its bucket. */
+/* The slot of a socket's attempt in its bucket, or BUCKET_OWNERS if there is none. */
 static __always_inline u32 pending_slot(struct waiting *bucket, u64 socket)
 {
 	u32 slot;
@@ -317,7 +317,7 @@ static __always_inline u32 pending_slot(struct waiting *bucket, u64 socket)
 	return slot;
 }
 
-/* Keeps an attempt for its outcome. The socket may be there already: an attempt whose outcome the kernel skipped. */
+/* Stores an attempt until its outcome. The socket may be present: an attempt whose outcome the kernel skipped. */
 static __always_inline void remember_attempt(u64 socket, struct endpoints *key, u64 now_ns, u32 place, u32 generation)
 {
 	u32 where = mixed(socket) % PENDING_BUCKETS, slot;
@@ -408,7 +408,7 @@ static __always_inline int outcome(u64 sk, int new_state, struct pending *kept, 
 		__sync_fetch_and_add(&flow->handshake_sum_ns, took_ns);
 		if (took_ns > flow->handshake_max_ns)
 			flow->handshake_max_ns = took_ns;
-		if (!now->looked)
+		if (!now->scan_done)
 			remember_recent(sk, &kept->key);
 	} else {
 		__sync_fetch_and_add(&flow->failed, 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Records that the kernel side and its Python twin (node_agent/privileged/bpf_structs.py) share. Fixed widths, explicit padding,
- * IPv4 and IPv6 in one struct: an IPv4 address stands as ::ffff:a.b.c.d, so that an IPv4-mapped IPv6 socket and an
+ * Records that node_agent/privileged/bpf_structs.py mirrors. Fixed widths, explicit padding,
+ * IPv4 and IPv6 in one struct: an IPv4 address is stored as ::ffff:a.b.c.d, so that an IPv4-mapped IPv6 socket and an
  * IPv4 socket of the same endpoints are one flow. `_be` fields are in network byte order.
  */
 #ifndef PODSONAR_TCP_CONNECT_H
@@ -13,9 +13,9 @@
 #define BUCKET_OWNERS 8 /* one cache line */
 
 /*
- * What a flow's connections share. Of an attempt: the connecting task's cgroup, source and destination address,
- * destination port. Of an accepted connection: the listener's cgroup, local and remote address, local port.
- * All are whole words: one written in parts and read at once makes the processor wait for all stores before it.
+ * Key of a flow. For an attempt: the connecting task's cgroup, source and destination address, destination port. For an
+ * accepted connection: the listener's cgroup, local and remote address, local port. All are whole words: a word written
+ * in parts and read as one makes the processor wait for all stores before it.
  */
 struct endpoints {
 	u64 cgroup;
@@ -45,7 +45,7 @@ struct accepted {
 	u64 accepted;
 	u64 last_ns; /* ends the cache line that a connection touches */
 	u64 first_ns;
-	u64 pad[7]; /* a line of two entries would go from processor to processor */
+	u64 pad[7]; /* avoids cache lines shared by two entries */
 };
 
 /* Numbers (from 1) of entries whose keys share a hash; 0 ends the list. */
@@ -53,7 +53,7 @@ struct bucket {
 	u64 refs[BUCKET_REFS];
 };
 
-/* Cgroups whose hash is the same; 0 is free. */
+/* Cgroups with the same hash; 0 is free. */
 struct owners {
 	u64 owner[BUCKET_OWNERS];
 };
@@ -66,13 +66,13 @@ struct pending {
 	u32 generation;
 };
 
-/* Attempts of sockets whose hash is the same; where the socket is 0 there is room. */
+/* Attempts of sockets with the same hash; a slot with socket 0 is free. */
 struct waiting {
 	u64 socket[BUCKET_OWNERS];
 	struct pending attempt[BUCKET_OWNERS];
 };
 
-/* A connection that came up while the agent was looking at those already open. */
+/* A connection established while the agent scanned those already open. */
 struct recent {
 	u8 local[16];
 	u8 remote[16];
@@ -91,10 +91,10 @@ struct control {
 	u64 from_ns;	/* attempts and accepted connections count in [from_ns, from_ns + lasting_ns) */
 	u64 lasting_ns;
 	u32 generation; /* counts swaps; the lowest bit says which pair of tables counts now */
-	u32 looked;	/* 0 until the agent has looked at the connections that were already open */
+	u32 scan_done;	/* 0 until the agent has scan_done at the connections that were already open */
 };
 
-/* How many entries of a table have been given out; more than it holds where it was full. A cache line each. */
+/* Number of entries allocated in a table; may exceed its size after it was full. One cache line each. */
 struct used {
 	u64 entries;
 	u64 pad[7];
@@ -116,7 +116,7 @@ enum {
 	COUNT_OUTCOME_FULL,	/* outcomes not counted: no room for their flow */
 	COUNT_ACCEPTED_FULL,	/* accepted connections not counted */
 	COUNT_NAMES_FULL,	/* cgroups whose names found no room */
-	COUNT_RECENT_FULL,	/* connections not told apart from those already open */
+	COUNT_RECENT_FULL,	/* connections that cannot be distinguished from those already open */
 	COUNT_UNREADABLE,	/* sockets that could not be read */
 	COUNTERS
 };

@@ -56,7 +56,7 @@ supervisor_fd = click.option("--supervisor-fd", type=int, required=True, hidden=
 def run(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
     """Observe every window, resolve and push what was seen."""
     check_settings(settings, once_window)
-    kept = entrypoint.keep(settings, version("podsonar"))
+    kept = entrypoint.write_handoff(settings, version("podsonar"))
     become_supervisor([entrypoint.PROGRAM, "observe", "{fd}", str(kept), *(once_window or ())])
 
 

@@ -19,10 +19,10 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 def preflight(settings: AgentSettings, *, as_json: bool) -> None:
     """Check this machine line by line; exit code 3 where tracing or delivery cannot work."""
     from cli.agent import loader_command  # noqa: PLC0415 - it imports this module
-    from node_agent.preflight.checks import judge  # noqa: PLC0415 - other commands need none of it
-    from node_agent.preflight.probes import gather  # noqa: PLC0415
+    from node_agent.preflight.checks import check_all  # noqa: PLC0415 - other commands need none of it
+    from node_agent.preflight.probes import gather_facts  # noqa: PLC0415
 
-    lines = judge(gather(settings, loader_command()))
+    lines = check_all(gather_facts(settings, loader_command()))
     failed = [line.name for line in lines if line.state == "fail"]
     if as_json:
         body = {"ok": not failed, "checks": [line._asdict() for line in lines]}

@@ -59,8 +59,8 @@ def spool_files(folder: Path) -> list[dict[str, Any]]:
 def bundle_files(settings: AgentSettings) -> Iterator[tuple[str, bytes]]:
     """Name and content of each file of the bundle."""
     from cli.agent import loader_command  # noqa: PLC0415 - it imports this module
-    from node_agent.preflight.checks import judge  # noqa: PLC0415 - other commands need none of it
-    from node_agent.preflight.probes import gather  # noqa: PLC0415
+    from node_agent.preflight.checks import check_all  # noqa: PLC0415 - other commands need none of it
+    from node_agent.preflight.probes import gather_facts  # noqa: PLC0415
 
     def packed(value: object) -> bytes:
         return orjson.dumps(without_userinfo(value), option=orjson.OPT_INDENT_2)
@@ -72,7 +72,7 @@ def bundle_files(settings: AgentSettings) -> Iterator[tuple[str, bytes]]:
     }
     yield "version.json", packed(versions)
     yield "settings.json", packed(msgspec.to_builtins(settings))
-    yield "preflight.json", packed([line._asdict() for line in judge(gather(settings, loader_command()))])
+    yield "preflight.json", packed([line._asdict() for line in check_all(gather_facts(settings, loader_command()))])
     yield "spool.json", packed(spool_files(Path(settings.spool.folder)))
     yield "metrics.txt", without_userinfo(scrape_metrics(settings.metrics.listen)).encode()
 

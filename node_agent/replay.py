@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from node_agent.attribution import connections_body, flow_log
-from node_agent.attribution.flow_groups import questions, traffic_of
+from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.capture import capture_file
 from podsonar.errors import InputError
 from podsonar.model import Answer, Capture, Query
@@ -53,7 +53,7 @@ class Replay:
 
     content: Iterable[bytes]
     skipped_lines: list[flow_log.SkippedLine]
-    outcome: connections_body.Outcome | None
+    outcome: connections_body.ResolvedWindow | None
 
     def lines(self, *, debug: bool) -> Iterator[str]:
         """What to tell: every log line that is left out; with `debug` every decision on a flow."""
@@ -65,8 +65,8 @@ class Replay:
 
 def replay_capture(capture: Capture, resolve: Resolver) -> Replay:
     """The connections body of a capture."""
-    traffic = traffic_of(capture)
-    outcome = connections_body.connections(traffic, {query: resolve(query) for query in questions(traffic)})
+    traffic = group_flows(capture)
+    outcome = connections_body.build_body(traffic, {query: resolve(query) for query in directory_queries(traffic)})
     return Replay(outcome.content(), [], outcome)
 
 

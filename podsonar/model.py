@@ -90,7 +90,7 @@ class Flow(NamedTuple):
     pod_uid: str | None = None
 
 
-class Accepted(NamedTuple):
+class AcceptedFlow(NamedTuple):
     """All connections of one window that one listener accepted from one remote address."""
 
     cgroup: int
@@ -119,7 +119,7 @@ class Capture:
     tracer: str
     identity: str
     flows: list[Flow]
-    accepted: list[Accepted]
+    accepted: list[AcceptedFlow]
     cgroups: dict[int, tuple[str, ...]]
     lost: dict[str, int]
     own_pod_uid: str | None = None

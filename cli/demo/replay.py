@@ -15,7 +15,7 @@ from directory.selection import Selection
 from lab.demo import shop
 from node_agent import replay
 from node_agent.attribution import connections_body
-from node_agent.attribution.flow_groups import questions, traffic_of
+from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.capture import capture_file
 from podsonar.errors import PodsonarError
 from podsonar.settings import AgentSettings, ManagerEndpoint
@@ -29,8 +29,10 @@ def replayed(folder: Path, url: str) -> list[dict[str, Any]]:
     capture = capture_file.read(RECORDED / "shop.capture")
     bodies = replay.inventory_bodies(RECORDED / "shop.inventory")
     directory = Directory.from_inventory(bodies, Selection())
-    traffic = traffic_of(capture)
-    outcome = connections_body.connections(traffic, {query: directory.answer(query) for query in questions(traffic)})
+    traffic = group_flows(capture)
+    outcome = connections_body.build_body(
+        traffic, {query: directory.answer(query) for query in directory_queries(traffic)}
+    )
     settings = AgentSettings(manager=ManagerEndpoint(url=url, token_file=str(folder / "token")))
     limits = SpoolLimits(settings.spool.max_bytes, settings.spool.max_files, settings.spool.max_age_seconds)
     spool = Spool(folder / "agent", limits, lambda *_: None)

@@ -10,11 +10,11 @@ from typing import Any
 
 from node_agent.attribution import filters, pod_lookup
 from node_agent.attribution.json_format import reference, wire_time
-from node_agent.attribution.pod_lookup import UNKNOWN, by_address
-from podsonar.model import Accepted, Answer, Capture, Query
+from node_agent.attribution.pod_lookup import NOT_ASKED, pod_by_address
+from podsonar.model import AcceptedFlow, Answer, Capture, Query
 
 
-def merged_accepted(first: Accepted, other: Accepted) -> Accepted:
+def merge_accepted(first: AcceptedFlow, other: AcceptedFlow) -> AcceptedFlow:
     """Two accepted flows of one pod as one."""
     return first._replace(
         accepted=first.accepted + other.accepted,
@@ -23,7 +23,7 @@ def merged_accepted(first: Accepted, other: Accepted) -> Accepted:
     )
 
 
-def accepted_flow(entry: Accepted, pod: Answer) -> dict[str, Any]:
+def accepted_element(entry: AcceptedFlow, pod: Answer) -> dict[str, Any]:
     """One element of `acceptedList`."""
     return {
         "pod": reference(pod),
@@ -36,27 +36,27 @@ def accepted_flow(entry: Accepted, pod: Answer) -> dict[str, Any]:
     }
 
 
-def taker_of(
-    capture: Capture, entry: Accepted, pods: dict[int, str | None], answers: Mapping[Query, Answer]
+def accepting_pod(
+    capture: Capture, entry: AcceptedFlow, pods: dict[int, str | None], answers: Mapping[Query, Answer]
 ) -> Answer | None:
     """The pod that took an accepted flow, by its listener's cgroup, else by its address; None where it was no pod."""
     uid = pods.get(entry.cgroup)
     if uid:
-        return answers.get(Query(pod_uid=uid), UNKNOWN)
-    if not pod_lookup.unplaced(capture, entry):
+        return answers.get(Query(pod_uid=uid), NOT_ASKED)
+    if not pod_lookup.needs_address_lookup(capture, entry):
         return None
-    pod = by_address(answers, pod_lookup.listener_query(entry))
-    return None if pod is UNKNOWN and pod_lookup.certainly_no_pod(capture, entry, pods) else pod
+    pod = pod_by_address(answers, pod_lookup.listener_query(entry))
+    return None if pod is NOT_ASKED and pod_lookup.is_outside_pods(capture, entry, pods) else pod
 
 
 def accepted_list(capture: Capture, answers: Mapping[Query, Answer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """`acceptedList`, one element for each pod, address, port and remote, and its counts."""
     pods = pod_lookup.pods_of_cgroups(capture)
-    kept: dict[tuple[str, str, int, str], tuple[Accepted, Answer]] = {}
+    kept: dict[tuple[str, str, int, str], tuple[AcceptedFlow, Answer]] = {}
     filtered: Counter[str] = Counter()
     unresolved: Counter[str] = Counter()
     for entry in capture.accepted:
-        pod = taker_of(capture, entry, pods, answers)
+        pod = accepting_pod(capture, entry, pods, answers)
         if filters.is_loopback(entry.remote):
             filtered["loopback"] += entry.accepted
         elif pod is None:
@@ -70,8 +70,8 @@ def accepted_list(capture: Capture, answers: Mapping[Query, Answer]) -> tuple[li
         else:
             where = (pod.uid, entry.local, entry.port, entry.remote)
             held = kept.get(where)
-            kept[where] = (merged_accepted(held[0], entry) if held else entry, pod)
-    found = [accepted_flow(entry, pod) for _where, (entry, pod) in sorted(kept.items(), key=itemgetter(0))]
+            kept[where] = (merge_accepted(held[0], entry) if held else entry, pod)
+    found = [accepted_element(entry, pod) for _where, (entry, pod) in sorted(kept.items(), key=itemgetter(0))]
     return found, {
         "seen": sum(entry.accepted for entry in capture.accepted) + sum(capture.accepted_lost.values()),
         "delivered": sum(entry.accepted for entry, _pod in kept.values()),

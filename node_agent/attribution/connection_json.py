@@ -1,6 +1,6 @@
-"""The JSON of connections: what many of them share is written once, and put together with what is their own.
+"""Writes the JSON of connections: pieces that many of them share are encoded once.
 
-One dictionary a connection would take three times as long to make and to write, and twice the memory.
+One dictionary per connection would take three times as long and twice the memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,61 +8,61 @@ from typing import NamedTuple
 
 import orjson
 
-from node_agent.attribution.flow_groups import Bundle, Target
-from node_agent.attribution.json_format import SECONDS, reference, written
+from node_agent.attribution.flow_groups import Destination, FlowGroup
+from node_agent.attribution.json_format import SECONDS, json_text, reference
 from podsonar.model import NS_PER_SECOND, Answer
 
 
-class Pieces(NamedTuple):
-    """What the connections to one target share, before and after their source pod."""
+class DestinationJson(NamedTuple):
+    """JSON shared by the connections to one destination: the text before and after the source pod."""
 
     before: str
     after: str
 
     @classmethod
-    def of(cls, target: Target, answer: Answer) -> "Pieces":
-        """The pieces of a target and the directory's answer on it."""
-        named = written(reference(answer))
-        service, pod = (named if answer.kind == kind else "null" for kind in ("Service", "Pod"))
-        known = written({"kind": answer.kind, "reason": answer.reason, "name": answer.name})
+    def of(cls, target: Destination, answer: Answer) -> "DestinationJson":
+        """Return the pieces for a destination and the directory's answer on it."""
+        owner = json_text(reference(answer))
+        service, pod = (owner if answer.kind == kind else "null" for kind in ("Service", "Pod"))
+        destination = json_text({"kind": answer.kind, "reason": answer.reason, "name": answer.name})
         return cls(
             f'"destinationIP":"{target.address}","destinationPort":"{target.port}","kubernetes":{{"sourcePod":',
-            f',"destinationService":{service},"destinationPod":{pod}}},"destination":{known},"attempts":',
+            f',"destinationService":{service},"destinationPod":{pod}}},"destination":{destination},"attempts":',
         )
 
 
-class Known(dict[Target, Pieces]):
-    """The pieces of each target, made once."""
+class DestinationJsonCache(dict[Destination, DestinationJson]):
+    """The pieces for each destination, made on first use."""
 
-    def __init__(self, destinations: Mapping[Target, Answer]) -> None:
+    def __init__(self, destinations: Mapping[Destination, Answer]) -> None:
         super().__init__()
         self.destinations = destinations
 
-    def __missing__(self, target: Target) -> Pieces:
-        pieces = self[target] = Pieces.of(target, self.destinations[target])
+    def __missing__(self, target: Destination) -> DestinationJson:
+        pieces = self[target] = DestinationJson.of(target, self.destinations[target])
         return pieces
 
 
-def numbers(values: Sequence[float]) -> list[str]:
-    """The JSON text of each number; all at once in a fifth of the time."""
+def number_texts(values: Sequence[float]) -> list[str]:
+    """Return the JSON text of each number; one call for all takes a fifth of the time."""
     return orjson.dumps(values)[1:-1].decode().split(",")
 
 
-def digits(times_ns: Sequence[int]) -> list[str]:
-    """Ten digits or more of each time; the last nine are less than a second."""
+def time_digits(times_ns: Sequence[int]) -> list[str]:
+    """Return ten digits or more for each time; the last nine are nanoseconds."""
     if min(times_ns) >= NS_PER_SECOND:
-        return numbers(times_ns)
+        return number_texts(times_ns)
     return [f"{time_ns:010d}" for time_ns in times_ns]
 
 
-def seconds(spans_ns: Sequence[int]) -> list[str]:
-    """The JSON text of each span of time, in seconds."""
-    return numbers([span_ns / NS_PER_SECOND for span_ns in spans_ns])
+def second_texts(spans_ns: Sequence[int]) -> list[str]:
+    """Return the JSON text of each duration, in seconds."""
+    return number_texts([span_ns / NS_PER_SECOND for span_ns in spans_ns])
 
 
-def connections(source: Answer, bundle: Bundle, known: Known) -> str:
-    """Elements of `connectionList`, with commas between: flows from one pod, at least one."""
-    pod = written(reference(source))
+def connection_elements(source: Answer, group: FlowGroup, cache: DestinationJsonCache) -> str:
+    """Return elements of `connectionList`, separated by commas, for one or more flows of one pod."""
+    pod = json_text(reference(source))
     texts = [
         f'{{"type":"TCP","sourceIP":"{address}",{before}{pod}{after}{attempts},"established":{established}'
         f',"failed":{failed},"unfinished":{unfinished},"lastErrno":{errno or "null"}'
@@ -70,12 +70,12 @@ def connections(source: Answer, bundle: Bundle, known: Known) -> str:
         f',"firstSeen":"{SECONDS[first[:-9]]}{first[-9:-3]}Z","lastSeen":"{SECONDS[last[:-9]]}{last[-9:-3]}Z"'
         f',"handshakeSeconds":{{"sum":{total},"max":{longest}}}}}'
         for flow, (before, after), first, last, total, longest in zip(
-            bundle.flows,
-            map(known.__getitem__, bundle.targets),
-            digits(bundle.column("first_ns")),
-            digits(bundle.column("last_ns")),
-            seconds(bundle.column("handshake_sum_ns")),
-            seconds(bundle.column("handshake_max_ns")),
+            group.flows,
+            map(cache.__getitem__, group.targets),
+            time_digits(group.column("first_ns")),
+            time_digits(group.column("last_ns")),
+            second_texts(group.column("handshake_sum_ns")),
+            second_texts(group.column("handshake_max_ns")),
             strict=True,
         )
         for _, address, _, _, attempts, established, failed, unfinished, _, _, _, _, errno, opened, _ in (flow,)

@@ -1,6 +1,6 @@
-"""The connections body of one window: flows with their source pod and destination, and a count for each one left out.
+"""Builds the connections body of one window: flows with source pod and destination, and counts of those left out.
 
-Conservation: attempts = delivered + lost + filtered + unresolved, where each attempt is in exactly one of them.
+Conservation: attempts = delivered + lost + filtered + unresolved; each attempt is in exactly one of them.
 """
 
 from collections import defaultdict
@@ -13,59 +13,66 @@ from typing import Any
 import orjson
 
 from node_agent.attribution import accepted_flows, connection_json
-from node_agent.attribution.flow_decisions import Decision, FlowGroupDecision, by_reason, decided, opened_before, total
-from node_agent.attribution.flow_groups import Bundle, Target, Traffic
-from node_agent.attribution.pod_lookup import UNKNOWN
+from node_agent.attribution.flow_decisions import (
+    Decision,
+    FlowGroupDecision,
+    counts_by_reason,
+    decide,
+    opened_before_counts,
+    total,
+)
+from node_agent.attribution.flow_groups import Destination, FlowGroup, FlowGroups
+from node_agent.attribution.pod_lookup import NOT_ASKED
 from podsonar.model import Answer, Capture, Flow, Query
 
 UNCERTAIN = ("Ambiguous", "Unknown")
-AT_ONCE = 100  # connections: what they are put together from stays in the CPU's cache
-WHERE = itemgetter(*map(Flow._fields.index, ("source", "destination", "port", "opened_before")))
+AT_ONCE = 100  # connections per part: their pieces stay in the CPU's cache
+ENDPOINTS_AND_AGE = itemgetter(*map(Flow._fields.index, ("source", "destination", "port", "opened_before")))
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What is pushed of a window: its head, the delivered flows, its accepted list; `decided` has every flow."""
+class ResolvedWindow:
+    """What is pushed for a window: head, delivered flows and accepted list; `group_decisions` covers every flow."""
 
     head: dict[str, Any]
-    decided: list[FlowGroupDecision]
-    destinations: dict[Target, Answer]
-    taken: list[dict[str, Any]]
+    group_decisions: list[FlowGroupDecision]
+    destinations: dict[Destination, Answer]
+    accepted: list[dict[str, Any]]
 
     @property
     def observation(self) -> dict[str, Any]:
         """The counts of the window, as they are pushed."""
-        found: dict[str, Any] = self.head["observation"]
-        return found
+        counts: dict[str, Any] = self.head["observation"]
+        return counts
 
     def content(self) -> Iterator[bytes]:
-        """The JSON that is pushed, in parts that are made when they are asked for: the whole may be 60 MB."""
+        """Yield the pushed JSON in parts, made on demand: the whole may be 60 MB."""
         yield orjson.dumps(self.head)[:-1] + b',"connectionList":['
         comma = b""
-        for part in connection_list(self.decided, self.destinations):
+        for part in connection_list(self.group_decisions, self.destinations):
             yield comma + part
             comma = b","
-        yield b'],"acceptedList":' + orjson.dumps(self.taken) + b"}"
+        yield b'],"acceptedList":' + orjson.dumps(self.accepted) + b"}"
 
     def uncertain(self) -> int:
-        """The delivered attempts whose destination cannot be named."""
+        """Number of delivered attempts whose destination is Ambiguous or Unknown."""
         return sum(
             flow.attempts
-            for one in self.decided
-            if one.reason is None
-            for flow, target in zip(one.bundle.flows, one.bundle.targets, strict=True)
+            for decision in self.group_decisions
+            if decision.reason is None
+            for flow, target in zip(decision.group.flows, decision.group.targets, strict=True)
             if self.destinations[target].kind in UNCERTAIN
         )
 
     def decisions(self) -> Iterator[Decision]:
-        """The decision on every flow of the capture."""
-        for one in self.decided:
-            for flow, target in zip(one.bundle.flows, one.bundle.targets, strict=True):
-                yield Decision(flow, one.reason, one.source, self.destinations[target])
+        """Yield the decision on every flow of the capture."""
+        for decision in self.group_decisions:
+            for flow, target in zip(decision.group.flows, decision.group.targets, strict=True):
+                yield Decision(flow, decision.reason, decision.source, self.destinations[target])
 
 
-def merged(first: Flow, other: Flow) -> Flow:
-    """Two flows of one pod (its containers have cgroups of their own) as one."""
+def merge_flows(first: Flow, other: Flow) -> Flow:
+    """Return two flows of one pod as one: each of its containers has a cgroup of its own."""
     latest = other if other.last_ns > first.last_ns else first
     return first._replace(
         attempts=first.attempts + other.attempts,
@@ -80,42 +87,44 @@ def merged(first: Flow, other: Flow) -> Flow:
     )
 
 
-def each_once(bundles: list[Bundle]) -> Bundle:
-    """The flows of one pod in order, one for each of its addresses, destination and port, and older or not."""
-    flows = [flow for bundle in bundles for flow in bundle.flows]
-    targets = [target for bundle in bundles for target in bundle.targets]
-    places = list(map(WHERE, flows))
+def merged_by_endpoints(groups: list[FlowGroup]) -> FlowGroup:
+    """Return the flows of one pod in order, one for each source, destination, port and `opened_before`."""
+    flows = [flow for group in groups for flow in group.flows]
+    targets = [target for group in groups for target in group.targets]
+    places = list(map(ENDPOINTS_AND_AGE, flows))
     if all(map(lt, places, islice(places, 1, None))):  # as the agent writes those of one cgroup
-        return Bundle(flows, targets)
-    kept: dict[tuple[str, str, int, bool], tuple[Flow, Target]] = {}
+        return FlowGroup(flows, targets)
+    by_place: dict[tuple[str, str, int, bool], tuple[Flow, Destination]] = {}
     for place, flow, target in zip(places, flows, targets, strict=True):
-        held = kept.get(place)
-        kept[place] = (merged(held[0], flow) if held else flow, target)
-    in_order = [kept[place] for place in sorted(kept)]
-    return Bundle([flow for flow, _target in in_order], [target for _flow, target in in_order])
+        earlier = by_place.get(place)
+        by_place[place] = (merge_flows(earlier[0], flow) if earlier else flow, target)
+    in_order = [by_place[place] for place in sorted(by_place)]
+    return FlowGroup([flow for flow, _target in in_order], [target for _flow, target in in_order])
 
 
-def connection_list(found: list[FlowGroupDecision], destinations: Mapping[Target, Answer]) -> Iterator[bytes]:
-    """The elements of `connectionList` in parts: one for each pod, addresses and port, in that order."""
+def connection_list(decisions: list[FlowGroupDecision], destinations: Mapping[Destination, Answer]) -> Iterator[bytes]:
+    """Yield the elements of `connectionList` in parts, ordered by pod, addresses and port."""
     of_pods: defaultdict[str, list[FlowGroupDecision]] = defaultdict(list)
-    for one in found:
-        if one.reason is None:
-            of_pods[one.source.uid or ""].append(one)
-    known = connection_json.Known(destinations)
+    for decision in decisions:
+        if decision.reason is None:
+            of_pods[decision.source.uid or ""].append(decision)
+    cache = connection_json.DestinationJsonCache(destinations)
     for uid in sorted(of_pods):
         own = of_pods[uid]
-        once = each_once([one.bundle for one in own])
-        for at in range(0, len(once.flows), AT_ONCE):
-            part = Bundle(once.flows[at : at + AT_ONCE], once.targets[at : at + AT_ONCE])
-            yield connection_json.connections(own[0].source, part, known).encode()
+        merged = merged_by_endpoints([decision.group for decision in own])
+        for at in range(0, len(merged.flows), AT_ONCE):
+            part = FlowGroup(merged.flows[at : at + AT_ONCE], merged.targets[at : at + AT_ONCE])
+            yield connection_json.connection_elements(own[0].source, part, cache).encode()
 
 
-def observation(capture: Capture, found: list[FlowGroupDecision], taken_counts: dict[str, Any]) -> dict[str, Any]:
-    """The counts of a window."""
-    filtered, unresolved = by_reason(found)
-    delivered = [one for one in found if one.reason is None]
+def observation(
+    capture: Capture, decisions: list[FlowGroupDecision], accepted_counts: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the counts of a window, as they are pushed in `observation`."""
+    filtered, unresolved = counts_by_reason(decisions)
+    delivered = [decision for decision in decisions if decision.reason is None]
     return {
-        "attempts": total("attempts", found) + sum(capture.lost.values()),
+        "attempts": total("attempts", decisions) + sum(capture.lost.values()),
         "delivered": total("attempts", delivered),
         "established": total("established", delivered),
         "failed": total("failed", delivered),
@@ -129,17 +138,17 @@ def observation(capture: Capture, found: list[FlowGroupDecision], taken_counts: 
         "outcomesLost": dict(sorted(capture.outcomes_lost.items())),
         "missedRuns": capture.missed_runs,
         "ownPod": capture.own_pod_uid,
-        "openedBefore": opened_before(capture, found),
-        "accepted": taken_counts,
+        "openedBefore": opened_before_counts(capture, decisions),
+        "accepted": accepted_counts,
     }
 
 
-def connections(traffic: Traffic, answers: Mapping[Query, Answer]) -> Outcome:
-    """The body for a capture's traffic and the directory's answers; equal input gives equal bytes."""
-    capture, found = traffic.capture, decided(traffic, answers)
+def build_body(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> ResolvedWindow:
+    """Return the body for grouped flows and the directory's answers; equal input gives equal bytes."""
+    capture, decisions = traffic.capture, decide(traffic, answers)
     asked = {(query.address, query.port): answer for query, answer in answers.items() if query.port is not None}
-    destinations = {target: asked.get((target.address, target.port), UNKNOWN) for target in traffic.targets}
-    taken, taken_counts = accepted_flows.accepted_list(capture, answers)
-    seen = observation(capture, found, taken_counts)
-    head = {"nodeName": capture.node_name, "window": capture.window.wire(), "observation": seen}
-    return Outcome(head, found, destinations, taken)
+    destinations = {target: asked.get((target.address, target.port), NOT_ASKED) for target in traffic.targets}
+    accepted, accepted_counts = accepted_flows.accepted_list(capture, answers)
+    counts = observation(capture, decisions, accepted_counts)
+    head = {"nodeName": capture.node_name, "window": capture.window.wire(), "observation": counts}
+    return ResolvedWindow(head, decisions, destinations, accepted)

@@ -1,4 +1,4 @@
-"""Asks the collector's directory; whatever goes wrong, the questions can be asked again later."""
+"""Asks the collector's directory; after any failure the same queries can be sent again later."""
 
 import random
 import ssl
@@ -12,7 +12,7 @@ from directory.interval import FINAL_AFTER_NS
 from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, SettingsError, TokenError
 from podsonar.model import NS_PER_SECOND, Answer, Query, rfc3339
 
-QUERIES_A_REQUEST = 5000
+QUERIES_PER_REQUEST = 5000
 LONGEST_SPREAD_NS = 60 * NS_PER_SECOND
 
 
@@ -22,7 +22,7 @@ class DirectoryClient:
     def __init__(self, url: str, token: Callable[[], str], ca_file: str | None) -> None:
         self.url = url.rstrip("/") + "/v1/resolve"
         self.token = token
-        self.share = random.random()  # noqa: S311 - of the spread: the agents of a cluster do not ask in one moment
+        self.share = random.random()  # noqa: S311 - of the spread: the agents of a cluster ask at different times
         try:
             verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
         except OSError as error:
@@ -30,30 +30,32 @@ class DirectoryClient:
                 f"setting directory.caFile is {ca_file!r}: {error.strerror or error}; expected a readable PEM file"
             ) from error
         if not ca_file and url.startswith("http://"):
-            verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not used, so without authorities: 0.7 MiB on each node
+            verify = ssl.SSLContext(
+                ssl.PROTOCOL_TLS_CLIENT
+            )  # unused, so no authorities are loaded: saves 0.7 MiB per node
         self.client = httpx.Client(
             verify=verify, follow_redirects=False, trust_env=False, timeout=httpx.Timeout(30, connect=5)
         )
 
     def ask(self, queries: list[Query]) -> list[Answer]:
-        """One answer a question; DirectoryUnavailableError where they cannot be had now."""
+        """Return one answer per query; DirectoryUnavailableError if the directory cannot answer now."""
         due_ns = self.due_ns(queries)
         if time.time_ns() < due_ns:
             raise NotFinalYetError(f"the window's questions are asked at {rfc3339(due_ns)}, not before", due_ns)
         answers: list[Answer] = []
-        for start in range(0, len(queries), QUERIES_A_REQUEST):
-            answers.extend(self.ask_once(queries[start : start + QUERIES_A_REQUEST]))
+        for start in range(0, len(queries), QUERIES_PER_REQUEST):
+            answers.extend(self.ask_once(queries[start : start + QUERIES_PER_REQUEST]))
         return answers
 
     def due_ns(self, queries: list[Query]) -> int:
-        """When the answers are settled, and it is this agent's turn: within a tenth of the window, at most a minute."""
+        """Return when the answers are final, plus this agent's share of a tenth of the window (at most a minute)."""
         timed = [query for query in queries if query.address is not None]
         first_ns = min((query.from_ns for query in timed), default=0)
         last_ns = max((query.to_ns for query in timed), default=0)
         return last_ns + FINAL_AFTER_NS + int(self.share * min((last_ns - first_ns) // 10, LONGEST_SPREAD_NS))
 
     def ask_once(self, queries: list[Query]) -> list[Answer]:
-        """The answers to one request's worth of questions."""
+        """Return the answers to the queries of one request."""
         content = orjson.dumps({"queries": [query.wire() for query in queries]})
         try:
             headers = {"Authorization": f"Token {self.token()}", "Content-Type": "application/json"}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from node_agent.attribution import filters, pod_lookup
-from node_agent.attribution.flow_groups import Bundle, Traffic
-from node_agent.attribution.pod_lookup import UNKNOWN, by_address
+from node_agent.attribution.flow_groups import FlowGroup, FlowGroups
+from node_agent.attribution.pod_lookup import NOT_ASKED, pod_by_address
 from podsonar.model import Answer, Capture, Flow, Query
 
 UNRESOLVED = frozenset({"source_unknown", "source_pod_unknown"})
@@ -29,23 +29,27 @@ class FlowGroupDecision:
     source: Answer
     reason: str | None
     opened_before: bool
-    bundle: Bundle
+    group: FlowGroup
 
     def total(self, count: str) -> int:
         """The sum of one of the flows' counts."""
-        return sum(self.bundle.column(count))
+        return sum(self.group.column(count))
 
 
 def source_by_address(capture: Capture, flow: Flow, answers: Mapping[Query, Answer]) -> Answer:
     """The pod that made a flow whose cgroup is no pod's, where its address belonged to exactly one pod then."""
-    return by_address(answers, pod_lookup.source_query(flow)) if pod_lookup.unplaced(capture, flow) else UNKNOWN
+    return (
+        pod_by_address(answers, pod_lookup.source_query(flow))
+        if pod_lookup.needs_address_lookup(capture, flow)
+        else NOT_ASKED
+    )
 
 
-def reason_of(capture: Capture, flow: Flow, uid: str | None, source: Answer) -> str | None:
+def left_out_reason(capture: Capture, flow: Flow, uid: str | None, source: Answer) -> str | None:
     """Why a flow is left out, or None: one of the filters' reasons, `source_unknown` or `source_pod_unknown`."""
     if flow.opened_before and source.host_network:
         return "shared_namespace"  # any process of the node's may have opened it
-    if uid is None and source.uid is None and pod_lookup.nameless(capture, flow):
+    if uid is None and source.uid is None and pod_lookup.cgroup_unknown(capture, flow):
         return "loopback" if filters.is_loopback(flow.destination) else "source_unknown"
     reason = filters.source_reason(flow, uid, source, capture.node_name, capture.own_pod_uid)
     if reason is None and (source.kind != "Pod" or source.uid is None):
@@ -53,29 +57,29 @@ def reason_of(capture: Capture, flow: Flow, uid: str | None, source: Answer) -> 
     return reason
 
 
-def decided(traffic: Traffic, answers: Mapping[Query, Answer]) -> list[FlowGroupDecision]:
+def decide(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> list[FlowGroupDecision]:
     """What becomes of every flow; loopback needs no source, every other rule does."""
     found = []
-    for (uid, opened, _loopback), bundle in traffic.of_pods.items():
-        source = answers.get(Query(pod_uid=uid), UNKNOWN)
+    for (uid, opened, _loopback), group in traffic.of_pods.items():
+        source = answers.get(Query(pod_uid=uid), NOT_ASKED)
         found.append(
-            FlowGroupDecision(source, reason_of(traffic.capture, bundle.flows[0], uid, source), opened, bundle)
+            FlowGroupDecision(source, left_out_reason(traffic.capture, group.flows[0], uid, source), opened, group)
         )
-    return found + decided_by_address(traffic.capture, traffic.of_others, answers)
+    return found + decide_by_address(traffic.capture, traffic.of_others, answers)
 
 
-def decided_by_address(capture: Capture, others: Bundle, answers: Mapping[Query, Answer]) -> list[FlowGroupDecision]:
+def decide_by_address(capture: Capture, others: FlowGroup, answers: Mapping[Query, Answer]) -> list[FlowGroupDecision]:
     """What becomes of flows whose cgroup tells of no pod: each is decided by itself."""
     alike: dict[tuple[Answer, str | None, bool], FlowGroupDecision] = {}
     for flow, target in zip(others.flows, others.targets, strict=True):
         source = source_by_address(capture, flow, answers)
-        reason = reason_of(capture, flow, source.uid, source)
+        reason = left_out_reason(capture, flow, source.uid, source)
         fate = source, reason, flow.opened_before
         held = alike.get(fate)
         if held is None:
-            held = alike[fate] = FlowGroupDecision(source, reason, flow.opened_before, Bundle())
-        held.bundle.flows.append(flow)
-        held.bundle.targets.append(target)
+            held = alike[fate] = FlowGroupDecision(source, reason, flow.opened_before, FlowGroup())
+        held.group.flows.append(flow)
+        held.group.targets.append(target)
     return list(alike.values())
 
 
@@ -84,7 +88,7 @@ def total(count: str, found: Iterable[FlowGroupDecision]) -> int:
     return sum(one.total(count) for one in found)
 
 
-def by_reason(found: Iterable[FlowGroupDecision]) -> tuple[dict[str, int], dict[str, int]]:
+def counts_by_reason(found: Iterable[FlowGroupDecision]) -> tuple[dict[str, int], dict[str, int]]:
     """Attempts filtered and attempts unresolved, by reason; a reason without attempts is not named."""
     counts: Counter[str] = Counter()
     for one in found:
@@ -97,7 +101,7 @@ def by_reason(found: Iterable[FlowGroupDecision]) -> tuple[dict[str, int], dict[
     )
 
 
-def opened_before(capture: Capture, found: Iterable[FlowGroupDecision]) -> dict[str, object]:
+def opened_before_counts(capture: Capture, found: Iterable[FlowGroupDecision]) -> dict[str, object]:
     """How many connections older than the window are delivered, and why the others are not."""
     left_out = Counter(capture.opened_left_out)
     delivered = 0

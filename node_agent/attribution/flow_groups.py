@@ -11,7 +11,7 @@ NOT_YET_NS = 1 << 64  # later than any time in a capture
 
 
 @dataclass(slots=True, eq=False)  # one object for each address and port: a key that is quick to hash
-class Target:
+class Destination:
     """An address and port that flows went to, and the time in which flows used it that may have come from a pod."""
 
     address: str
@@ -27,11 +27,11 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
+class FlowGroup:
     """Flows, and the target of each in the same place of the other list."""
 
     flows: list[Flow] = field(default_factory=list)
-    targets: list[Target] = field(default_factory=list)
+    targets: list[Destination] = field(default_factory=list)
 
     def column(self, name: str) -> list[int]:
         """One of the counts or times of every flow."""
@@ -39,43 +39,45 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class FlowGroups:
     """A capture, sorted.
 
     `of_pods` has the flows of each pod that the kernel named, by `(uid, opened before, to loopback)`: flows of one such
-    bundle share their fate. `of_others` has those whose cgroup tells of no pod.
+    group share their fate. `of_others` has those whose cgroup tells of no pod.
     """
 
     capture: Capture
     pods: dict[int, str | None]
-    targets: list[Target]
-    of_pods: dict[tuple[str, bool, bool], Bundle]
-    of_others: Bundle
+    targets: list[Destination]
+    of_pods: dict[tuple[str, bool, bool], FlowGroup]
+    of_others: FlowGroup
 
 
-def traffic_of(capture: Capture) -> Traffic:
-    """Every flow of a capture in one bundle, in the capture's order; one pass, since there may be 100,000."""
+def group_flows(capture: Capture) -> FlowGroups:
+    """Every flow of a capture in one group, in the capture's order; one pass, since there may be 100,000."""
     pods = pod_lookup.pods_of_cgroups(capture)
-    targets: dict[tuple[str, int], Target] = {}
-    of_pods: defaultdict[tuple[str, bool, bool], Bundle] = defaultdict(Bundle)
-    of_others = Bundle()
+    targets: dict[tuple[str, int], Destination] = {}
+    of_pods: defaultdict[tuple[str, bool, bool], FlowGroup] = defaultdict(FlowGroup)
+    of_others = FlowGroup()
     for flow in capture.flows:
         # Unpacked, for a field by its name takes as long as all of them.
         cgroup, _, address, port, _, _, _, _, first_ns, last_ns, _, _, _, opened, pod_uid = flow
         target = targets.get((address, port))
         if target is None:
-            target = targets[address, port] = Target(address, port, filters.is_loopback(address))
+            target = targets[address, port] = Destination(address, port, filters.is_loopback(address))
         uid = pod_uid or pods.get(cgroup)
-        bundle = of_pods[uid, opened, target.loopback] if uid else of_others
-        bundle.flows.append(flow)
-        bundle.targets.append(target)
-        if (first_ns < target.from_ns or last_ns > target.to_ns) and (uid or pod_lookup.unplaced(capture, flow)):
+        group = of_pods[uid, opened, target.loopback] if uid else of_others
+        group.flows.append(flow)
+        group.targets.append(target)
+        if (first_ns < target.from_ns or last_ns > target.to_ns) and (
+            uid or pod_lookup.needs_address_lookup(capture, flow)
+        ):
             target.from_ns = min(first_ns, target.from_ns)
             target.to_ns = max(last_ns, target.to_ns)
-    return Traffic(capture, pods, list(targets.values()), of_pods, of_others)
+    return FlowGroups(capture, pods, list(targets.values()), of_pods, of_others)
 
 
-def questions(traffic: Traffic) -> list[Query]:
+def directory_queries(traffic: FlowGroups) -> list[Query]:
     """Every question once: pods by UID, sources that only their address can tell, destinations.
 
     A destination is asked once, over the time that flows used it which may have come from a pod.
@@ -86,12 +88,12 @@ def questions(traffic: Traffic) -> list[Query]:
     by_address = {
         pod_lookup.source_query(flow): None
         for flow, target in zip(others.flows, others.targets, strict=True)
-        if not target.loopback and pod_lookup.unplaced(capture, flow)
+        if not target.loopback and pod_lookup.needs_address_lookup(capture, flow)
     }
     by_address |= {
         pod_lookup.listener_query(entry): None
         for entry in capture.accepted
-        if pod_lookup.unplaced(capture, entry) and not filters.is_loopback(entry.remote)
+        if pod_lookup.needs_address_lookup(capture, entry) and not filters.is_loopback(entry.remote)
     }
     asked = sorted((one for one in traffic.targets if one.asked), key=lambda one: (one.address, one.port))
     destinations = [Query(one.address, one.port, one.from_ns, one.to_ns) for one in asked]

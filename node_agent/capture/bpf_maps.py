@@ -1,7 +1,7 @@
-"""The kernel side's tables, mapped into this process: swap, drain and counters without one bpf(2) call.
+"""Reads the BPF maps through memory mappings: swap, drain and counters need no bpf(2) call.
 
-Needs no capability: BPF_F_MMAPABLE arrays (5.5) are mapped through descriptors that the loader opened. What the kernel
-says of the program itself is in /proc/self/fdinfo (`recursion_misses`, 5.12).
+Needs no capability: BPF_F_MMAPABLE arrays (5.5) are mapped through descriptors that the loader opened. Skipped runs of
+the program come from /proc/self/fdinfo (`recursion_misses`, 5.12).
 """
 
 import ctypes
@@ -25,56 +25,56 @@ MAPPED = ("control", "flows", "flow_buckets", "accepted", "accepted_buckets", "c
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def wait_for_programs() -> None:
-    """Return when every program that was running has ended (membarrier(2), global: an RCU grace period)."""
+def wait_grace_period() -> None:
+    """Wait for an RCU grace period (membarrier(2), global): every program that was running has ended."""
     if libc.syscall(MEMBARRIER_SYSCALL[platform.machine()], MEMBARRIER_GLOBAL, 0, 0) != 0:
-        # nohz_full kernels refuse it; a program runs for microseconds, and is not put to sleep
+        # nohz_full kernels refuse the call; a program runs for microseconds and never sleeps
         time.sleep(0.05)
 
 
 @dataclass(slots=True)
 class Counts:
-    """What one window's drains add up to: flows and accepted flows by their kernel key, values as lists of sums."""
+    """Sums over all drains of one window: flows and accepted flows by their kernel key."""
 
     flows: dict[bytes, list[int]] = field(default_factory=dict)
     accepted: dict[bytes, list[int]] = field(default_factory=dict)
     drains: int = 0
 
     def add_flow(self, key: bytes, attempts: int, last: int, established: int, failed: int, *more: int) -> None:
-        """Add one entry of a drained table of flows; the errno of the later drain stands."""
+        """Add one entry of a drained flow table; the errno of the latest drain wins."""
         total, longest, first, error, _pad = more
-        held = self.flows.get(key)
-        if held is None:
+        sums = self.flows.get(key)
+        if sums is None:
             self.flows[key] = [attempts, established, failed, first, last, total, longest, error]
             return
-        held[0] += attempts
-        held[1] += established
-        held[2] += failed
-        held[3] = min(held[3], first)
-        held[4] = max(held[4], last)
-        held[5] += total
-        held[6] = max(held[6], longest)
-        held[7] = error or held[7]
+        sums[0] += attempts
+        sums[1] += established
+        sums[2] += failed
+        sums[3] = min(sums[3], first)
+        sums[4] = max(sums[4], last)
+        sums[5] += total
+        sums[6] = max(sums[6], longest)
+        sums[7] = error or sums[7]
 
     def add_accepted(self, key: bytes, accepted: int, last: int, first: int) -> None:
         """Add one entry of a drained table of accepted flows."""
-        held = self.accepted.get(key)
-        if held is None:
+        sums = self.accepted.get(key)
+        if sums is None:
             self.accepted[key] = [accepted, first, last]
             return
-        held[0] += accepted
-        held[1] = min(held[1], first)
-        held[2] = max(held[2], last)
+        sums[0] += accepted
+        sums[1] = min(sums[1], first)
+        sums[2] = max(sums[2], last)
 
 
 class Control(ctypes.Structure):
-    """`struct control` in the kernel's memory; a field is one aligned store (`struct.pack_into` clears it first)."""
+    """`struct control` in kernel memory; assigning a field is one aligned store."""
 
     _fields_ = (
         ("from_ns", ctypes.c_uint64),
         ("lasting_ns", ctypes.c_uint64),
         ("generation", ctypes.c_uint32),
-        ("looked", ctypes.c_uint32),
+        ("scan_done", ctypes.c_uint32),
     )
 
 
@@ -104,7 +104,7 @@ class AttachedProgram:
         self.close()
 
     def close(self) -> None:
-        """Detach and let go of every table."""
+        """Detach and unmap every table."""
         self.control = None
         for table in self.tables.values():
             table.close()
@@ -115,10 +115,10 @@ class AttachedProgram:
     def detach(self) -> None:
         """Stop counting; the tables stay readable."""
         os.close(self.descriptors.pop("link"))
-        wait_for_programs()
+        wait_grace_period()
 
     def count_during(self, from_ns: int, until_ns: int) -> None:
-        """Let the kernel side count attempts and accepted connections of `[from_ns, until_ns)`, monotonic time."""
+        """Make the program count attempts and accepted connections in `[from_ns, until_ns)`, monotonic time."""
         self.from_ns, self.until_ns = from_ns, max(from_ns, until_ns)
         if self.control is not None:
             self.control.lasting_ns = 0
@@ -126,65 +126,67 @@ class AttachedProgram:
             self.control.lasting_ns = self.until_ns - self.from_ns
 
     def end_now(self) -> None:
-        """Let the kernel side count nothing more, unless its time is over already."""
+        """Make the program stop counting now, unless its time is already over."""
         self.until_ns = max(self.from_ns, min(self.until_ns, time.monotonic_ns()))
         if self.control is not None:
             self.control.lasting_ns = self.until_ns - self.from_ns
 
-    def set_looked(self) -> None:
-        """Let the kernel side stop remembering new connections one by one."""
+    def mark_scan_done(self) -> None:
+        """Make the program stop recording each new connection in `recent`."""
         if self.control is not None:
-            self.control.looked = 1
+            self.control.scan_done = 1
 
     def swap(self) -> int:
-        """Let the kernel side count in the other pair; the pair that is idle when this returns."""
+        """Switch counting to the other pair of tables; return the pair that is idle afterwards."""
         pair = self.generation & 1
         self.generation += 1
         if self.control is not None:
             self.control.generation = self.generation & 0xFFFFFFFF
-        wait_for_programs()
+        wait_grace_period()
         return pair
 
-    def taken(self, row: int, room: int) -> int:
-        """How many entries of a table are in use."""
+    def used_entries(self, row: int, room: int) -> int:
+        """Return the number of entries of a table in use, at most `room`."""
         return min(room, int(bpf_structs.USED.unpack_from(self.tables["used"], row * bpf_structs.USED.size)[0]))
 
     def drain(self, counts: Counts) -> None:
-        """Add all that the counting pair holds to `counts`, while the kernel goes on counting in the other."""
+        """Add the entries of the counting pair to `counts`, while the kernel continues in the other pair."""
         pair = self.swap()
-        for value in bpf_structs.FLOW.iter_unpack(self.emptied("flows", "flow_buckets", bpf_structs.USED_FLOWS, pair)):
+        for value in bpf_structs.FLOW.iter_unpack(
+            self.drain_table("flows", "flow_buckets", bpf_structs.USED_FLOWS, pair)
+        ):
             counts.add_flow(*value)
         for value in bpf_structs.ACCEPTED.iter_unpack(
-            self.emptied("accepted", "accepted_buckets", bpf_structs.USED_ACCEPTED, pair)
+            self.drain_table("accepted", "accepted_buckets", bpf_structs.USED_ACCEPTED, pair)
         ):
             counts.add_accepted(*value)
         counts.drains += 1
 
-    def emptied(self, name: str, buckets: str, row: int, pair: int) -> bytes:
-        """The entries of an idle table, which is empty afterwards."""
+    def drain_table(self, name: str, buckets: str, row: int, pair: int) -> bytes:
+        """Return the entries of an idle table and clear it."""
         entries, entry_bytes = self.capacity.maps()[name]
         room = entries // 2
-        used_bytes = self.taken(row + pair, room) * entry_bytes
+        used_bytes = self.used_entries(row + pair, room) * entry_bytes
         if not used_bytes:
             return b""
         table, start = self.tables[name], pair * room * entry_bytes
-        held = table[start : start + used_bytes]
+        entries_used = table[start : start + used_bytes]
         table[start : start + used_bytes] = bytes(used_bytes)
         half = len(self.tables[buckets]) // 2
         self.tables[buckets][pair * half : (pair + 1) * half] = bytes(half)
         bpf_structs.USED.pack_into(self.tables["used"], (row + pair) * bpf_structs.USED.size, 0)
-        return held
+        return entries_used
 
     def cgroup_names(self) -> dict[int, tuple[str, ...]]:
-        """Names of every cgroup that the kernel side had room for, leaf first, `/` for a hierarchy's root."""
+        """Return the recorded names of each cgroup, leaf first, `/` for the root of a hierarchy."""
         size = bpf_structs.CGROUP_NAMES.size
-        used_bytes = self.taken(bpf_structs.USED_NAMES, self.capacity.cgroups) * size
+        used_bytes = self.used_entries(bpf_structs.USED_NAMES, self.capacity.cgroups) * size
         entries = bpf_structs.CGROUP_NAMES.iter_unpack(self.tables["cgroups"][:used_bytes])
         return {cgroup: bpf_structs.cgroup_names(names) or ("/",) for cgroup, names in entries}
 
     def recent(self) -> set[tuple[str, int, str, int]]:
-        """`(local address, local port, remote address, remote port)` of connections that came up during the look."""
-        used_bytes = self.taken(bpf_structs.USED_RECENT, self.capacity.recent) * bpf_structs.RECENT.size
+        """`(local address, local port, remote address, remote port)` of connections made during the scan."""
+        used_bytes = self.used_entries(bpf_structs.USED_RECENT, self.capacity.recent) * bpf_structs.RECENT.size
         return {
             (
                 bpf_structs.address_text(local),
@@ -198,12 +200,12 @@ class AttachedProgram:
         }
 
     def counters(self) -> dict[str, int]:
-        """The kernel side's counters, and `program_missed` (runs that the kernel skipped)."""
+        """Return the program's counters, and `program_missed` (runs that the kernel skipped)."""
         values = struct.unpack_from(f"={len(bpf_structs.COUNTERS)}Q", self.tables["counters"])
-        return {**dict(zip(bpf_structs.COUNTERS, values, strict=True)), "program_missed": self.missed()}
+        return {**dict(zip(bpf_structs.COUNTERS, values, strict=True)), "program_missed": self.missed_runs()}
 
-    def missed(self) -> int:
-        """How many runs of the program the kernel skipped, since one was running on that CPU already."""
+    def missed_runs(self) -> int:
+        """Return how many runs the kernel skipped because the program was already running on that CPU."""
         path = Path(f"/proc/self/fdinfo/{self.descriptors['program']}")
         for line in path.read_text().splitlines():
             name, _, value = line.partition(":")

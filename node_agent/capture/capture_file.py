@@ -1,4 +1,4 @@
-"""Captures as files: gzip of one JSON header line and fixed-width records, the same bytes for the same capture."""
+"""Encodes captures as gzip of one JSON header line and fixed-width records; equal captures give equal bytes."""
 
 import struct
 from pathlib import Path
@@ -9,7 +9,7 @@ from isal import igzip, isal_zlib
 
 from node_agent.privileged.bpf_structs import address_text, packed_address
 from podsonar.errors import InputError
-from podsonar.model import Accepted, Capture, Flow, Window
+from podsonar.model import AcceptedFlow, Capture, Flow, Window
 
 FORMAT, VERSION = "podsonar-capture", 1
 # cgroup, source, destination, port, opened before, pod (index + 1 into `pods`, 0: none), errno, 4 counts, 4 times
@@ -17,8 +17,8 @@ FLOW = struct.Struct("<Q16s16sHBxIIQQQQQQQQ")
 ACCEPTED = struct.Struct("<Q16s16sHxxxxxxQQQ")
 
 
-class Texts(dict[bytes, str]):
-    """The texts of packed addresses, each made once: a capture has few of them and many records of each."""
+class AddressTexts(dict[bytes, str]):
+    """Texts of packed addresses, cached: a capture has few addresses and many records."""
 
     def __missing__(self, packed: bytes) -> str:
         text = self[packed] = address_text(packed)
@@ -26,17 +26,17 @@ class Texts(dict[bytes, str]):
 
 
 def window_times(window: Window) -> dict[str, int]:
-    """A window in the header."""
+    """Return a window in the form of the header."""
     return {"startNs": window.start_ns, "endNs": window.end_ns}
 
 
 def window_of(header: dict[str, Any]) -> Window:
-    """The window of the header's times."""
+    """Return the window of the header's times."""
     return Window(int(header["startNs"]), int(header["endNs"]))
 
 
 def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:
-    """The header: everything but the records."""
+    """Return the header: everything but the records."""
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -60,7 +60,7 @@ def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:
 
 
 def encode(capture: Capture) -> bytes:
-    """The file's bytes."""
+    """Return the bytes of a capture file."""
     pods = sorted({flow.pod_uid for flow in capture.flows if flow.pod_uid})
     index = {pod: number for number, pod in enumerate(pods, start=1)}
     flows = [
@@ -109,12 +109,12 @@ def write(path: Path, capture: Capture) -> None:
 
 
 def is_capture(content: bytes) -> bool:
-    """Whether a file begins like a capture (gzip)."""
+    """Return whether the content begins with the gzip magic number."""
     return content[:2] == b"\x1f\x8b"
 
 
 def read(path: Path) -> Capture:
-    """The capture in a file; InputError where it is foreign, cut short or damaged."""
+    """Return the capture in a file; InputError if it is foreign, truncated or damaged."""
     try:
         packed = path.read_bytes()
     except OSError as error:
@@ -123,7 +123,7 @@ def read(path: Path) -> Capture:
 
 
 def decode(packed: bytes, name: str) -> Capture:
-    """The capture in a file's bytes."""
+    """Return the capture in the bytes of a file; `name` is for errors."""
     try:
         content: bytes = igzip.decompress(packed)  # type: ignore[no-untyped-call]
     except (EOFError, OSError, isal_zlib.error) as error:  # type: ignore[misc]
@@ -136,7 +136,7 @@ def decode(packed: bytes, name: str) -> Capture:
 
 
 def from_parts(header: dict[str, Any], records: memoryview, name: str) -> Capture:
-    """The capture of a header and the records after it."""
+    """Return the capture with this header and the records after it."""
     if header["format"] != FORMAT or header["version"] != VERSION:
         raise damaged_file(name, f"format {header['format']!r} version {header['version']!r}")
     flow_bytes, accepted_bytes = header["flows"] * FLOW.size, header["accepted"] * ACCEPTED.size
@@ -164,25 +164,25 @@ def from_parts(header: dict[str, Any], records: memoryview, name: str) -> Captur
 
 
 def damaged_file(name: str, what: str) -> InputError:
-    """The sentence for a file that is not a whole capture."""
+    """Return the error for a file that is not a whole capture."""
     return InputError(f"capture file {name!r}: {what}; expected a whole file written by `podsonar agent capture`")
 
 
 def flows_of(records: memoryview, pods: list[str | None]) -> list[Flow]:
-    """The flow records; there may be 100,000, and a tuple's own constructor is thrice as fast as the named one.
+    """Return the flows; there may be 100,000, and the constructor of tuple is three times faster than that of Flow.
 
     `counts` are those from `attempts` to `handshake_max_ns`, in the order of a flow.
     """
-    texts, new = Texts(), tuple.__new__
+    texts, new = AddressTexts(), tuple.__new__
     return [
         new(Flow, (cgroup, texts[source], texts[destination], port, *counts, errno, opened == 1, pods[pod]))
         for cgroup, source, destination, port, opened, pod, errno, *counts in FLOW.iter_unpack(records)
     ]
 
 
-def accepted_of(records: memoryview) -> list[Accepted]:
-    """The records of accepted flows."""
+def accepted_of(records: memoryview) -> list[AcceptedFlow]:
+    """Return the accepted flows."""
     return [
-        Accepted(cgroup, address_text(local), port, address_text(remote), accepted, first, last)
+        AcceptedFlow(cgroup, address_text(local), port, address_text(remote), accepted, first, last)
         for cgroup, local, remote, port, accepted, first, last in ACCEPTED.iter_unpack(records)
     ]

@@ -1,6 +1,6 @@
-"""Captures on disk that wait for the directory: removed once their batch is in the spool.
+"""Keeps captures on disk until the directory has resolved them and their batch is in the spool.
 
-While the disk takes nothing they are held in memory, up to 32 MiB, and written as soon as it does.
+While the disk accepts no writes, captures are kept in memory, up to 32 MiB, and written as soon as it does.
 """
 
 import re
@@ -31,15 +31,15 @@ class UnwrittenCapture(NamedTuple):
 
 
 def attempts_of(path: Path) -> int:
-    """How many attempts a capture's file holds, by its name."""
+    """Return the number of attempts in a capture file, from its name; 0 for another name."""
     match = FILE_NAME.fullmatch(path.stem)
     return int(match[1]) if match else 0
 
 
 class CaptureQueue:
-    """One file a window in `<spool>/captures`, `<start>-<number>-<attempts>.capture`, so that the oldest comes first.
+    """One file per window in `<spool>/captures`, `<start>-<number>-<attempts>.capture`; sorted by name, oldest first.
 
-    `dropped(reason, attempts)` hears of every capture that will not be delivered.
+    `on_dropped(reason, attempts)` is called for every capture that will not be delivered.
     """
 
     def __init__(
@@ -49,25 +49,25 @@ class CaptureQueue:
         self.on_dropped = on_dropped
         self.unwritten: list[UnwrittenCapture] = []
         self.lock = threading.Lock()
-        self.wakeup = threading.Event()  # set when a capture comes; whoever resolves them waits for it
+        self.wakeup = threading.Event()  # set when a capture is added; the resolving thread waits for it
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in self.folder.glob("*.tmp"):
             leftover.unlink()
 
     def put(self, capture: Capture) -> None:
-        """Keep a capture: on disk when this returns, or in memory where the disk takes nothing."""
+        """Store a capture on disk, or in memory while the disk accepts no writes."""
         attempts = sum(flow.attempts for flow in capture.flows)
-        held = UnwrittenCapture(capture.window.start_ns, attempts, capture_file.encode(capture))
+        entry = UnwrittenCapture(capture.window.start_ns, attempts, capture_file.encode(capture))
         with self.lock:
-            self.unwritten.append(held)
+            self.unwritten.append(entry)
         self.write_unwritten()
         with self.lock:
-            while sum(len(one.packed) for one in self.unwritten) > MEMORY_BYTES:
+            while sum(len(entry.packed) for entry in self.unwritten) > MEMORY_BYTES:
                 self.on_dropped("io_error", self.unwritten.pop(0).attempts)
         self.wakeup.set()
 
     def write_unwritten(self) -> None:
-        """Write what is held in memory, as far as the disk takes it."""
+        """Write captures from memory to disk, oldest first, until a write fails."""
         with self.lock:
             while self.unwritten:
                 try:
@@ -77,21 +77,21 @@ class CaptureQueue:
                     return
                 del self.unwritten[0]
 
-    def write(self, held: UnwrittenCapture) -> None:
-        """The capture's file is on disk, whole, when this returns; an earlier one of the same window stays."""
-        number = len(list(self.folder.glob(f"{held.start_ns:020d}-*")))
-        atomic_file.write(self.folder / f"{held.start_ns:020d}-{number:03d}-{held.attempts}.capture", held.packed)
+    def write(self, entry: UnwrittenCapture) -> None:
+        """Write a capture file atomically; an earlier file of the same window stays."""
+        number = len(list(self.folder.glob(f"{entry.start_ns:020d}-*")))
+        atomic_file.write(self.folder / f"{entry.start_ns:020d}-{number:03d}-{entry.attempts}.capture", entry.packed)
 
     def paths(self) -> list[Path]:
-        """Every waiting capture's file, oldest first."""
+        """Return the files in the queue, oldest first."""
         return sorted(self.folder.glob("*.capture"))
 
     def pending(self) -> int:
-        """Attempts that wait, on disk and in memory."""
-        return sum(map(attempts_of, self.paths())) + sum(one.attempts for one in list(self.unwritten))
+        """Return the number of attempts in the queue, on disk and in memory."""
+        return sum(map(attempts_of, self.paths())) + sum(entry.attempts for entry in list(self.unwritten))
 
     def captures(self) -> Iterator[tuple[Path, Capture]]:
-        """Each readable capture with its file, oldest first; an unreadable one is set aside and told of."""
+        """Yield each readable capture with its file, oldest first; an unreadable one is renamed and counted."""
         for path in self.paths():
             try:
                 yield path, capture_file.read(path)

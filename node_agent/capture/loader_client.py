@@ -1,4 +1,4 @@
-"""Asks the supervisor for a loader and takes the attached program from it; it counts nothing until it is told when."""
+"""Asks the supervisor for a loader and receives the attached program, which counts nothing before `count_during`."""
 
 import os
 import socket
@@ -13,14 +13,14 @@ from node_agent.capture.bpf_maps import AttachedProgram
 from node_agent.privileged.bpf_structs import Capacity
 from podsonar.errors import TracerError
 
-LOOK_SECONDS = 0.1
-Answer = dict[str, Any]
+POLL_SECONDS = 0.1
+LoaderAnswer = dict[str, Any]
 
 
-def ask(channel: socket.socket, timeout_seconds: float, stop: threading.Event) -> tuple[bytes, list[int]]:
-    """The loader's message and its descriptors; TimeoutError when the time is over, or as soon as `stop` is set."""
+def receive_answer(channel: socket.socket, timeout_seconds: float, stop: threading.Event) -> tuple[bytes, list[int]]:
+    """Return the loader's message and descriptors; TimeoutError after the timeout or as soon as `stop` is set."""
     deadline = time.monotonic() + timeout_seconds
-    channel.settimeout(LOOK_SECONDS)
+    channel.settimeout(POLL_SECONDS)
     while True:
         try:
             data, descriptors, _flags, _address = socket.recv_fds(channel, 65536, 32)
@@ -36,8 +36,8 @@ def attach(
     options: Mapping[str, int | str],
     timeout_seconds: float,
     stop: threading.Event | None = None,
-) -> tuple[AttachedProgram, Answer]:
-    """The attached program and what the loader said of itself; TracerError with the loader's reason otherwise."""
+) -> tuple[AttachedProgram, LoaderAnswer]:
+    """Return the attached program and the loader's answer; TracerError with the loader's reason otherwise."""
     stop = stop or threading.Event()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
@@ -45,18 +45,18 @@ def attach(
         try:
             socket.send_fds(supervisor, [b"load"], [theirs.fileno()])
             theirs.close()
-            data, descriptors = ask(ours, timeout_seconds, stop)
+            data, descriptors = receive_answer(ours, timeout_seconds, stop)
         except TimeoutError as error:
             if stop.is_set():
                 raise TracerError("the agent stops", "stopped") from error
             raise TracerError(f"the loader did not answer within {timeout_seconds} s", "loader_timeout") from error
         except OSError as error:
             raise TracerError(f"the supervisor cannot be reached: {error}", "supervisor_gone") from error
-    return loaded(data, descriptors)
+    return program_from_answer(data, descriptors)
 
 
-def loaded(data: bytes, descriptors: list[int]) -> tuple[AttachedProgram, Answer]:
-    """The program in a loader's message; TracerError with the loader's reason where there is none."""
+def program_from_answer(data: bytes, descriptors: list[int]) -> tuple[AttachedProgram, LoaderAnswer]:
+    """Return the program in a loader's message; TracerError with the loader's reason if it has none."""
     if not data:
         raise TracerError("the loader ended without an answer (killed? its peak is about 250 MiB)", "loader_died")
     answer = orjson.loads(data)
@@ -67,5 +67,5 @@ def loaded(data: bytes, descriptors: list[int]) -> tuple[AttachedProgram, Answer
         for descriptor in descriptors:
             os.close(descriptor)
         raise TracerError(f"{len(descriptors)} descriptors from the loader, expected {len(names)}", "loader_answer")
-    held = dict(zip(names, descriptors, strict=True))
-    return AttachedProgram(held, answer["tracer"], Capacity.of(answer["capacity"])), answer
+    by_name = dict(zip(names, descriptors, strict=True))
+    return AttachedProgram(by_name, answer["tracer"], Capacity.of(answer["capacity"])), answer

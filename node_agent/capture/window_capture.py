@@ -1,4 +1,4 @@
-"""One window on this node: attach, look at what is open, drain while it lasts, detach; the result is a capture."""
+"""Captures one window on this node: scan open connections, drain the program until the end, detach."""
 
 import struct
 import threading
@@ -10,7 +10,7 @@ from pathlib import Path
 from node_agent.capture import open_connections, pod_cgroup
 from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.privileged.bpf_structs import ENDPOINTS, address_text
-from podsonar.model import NS_PER_SECOND, Accepted, Capture, Flow, Window
+from podsonar.model import NS_PER_SECOND, AcceptedFlow, Capture, Flow, Window
 
 LOST = ("flows_full", "unreadable")
 MISSED = "program_missed"
@@ -19,8 +19,8 @@ OUTCOMES_LOST = ("pending_full", "outcome_full")
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """What an observation has to know of the node it runs on."""
+class ObservedNode:
+    """Name of the node, where its /proc is, and seconds between two drains."""
 
     name: str
     proc_folder: Path
@@ -33,11 +33,11 @@ def pod_of(names: tuple[str, ...]) -> str | None:
 
 
 def flow_records(counts: Counts, wall_offset_ns: int) -> list[Flow]:
-    """The window's flows in wall-clock time, in a fixed order."""
+    """Return the flows in wall-clock time, ordered by cgroup, addresses and port."""
     flows = []
-    for key, held in counts.flows.items():
+    for key, sums in counts.flows.items():
         cgroup, source, destination, port_be, _pad, _more = ENDPOINTS.unpack(key)
-        attempts, established, failed, first, last, total, longest, error = held
+        attempts, established, failed, first, last, total, longest, error = sums
         flows.append(
             Flow(
                 cgroup,
@@ -58,13 +58,13 @@ def flow_records(counts: Counts, wall_offset_ns: int) -> list[Flow]:
     return sorted(flows, key=lambda flow: flow[:4])
 
 
-def accepted_records(counts: Counts, wall_offset_ns: int) -> list[Accepted]:
-    """The window's accepted flows in wall-clock time, in a fixed order."""
-    found = []
+def accepted_records(counts: Counts, wall_offset_ns: int) -> list[AcceptedFlow]:
+    """Return the accepted flows in wall-clock time, ordered by cgroup, addresses and port."""
+    flows = []
     for key, (accepted, first, last) in counts.accepted.items():
         cgroup, local, remote, port_be, _pad, _more = ENDPOINTS.unpack(key)
-        found.append(
-            Accepted(
+        flows.append(
+            AcceptedFlow(
                 cgroup,
                 address_text(local),
                 int.from_bytes(port_be, "big"),
@@ -74,11 +74,11 @@ def accepted_records(counts: Counts, wall_offset_ns: int) -> list[Accepted]:
                 last + wall_offset_ns,
             )
         )
-    return sorted(found, key=lambda entry: entry[:4])
+    return sorted(flows, key=lambda flow: flow[:4])
 
 
 def cgroup_table(counts: Counts, names: Mapping[int, tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
-    """Names of every cgroup that a flow or an accepted flow belongs to; empty where the kernel had no room for them."""
+    """Return the names of every cgroup with a flow; empty if the kernel side had no room for them."""
     ids = {struct.unpack_from("=Q", key)[0] for keys in (counts.flows, counts.accepted) for key in keys}
     return {cgroup: names.get(cgroup, ()) for cgroup in sorted(ids)}
 
@@ -93,28 +93,28 @@ def own_pod(proc_folder: Path) -> str | None:
     return next((pod for pod in found if pod), None)
 
 
-def look_at_open(tracer: AttachedProgram, node: Node, at_ns: int) -> open_connections.Opened:
-    """Flows open before the window; the kernel side stops remembering single connections afterwards."""
+def scan_open_connections(tracer: AttachedProgram, node: ObservedNode, at_ns: int) -> open_connections.Opened:
+    """Scan the connections open before the window; the program stops recording `recent` afterwards."""
     try:
         return open_connections.look(node.proc_folder, pod_of, tracer.recent, at_ns)
     finally:
-        tracer.set_looked()
+        tracer.mark_scan_done()
 
 
 def observe(
     tracer: AttachedProgram,
     window: Window,
-    node: Node,
+    node: ObservedNode,
     stop: threading.Event,
-    drained: Callable[[Counts], None],
+    on_drain: Callable[[Counts], None],
     wall_clock_ns: Callable[[], int] = time.time_ns,
 ) -> Capture:
-    """What the attached program counts in its time, which `stop` cuts short; `drained` is told after each drain.
+    """Return what the attached program counts until its end or `stop`; `on_drain` is called after each drain.
 
-    The wall clock is asked once: should it step, the window still lasts as long as it should, and its times stay in it.
+    The wall clock is read once: if it steps, the window keeps its length and its times stay inside it.
     """
     wall_offset_ns = wall_clock_ns() - time.monotonic_ns()
-    opened = look_at_open(tracer, node, tracer.from_ns + wall_offset_ns)
+    opened = scan_open_connections(tracer, node, tracer.from_ns + wall_offset_ns)
     counts = Counts()
     while not stop.is_set():
         left_seconds = (tracer.until_ns - time.monotonic_ns()) / NS_PER_SECOND
@@ -122,14 +122,14 @@ def observe(
             break
         stop.wait(min(left_seconds, node.drain_seconds))
         tracer.drain(counts)
-        drained(counts)
+        on_drain(counts)
     tracer.end_now()
     tracer.detach()
     tracer.drain(counts)
     tracer.drain(counts)
-    drained(counts)
+    on_drain(counts)
     totals = tracer.counters()
-    # A perf tracepoint's runs are skipped on a CPU that is at work on a map, too, so that they may be attempts.
+    # The kernel also skips runs of a perf tracepoint while the CPU updates a map, so these may be attempts.
     names = (*LOST, MISSED) if tracer.tracer == "bcc:tracepoint" else LOST
     return Capture(
         window=window,

@@ -1,4 +1,4 @@
-"""Reads what preflight judges: the kernel's files below a root, the settings, and one real load of the program."""
+"""Reads the facts for preflight: kernel files below a root, settings, and one real load of the program."""
 
 import os
 import platform
@@ -22,8 +22,8 @@ from podsonar.settings import AgentSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What was found; texts are empty where a file is absent, `*_error` where all is well."""
+class NodeFacts:
+    """What was found; texts are empty if a file is absent, `*_error` if there is no error."""
 
     release: str
     machine: str
@@ -51,8 +51,8 @@ class Facts:
     tracer_error: str
 
 
-def found_headers(root: Path, environment: Mapping[str, str]) -> tuple[str, str]:
-    """Where kernel headers come from, or why there are none."""
+def headers_source(root: Path, environment: Mapping[str, str]) -> tuple[str, str]:
+    """Return the source of kernel headers, or why there are none."""
     release = load_diagnosis.text_of(root / "proc/sys/kernel/osrelease").strip()
     try:
         return kernel_headers.find(release, platform.machine(), environment, root).source, ""
@@ -61,7 +61,7 @@ def found_headers(root: Path, environment: Mapping[str, str]) -> tuple[str, str]
 
 
 def has_kprobes(root: Path) -> bool:
-    """Whether the kernel was built with kprobes (its symbol table is readable by all, addresses or not)."""
+    """Return whether the kernel has kprobes, from its world-readable symbol table."""
     try:
         with (root / "proc/kallsyms").open(encoding="ascii", errors="replace") as file:
             return any(line.split()[2] == "register_kprobe" for line in file)
@@ -70,7 +70,7 @@ def has_kprobes(root: Path) -> bool:
 
 
 def cgroup_layout(root: Path) -> str:
-    """`v2`, `v1`, or `hybrid` with the hierarchy that carries the memory controller."""
+    """Return `v2`, `v1` or `hybrid`, with the hierarchy that carries the memory controller."""
     mounts = [line.split(" - ", 1)[1].split()[0] for line in mount_lines(root)]
     memory = next(
         (line for line in load_diagnosis.text_of(root / "proc/cgroups").splitlines() if line[:7] == "memory\t"), ""
@@ -82,12 +82,12 @@ def cgroup_layout(root: Path) -> str:
 
 
 def mount_lines(root: Path) -> list[str]:
-    """The lines of the mount table."""
+    """Return the lines of the mount table."""
     return [line for line in load_diagnosis.text_of(root / "proc/self/mountinfo").splitlines() if " - " in line]
 
 
 def memory_limit(root: Path) -> int | None:
-    """The memory limit of this process's cgroup in bytes; None where there is none."""
+    """Return the memory limit of this process in bytes; None if there is none."""
     for name in ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"):
         text = load_diagnosis.text_of(root / name).strip()
         if text.isdigit() and int(text) < 1 << 60:
@@ -96,8 +96,8 @@ def memory_limit(root: Path) -> int | None:
     return None if soft == resource.RLIM_INFINITY else soft
 
 
-def token_trouble(path: str) -> str:
-    """Why the token file gives no token; empty where it gives one."""
+def find_token_error(path: str) -> str:
+    """Return why the token file gives no token; empty if it gives one."""
     try:
         TokenFile(path).read()
     except PodsonarError as error:
@@ -105,8 +105,8 @@ def token_trouble(path: str) -> str:
     return ""
 
 
-def spool_trouble(folder: str) -> str:
-    """Why the spool folder takes no file; empty where it takes one. It is made if it is absent, as at a start."""
+def find_spool_error(folder: str) -> str:
+    """Return why no file can be written to the spool folder; empty if one can. The folder is created if absent."""
     try:
         Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -117,16 +117,16 @@ def spool_trouble(folder: str) -> str:
     return ""
 
 
-def manager_answer(settings: AgentSettings) -> tuple[int | None, str]:
-    """The manager's status, or why there is none."""
+def ask_manager(settings: AgentSettings) -> tuple[int | None, str]:
+    """Return the manager's status, or why there is none."""
     try:
         return probe_manager(settings)
     except SettingsError as error:
         return None, f"settings: {error}"
 
 
-def loaded_once(settings: AgentSettings, loader: list[str]) -> tuple[str, str, str]:
-    """`(how it is traced, reason, error)` of one real load and attach, undone at once."""
+def load_once(settings: AgentSettings, loader: list[str]) -> tuple[str, str, str]:
+    """Load, attach and detach the program once; return `(tracer, reason, error)`."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
         ours.settimeout(LOADER_SECONDS)
@@ -135,9 +135,9 @@ def loaded_once(settings: AgentSettings, loader: list[str]) -> tuple[str, str, s
             theirs.close()
             try:
                 data, descriptors, _flags, _address = socket.recv_fds(ours, 65536, 32)
-                tracer, told = loader_client.loaded(data, descriptors)
+                tracer, answer = loader_client.program_from_answer(data, descriptors)
                 tracer.close()
-                return f"{tracer.tracer} in {told['seconds']} s, {told['peakBytes'] >> 20} MiB", "", ""
+                return f"{tracer.tracer} in {answer['seconds']} s, {answer['peakBytes'] >> 20} MiB", "", ""
             except TracerError as error:
                 return "", error.reason, str(error)
             except TimeoutError:
@@ -145,12 +145,12 @@ def loaded_once(settings: AgentSettings, loader: list[str]) -> tuple[str, str, s
                 return "", "loader_timeout", f"the loader did not answer within {LOADER_SECONDS:.0f} s"
 
 
-def gather(settings: AgentSettings, loader: list[str], root: Path = Path("/")) -> Facts:
-    """All facts; the program is loaded once, and the manager asked once."""
-    source, headers_error = found_headers(root, os.environ)
-    status, manager_error = manager_answer(settings)
-    tracer, reason, tracer_error = loaded_once(settings, loader)
-    return Facts(
+def gather_facts(settings: AgentSettings, loader: list[str], root: Path = Path("/")) -> NodeFacts:
+    """Return all facts; loads the program once and asks the manager once."""
+    source, headers_error = headers_source(root, os.environ)
+    status, manager_error = ask_manager(settings)
+    tracer, reason, tracer_error = load_once(settings, loader)
+    return NodeFacts(
         release=load_diagnosis.text_of(root / "proc/sys/kernel/osrelease").strip(),
         machine=platform.machine(),
         situation=load_diagnosis.situation(root),
@@ -167,9 +167,9 @@ def gather(settings: AgentSettings, loader: list[str], root: Path = Path("/")) -
         memory_limit=memory_limit(root),
         method=settings.node.method,
         node_name=settings.node.name,
-        token_error=token_trouble(settings.manager.token_file),
+        token_error=find_token_error(settings.manager.token_file),
         token_rotates=not is_mount_point(Path(settings.manager.token_file), load_diagnosis.text_of(MOUNTS)),
-        spool_error=spool_trouble(settings.spool.folder),
+        spool_error=find_spool_error(settings.spool.folder),
         manager_status=status,
         manager_error=manager_error,
         tracer=tracer,

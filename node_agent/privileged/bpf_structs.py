@@ -1,4 +1,4 @@
-"""The Python twin of bpf/tcp_connect.h: sizes and formats of what the kernel side counts."""
+"""Sizes and formats of the structs in bpf/tcp_connect.h."""
 
 import functools
 import ipaddress
@@ -27,10 +27,10 @@ CONTROL = struct.Struct("=QQII")
 USED = struct.Struct("=Q56x")
 COUNTER = struct.Struct("=Q")
 
-# Rows of `used`: those of the two pairs stand one behind the other.
+# Rows of `used`; flows and accepted flows have two rows, one per pair.
 USED_FLOWS, USED_ACCEPTED, USED_RECENT, USED_NAMES, USED_TABLES = 0, 2, 4, 5, 6
 
-# Order of the enum in the header. The first four of `LOST` lose an attempt; the others lose what their name says.
+# In the order of the enum in the header.
 COUNTERS = (
     "flows_full",
     "pending_full",
@@ -47,7 +47,7 @@ MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Entries of each table of the kernel side (multiples of 8), which is all that its memory depends on."""
+    """Entries of each BPF table (multiples of 8); they alone determine the kernel memory."""
 
     flows: int
     accepted: int
@@ -57,11 +57,11 @@ class Capacity:
 
     @classmethod
     def of(cls, wanted: Mapping[str, int | str]) -> Self:
-        """The capacity that holds at least the wanted entries of each table."""
+        """Return the wanted entries of each table, rounded up."""
         return cls(**{name: (int(wanted[name]) + 7) // 8 * 8 for name in cls.__slots__})
 
     def maps(self) -> dict[str, tuple[int, int]]:
-        """`(entries, bytes of one)` of each map, by its name in bpf/tcp_connect.c."""
+        """Return `(entries, bytes per entry)` of each map, by its name in bpf/tcp_connect.c."""
         return {
             "control": (1, CONTROL.size),
             "flows": (2 * self.flows, FLOW.size),
@@ -77,21 +77,21 @@ class Capacity:
         }
 
     def kernel_bytes(self) -> int:
-        """The kernel memory of all maps together: arrays, each in whole pages behind a header of its own page."""
+        """Return the kernel memory of all maps: arrays of whole pages, each with a header of one page."""
         pages = sum(1 + -(-entries * size // 4096) for entries, size in self.maps().values())
         return 4096 * pages
 
 
 @functools.lru_cache(maxsize=65536)
 def address_text(packed: bytes) -> str:
-    """The canonical text of a 16-byte address; `::ffff:a.b.c.d` is the IPv4 address `a.b.c.d`."""
+    """Return the canonical text of a 16-byte address; `::ffff:a.b.c.d` becomes `a.b.c.d`."""
     if packed[:12] == MAPPED_PREFIX:
         return "{}.{}.{}.{}".format(*packed[12:])
     return str(ipaddress.IPv6Address(packed))
 
 
 def packed_address(text: str) -> bytes:
-    """The 16 bytes of an address as the kernel side stores it."""
+    """Return the 16 bytes of an address as the kernel side stores it."""
     address = ipaddress.ip_address(text)
     return MAPPED_PREFIX + address.packed if address.version == 4 else address.packed
 

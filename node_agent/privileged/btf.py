@@ -8,7 +8,7 @@ KIND_STRUCT, KIND_UNION, KIND_ENUM, KIND_TYPEDEF = 4, 5, 6, 8
 
 
 class Kernel:
-    """The running kernel's types; OSError where it has no BTF or the machine no libbpf."""
+    """Types of the running kernel; OSError if the kernel has no BTF or the machine no libbpf."""
 
     def __init__(self) -> None:
         name = ctypes.util.find_library("bpf") or "libbpf.so.1"
@@ -27,12 +27,12 @@ class Kernel:
         self.btf = ctypes.c_void_p(pointer)
 
     def words(self, type_id: int, skip: int, count: int) -> list[int]:
-        """`count` 32-bit words of a type's record after its first `skip`."""
+        """Return `count` 32-bit words of a type's record after its first `skip`."""
         address = self.libbpf.btf__type_by_id(self.btf, type_id) + 4 * skip
         return list((ctypes.c_uint32 * count).from_address(address))
 
     def members(self, type_id: int, base: int = 0) -> Iterator[tuple[str, int, int]]:
-        """`(name, bit offset, type id)` of each member, those of anonymous members included."""
+        """Yield `(name, bit offset, type id)` of each member, including those of anonymous members."""
         info = self.words(type_id, 1, 1)[0]
         kind, count, bitfields = info >> 24 & 0x1F, info & 0xFFFF, info >> 31
         if kind not in (KIND_STRUCT, KIND_UNION):
@@ -47,7 +47,7 @@ class Kernel:
                 yield from self.members(member_type, bits)
 
     def member(self, structure: str, *names: str) -> tuple[int, int]:
-        """`(byte offset, bytes)` of the first of `names` that the structure has; LookupError where it has none."""
+        """Return `(byte offset, bytes)` of the first of `names` in the structure; LookupError if it has none."""
         type_id = self.libbpf.btf__find_by_name_kind(self.btf, structure.encode(), KIND_STRUCT)
         if type_id < 0:
             raise LookupError(f"the kernel's BTF has no struct {structure}")
@@ -59,14 +59,14 @@ class Kernel:
         raise LookupError(f"the kernel's BTF has no {structure}.{' or '.join(names)}")
 
     def tracepoint(self, name: str) -> int:
-        """The type id of a tracepoint's arguments; LookupError where the kernel has no such tracepoint."""
+        """Return the type id of a tracepoint's arguments; LookupError if there is no such tracepoint."""
         type_id: int = self.libbpf.btf__find_by_name_kind(self.btf, f"btf_trace_{name}".encode(), KIND_TYPEDEF)
         if type_id < 0:
             raise LookupError(f"the kernel's BTF has no tracepoint {name}")
         return type_id
 
     def enumerator(self, enum: str, name: str) -> int:
-        """The value of an enumerator; LookupError where there is none."""
+        """Return the value of an enumerator; LookupError if there is none."""
         type_id = self.libbpf.btf__find_by_name_kind(self.btf, enum.encode(), KIND_ENUM)
         if type_id < 0:
             raise LookupError(f"the kernel's BTF has no enum {enum}")
@@ -79,7 +79,7 @@ class Kernel:
 
 
 def definitions(kernel: Kernel) -> dict[str, int | str]:
-    """Every offset that bpf/tcp_connect.c takes by `-D`, for the running kernel."""
+    """Return every offset that bpf/tcp_connect.c takes by `-D`, for the running kernel."""
     protocol, protocol_bytes = kernel.member("sock", "sk_protocol")
     return {
         "OFF_SKC_DADDR": kernel.member("sock_common", "skc_daddr")[0],

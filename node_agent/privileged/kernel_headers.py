@@ -1,4 +1,4 @@
-"""Kernel headers for the compiler: any installed set will do, since the program takes structure offsets from BTF only.
+"""Finds kernel headers for the compiler; any set works, since structure offsets come from BTF.
 
 Standard library only: the loader uses it. The order is that of BCC (src/cc/frontends/clang/{loader,kbuild_helper}.cc),
 with any set below /usr/src, which the image carries, before the headers that the kernel itself may hold.
@@ -17,7 +17,7 @@ WANTED = "include/linux/kconfig.h"
 
 
 class HeadersError(Exception):
-    """No headers can be used; `reason` is a metric label."""
+    """No usable headers; `reason` is a metric label."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -33,7 +33,7 @@ class Headers(NamedTuple):
 
 
 def host_headers(root: Path, release: str, tried: list[str]) -> Headers | None:
-    """Those of the running kernel below /lib/modules, as the host's package manager links them."""
+    """Return the running kernel's headers below /lib/modules, as the host's package manager links them."""
     folder = root / "lib/modules" / release
     build, source = folder / "build", folder / "source"
     if build.is_dir() and ((source if source.is_dir() else build) / WANTED).exists():
@@ -50,7 +50,7 @@ def host_headers(root: Path, release: str, tried: list[str]) -> Headers | None:
 
 
 def image_headers(root: Path, machine: str, tried: list[str]) -> Headers | None:
-    """The newest set below /usr/src; Debian splits one in two packages, <release> and common."""
+    """Return the newest headers below /usr/src; Debian splits them into two packages, <release> and common."""
     sets = sorted(
         folder
         for folder in (root / "usr/src").glob("linux-headers-*")
@@ -69,7 +69,7 @@ def image_headers(root: Path, machine: str, tried: list[str]) -> Headers | None:
 
 
 def kernel_headers(root: Path, environment: Mapping[str, str], tried: list[str]) -> Headers | None:
-    """Those that the kernel holds in an archive, which BCC unpacks with tar and xz into the temporary folder."""
+    """Return the headers in the kernel's own archive, which BCC unpacks with tar and xz into the temporary folder."""
     archive = root / KHEADERS
     if not archive.exists():
         tried.append(f"/{KHEADERS} (absent; modprobe kheaders)")
@@ -99,7 +99,7 @@ def kernel_headers(root: Path, environment: Mapping[str, str], tried: list[str])
 
 
 def find(release: str, machine: str, environment: Mapping[str, str], root: Path = Path("/")) -> Headers:
-    """The headers to compile with; HeadersError lists what was tried where there are none."""
+    """Return the headers to compile with; HeadersError lists the places tried."""
     given = environment.get("BCC_KERNEL_SOURCE")
     if given:
         return Headers("environment", given, ())

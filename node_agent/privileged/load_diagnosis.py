@@ -1,7 +1,7 @@
-"""Why the program could not be loaded, in the words of whoever can change it: BCC's own words mislead.
+"""Finds why the program could not be loaded, as a sentence with what to change: the messages of BCC mislead.
 
-"Need super-user privileges to run" is CAP_PERFMON that lacks, "Failed to compile BPF module" mostly CAP_BPF. Standard
-library only: the loader uses it.
+BCC prints "Need super-user privileges to run" when CAP_PERFMON is missing, and usually "Failed to compile BPF module"
+when CAP_BPF is. Standard library only: the loader uses it.
 """
 
 import re
@@ -17,7 +17,7 @@ PLACE = "securityContext.capabilities.add of the node agent"
 
 
 class Situation(NamedTuple):
-    """What of this process and kernel decides whether a program can be loaded."""
+    """State of this process and kernel that decides whether a program can be loaded."""
 
     capabilities: int
     seccomp: int
@@ -27,7 +27,7 @@ class Situation(NamedTuple):
     tracefs: bool
 
     def holds(self, name: str) -> bool:
-        """Whether a capability is effective; CAP_SYS_ADMIN stands for the two that were split from it."""
+        """Return whether a capability is effective; CAP_SYS_ADMIN includes the two that were split from it."""
         bits = {BITS[name]} | ({BITS["CAP_SYS_ADMIN"]} if name in ("CAP_BPF", "CAP_PERFMON") else set())
         return any(self.capabilities >> bit & 1 for bit in bits)
 
@@ -40,7 +40,7 @@ class Diagnosis(NamedTuple):
 
 
 def text_of(path: Path) -> str:
-    """A small file's text, empty where it cannot be read."""
+    """Return a small file's text; empty if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -48,19 +48,19 @@ def text_of(path: Path) -> str:
 
 
 def kernel_version(release: str) -> tuple[int, int]:
-    """Major and minor of a kernel release such as 6.1.0-56-amd64; (0, 0) where it is none."""
+    """Return major and minor of a kernel release such as 6.1.0-56-amd64; (0, 0) for another text."""
     match = re.match(r"(\d+)\.(\d+)", release)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def lockdown_mode(text: str) -> str:
-    """The mode in brackets of /sys/kernel/security/lockdown; `none` where there is no such file."""
+    """Return the mode in brackets of /sys/kernel/security/lockdown; `none` for an empty text."""
     match = re.search(r"\[(\w+)\]", text)
     return match[1] if match else "none"
 
 
 def tracefs_folder(root: Path) -> Path | None:
-    """Where the tracepoint's format can be read; None where neither tracefs nor debugfs shows it."""
+    """Return the folder with the tracepoint's format; None if neither tracefs nor debugfs has it."""
     for name in ("sys/kernel/tracing", "sys/kernel/debug/tracing"):
         folder = root / name
         if text_of(folder / "events/sock/inet_sock_set_state/format"):
@@ -69,7 +69,7 @@ def tracefs_folder(root: Path) -> Path | None:
 
 
 def situation(root: Path = Path("/")) -> Situation:
-    """The situation of this process."""
+    """Return the situation of this process."""
     fields = dict(line.split(":", 1) for line in text_of(root / "proc/self/status").splitlines() if ":" in line)
     return Situation(
         capabilities=int(fields.get("CapEff", "0").strip(), 16),
@@ -84,14 +84,14 @@ def situation(root: Path = Path("/")) -> Situation:
 NEEDED = ("CAP_BPF", "CAP_PERFMON")
 
 
-def diagnose(said: str, perf: bool, now: Situation) -> Diagnosis:
-    """The cause of a failed load; `said` is all that the loader heard, `perf`: by a perf tracepoint."""
-    detail = " ".join(said.split())[-300:]
+def diagnose(output: str, perf: bool, now: Situation) -> Diagnosis:
+    """Return the cause of a failed load from the loader's error and stderr; `perf`: by a perf tracepoint."""
+    detail = " ".join(output.split())[-300:]
     if (0, 0) < now.kernel < OLDEST:
         found, wanted = (".".join(map(str, version)) for version in (now.kernel, OLDEST))
         return Diagnosis("kernel_too_old", f"this kernel is Linux {found}, expected {wanted} or newer")
     missing = [name for name in NEEDED if not now.holds(name)]
-    denied = "Operation not permitted" in said or "super-user" in said
+    denied = "Operation not permitted" in output or "super-user" in output
     if missing:
         return Diagnosis("capability_missing", f"missing {' and '.join(missing)}: add it to {PLACE}")
     if now.own_user_namespace and denied:
@@ -115,12 +115,12 @@ def diagnose(said: str, perf: bool, now: Situation) -> Diagnosis:
             "the capabilities are there, but a seccomp filter refuses bpf(2) or perf_event_open(2): an old runtime's "
             "default profile does; set seccompProfile to Unconfined or to a profile that allows both",
         )
-    if "Permission denied" in said and not VERIFIER_LINE.search(said):
+    if "Permission denied" in output and not VERIFIER_LINE.search(output):
         return Diagnosis(
             "lsm_denied",
             "the capabilities are there, but a security module refuses (EACCES): see AppArmor's or SELinux's log on "
             "the node for denied `bpf`; AppArmor profile unconfined, or SELinux type spc_t",
         )
-    if "Read-only file system" in said or "No space left" in said:
+    if "Read-only file system" in output or "No space left" in output:
         return Diagnosis("tmp_unwritable", f"the compiler cannot write to its temporary folder: {detail}")
     return Diagnosis("load_failed", f"the program was not loaded: {detail}")

@@ -6,8 +6,8 @@ python3-bpfcc) and otherwise only the standard library.
     python3 -I loader.py SOCKET_FD
 
 Reads one JSON request from the socket (`Options`), answers with one JSON message: `{"names": [...], ...}` with one
-descriptor a name beside it (SCM_RIGHTS), or `{"error": "...", "reason": "..."}`. The program
-counts nothing until `control` says from when to when.
+descriptor per name beside it (SCM_RIGHTS), or `{"error": "...", "reason": "..."}`. The program
+counts nothing until the agent sets its times in `control`.
 """
 
 import json
@@ -27,7 +27,7 @@ from node_agent.privileged import bpf_structs, btf, kernel_headers, load_diagnos
 
 
 class LoadError(Exception):
-    """Why there is no tracer: a sentence, and a short reason that is a metric label."""
+    """Why there is no tracer: a sentence; `reason` is a metric label."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -35,7 +35,7 @@ class LoadError(Exception):
 
 
 def header_flags() -> tuple[str, list[str]]:
-    """Where the kernel headers come from and the compiler's flags for them; tells BCC by BCC_KERNEL_SOURCE."""
+    """Return the source of kernel headers and compiler flags for them; set BCC_KERNEL_SOURCE if needed."""
     try:
         found = kernel_headers.find(platform.release(), platform.machine(), os.environ)
     except kernel_headers.HeadersError as error:
@@ -46,7 +46,7 @@ def header_flags() -> tuple[str, list[str]]:
 
 
 def memory_is_v1() -> bool:
-    """Whether the memory controller is on a cgroup v1 hierarchy (cgroups(7): /proc/cgroups, hierarchy 0 is v2)."""
+    """Return whether the memory controller is on cgroup v1 (cgroups(7): in /proc/cgroups hierarchy 0 is v2)."""
     for line in Path("/proc/cgroups").read_text().splitlines():
         fields = line.split()
         if fields and fields[0] == "memory":
@@ -54,8 +54,8 @@ def memory_is_v1() -> bool:
     return False
 
 
-def compiled(options: dict[str, int | str], more_flags: list[str]) -> tuple[object, int, str]:
-    """`(BPF object, program fd, tracer)`."""
+def compile_program(options: dict[str, int | str], more_flags: list[str]) -> tuple[object, int, str]:
+    """Compile and load the program; return `(BPF object, program fd, tracer)`."""
     try:
         from bcc import BPF  # noqa: PLC0415
     except ImportError as error:
@@ -85,8 +85,8 @@ def compiled(options: dict[str, int | str], more_flags: list[str]) -> tuple[obje
     return program, raw_tracepoint.load(program.dump_func("on_state"), tracepoint), "bcc:raw_tracepoint"
 
 
-def attached(program: object, program_fd: int, tracer: str) -> int:
-    """The descriptor that keeps the program attached."""
+def attach(program: object, program_fd: int, tracer: str) -> int:
+    """Attach the program; return the descriptor that keeps it attached."""
     if tracer == "bcc:tracepoint":
         return int(next(iter(program.tracepoint_fds.values())))  # type: ignore[attr-defined]
     try:
@@ -96,13 +96,13 @@ def attached(program: object, program_fd: int, tracer: str) -> int:
 
 
 def load(options: dict[str, int | str]) -> tuple[dict[str, object], list[int]]:
-    """The answer and its descriptors: maps, `program`, `link` in the order of `names`."""
-    begun = time.monotonic()
+    """Return the answer and its descriptors: maps, `program`, `link` in the order of `names`."""
+    started = time.monotonic()
     source, flags = header_flags()
-    program, program_fd, tracer = compiled(options, flags)
+    program, program_fd, tracer = compile_program(options, flags)
     capacity = bpf_structs.Capacity.of(options)
     maps = {name: program[name].get_fd() for name in capacity.maps()}  # type: ignore[index]
-    descriptors = {**maps, "program": program_fd, "link": attached(program, program_fd, tracer)}
+    descriptors = {**maps, "program": program_fd, "link": attach(program, program_fd, tracer)}
     answer = {
         "names": list(descriptors),
         "tracer": tracer,
@@ -110,18 +110,18 @@ def load(options: dict[str, int | str]) -> tuple[dict[str, object], list[int]]:
         "mapBytes": capacity.kernel_bytes(),
         "headers": source,
         "memoryHierarchy": memory_is_v1(),
-        "seconds": round(time.monotonic() - begun, 3),
+        "seconds": round(time.monotonic() - started, 3),
         "peakBytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
     return answer, list(descriptors.values())
 
 
-def failure(error: Exception, said: str, options: dict[str, int | str]) -> dict[str, object]:
-    """The answer for a failed load; BCC's own words are translated to what is missing."""
+def failure(error: Exception, output: str, options: dict[str, int | str]) -> dict[str, object]:
+    """Return the answer for a failed load, with the diagnosis instead of BCC's message."""
     if isinstance(error, LoadError) and error.reason != "attach_failed":
         return {"error": str(error), "reason": error.reason}
     found = load_diagnosis.diagnose(
-        f"{error}; {said}", options.get("method") == "tracepoint", load_diagnosis.situation()
+        f"{error}; {output}", options.get("method") == "tracepoint", load_diagnosis.situation()
     )
     return {"error": found.text, "reason": found.reason}
 
@@ -130,14 +130,14 @@ def main() -> None:
     """Serve the one request on the socket given as the first argument."""
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         options = json.loads(channel.recv(65536))
-        said = os.memfd_create("stderr")
+        output = os.memfd_create("stderr")
         stderr = os.dup(2)
-        os.dup2(said, 2)
+        os.dup2(output, 2)
         descriptors: list[int] = []
         try:
             answer, descriptors = load(options)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the agent must hear of it
-            answer = failure(error, os.pread(said, 65536, 0).decode("utf-8", "replace"), options)
+        except Exception as error:  # noqa: BLE001 - every failure is reported to the agent
+            answer = failure(error, os.pread(output, 65536, 0).decode("utf-8", "replace"), options)
         os.dup2(stderr, 2)
         socket.send_fds(channel, [json.dumps(answer).encode()], descriptors)
     os._exit(0)  # BCC's clean-up at exit takes a while, and the descriptors are the agent's now

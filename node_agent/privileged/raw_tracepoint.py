@@ -1,4 +1,4 @@
-"""Loads what BCC compiled as a raw tracepoint program with BTF types, which BCC itself cannot; standard library only.
+"""Loads compiled code as a raw tracepoint program with BTF types, which BCC cannot; standard library only.
 
 bpf(2), include/uapi/linux/bpf.h: BPF_PROG_TYPE_TRACING with expected_attach_type BPF_TRACE_RAW_TP (5.5). The verifier
 then knows the tracepoint's arguments by type, and the program loads their fields without a helper call.
@@ -23,7 +23,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def bpf(command: int, attributes: bytes) -> int:
-    """The descriptor that one bpf system call returns; OSError otherwise."""
+    """Return the descriptor that one system call gives; OSError otherwise."""
     if platform.machine() not in BPF_SYSCALL:
         raise OSError(0, f"machine {platform.machine()}, expected one of {', '.join(BPF_SYSCALL)}")
     descriptor = libc.syscall(BPF_SYSCALL[platform.machine()], command, attributes, len(attributes))
@@ -33,7 +33,7 @@ def bpf(command: int, attributes: bytes) -> int:
 
 
 def load(instructions: bytes, tracepoint_btf_id: int) -> int:
-    """The descriptor of the loaded program; OSError, with the end of the verifier's log where it spoke."""
+    """Load a program and return its descriptor; OSError with the end of the verifier's log."""
     code, licence = ctypes.create_string_buffer(instructions, len(instructions)), ctypes.create_string_buffer(b"GPL")
     log = ctypes.create_string_buffer(LOG_BYTES)
 
@@ -49,10 +49,10 @@ def load(instructions: bytes, tracepoint_btf_id: int) -> int:
         try:
             return bpf(PROG_LOAD, attributes(1))
         except OSError:
-            said = " ".join(log.value.decode("utf-8", "replace").split())[-400:]
-            raise OSError(error.errno, f"{error.strerror} {said}".strip()) from error
+            log_text = " ".join(log.value.decode("utf-8", "replace").split())[-400:]
+            raise OSError(error.errno, f"{error.strerror} {log_text}".strip()) from error
 
 
 def attach(program: int) -> int:
-    """The descriptor of the link that keeps a loaded program attached."""
+    """Attach a loaded program; return the descriptor of the link."""
     return bpf(RAW_TRACEPOINT_OPEN, OPEN.pack(0, program))

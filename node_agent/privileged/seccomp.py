@@ -1,4 +1,4 @@
-"""A system call filter for the agent that stays: what it never needs is refused with EPERM, whatever it holds.
+"""Refuses system calls that the agent never needs with EPERM, whatever capabilities it holds.
 
 seccomp(2), classic BPF over `struct seccomp_data`. Standard library only: the supervisor installs it before the agent
 runs. It needs no_new_privs, which the supervisor has set by then.
@@ -70,7 +70,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Step(NamedTuple):
-    """One instruction before its jumps are counted; "" goes on with the next."""
+    """One instruction with labels for jump targets; "" continues with the next instruction."""
 
     code: int
     value: int
@@ -80,7 +80,7 @@ class Step(NamedTuple):
 
 
 def steps(machine: str, error: int, refused: tuple[str, ...]) -> list[Step]:
-    """The filter: another architecture's call is refused, then `refused` ones."""
+    """Return the filter's steps: refuse calls of other architectures, then `refused` ones."""
     numbers = SYSCALLS[machine]
     whole = [Step(JUMP_IF_EQUAL, numbers[name], "refuse") for name in refused]
     x32 = [Step(JUMP_IF_AT_LEAST, X32_BIT, "refuse")] if machine == "x86_64" else []
@@ -96,7 +96,7 @@ def steps(machine: str, error: int, refused: tuple[str, ...]) -> list[Step]:
 
 
 def program(machine: str, error: int, refused: tuple[str, ...]) -> bytes:
-    """The filter as an array of `struct sock_filter`."""
+    """Return the filter as an array of `struct sock_filter`."""
     listed = steps(machine, error, refused)
     places = {step.label: place for place, step in enumerate(listed) if step.label}
     packed = []
@@ -107,7 +107,7 @@ def program(machine: str, error: int, refused: tuple[str, ...]) -> bytes:
 
 
 def install(error: int = EPERM, refused: tuple[str, ...] = REFUSED) -> None:
-    """The filter holds for this process and all that it starts; OSError where the kernel refuses."""
+    """Install the filter for this process and its children; OSError if the kernel refuses."""
     code = program(os.uname().machine, error, refused)
     room = ctypes.create_string_buffer(code, len(code))
     filters = struct.pack("=HxxxxxxQ", len(code) // 8, ctypes.addressof(room))

@@ -7,8 +7,8 @@ loader's socket. It keeps the capabilities it was started with, for the loaders;
 runs (no_new_privs makes that final, prctl(2)) and gets a system call filter. `{fd}` in the agent's command is replaced
 by the agent's end.
 
-It stays as long as the agent does, so it takes signals and sockets from the interpreter's own modules: `signal` and
-`socket` import `enum`, `collections` and more around them, a quarter of what this process would hold (0.9 MiB).
+It runs as long as the agent does, so it uses the interpreter's built-in `_signal` and `_socket`: `signal` and `socket`
+import `enum`, `collections` and more, a quarter of this process's memory (0.9 MiB).
 """
 
 import _signal as signal  # type: ignore[import-not-found]
@@ -24,8 +24,8 @@ CAPABILITY_VERSION_3 = 0x20080522
 
 
 def die_with_parent(parent: int) -> None:
-    """Be killed when the supervisor ends, however it ends; it may have ended already."""
-    import ctypes  # noqa: PLC0415 - here and below in a child, which execs: the supervisor never holds it
+    """Ask the kernel to kill this process when the supervisor ends; exit if it has ended already."""
+    import ctypes  # noqa: PLC0415 - only in a child that execs: the supervisor never loads it
 
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -33,7 +33,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def refuse_system_calls() -> None:
-    """Install the agent's filter; a kernel built without seccomp lets the agent run without, and that is told."""
+    """Install the agent's system call filter; on a kernel without seccomp print a warning and continue."""
     from node_agent.privileged import seccomp  # noqa: PLC0415
 
     try:
@@ -43,7 +43,7 @@ def refuse_system_calls() -> None:
 
 
 def drop_capabilities() -> None:
-    """Lose every effective, permitted and inheritable capability for good (capset(2))."""
+    """Drop every effective, permitted and inheritable capability for good (capset(2))."""
     import ctypes  # noqa: PLC0415
 
     libc = ctypes.CDLL(None, use_errno=True)
@@ -56,7 +56,7 @@ def drop_capabilities() -> None:
 
 
 def spawn(command: list[str], keep_fd: int, *, bare: bool) -> int:
-    """The pid of a new child that inherits one descriptor and dies with this process."""
+    """Start a child that inherits one descriptor and dies with this process; return its pid."""
     parent = os.getpid()
     pid = os.fork()
     if pid:
@@ -75,7 +75,7 @@ def spawn(command: list[str], keep_fd: int, *, bare: bool) -> int:
 
 
 def exit_code(status: int) -> int:
-    """The shell's exit code of a wait status."""
+    """Return the shell's exit code for a wait status."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
@@ -85,7 +85,9 @@ def supervise(loader: list[str], agent: list[str]) -> int:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [word.replace("{fd}", str(theirs.fileno())) for word in agent]
     forwarded = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    signal.pthread_sigmask(signal.SIG_BLOCK, forwarded)  # one that comes now must reach the agent, not end this process
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, forwarded
+    )  # a signal that arrives now must reach the agent instead of ending this process
     agent_pid = spawn(command, theirs.fileno(), bare=True)
     theirs.close()
     for number in forwarded:
@@ -122,7 +124,7 @@ def start_loader(ours: socket.socket, poll: object, loader: list[str]) -> None:
 
 
 def reap(agent_pid: int) -> int | None:
-    """The agent's wait status if it has ended; ended loaders are taken off the process table."""
+    """Reap ended children; return the agent's wait status if it has ended."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

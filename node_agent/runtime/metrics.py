@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from delivery.metrics import DROPS
 from node_agent.attribution import filters
-from node_agent.attribution.connections_body import Outcome
+from node_agent.attribution.connections_body import ResolvedWindow
 from node_agent.capture.bpf_maps import Counts
 from node_agent.capture.window_capture import ACCEPTED_LOST, LOST, MISSED, OUTCOMES_LOST
 from podsonar.logs_and_probes import start_at_zero
@@ -21,7 +21,7 @@ FAMILIES = ("ipv4", "ipv6", "unknown")
 SIDES = ("source", "destination")
 
 
-class Metrics:
+class AgentMetrics:
     """Counters and gauges of one node agent, in a registry of its own; `reason` is None while it can trace."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -76,27 +76,27 @@ class Metrics:
         self.tracer_down(STARTING)
 
     def tracer_is_up(self, tracer: str, headers_source: str) -> None:
-        """Note that windows can be traced, and how."""
+        """Record that windows can be traced, and how."""
         self.reason = None
         self.tracer_up.clear()
         self.tracer_up.labels(tracer.removeprefix("bcc:"), headers_source).set(1)
 
     def tracer_down(self, reason: str) -> None:
-        """Note that there is no tracer, and why."""
+        """Record that there is no tracer, and why."""
         self.reason = reason
         self.tracer_up.clear()
         self.tracer_up.labels("none", "none").set(0)
 
-    def watch(self, pending: Callable[[], int]) -> None:
-        """Let the gauge of what waits follow the disk."""
+    def follow_pending(self, pending: Callable[[], int]) -> None:
+        """Make the pending gauge read its value from `pending` at each scrape."""
         self.pending.set_function(pending)
 
-    def drained(self, counts: Counts) -> None:
-        """Note how many flows the window has by now."""
+    def record_drain(self, counts: Counts) -> None:
+        """Record the number of flows in the current window."""
         self.connections.set(len(counts.flows))
 
-    def seen(self, capture: Capture) -> None:
-        """Add one observed window, before anything is resolved."""
+    def record_capture(self, capture: Capture) -> None:
+        """Count one captured window, before it is resolved."""
         self.connections.set(0)
         for flow in capture.flows:
             self.events.labels("ipv6" if ":" in flow.source else "ipv4").inc(flow.attempts)
@@ -106,13 +106,13 @@ class Metrics:
         for stage, count in {**capture.lost, **capture.accepted_lost, **capture.outcomes_lost, **missed}.items():
             self.lost.labels(stage).inc(count)
 
-    def resolved(self, outcome: Outcome) -> None:
-        """Add one resolved window."""
+    def record_resolved(self, outcome: ResolvedWindow) -> None:
+        """Count one resolved window."""
         for reason, count in outcome.observation["filtered"].items():
             self.filtered.labels(reason).inc(count)
         self.unresolved.labels("source").inc(sum(outcome.observation["unresolved"].values()))
         self.unresolved.labels("destination").inc(outcome.uncertain())
 
-    def not_delivered(self, reason: str, attempts: int) -> None:
-        """Add attempts that will not be delivered."""
+    def record_dropped(self, reason: str, attempts: int) -> None:
+        """Count attempts that will not be delivered."""
         self.dropped.labels(reason).inc(attempts)

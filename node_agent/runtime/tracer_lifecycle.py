@@ -1,8 +1,8 @@
-"""Gets the node agent a tracer in time for each window, and keeps the truth about having one between windows.
+"""Loads a tracer ahead of each window, retries on failure, and keeps readiness up to date in between.
 
 Loading takes half a second on an idle machine and a minute under a tight CPU limit, so the program is loaded ahead of
-the window, by twice the time that the last load took, and told when the window begins and ends. Where it cannot be
-loaded the agent goes on without (degraded, not restarted), says why, and tries again.
+the window by twice the time of the last load. If it cannot be loaded, the agent continues without it (degraded, not
+restarted), reports why, and retries.
 """
 
 import socket
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 def capacity(settings: AgentSettings) -> dict[str, int | str]:
-    """Sizes of the kernel side's maps, in entries, and how to attach."""
+    """Return the sizes of the BPF maps, in entries, and the method of attachment."""
     flows = settings.node.flow_capacity
     return {
         "flows": flows,
@@ -40,9 +40,9 @@ def capacity(settings: AgentSettings) -> dict[str, int | str]:
 
 
 class ClockMap(dict[int, int]):
-    """Monotonic times by wall-clock time: the end of a window is the very nanosecond at which the next one begins.
+    """Maps wall-clock to monotonic times, so that a window ends at the very nanosecond at which the next begins.
 
-    The two clocks are read one after the other; worked out twice, one moment could be a millisecond from itself.
+    The two clocks are read one after the other: computed twice, one time could differ by a millisecond.
     """
 
     KEPT = 4
@@ -53,19 +53,19 @@ class ClockMap(dict[int, int]):
         return self.setdefault(at_ns, at_ns - (time.time_ns() - time.monotonic_ns()))
 
 
-def count_in(tracer: AttachedProgram, window: Window, moments: ClockMap) -> None:
-    """Let the tracer count in what is left of the window."""
-    tracer.count_during(max(moments[window.start_ns], time.monotonic_ns()), moments[window.end_ns])
+def count_in(tracer: AttachedProgram, window: Window, clock_map: ClockMap) -> None:
+    """Make the tracer count in the rest of the window."""
+    tracer.count_during(max(clock_map[window.start_ns], time.monotonic_ns()), clock_map[window.end_ns])
 
 
 class TracerLifecycle:
-    """Loads tracers by the supervisor; `metrics` hears of every try."""
+    """Loads tracers through the supervisor and records every attempt in `metrics`."""
 
     def __init__(
         self,
         settings: AgentSettings,
         supervisor: socket.socket,
-        metrics: metrics.Metrics,
+        metrics: metrics.AgentMetrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
@@ -75,23 +75,23 @@ class TracerLifecycle:
         self.lead_seconds = FIRST_LEAD_SECONDS
         self.next_try = clock()
         self.ahead: Future[AttachedProgram | None] | None = None
-        self.moments = ClockMap()
+        self.clock_map = ClockMap()
 
-    def take(self, stop: threading.Event) -> AttachedProgram | None:
-        """An attached program that counts nothing yet; None where there is none, which is then known to readiness."""
+    def load(self, stop: threading.Event) -> AttachedProgram | None:
+        """Return an attached program that counts nothing yet; None on failure, which readiness then reports."""
         began = self.clock()
         try:
-            tracer, told = loader_client.attach(self.supervisor, capacity(self.settings), LOADER_SECONDS, stop)
+            tracer, answer = loader_client.attach(self.supervisor, capacity(self.settings), LOADER_SECONDS, stop)
         except TracerError as error:
-            self.failed(error)
+            self.record_failure(error)
             return None
         self.lead_seconds = 2 * (self.clock() - began) + 1
-        log.info("tracer_loaded", tracer=tracer.tracer, seconds=told["seconds"], peak=told["peakBytes"])
-        self.metrics.tracer_is_up(tracer.tracer, told["headers"])
+        log.info("tracer_loaded", tracer=tracer.tracer, seconds=answer["seconds"], peak=answer["peakBytes"])
+        self.metrics.tracer_is_up(tracer.tracer, answer["headers"])
         return tracer
 
-    def failed(self, error: TracerError) -> None:
-        """Note why there is no tracer; TracerError again where the settings ask for one or nothing."""
+    def record_failure(self, error: TracerError) -> None:
+        """Record why there is no tracer; re-raise the error if the settings require one."""
         self.next_try = self.clock() + self.settings.node.tracer_retry_seconds
         if error.reason == "stopped":
             return
@@ -100,57 +100,57 @@ class TracerLifecycle:
         if self.settings.node.require_tracer:
             raise error
 
-    def prepare(self, window: Window, stop: threading.Event) -> None:
-        """Load for a window that follows so closely on this one that there is no time to do it in between."""
+    def start_load_ahead(self, window: Window, stop: threading.Event) -> None:
+        """Start loading for a window that follows too closely to load in between."""
         self.ahead = Future()
         threading.Thread(target=self.load_ahead, args=(self.ahead, window, stop), name="load", daemon=True).start()
 
     def load_ahead(self, ahead: "Future[AttachedProgram | None]", window: Window, stop: threading.Event) -> None:
-        """Give the tracer of a window to whoever waits for it; an error too."""
+        """Set the tracer of a window, or the error, as the result of `ahead`."""
         try:
             stop.wait((window.start_ns - time.time_ns()) / NS_PER_SECOND - self.lead_seconds)
-            tracer = None if stop.is_set() else self.take(stop)
+            tracer = None if stop.is_set() else self.load(stop)
             if tracer is not None:
-                count_in(tracer, window, self.moments)
+                count_in(tracer, window, self.clock_map)
             ahead.set_result(tracer)
         except PodsonarError as error:
             ahead.set_exception(error)
 
-    def prepared(self) -> AttachedProgram | None:
-        """What was loaded ahead; None where nothing was."""
+    def loaded_ahead(self) -> AttachedProgram | None:
+        """Return the tracer loaded ahead; None if there is none."""
         ahead, self.ahead = self.ahead, None
         return ahead.result() if ahead else None
 
-    def before(self, window: Window, stop: threading.Event) -> AttachedProgram | None:
-        """A tracer when the window begins, or None where there is none by then (or `stop` was set)."""
-        tracer = self.prepared()
+    def wait_for_window(self, window: Window, stop: threading.Event) -> AttachedProgram | None:
+        """Wait for the window to begin; return a tracer, or None if there is none by then (or `stop` was set)."""
+        tracer = self.loaded_ahead()
         while tracer is None and not stop.is_set():
             left_seconds = (window.start_ns - time.time_ns()) / NS_PER_SECOND
             if left_seconds <= self.lead_seconds:
                 break
             until_try = self.next_try - self.clock()
             if self.metrics.reason is not None and until_try <= 0:
-                self.check(stop)
+                self.check_loadable(stop)
             else:
                 waits = until_try if self.metrics.reason is not None else left_seconds
                 stop.wait(min(left_seconds - self.lead_seconds, waits))
         if tracer is None and not stop.is_set():
-            tracer = self.take(stop)
+            tracer = self.load(stop)
         if tracer is not None and tracer.from_ns == 0:
-            count_in(tracer, window, self.moments)
+            count_in(tracer, window, self.clock_map)
         left_seconds = (window.start_ns - time.time_ns()) / NS_PER_SECOND
         if left_seconds > 0:
             stop.wait(left_seconds)
         return tracer
 
-    def check(self, stop: threading.Event) -> None:
-        """Load and let go, so that readiness tells before the first window whether it will be traced."""
-        tracer = self.take(stop)
+    def check_loadable(self, stop: threading.Event) -> None:
+        """Load and detach at once, so that readiness is known before the first window."""
+        tracer = self.load(stop)
         if tracer is not None:
             tracer.close()
 
-    def during(self, window: Window, stop: threading.Event) -> AttachedProgram | None:
-        """A tracer in a window that began without one, tried for until the window ends; None where none came."""
+    def load_during(self, window: Window, stop: threading.Event) -> AttachedProgram | None:
+        """Retry loading until the window ends; return the tracer or None."""
         while not stop.is_set():
             left_seconds = (window.end_ns - time.time_ns()) / NS_PER_SECOND
             until_try = self.next_try - self.clock()
@@ -159,8 +159,8 @@ class TracerLifecycle:
             if until_try > 0:
                 stop.wait(min(left_seconds, until_try))
                 continue
-            tracer = self.take(stop)
+            tracer = self.load(stop)
             if tracer is not None:
-                count_in(tracer, window, self.moments)
+                count_in(tracer, window, self.clock_map)
                 return tracer
         return None

@@ -1,7 +1,6 @@
-"""The node agent that stays: waits for windows, observes, and sends what it saw; holds no capability and no `bcc`.
+"""Loops over windows: wait, capture, resolve, spool.
 
-A window ends in one of the two places a crash cannot take it from: a capture that waits for the directory, or a batch
-in the spool.
+Each window ends in a place that survives a crash: as a capture in the queue, or as a batch in the spool.
 """
 
 import hashlib
@@ -17,11 +16,11 @@ import structlog
 from delivery.batch import make_batch
 from delivery.spool import Spool
 from node_agent.attribution import connections_body, flow_log
-from node_agent.attribution.flow_groups import questions, traffic_of
+from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.capture import loader_client
 from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.capture.capture_queue import CaptureQueue
-from node_agent.capture.window_capture import Node, observe
+from node_agent.capture.window_capture import ObservedNode, observe
 from node_agent.runtime import metrics
 from node_agent.runtime.tracer_lifecycle import LOADER_SECONDS, ClockMap, TracerLifecycle, capacity, count_in
 from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, PodsonarError, TracerError
@@ -29,7 +28,7 @@ from podsonar.model import NS_PER_SECOND, Answer, Capture, Query, Window
 from podsonar.settings import AgentSettings
 
 RETRY_SECONDS = 5.0
-LONGEST_WAIT_SECONDS = 60.0  # of the wall clock, which may be stepped
+LONGEST_WAIT_SECONDS = 60.0  # by the wall clock, which may step
 LATE_NS = NS_PER_SECOND
 STOPPED, LATE = "stopped", "started_late"
 
@@ -37,31 +36,31 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What the agent works with; everything that touches the world comes in here."""
+class AgentParts:
+    """What the loop works with: settings and every part that does IO."""
 
     settings: AgentSettings
     tracers: TracerLifecycle
     spool: Spool
-    waiting: CaptureQueue
+    queue: CaptureQueue
     ask: Callable[[list[Query]], list[Answer]]
-    metrics: metrics.Metrics
+    metrics: metrics.AgentMetrics
 
 
-def node_of(settings: AgentSettings) -> Node:
-    """The node that the settings name."""
-    return Node(settings.node.name, Path(settings.node.proc_folder), settings.node.drain_seconds)
+def node_of(settings: AgentSettings) -> ObservedNode:
+    """Return the node of the settings."""
+    return ObservedNode(settings.node.name, Path(settings.node.proc_folder), settings.node.drain_seconds)
 
 
 def nothing_observed(settings: AgentSettings, window: Window, gap: str) -> Capture:
-    """The capture of a window without a tracer: it says `none`, so that the map says "not observed"."""
+    """Return the capture of a window without a tracer; the manager shows it as not observed."""
     return Capture(window, settings.node.name, "none", "cgroup", [], [], {}, {}, gap=gap)
 
 
-def watch(parts: Parts, window: Window, tracer: AttachedProgram | None, stop: threading.Event) -> Capture:
-    """What this node did in the window, and in which part of it that was watched."""
+def capture_window(parts: AgentParts, window: Window, tracer: AttachedProgram | None, stop: threading.Event) -> Capture:
+    """Return the capture of a window, with the part of the window that was observed."""
     late = None if tracer else parts.metrics.reason
-    tracer = tracer or parts.tracers.during(window, stop)
+    tracer = tracer or parts.tracers.load_during(window, stop)
     if tracer is not None and time.time_ns() >= window.end_ns:
         tracer.close()
         return nothing_observed(parts.settings, window, LATE)
@@ -70,43 +69,45 @@ def watch(parts: Parts, window: Window, tracer: AttachedProgram | None, stop: th
         return nothing_observed(parts.settings, window, reason if reason not in (None, metrics.STARTING) else STOPPED)
     try:
         with tracer:
-            return watched(parts, window, tracer, stop, late)
+            return capture_traced(parts, window, tracer, stop, late)
     except TracerError as error:
-        parts.tracers.failed(error)
+        parts.tracers.record_failure(error)
         return nothing_observed(parts.settings, window, error.reason)
 
 
-def watched(parts: Parts, window: Window, tracer: AttachedProgram, stop: threading.Event, late: str | None) -> Capture:
-    """What the tracer sees from now to the window's end, or to `stop`; `late` says why it did not begin in time."""
+def capture_traced(
+    parts: AgentParts, window: Window, tracer: AttachedProgram, stop: threading.Event, late: str | None
+) -> Capture:
+    """Return what the tracer sees until the window's end or `stop`; `late` is why it did not begin in time."""
     log.info("tracing", window=window.id, tracer=tracer.tracer)
     offset_ns = time.time_ns() - time.monotonic_ns()
-    capture = observe(tracer, window, node_of(parts.settings), stop, parts.metrics.drained)
+    capture = observe(tracer, window, node_of(parts.settings), stop, parts.metrics.record_drain)
     observed = Window(tracer.from_ns + offset_ns, tracer.until_ns + offset_ns)
     gaps = [late or LATE] if observed.start_ns > window.start_ns + LATE_NS else []
     gaps += [STOPPED] if stop.is_set() else []
     return replace(capture, observed=observed, gap=", ".join(gaps) or None)
 
 
-def drained_nothing(_counts: Counts) -> None:
-    """What a capture for a file tells of its drains: nothing."""
+def ignore_drain(_counts: Counts) -> None:
+    """Ignore a drain: a capture for a file has no metrics."""
 
 
 def capture_now(settings: AgentSettings, supervisor: socket.socket, seconds: float, stop: threading.Event) -> Capture:
-    """What this node does in the next `seconds`; TracerError where it cannot be traced."""
-    tracer, _told = loader_client.attach(supervisor, capacity(settings), LOADER_SECONDS, stop)
+    """Return the capture of the next `seconds`; TracerError if the node cannot be traced."""
+    tracer, _answer = loader_client.attach(supervisor, capacity(settings), LOADER_SECONDS, stop)
     with tracer:
         start_ns = time.time_ns()
         window = Window(start_ns, start_ns + int(seconds * NS_PER_SECOND))
         count_in(tracer, window, ClockMap())
-        capture = observe(tracer, window, node_of(settings), stop, drained_nothing)
+        capture = observe(tracer, window, node_of(settings), stop, ignore_drain)
     taken = Window(start_ns, time.time_ns())
     return replace(capture, window=taken, observed=taken)
 
 
-def spool_resolved(parts: Parts, path: Path, capture: Capture) -> None:
-    """Resolve one waiting capture and put its batch in the spool; the capture goes only after that."""
-    traffic = traffic_of(capture)
-    outcome = connections_body.connections(traffic, answers_to(parts, questions(traffic)))
+def spool_resolved(parts: AgentParts, path: Path, capture: Capture) -> None:
+    """Resolve one capture and put its batch in the spool, then remove the capture."""
+    traffic = group_flows(capture)
+    outcome = connections_body.build_body(traffic, answers_to(parts, directory_queries(traffic)))
     if parts.settings.log.level.lower() == "debug":
         for decision in outcome.decisions():
             log.debug("flow", line=flow_log.decision_line(decision))
@@ -115,25 +116,25 @@ def spool_resolved(parts: Parts, path: Path, capture: Capture) -> None:
     if not parts.spool.paths_of(batch.id):
         parts.spool.put(batch)
     path.unlink()
-    parts.metrics.resolved(outcome)
+    parts.metrics.record_resolved(outcome)
     log.info("window_spooled", window=capture.window.id, flows=len(capture.flows), delivered=delivered)
 
 
 def identity_of(path: Path) -> str:
-    """The name of a capture's batch: the same after a crash between spooling it and forgetting the capture."""
+    """Return the batch id of a capture: the same again after a crash between spooling and removing the capture."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
-def answers_to(parts: Parts, asked: list[Query]) -> dict[Query, Answer]:
-    """The directory's answer to each question."""
+def answers_to(parts: AgentParts, asked: list[Query]) -> dict[Query, Answer]:
+    """Return the directory's answer to each query."""
     return dict(zip(asked, parts.ask(asked), strict=True))
 
 
-def resolve_waiting(parts: Parts) -> float | None:
-    """Resolve what waits for the directory; how many seconds until a new try, None where nothing waits any more."""
+def resolve_queue(parts: AgentParts) -> float | None:
+    """Resolve the queued captures; return the seconds until a retry, None if the queue is empty."""
     try:
-        parts.waiting.write_unwritten()
-        for path, capture in parts.waiting.captures():
+        parts.queue.write_unwritten()
+        for path, capture in parts.queue.captures():
             spool_resolved(parts, path, capture)
     except NotFinalYetError as error:
         log.info("window_waits", error=str(error))
@@ -144,42 +145,39 @@ def resolve_waiting(parts: Parts) -> float | None:
     except (PodsonarError, OSError) as error:
         log.warning("window_not_spooled", error=str(error))
         return RETRY_SECONDS
-    return RETRY_SECONDS if parts.waiting.unwritten else None
+    return RETRY_SECONDS if parts.queue.unwritten else None
 
 
-def resolve_until(parts: Parts, stop: threading.Event, settled: Callable[[], None]) -> None:
-    """Resolve what waits, as soon as there is something, until `stop` is set and the waiting one gets a `wakeup`.
-
-    `settled` is told whenever nothing waits any more.
-    """
+def resolve_until(parts: AgentParts, stop: threading.Event, on_idle: Callable[[], None]) -> None:
+    """Resolve captures as they arrive until `stop` is set and the queue is woken; call `on_idle` when it is empty."""
     while not stop.is_set():
-        parts.waiting.wakeup.clear()
-        seconds = resolve_waiting(parts)
+        parts.queue.wakeup.clear()
+        seconds = resolve_queue(parts)
         if seconds is None:
-            settled()
+            on_idle()
         if not stop.is_set():
-            parts.waiting.wakeup.wait(seconds)
+            parts.queue.wakeup.wait(seconds)
 
 
-def observe_windows(parts: Parts, windows: Callable[[int], Window | None], stop: threading.Event) -> None:
-    """Observe each window that `windows` names for a time, until there is none or `stop`."""
+def observe_windows(parts: AgentParts, windows: Callable[[int], Window | None], stop: threading.Event) -> None:
+    """Capture each window that `windows` returns, until it returns None or `stop` is set."""
     window = windows(time.time_ns())
     while window is not None and not stop.is_set():
         log.info("next_window", window=window.id)
-        tracer = parts.tracers.before(window, stop)
+        tracer = parts.tracers.wait_for_window(window, stop)
         if stop.is_set() and time.time_ns() < window.start_ns:
             if tracer:
                 tracer.close()
             return
         following = windows(window.end_ns)
         if following and following.start_ns - window.end_ns < parts.tracers.lead_seconds * NS_PER_SECOND:
-            parts.tracers.prepare(following, stop)
-        keep(parts, watch(parts, window, tracer, stop))
-        missed = following is not None and following.end_ns <= time.time_ns()  # the clock was stepped, or we slept
+            parts.tracers.start_load_ahead(following, stop)
+        store_capture(parts, capture_window(parts, window, tracer, stop))
+        missed = following is not None and following.end_ns <= time.time_ns()  # the clock stepped, or the machine slept
         window = windows(time.time_ns()) if missed else following
 
 
-def keep(parts: Parts, capture: Capture) -> None:
-    """The capture is on disk, and counted as seen."""
-    parts.metrics.seen(capture)
-    parts.waiting.put(capture)
+def store_capture(parts: AgentParts, capture: Capture) -> None:
+    """Count a capture and put it in the queue."""
+    parts.metrics.record_capture(capture)
+    parts.queue.put(capture)

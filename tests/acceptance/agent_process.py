@@ -15,7 +15,7 @@ import httpx
 import orjson
 
 from node_agent.attribution import connections_body
-from node_agent.attribution.flow_groups import traffic_of
+from node_agent.attribution.flow_groups import group_flows
 from node_agent.capture import capture_file
 from podsonar.json_gzip import unpack
 from podsonar.model import NS_PER_SECOND, Window
@@ -101,7 +101,7 @@ class Agent:
         """The observation of the one window on disk, from its capture or its batch."""
         (path,) = self.spooled_files()
         if path.suffix == ".capture":
-            return connections_body.connections(traffic_of(capture_file.read(path)), {}).observation
+            return connections_body.build_body(group_flows(capture_file.read(path)), {}).observation
         found: dict[str, Any] = unpack(path.read_bytes().split(b"\n", 1)[1])["observation"]
         return found
 

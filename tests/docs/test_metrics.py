@@ -12,7 +12,7 @@ from collector.directory.metrics import DirectoryMetrics
 from collector.inventory.metrics import InventoryMetrics
 from delivery.metrics import DeliveryMetrics
 from manager.metrics import ManagerMetrics
-from node_agent.runtime.metrics import Metrics as NodeAgentMetrics
+from node_agent.runtime.metrics import AgentMetrics as NodeAgentMetrics
 from podsonar.logs_and_probes import set_build_info
 
 LABEL = re.compile(r"`(\w+)`")

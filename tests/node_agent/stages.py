@@ -4,9 +4,9 @@ from typing import Any
 
 import orjson
 
-from node_agent.attribution.connections_body import Outcome, connections
-from node_agent.attribution.flow_groups import questions, traffic_of
-from podsonar.model import Accepted, Answer, Capture, Flow, Query, Window
+from node_agent.attribution.connections_body import ResolvedWindow, build_body
+from node_agent.attribution.flow_groups import directory_queries, group_flows
+from podsonar.model import AcceptedFlow, Answer, Capture, Flow, Query, Window
 
 SECOND = 1_000_000_000
 START_NS = 1_795_000_000 * SECOND
@@ -39,7 +39,9 @@ def flow(cgroup: int, destination: str, attempts: int = 1, source: str = "10.244
     )
 
 
-def capture(flows: list[Flow], accepted: list[Accepted] | None = None, lost: dict[str, int] | None = None) -> Capture:
+def capture(
+    flows: list[Flow], accepted: list[AcceptedFlow] | None = None, lost: dict[str, int] | None = None
+) -> Capture:
     """What node `node-a` saw."""
     window = Window(START_NS, START_NS + 60 * SECOND)
     return Capture(
@@ -62,13 +64,13 @@ def directory(query: Query) -> Answer:
     }.get(query.address or "", Answer("External"))
 
 
-def resolved(taken: Capture) -> Outcome:
+def resolved(taken: Capture) -> ResolvedWindow:
     """The outcome of a capture, with the directory's answer to each of its questions."""
-    traffic = traffic_of(taken)
-    return connections(traffic, {query: directory(query) for query in questions(traffic)})
+    traffic = group_flows(taken)
+    return build_body(traffic, {query: directory(query) for query in directory_queries(traffic)})
 
 
-def body(outcome: Outcome) -> dict[str, Any]:
+def body(outcome: ResolvedWindow) -> dict[str, Any]:
     """The connections body, as a reader finds it."""
     found: dict[str, Any] = orjson.loads(b"".join(outcome.content()))
     return found

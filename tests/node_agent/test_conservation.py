@@ -15,9 +15,9 @@ from delivery.push import Pusher
 from manager.server import serving
 from node_agent.capture.capture_queue import CaptureQueue
 from node_agent.runtime.app import Shutdown, make_pusher, make_spool
-from node_agent.runtime.metrics import Metrics
+from node_agent.runtime.metrics import AgentMetrics
 from node_agent.runtime.tracer_lifecycle import TracerLifecycle
-from node_agent.runtime.window_loop import Parts, keep, resolve_until, resolve_waiting
+from node_agent.runtime.window_loop import AgentParts, resolve_queue, resolve_until, store_capture
 from podsonar.errors import DirectoryUnavailableError
 from podsonar.model import Answer, Capture, Query, Window
 from podsonar.settings import AgentSettings, ManagerEndpoint, NodeSettings, SpoolSettings
@@ -55,15 +55,15 @@ class Lab:
             node=NodeSettings(name="node-a"),
         )
         self.registry = CollectorRegistry()
-        metrics = Metrics(self.registry)
+        metrics = AgentMetrics(self.registry)
         delivery = DeliveryMetrics(self.registry, settings.spool.max_bytes)
         spool = make_spool(settings, delivery, metrics)
         self.pusher: Pusher = make_pusher(settings, spool, delivery, metrics)
-        waiting = CaptureQueue(Path(settings.spool.folder), metrics.not_delivered)
-        metrics.watch(lambda: waiting.pending() + spool.stats().events)
+        waiting = CaptureQueue(Path(settings.spool.folder), metrics.record_dropped)
+        metrics.follow_pending(lambda: waiting.pending() + spool.stats().events)
         ours, self.theirs = socket.socketpair()
         self.ours = ours
-        self.parts = Parts(settings, TracerLifecycle(settings, ours, metrics), spool, waiting, self.ask, metrics)
+        self.parts = AgentParts(settings, TracerLifecycle(settings, ours, metrics), spool, waiting, self.ask, metrics)
 
     def ask(self, queries: list[Query]) -> list[Answer]:
         """The directory."""
@@ -110,11 +110,11 @@ def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 def test_attempts_move_from_pending_to_their_fate(lab: Lab) -> None:
     """Seen at once; resolved when the directory is there; delivered when the manager has stored them."""
-    keep(lab.parts, window(0))
-    assert resolve_waiting(lab.parts) is not None
+    store_capture(lab.parts, window(0))
+    assert resolve_queue(lab.parts) is not None
     assert lab.counts() == {"lost": LOST, "pending": SEEN - LOST}
     lab.directory_is_there = True
-    assert resolve_waiting(lab.parts) is None
+    assert resolve_queue(lab.parts) is None
     resolved = {"lost": LOST, "filtered": FILTERED, "unresolved": UNRESOLVED}
     assert lab.counts() == {**resolved, "pending": DELIVERED + AMBIGUOUS}
     assert lab.pusher.flush(10)
@@ -126,13 +126,13 @@ def test_dropped_attempts_are_counted_by_reason(lab: Lab) -> None:
     """A spool with room for one batch drops the older; a capture that was damaged on disk is dropped whole."""
     lab.directory_is_there = True
     for minute in range(2):
-        keep(lab.parts, window(minute))
-    assert resolve_waiting(lab.parts) is None
+        store_capture(lab.parts, window(minute))
+    assert resolve_queue(lab.parts) is None
     assert lab.counts()["dropped"] == DELIVERED + AMBIGUOUS
-    keep(lab.parts, window(2))
-    (path,) = lab.parts.waiting.paths()
+    store_capture(lab.parts, window(2))
+    (path,) = lab.parts.queue.paths()
     path.write_bytes(path.read_bytes()[:99])
-    assert resolve_waiting(lab.parts) is None
+    assert resolve_queue(lab.parts) is None
     counts = lab.counts()
     assert counts["dropped"] == DELIVERED + AMBIGUOUS + SEEN - LOST
     assert counts["pending"] == DELIVERED + AMBIGUOUS
@@ -140,13 +140,13 @@ def test_dropped_attempts_are_counted_by_reason(lab: Lab) -> None:
 
 def test_disk_that_takes_nothing_holds_captures_in_memory(lab: Lab) -> None:
     """A folder that is gone loses nothing: the capture is pending in memory and written when the folder is back."""
-    folder = lab.parts.waiting.folder
+    folder = lab.parts.queue.folder
     folder.rmdir()
-    keep(lab.parts, window(0))
+    store_capture(lab.parts, window(0))
     assert lab.counts() == {"lost": LOST, "pending": SEEN - LOST}
     folder.mkdir()
     lab.directory_is_there = True
-    assert resolve_waiting(lab.parts) is None
+    assert resolve_queue(lab.parts) is None
     assert lab.pusher.flush(10)
     assert lab.counts()["delivered"] == DELIVERED + AMBIGUOUS
 
@@ -154,17 +154,17 @@ def test_disk_that_takes_nothing_holds_captures_in_memory(lab: Lab) -> None:
 def test_crash_between_batch_and_capture_sends_the_window_once(lab: Lab) -> None:
     """The capture is still there after its batch was spooled: the same batch id, so the manager stores one."""
     lab.directory_is_there = True
-    keep(lab.parts, window(0))
-    (path,) = lab.parts.waiting.paths()
+    store_capture(lab.parts, window(0))
+    (path,) = lab.parts.queue.paths()
     content = path.read_bytes()
-    assert resolve_waiting(lab.parts) is None
+    assert resolve_queue(lab.parts) is None
     path.write_bytes(content)
-    assert resolve_waiting(lab.parts) is None
+    assert resolve_queue(lab.parts) is None
     assert lab.parts.spool.stats().batches == 1
     first = lab.parts.spool.oldest()
     assert lab.pusher.flush(10)
     path.write_bytes(content)
-    assert resolve_waiting(lab.parts) is None
+    assert resolve_queue(lab.parts) is None
     second = lab.parts.spool.oldest()
     assert first is not None
     assert second is not None
@@ -174,32 +174,32 @@ def test_crash_between_batch_and_capture_sends_the_window_once(lab: Lab) -> None
 
 def test_two_captures_of_one_window_are_both_kept(lab: Lab) -> None:
     """An agent that was started again in its window does not replace what it saw before."""
-    keep(lab.parts, window(0))
-    keep(lab.parts, window(0))
-    assert len(lab.parts.waiting.paths()) == 2
+    store_capture(lab.parts, window(0))
+    store_capture(lab.parts, window(0))
+    assert len(lab.parts.queue.paths()) == 2
     assert lab.counts() == {"lost": 2 * LOST, "pending": 2 * (SEEN - LOST)}
 
 
 def test_resolving_and_observing_at_once_write_each_capture_once(lab: Lab) -> None:
     """Two threads that find the disk usable again do not write what is held twice."""
-    folder = lab.parts.waiting.folder
+    folder = lab.parts.queue.folder
     folder.rmdir()
     for minute in range(5):
-        keep(lab.parts, window(minute))
+        store_capture(lab.parts, window(minute))
     folder.mkdir()
-    threads = [threading.Thread(target=lab.parts.waiting.write_unwritten) for _ in range(4)]
+    threads = [threading.Thread(target=lab.parts.queue.write_unwritten) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(lab.parts.waiting.paths()) == 5
-    assert lab.parts.waiting.unwritten == []
+    assert len(lab.parts.queue.paths()) == 5
+    assert lab.parts.queue.unwritten == []
 
 
 def test_threads_that_wait_go_on_when_a_window_comes_and_end_when_woken(lab: Lab) -> None:
     """Nothing wakes them but what they wait for: a capture is resolved, its batch sent, and both say what is left."""
     lab.directory_is_there = True
-    ending = Shutdown(lab.parts.waiting, lab.parts.spool, threading.Event(), over=True)
+    ending = Shutdown(lab.parts.queue, lab.parts.spool, threading.Event(), windows_ended=True)
     idle, done = threading.Semaphore(0), threading.Event()
     lab.pusher.on_outcome = lambda outcome: idle.release() if outcome.code == "idle" else None
     threads = [
@@ -210,13 +210,13 @@ def test_threads_that_wait_go_on_when_a_window_comes_and_end_when_woken(lab: Lab
         thread.start()
     for _ in threads:
         idle.acquire()
-    keep(lab.parts, window(0))
+    store_capture(lab.parts, window(0))
     while not ending.stop.is_set():
         idle.acquire()
-        ending.settled()
-    assert ending.left() == (0, 0)
+        ending.on_idle()
+    assert ending.undelivered() == (0, 0)
     done.set()
-    lab.parts.waiting.wakeup.set()
+    lab.parts.queue.wakeup.set()
     lab.parts.spool.wakeup.set()
     for thread in threads:
         thread.join()

@@ -10,8 +10,7 @@ import orjson
 from collector.directory.resolve_request import parse_request
 from node_agent.attribution import connections_body
 from node_agent.attribution.flow_decisions import UNRESOLVED
-from node_agent.attribution.flow_groups import questions as sent
-from node_agent.attribution.flow_groups import traffic_of
+from node_agent.attribution.flow_groups import directory_queries, group_flows
 from podsonar.model import Answer, Capture
 from tests.scenarios.compare_map import judge_map
 from tests.scenarios.records import Body, connection_record, edge_record, own_part, taken_record
@@ -25,12 +24,12 @@ UNRESOLVED_ENDS = UNRESOLVED | {"cgroup_unknown", "pod_unknown"}
 def body_of(cast: Cast, capture: Capture) -> Body:
     """The connections body of a capture, with the directory under the scenario's selection asked as over the wire."""
     cast.directory.selection = cast.scenario.selection
-    traffic = traffic_of(capture)
-    asked = sent(traffic)
+    traffic = group_flows(capture)
+    asked = directory_queries(traffic)
     received, _explain = parse_request(orjson.dumps({"queries": [query.wire() for query in asked]}))
     told = [orjson.loads(orjson.dumps(cast.directory.answer(query).wire())) for query in received]
     answers = dict(zip(asked, map(Answer.from_wire, told), strict=True))
-    body: Body = orjson.loads(b"".join(connections_body.connections(traffic, answers).content()))
+    body: Body = orjson.loads(b"".join(connections_body.build_body(traffic, answers).content()))
     return body
 
 

@@ -14,7 +14,7 @@ from lab.simulated.network import LabError
 from lab.simulated.two_nodes import NODES, TwoNodes
 from node_agent.capture import capture_file
 from node_agent.capture.bpf_maps import AttachedProgram, Counts
-from node_agent.capture.window_capture import Node, observe
+from node_agent.capture.window_capture import ObservedNode, observe
 from podsonar.model import NS_PER_SECOND, Capture, Window
 from tests.node_agent.kernel_side import attached
 from tests.scenarios import objects
@@ -85,7 +85,7 @@ class Agent:
     """One node's agent in one window: the real stages from the attached program to the capture."""
 
     def __init__(self, letter: str, tracer: AttachedProgram, conditions: Conditions, clock: Clock) -> None:
-        self.node = Node(NODES[letter].name, Path("/proc"), conditions.drain_seconds)
+        self.node = ObservedNode(NODES[letter].name, Path("/proc"), conditions.drain_seconds)
         self.tracer = tracer
         self.stop = threading.Event()
         self.capture: Capture | None = None
@@ -150,7 +150,7 @@ def run(scenarios: Sequence[Scenario], conditions: Conditions) -> list[Observed]
     """All scenarios in one lab and one window (two, where one of them has a second part)."""
     directory = Directory()
     for node in NODES.values():
-        directory.apply("Node", objects.node(node), time.time_ns() - SETTLED_NS)
+        directory.apply("ObservedNode", objects.node(node), time.time_ns() - SETTLED_NS)
     clock = Clock()
     with TwoNodes() as lab:
         lab.start_outside((OUTSIDE_PORT,))

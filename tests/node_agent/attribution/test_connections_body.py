@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node_agent.attribution.connections_body import Outcome, connections
-from node_agent.attribution.flow_groups import questions, traffic_of
+from node_agent.attribution.connections_body import ResolvedWindow, build_body
+from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.attribution.flow_log import decision_line, read_log
 from node_agent.attribution.json_format import wire_time
-from podsonar.model import Accepted, Answer, Flow, Query, rfc3339
+from podsonar.model import AcceptedFlow, Answer, Flow, Query, rfc3339
 from tests.node_agent.stages import CGROUPS, SECOND, START_NS, WEB, body, capture, flow, resolved
 
 STRANGER = ("c0ffee", "pod77777777-0b0f-4b0e-9d0a-1f1e2d3c4b5a")
@@ -33,7 +33,7 @@ FLOWS = [
 ]
 
 
-def outcome() -> Outcome:
+def outcome() -> ResolvedWindow:
     """The outcome of all of them, with 17 attempts lost."""
     taken = capture(FLOWS, lost={"flows_full": 17})
     taken.cgroups[405] = STRANGER
@@ -76,7 +76,7 @@ def test_an_ambiguous_destination_is_delivered_without_an_owner() -> None:
 
 def test_flows_in_another_order_give_the_same_bytes() -> None:
     """Equal input gives equal bytes, whatever order the kernel's maps had."""
-    accepted = [Accepted(7, "10.244.0.5", 80, f"10.244.0.{n}", n, START_NS, START_NS) for n in range(9, 3, -1)]
+    accepted = [AcceptedFlow(7, "10.244.0.5", 80, f"10.244.0.{n}", n, START_NS, START_NS) for n in range(9, 3, -1)]
     first = capture(FLOWS, accepted)
     shuffled = capture(FLOWS[::-1], accepted[::-1])
     bodies = [b"".join(resolved(one).content()) for one in (first, shuffled)]
@@ -86,11 +86,11 @@ def test_flows_in_another_order_give_the_same_bytes() -> None:
 def test_accepted_flows_name_the_backend_or_a_reason() -> None:
     """The accepting end is the pod of its cgroup; the rest is counted by reason."""
     entries = [
-        Accepted(7, "10.244.0.5", 80, "10.244.0.6", 13, START_NS, START_NS + 1),
-        Accepted(8, "10.244.0.5", 80, "10.244.0.6", 7, START_NS, START_NS + 2),
-        Accepted(9, "192.168.0.1", 22, "10.244.0.6", 5, START_NS, START_NS),
-        Accepted(404, "10.244.0.9", 80, "10.244.0.6", 3, START_NS, START_NS),
-        Accepted(7, "127.0.0.1", 80, "127.0.0.1", 2, START_NS, START_NS),
+        AcceptedFlow(7, "10.244.0.5", 80, "10.244.0.6", 13, START_NS, START_NS + 1),
+        AcceptedFlow(8, "10.244.0.5", 80, "10.244.0.6", 7, START_NS, START_NS + 2),
+        AcceptedFlow(9, "192.168.0.1", 22, "10.244.0.6", 5, START_NS, START_NS),
+        AcceptedFlow(404, "10.244.0.9", 80, "10.244.0.6", 3, START_NS, START_NS),
+        AcceptedFlow(7, "127.0.0.1", 80, "127.0.0.1", 2, START_NS, START_NS),
     ]
     taken = capture([], entries)
     found = body(resolved(taken))
@@ -140,7 +140,7 @@ def test_listener_whose_cgroup_tells_of_no_pod_goes_by_its_address(
     """The one pod that had the address took it; else it was no pod where that is certain, and unknown where not."""
     cgroup, local = entry
     named = {**CGROUPS, ROOT: ("/",), ROOT | UNIFIED: ("/",), **cgroups}
-    accepted = [Accepted(cgroup, local, 80, "10.244.0.5", 3, START_NS, START_NS)]
+    accepted = [AcceptedFlow(cgroup, local, 80, "10.244.0.5", 3, START_NS, START_NS)]
     taken = replace(capture([], accepted), cgroups=named)
     found = body(resolved(taken))["observation"]["accepted"]
     assert (found["delivered"], found["filtered"], found["unresolved"]) == (delivered, filtered, unresolved)
@@ -191,10 +191,12 @@ ANY_FLOW = st.builds(
 def test_a_connection_is_written_as_its_dictionary_would_be(flows: list[Flow], told: list[Answer], count: int) -> None:
     """Put together of pieces, the JSON is what orjson writes of the same values: any name, any number, any time."""
     seen = [flows[number % len(flows)]._replace(destination=f"10.96.0.{number}") for number in range(count)]
-    traffic = traffic_of(capture(seen))
-    answers = {query: told[number % len(told)] for number, query in enumerate(questions(traffic)) if query.address}
+    traffic = group_flows(capture(seen))
+    answers = {
+        query: told[number % len(told)] for number, query in enumerate(directory_queries(traffic)) if query.address
+    }
     pod = Answer("Pod", WEB, "shop", "web-1", node_name="node-a")
-    outcome = connections(traffic, {**answers, Query(pod_uid=WEB): pod})
+    outcome = build_body(traffic, {**answers, Query(pod_uid=WEB): pod})
     destinations = {query.address: answer for query, answer in answers.items()}
     in_order = sorted(seen, key=lambda flow: (flow.source, flow.destination, flow.port, flow.opened_before))
     listed = [dictionary(flow, pod, destinations[flow.destination]) for flow in in_order]
@@ -233,7 +235,7 @@ SOME_FLOWS = st.builds(
     flow, st.sampled_from([7, 8, 9, 10, 404, 405]), ADDRESSES, st.integers(0, 9), ADDRESSES, st.sampled_from([80, 443])
 )
 SOME_ACCEPTED = st.builds(
-    Accepted,
+    AcceptedFlow,
     st.sampled_from([7, 8, 9, 10, 404]),
     ADDRESSES,
     st.sampled_from([80, 443]),
@@ -246,7 +248,7 @@ SOME_ACCEPTED = st.builds(
 
 @given(st.lists(SOME_FLOWS, max_size=30), st.lists(SOME_ACCEPTED, max_size=30), st.integers(0, 9), st.randoms())
 def test_any_window_adds_up_at_both_ends_in_any_order(
-    flows: list[Flow], accepted: list[Accepted], lost: int, chance: Random
+    flows: list[Flow], accepted: list[AcceptedFlow], lost: int, chance: Random
 ) -> None:
     """What is seen is delivered or named by a reason, the lists hold what is delivered, and order changes no byte."""
     taken = capture(flows, accepted, {"flows_full": lost})

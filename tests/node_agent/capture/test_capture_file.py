@@ -9,7 +9,7 @@ from isal import igzip
 
 from node_agent.capture import capture_file
 from podsonar.errors import InputError
-from podsonar.model import Accepted
+from podsonar.model import AcceptedFlow
 from tests.node_agent.stages import START_NS, WEB, capture, flow
 
 TAKEN = capture(
@@ -18,7 +18,7 @@ TAKEN = capture(
         flow(2**64 - 1, "fd00::1", 2**40, source="fd00::2", port=65535)._replace(last_errno=111, failed=3),
         flow(0, "10.96.0.10", 0)._replace(opened_before=True, pod_uid=WEB),
     ],
-    [Accepted(8, "10.244.0.5", 80, "fd00::3", 7, START_NS, START_NS + 1)],
+    [AcceptedFlow(8, "10.244.0.5", 80, "fd00::3", 7, START_NS, START_NS + 1)],
     {"flows_full": 3, "unreadable": 1},
 )
 

@@ -62,7 +62,7 @@ def test_tables_take_the_kernel_memory_that_is_computed_before_loading() -> None
 def test_storm_of_two_threads_while_tables_swap_counts_every_connect(storm: Path, tracefs: None, method: str) -> None:
     """100,003 connects to 101 ports, tables swapped at least 20 times: the sums are exact and nothing is lost."""
     with attached(method=method) as tracer:
-        tracer.set_looked()
+        tracer.mark_scan_done()
         counts = Counts()
         with subprocess.Popen([storm, "100003", "2", "101"], stdout=subprocess.PIPE) as process:
             while process.poll() is None:

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from node_agent.preflight.checks import judge
-from node_agent.preflight.probes import Facts
+from node_agent.preflight.checks import check_all
+from node_agent.preflight.probes import NodeFacts
 from node_agent.privileged.load_diagnosis import Situation
 
 EVERY = (1 << 41) - 1
 SITUATION = Situation(1 << 39 | 1 << 38, 0, own_user_namespace=False, lockdown="none", kernel=(6, 1), tracefs=False)
 FILTERED = SITUATION._replace(seccomp=2)
-GOOD = Facts(
+GOOD = NodeFacts(
     release="6.1.0", machine="x86_64", situation=SITUATION, btf=True, headers="image", headers_error="", kheaders=False,
     debugfs=False, paranoid="2", unprivileged_bpf="2", kprobes=False, modules="lockdown,yama", cgroup="v2",
     memory_limit=512 << 20, method="raw_tracepoint", node_name="node-a", token_error="", token_rotates=True,
@@ -20,7 +20,7 @@ GOOD = Facts(
 )  # fmt: skip
 
 
-def on_kernel(major: int, minor: int, capabilities: int = SITUATION.capabilities) -> Facts:
+def on_kernel(major: int, minor: int, capabilities: int = SITUATION.capabilities) -> NodeFacts:
     """The good machine with another kernel."""
     situation = SITUATION._replace(kernel=(major, minor), capabilities=capabilities)
     return replace(GOOD, release=f"{major}.{minor}.0", situation=situation)
@@ -28,7 +28,7 @@ def on_kernel(major: int, minor: int, capabilities: int = SITUATION.capabilities
 
 def test_good_machine_has_only_ok_lines_and_nothing_to_do() -> None:
     """Twenty-two checks, all well (row 31)."""
-    lines = judge(GOOD)
+    lines = check_all(GOOD)
     assert len(lines) == 22
     assert {(line.state, line.todo) for line in lines} == {("ok", "")}
 
@@ -53,9 +53,9 @@ def test_good_machine_has_only_ok_lines_and_nothing_to_do() -> None:
         (replace(GOOD, tracer="", tracer_reason="load_failed", tracer_error="why"), "eBPF program", "fail", "why"),
     ],
 )  # fmt: skip
-def test_fault_is_one_line_with_what_to_do(facts: Facts, name: str, state: str, todo: str) -> None:
+def test_fault_is_one_line_with_what_to_do(facts: NodeFacts, name: str, state: str, todo: str) -> None:
     """Exactly the line of that check changes, and says what to do."""
-    lines = {line.name: line for line in judge(facts)}
+    lines = {line.name: line for line in check_all(facts)}
     assert lines[name].state == state
     assert todo in lines[name].todo
     assert [line.name for line in lines.values() if line.state != "ok"] == [name]
@@ -64,4 +64,4 @@ def test_fault_is_one_line_with_what_to_do(facts: Facts, name: str, state: str, 
 def test_lockdown_integrity_is_reported_and_well() -> None:
     """Integrity lets programs read kernel memory (row 32)."""
     facts = replace(GOOD, situation=SITUATION._replace(lockdown="integrity"))
-    assert next(line for line in judge(facts) if line.name == "lockdown")[1:] == ("ok", "integrity", "")
+    assert next(line for line in check_all(facts) if line.name == "lockdown")[1:] == ("ok", "integrity", "")

@@ -12,14 +12,14 @@ from podsonar.settings import AgentSettings, NodeSettings
 LOADED = """
 import sys
 from node_agent.runtime import lazy_imports
-lazy_imports.spare()
+lazy_imports.install()
 import node_agent.runtime.entrypoint, node_agent.runtime.app, httpcore
 print(*(name for name, module in sys.modules.items() if module and not isinstance(module, lazy_imports.LazyModule)))
 """
 USED_LATER = """
 import sys
 from node_agent.runtime import lazy_imports
-lazy_imports.spare()
+lazy_imports.install()
 import html
 import html as again
 from html.entities import html5
@@ -70,7 +70,9 @@ def test_module_that_is_imported_later_is_the_module_itself_once_used() -> None:
 def test_settings_reach_the_agent_as_they_were_checked() -> None:
     """What is kept behind a descriptor comes out equal, whatever differs from the defaults; the version too."""
     settings = AgentSettings(node=NodeSettings(name="node-a", drain_seconds=0.5))
-    assert entrypoint.kept(entrypoint.keep(settings, "1.2.3+abc")) == entrypoint.Kept(settings, "1.2.3+abc")
+    assert entrypoint.read_handoff(entrypoint.write_handoff(settings, "1.2.3+abc")) == entrypoint.Handoff(
+        settings, "1.2.3+abc"
+    )
 
 
 def test_window_that_ends_before_it_starts_is_refused() -> None:

@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from delivery.spool import Spool
 from node_agent.capture.capture_queue import CaptureQueue
-from node_agent.runtime.metrics import Metrics
+from node_agent.runtime.metrics import AgentMetrics
 from node_agent.runtime.tracer_lifecycle import ClockMap, TracerLifecycle
-from node_agent.runtime.window_loop import Parts, observe_windows
+from node_agent.runtime.window_loop import AgentParts, observe_windows
 from podsonar.model import NS_PER_SECOND, Capture, Window
 from podsonar.settings import AgentSettings, NodeSettings
 from tests.node_agent.kernel_side import start_loaders
@@ -37,10 +37,10 @@ def captures(folder: Path, settings: AgentSettings, windows: list[Window]) -> li
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     loaders = threading.Thread(target=start_loaders, args=(theirs,), daemon=True)
     loaders.start()
-    metrics = Metrics(CollectorRegistry())
+    metrics = AgentMetrics(CollectorRegistry())
     waiting = CaptureQueue(folder)
     spool = Spool(folder / "spool")
-    parts = Parts(settings, TracerLifecycle(settings, ours, metrics), spool, waiting, lambda _queries: [], metrics)
+    parts = AgentParts(settings, TracerLifecycle(settings, ours, metrics), spool, waiting, lambda _queries: [], metrics)
     left = list(windows)
     observe_windows(parts, lambda _after_ns: left.pop(0) if left else None, threading.Event())
     ours.close()
