@@ -1,4 +1,7 @@
-"""Sends the oldest batch of a spool to the manager, one at a time, until each is stored; faults.md §1 is the table."""
+"""Sends the oldest batch of a spool to the manager, one at a time, until each is stored.
+
+Answers and what each leads to: docs/operations.md.
+"""
 
 import email.utils
 import math

@@ -1,4 +1,4 @@
-"""What a secret looks like inside a string, and what it is replaced by: pure; faults.md §5 is the table.
+"""What a secret looks like inside a string, and what it is replaced by: pure; docs/redaction.md has the table.
 
 A rule replaces rather too much than too little. `HINTS` are lower-case words of which every string that a rule could
 match holds one: a string without them is clean, which a scan of bytes can tell.

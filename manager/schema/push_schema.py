@@ -1,4 +1,4 @@
-"""What agents push (design.md §7), checked: bytes become a ConnectionsBatch or InventoryPart; BadBodyError says where.
+"""A push's body, decoded into the schema's types only: a ConnectionsBatch or InventoryPart; BadBodyError says where.
 
 Unknown fields are ignored. What is stored of a connection is the record as it came, so that later readers find fields
 that this version does not know.
