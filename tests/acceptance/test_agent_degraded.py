@@ -17,7 +17,7 @@ def value(running: Agent, name: str) -> list[str]:
     return [line for line in running.get("/metrics")[1].splitlines() if line.startswith((f"{name}{{", f"{name} "))]
 
 
-def test_without_a_capability_it_is_not_ready_and_its_window_says_so(tmp_path: Path) -> None:
+def test_agent_without_a_capability_is_not_ready_and_its_window_reports_it(tmp_path: Path) -> None:
     """Not ready with the reason, alive, metric 0; the window's record says `none` and why, and the exit is 0."""
     with agent(tmp_path, with_capabilities("bpf")) as running:
         running.wait_until(lambda: running.ready() == (503, "capability_missing\n"))
@@ -63,7 +63,7 @@ def test_next_try_in_a_long_window_observes_the_rest_of_it(tmp_path: Path) -> No
         assert running.start < found["observed"]["start"] < found["observed"]["end"] < running.end
 
 
-def test_who_requires_a_tracer_gets_exit_3(tmp_path: Path) -> None:
+def test_required_tracer_that_cannot_load_exits_3(tmp_path: Path) -> None:
     """With node.requireTracer the agent ends, in one sentence."""
     with agent(tmp_path, with_capabilities("bpf"), node={"requireTracer": True}) as running:
         assert running.process.wait(60) == 3, running.log_text

@@ -14,7 +14,7 @@ from tests.node_agent import stages
 pytestmark = pytest.mark.kernel
 
 
-def test_stopped_with_time_to_deliver_waits_for_settled_answers_and_pushes(tmp_path: Path) -> None:
+def test_stopped_with_time_to_deliver_waits_for_final_answers_and_pushes(tmp_path: Path) -> None:
     """What a pod did a moment ago can be asked about in ten seconds: it is, and arrives, before the agent ends."""
     now_ns = time.time_ns()
     seen = stages.flow(7, "10.96.0.10", 23)._replace(first_ns=now_ns, last_ns=now_ns)

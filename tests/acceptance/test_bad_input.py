@@ -137,7 +137,7 @@ def filled(text: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_bad_input_is_told_in_one_sentence(folder: Path, repository: Path, case: Case) -> None:
+def test_bad_input_is_reported_in_one_sentence(folder: Path, repository: Path, case: Case) -> None:
     """One line on stderr names what, the value and what was expected; the exit code says whose turn it is."""
     (folder / "settings.yaml").write_text(filled(case.settings, folder))
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

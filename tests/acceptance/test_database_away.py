@@ -147,7 +147,7 @@ def manager(words: list[str], environment: dict[str, str], repository: Path) -> 
 
 
 @pytest.mark.parametrize("words", [["serve", "--listen", "127.0.0.1:0"], ["migrate"], ["token", "list"]])
-def test_wrong_password_is_told_in_one_sentence_without_any_password(
+def test_wrong_password_is_reported_in_one_sentence_without_any_password(
     server: PostgresqlServer, tmp_path: Path, repository: Path, words: list[str]
 ) -> None:
     """The server's own words, host, port and user; the exit code says that it may be better next time."""
@@ -170,7 +170,7 @@ def test_wrong_password_is_told_in_one_sentence_without_any_password(
         ("postgresql://podsonar:hunter2@db:port/podsonar", 2, "expected sqlite:///file or postgresql://"),
     ],
 )
-def test_database_that_is_not_there_is_told_in_one_sentence(repository: Path, url: str, code: int, told: str) -> None:
+def test_missing_database_is_reported_in_one_sentence(repository: Path, url: str, code: int, told: str) -> None:
     """Exit 1 where the same command may succeed later, 2 where it never can; nothing of it shows the password."""
     done = manager(["migrate"], {"PODSONAR_DATABASE": url}, repository)
     assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr

@@ -68,7 +68,7 @@ def stored_ids(database: str) -> list[str]:
     return sorted(seen)
 
 
-def test_killed_manager_has_what_it_said_is_stored_and_takes_the_rest_again(tmp_path: Path) -> None:
+def test_killed_manager_keeps_acknowledged_batches_and_accepts_the_rest_again(tmp_path: Path) -> None:
     """SIGKILL at any moment: each 201 was on disk, a batch without an answer is stored once when it is pushed again."""
     database = f"sqlite:///{tmp_path}/manager.db"
     token, key = migrated(database)

@@ -80,7 +80,7 @@ def test_what_has_no_halves_is_set_aside_and_the_rest_goes_on(tmp_path: Path) ->
     assert found.lost == [("rejected", "c-1", 3)]
 
 
-def test_batch_that_cannot_be_halved_for_lack_of_a_disk_waits(tmp_path: Path) -> None:
+def test_batch_that_cannot_be_split_on_a_full_disk_waits(tmp_path: Path) -> None:
     """The spool takes no file now: the whole batch stays, is tried again, and is halved once there is room."""
     (tmp_path / "token").write_text("t" * 32)
     spool = Spool(tmp_path / "spool")

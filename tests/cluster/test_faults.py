@@ -92,7 +92,7 @@ def test_fault_once_on_any_page_is_got_over(
         assert collected.waits == [5.0]
 
 
-def test_snapshot_that_expires_twice_begins_anew_and_never_mixes(crowd: Crowd, tmp_path: Path) -> None:
+def test_snapshot_that_expires_twice_restarts_and_never_mixes(crowd: Crowd, tmp_path: Path) -> None:
     """The token that a 410 offers for the rest of another snapshot is not used; later pages are larger."""
     collected = Collected(crowd, tmp_path, on_page(2, 2, gone))
     assert len(set(pods(collected.parts()))) == PODS
@@ -137,7 +137,7 @@ def test_fault_that_stays_makes_its_kind_incomplete_and_no_other(
     assert sum(collected.waits) <= 150
 
 
-def test_every_kind_forbidden_is_said_for_every_kind(crowd: Crowd, tmp_path: Path) -> None:
+def test_every_kind_forbidden_is_reported_for_every_kind(crowd: Crowd, tmp_path: Path) -> None:
     """A role without rights gives an inventory without objects in which nothing is complete (row 16)."""
     collected = Collected(crowd, tmp_path, lambda _request, _ask: Reply(403, b"{}"))
     (part,) = collected.parts()

@@ -102,7 +102,7 @@ def test_roles_of_two_namespaces_are_enough_for_the_directory(allowed: Allowed, 
     assert [(one.kind, one.reason) for one in answers] == [("Unknown", "namespaced")] * 2
 
 
-def test_change_in_one_namespace_is_told_and_leaves_the_other_alone(allowed: Allowed, live: LiveDirectory) -> None:
+def test_change_in_one_namespace_is_seen_and_leaves_the_other_unchanged(allowed: Allowed, live: LiveDirectory) -> None:
     """A pod that comes and goes in one namespace has its times; the pod of the other stays as it was."""
     now_ns = time.time_ns()
     before = live.explained([Query(FRONT)])

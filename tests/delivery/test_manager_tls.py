@@ -113,7 +113,7 @@ def pusher(
         ("elsewhere.example", 0, "own", "tls_hostname"),
     ],
 )
-def test_distrusted_manager_gets_nothing_and_each_cause_is_told_apart(
+def test_distrusted_manager_gets_nothing_and_each_cause_is_distinguished(
     tmp_path: Path, host: str, age_days: int, trusted: str, reason: str
 ) -> None:
     """No request reaches the server; the batch stays, is probed each 30 s and longer, the reason says why (row 43)."""
@@ -182,7 +182,7 @@ def test_reaching_the_manager_sends_no_token_and_tells_what_is_wrong(tmp_path: P
     assert probe_manager(AgentConfiguration(manager=ManagerEndpoint(url="http://127.0.0.1:1"))) == (None, "connect")
 
 
-def test_client_without_a_certificate_is_refused_and_told(tmp_path: Path) -> None:
+def test_client_without_a_certificate_is_refused_with_a_reason(tmp_path: Path) -> None:
     """A manager that asks for a client certificate and gets none: its own reason, and the batch stays."""
     own = authority(tmp_path, "own")
     with serving(Served(pair_for(own, "localhost"), own.file)) as server:

@@ -122,7 +122,7 @@ def test_no_proxy_reads_as_elsewhere(no_proxy: str, url: str, expected: dict[str
 @pytest.mark.parametrize(
     "url", ["proxy.example:3128", "socks5://u:hunter2@proxy.example", "http://", "http://u:hunter2@proxy:port"]
 )
-def test_what_is_no_proxy_is_told_without_its_password(url: str) -> None:
+def test_invalid_proxy_is_reported_without_its_password(url: str) -> None:
     """The key and what was expected; the value may hold a password and is not repeated."""
     with pytest.raises(
         SettingsError, match=r"setting proxy.url is not a proxy's URL, expected http://host:port"

@@ -52,7 +52,7 @@ def waiting(folder: Path, url: str) -> tuple[Pusher, Spool, Batch]:
         *[(status, 1, 0, 30, 30) for status in (200, 202, 301, 307, 401, 403, 404, 405, 406, 411, 415, 431, 501, 505)],
     ],
 )
-def test_answer_decides_the_fate_of_the_batch(
+def test_answer_decides_what_happens_to_the_batch(
     tmp_path: Path, status: int, left: int, rejected: int, shortest: float, longest: float
 ) -> None:
     """201 forgets, a bad batch is set aside, the rest waits: jittered where it may pass, 30 s where it may not."""

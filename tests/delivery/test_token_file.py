@@ -116,6 +116,6 @@ def test_token_absent_in_the_middle_of_a_swap_keeps_the_last(tmp_path: Path, pic
     ("path", "mounted"),
     [("/etc/podsonar/token/token", True), ("/etc/podsonar/token", False), ("/etc/podsonar/other", False)],
 )
-def test_token_mounted_by_subpath_is_told_apart(path: str, mounted: bool) -> None:
+def test_token_mounted_by_subpath_is_recognized(path: str, mounted: bool) -> None:
     """A file that is a mount point of its own never changes with its Secret (row 11)."""
     assert is_mount_point(Path(path), MOUNTS) is mounted

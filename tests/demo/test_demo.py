@@ -70,13 +70,13 @@ def test_edge_of_the_map_tells_what_the_accepting_end_saw() -> None:
         ("event=tracing tracer=bcc:tracepoint", None),
     ],
 )
-def test_agent_without_tracer_is_told_in_its_own_words(tmp_path: Path, line: str, reason: str | None) -> None:
+def test_agent_without_a_tracer_is_reported_with_its_reason(tmp_path: Path, line: str, reason: str | None) -> None:
     """The reason of the agent's log, the whole line where it has another shape, nothing when it traced."""
     (tmp_path / "agent.log").write_text(f"event=started\n{line}\n")
     assert why_untraced(tmp_path / "agent.log") == reason
 
 
-def test_demo_on_a_busy_port_says_so_in_one_sentence(repository: Path) -> None:
+def test_demo_on_a_busy_port_reports_it_in_one_sentence(repository: Path) -> None:
     """A port that another program listens on is a usage error that names it, before anything starts."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])

@@ -34,7 +34,7 @@ def test_rules_are_valid(rules: Path) -> None:
     assert "8 rules found" in promtool("check", "rules", rules)
 
 
-def test_each_alert_says_what_why_and_what_to_do(rules: Path, repository: Path) -> None:
+def test_each_alert_states_what_why_and_what_to_do(rules: Path, repository: Path) -> None:
     """Summary, description, and a runbook_url whose anchor is a heading of the troubleshooting page."""
     headings = [
         line.lstrip("#").strip().lower().replace(" ", "-")

@@ -160,7 +160,7 @@ def test_every_value_is_in_the_schema_and_explained(chart: Chart) -> None:
     compare(values, schema, "")
 
 
-def test_notes_say_what_waits_and_what_is_risky(chart: Chart) -> None:
+def test_notes_name_what_is_missing_and_every_risk(chart: Chart) -> None:
     """The notes name the Secret that is waited for (row 6), the namespace's label (row 19), and every risk taken."""
 
     def notes(*values: str) -> str:

@@ -36,7 +36,7 @@ def test_agent_has_two_minutes_to_compile_and_no_cpu_limit(objects: list[Object]
 
 
 @pytest.mark.parametrize(("kind", "ending"), WORKLOADS)
-def test_pods_have_time_to_flush_and_say_what_they_need(objects: list[Object], kind: str, ending: str) -> None:
+def test_pods_have_time_to_flush_and_resource_requests(objects: list[Object], kind: str, ending: str) -> None:
     """30 seconds to end; requests are set, and no variable of another service comes along."""
     spec = pod(only(objects, kind, ending))
     assert spec["terminationGracePeriodSeconds"] == 30
@@ -76,7 +76,7 @@ def test_agent_runs_on_every_linux_node_with_a_kernel_of_its_own(chart: Chart, o
     assert not [one for one in chart.template("--set", "data.enableNodeAgent=false") if one["kind"] == "DaemonSet"]
 
 
-def test_agent_is_told_its_node_by_the_downward_api(objects: list[Object]) -> None:
+def test_agent_gets_its_node_name_from_the_downward_api(objects: list[Object]) -> None:
     """NODE_NAME is spec.nodeName (row 40)."""
     (container,) = pod(only(objects, "DaemonSet"))["containers"]
     assert container["env"] == [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]

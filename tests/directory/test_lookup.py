@@ -253,7 +253,7 @@ def inventory(number: int, start: int, pods: list[dict[str, Any]]) -> dict[str, 
     return {"podList": pods, "window": {"start": rfc3339(at(start)), "end": rfc3339(at(start + 60))}, "inventory": head}
 
 
-def test_two_inventories_tell_who_went_and_who_came_between_them() -> None:
+def test_two_inventories_show_who_left_and_who_came_between_them() -> None:
     """One inventory holds for ever; with a later one an address that changed hands is nobody's for certain between."""
     first = inventory(1, 1000, [pod("former", "10.244.0.9", 100), pod("stays", "10.244.0.10", 100)])
     second = inventory(2, 2000, [pod("latter", "10.244.0.9", 1500), pod("stays", "10.244.0.10", 100)])

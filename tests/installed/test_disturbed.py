@@ -268,7 +268,7 @@ def test_backends_of_an_address_that_changed_hands_are_those_that_answered(cours
     assert seen == {address_reuse.FORMER, address_reuse.LATTER}  # by through-near at least, which both of them answered
 
 
-def test_kind_that_may_not_be_listed_is_told_and_nothing_of_it_deleted(course: Course) -> None:
+def test_forbidden_kind_is_reported_and_nothing_of_it_deleted(course: Course) -> None:
     """The run is partial, the kind forbidden, the cron job still there (row 15)."""
     assert course.seen["inventory"]["incompleteKinds"] == {"CronJob": "forbidden"}
     assert [item["name"] for item in course.seen["cron jobs"]] == ["report"]

@@ -26,7 +26,7 @@ def test_pods_made_what_is_declared(installed: RealCluster, observed: ObservedWi
         assert sorted(made.values()) == sorted(call.count * workload.pods for call in workload.calls), workload.name
 
 
-def test_no_pod_of_the_other_node_is_told_twice(observed: ObservedWindow) -> None:
+def test_no_pod_of_the_other_node_is_reported_twice(observed: ObservedWindow) -> None:
     """Both agents run over one kernel: each leaves what is the other's to the other, and counts it; none is full."""
     counts = observed.found["observation"]
     assert set(counts) == {"node-a", "node-b"}

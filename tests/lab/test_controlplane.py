@@ -123,7 +123,7 @@ def test_deleted_objects_are_gone_at_once(plane: ControlPlane) -> None:
 
 
 @pytest.mark.cluster
-def test_refused_object_is_told_with_the_servers_words(plane: ControlPlane) -> None:
+def test_refused_object_raises_with_the_servers_message(plane: ControlPlane) -> None:
     """An object that the server refuses raises, it is never lost in the pool of threads."""
     bad = pod("bad")
     bad["spec"]["containers"] = []
@@ -151,7 +151,7 @@ def test_every_version_serves_the_kinds_that_are_collected(version: str, tmp_pat
     assert [one["kind"] for one in stored] == ["Namespace", "Pod"]
 
 
-def test_unknown_version_is_told_with_those_that_are_known(tmp_path: Path) -> None:
+def test_unknown_version_raises_with_the_known_ones(tmp_path: Path) -> None:
     """A release that no module pins raises with the pinned ones, before anything is built."""
     with pytest.raises(ApiServerError, match=r"'v1\.2\.3' is not known, expected one of v1\.34\.\d+, v1\.37\.\d+"):
         binaries.find_or_build(("etcd",), version="v1.2.3")

@@ -84,7 +84,7 @@ def test_killed_without_a_state_file_nothing_is_left(daemons: Daemons) -> None:
 
 
 @pytest.mark.cluster
-def test_daemon_that_ends_is_told_with_its_last_line(daemons: Daemons) -> None:
+def test_daemon_that_ends_raises_with_its_last_line(daemons: Daemons) -> None:
     """Waiting for a cluster ends as soon as one of its programs has."""
     daemons.start("failing", ["sh", "-c", "echo no such flag >&2; exit 3"])
     with pytest.raises(ApiServerError, match="failing ended with code 3, expected it to stay: no such flag"):

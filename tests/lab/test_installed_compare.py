@@ -60,7 +60,7 @@ def test_map_of_the_truth_has_no_difference() -> None:
         ),
     ],
 )
-def test_every_difference_is_told(edges: list[dict[str, Any]], told: str) -> None:
+def test_every_difference_is_reported(edges: list[dict[str, Any]], told: str) -> None:
     """An edge that is missing, miscounted or not made is one sentence."""
     assert differences(EXPECTED, {"services": SERVICES, "edges": edges}) == [told]
 

@@ -28,14 +28,14 @@ def test_each_of_many_that_ask_at_once_gets_its_own_answer(outside: PodProcess) 
     assert answers == words
 
 
-def test_question_without_an_answer_is_told(outside: PodProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_without_an_answer_raises(outside: PodProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for ever learns nothing."""
     monkeypatch.setattr(pods, "ANSWER_SECONDS", 0.2)
     with pytest.raises(LabError, match=r"pod \(outside\) has not answered .*sleep.* in 0.2 s"):
         outside.send_command({"run": ["sleep", "30"]})
 
 
-def test_process_that_has_ended_is_told(outside: PodProcess) -> None:
+def test_process_that_has_ended_raises(outside: PodProcess) -> None:
     """Whether it ends before the question or with it."""
     outside.process.kill()
     outside.process.wait()
@@ -43,7 +43,7 @@ def test_process_that_has_ended_is_told(outside: PodProcess) -> None:
         outside.send_command({"run": ["true"]})
 
 
-def test_command_that_fails_says_why(outside: PodProcess) -> None:
+def test_failed_command_raises_with_its_traceback(outside: PodProcess) -> None:
     """What went wrong is in the error, where whoever runs the scenario reads it; the next command is carried out."""
     with pytest.raises(LabError, match=r"(?s)pod \(outside\) failed to run .*by-pigeon.*KeyError: 'by-pigeon'"):
         outside.connect("127.0.0.1", 1, 1, "by-pigeon")

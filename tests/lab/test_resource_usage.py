@@ -43,7 +43,7 @@ def test_cpu_and_memory_are_read_from_either_version(tmp_path: Path, version: st
     assert resource_usage.memory_of(folder) == resource_usage.Memory(working_set=4000, anonymous=3000)
 
 
-def test_pod_without_a_counting_cgroup_is_told(tmp_path: Path) -> None:
+def test_pod_without_a_counting_cgroup_raises(tmp_path: Path) -> None:
     """A pod that cannot be measured is no row of zeros."""
     with pytest.raises(ApiServerError, match=r"pod a: no cgroup with cpuacct\.usage or cpu\.stat"):
         resource_usage.folder_with([tmp_path], "a", "cpuacct.usage", "cpu.stat")

@@ -108,7 +108,7 @@ def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
         made.close()
 
 
-def test_attempts_move_from_pending_to_their_fate(lab: Lab) -> None:
+def test_attempts_move_from_pending_to_their_outcome(lab: Lab) -> None:
     """Seen at once; resolved when the directory is there; delivered when the manager has stored them."""
     store_capture(lab.parts, window(0))
     assert resolve_queue(lab.parts) is not None

@@ -101,7 +101,7 @@ def test_custom_kind_job_is_no_batch() -> None:
         assert directory.answer(Query(pod_uid="p")).excluded == excluded
 
 
-def test_workloads_of_two_api_groups_and_static_pods_of_a_node_are_told_apart() -> None:
+def test_workloads_of_two_api_groups_and_static_pods_of_a_node_differ() -> None:
     """Kind, namespace and name do not identify a workload; a node is the workload of no pod."""
 
     def pod(pod_uid: str, **owner: str) -> dict[str, Any]:

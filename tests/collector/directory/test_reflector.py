@@ -200,7 +200,7 @@ def test_watch_list_is_taken_where_the_server_has_it(followed: Callable[[LiveDir
 
 
 @pytest.mark.parametrize("said", [[bookmark("8")], [event("ADDED", pod("a")), bookmark("8")]])
-def test_server_that_ignores_the_wish_for_a_watch_list_is_listed_by_pages(
+def test_server_that_ignores_the_watch_list_request_is_listed_by_pages(
     said: list[bytes], followed: Callable[[LiveDirectory], Reflector]
 ) -> None:
     """An old server begins a plain watch: its first bookmark ends nothing, so nothing is taken as gone."""

@@ -95,7 +95,7 @@ def test_question_about_the_past_is_answered_with_the_time_of_knowledge() -> Non
     assert live.metrics.unsure.labels("Unknown", "pod_unknown")._value.get() == 1
 
 
-def test_explanation_is_given_where_it_is_wished_for() -> None:
+def test_explanation_is_returned_on_request() -> None:
     """Every owner that the address has had, with the times of its interval."""
     answer = ask(live_directory(), GOOD, explain=True).json()["answers"][0]
     assert [(owner["kind"], owner["name"], owner["sureTo"]) for owner in answer["owners"]] == [("Service", "web", None)]

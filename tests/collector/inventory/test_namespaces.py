@@ -82,7 +82,7 @@ def test_each_kind_is_followed_in_each_namespace_and_nothing_beyond() -> None:
 
 
 @pytest.mark.parametrize("last", NAMES)
-def test_everything_is_known_only_as_far_as_the_last_one_tells(last: str) -> None:
+def test_directory_is_complete_only_up_to_its_slowest_watch(last: str) -> None:
     """Not synced while one kind of one namespace is missing; then as of the one that has told least."""
     live = kept(cluster(), "shop", "bank")
     for name, follower in live.reflectors.items():

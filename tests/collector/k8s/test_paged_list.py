@@ -101,7 +101,7 @@ def test_list_with_one_fault_arrives_whole(fault: Callable[[], Answer], request_
         (302, "status 302"),
     ],
 )
-def test_list_that_is_refused_says_why(status: int, reason: str) -> None:
+def test_refused_list_carries_its_reason(status: int, reason: str) -> None:
     """A list that cannot be had is incomplete, with a reason."""
     source = PageSource(1, {number: lambda: (status, None, b"{}") for number in range(1, 1000)})
     uids, listed = got(source)
@@ -252,6 +252,6 @@ def test_list_whose_metadata_comes_last_is_whole() -> None:
     ("retry_after", "attempt", "seconds"),
     [("5", 0, 5), ("3600", 0, 60), ("-5", 2, 2), ("soon", 0, 0.5), (None, 3, 4), (None, 30, 60)],
 )
-def test_wait_is_the_servers_wish_within_a_minute(retry_after: str | None, attempt: int, seconds: float) -> None:
+def test_wait_is_the_servers_retry_after_up_to_a_minute(retry_after: str | None, attempt: int, seconds: float) -> None:
     """Retry-After is honoured up to 60 s; without one the wait doubles."""
     assert wait_seconds(retry_after, attempt) == seconds

@@ -112,7 +112,7 @@ def readable(sock: socket.socket) -> bool:
     return True
 
 
-def test_more_pushes_than_there_is_room_for_are_told_when_to_come_again(tmp_path: Path) -> None:
+def test_pushes_above_the_limit_get_503_with_retry_after(tmp_path: Path) -> None:
     """Beyond three a push gets 503 with a Retry-After of its own; reads and health go on; then there is room again."""
     with limited(tmp_path, under_way=3) as small:
         begun = head(small, AUTHORIZED, "Content-Length: 5000")

@@ -148,7 +148,9 @@ AMBIGUOUS = connection("frontend-1", "10.1.1.10", "10.1.2.20", 8080, kind="Ambig
         ([], {}),
     ],
 )
-def test_ambiguous_destination_is_settled_by_one_taker_only(accepted: list[Any], settled: dict[int, str]) -> None:
+def test_ambiguous_destination_is_resolved_by_a_single_accepting_pod_only(
+    accepted: list[Any], settled: dict[int, str]
+) -> None:
     """An address that changed hands is attributed only if exactly one pod took the connections, and all of them."""
     ends = [("node-b", msgspec.convert(one, AcceptedRecord)) for one in accepted]
     assert resolve_ambiguous([msgspec.convert(AMBIGUOUS, ConnectionRecord)], ends, TOPOLOGY) == settled
@@ -167,7 +169,7 @@ def test_ambiguous_destination_is_settled_by_one_taker_only(accepted: list[Any],
         ),
     ],
 )
-def test_ambiguous_destination_with_attempts_of_unknown_end_is_not_settled(client: dict[str, Any]) -> None:
+def test_ambiguous_destination_with_attempts_of_unknown_outcome_stays_ambiguous(client: dict[str, Any]) -> None:
     """What one pod took says nothing of an attempt that somebody else may have been meant by."""
     took = taken("cart-2", "10.1.2.20", 8080, client["sourceIP"], 4)
     assert (
@@ -236,7 +238,7 @@ def test_clients_address_that_two_pods_had_is_sure_only_where_all_was_watched() 
     assert (sum(in_part.backends.values(), Counter()), in_part.in_sums) == (Counter(), {0})
 
 
-def test_ambiguous_destination_of_two_pods_with_one_address_is_not_settled() -> None:
+def test_ambiguous_destination_of_two_pods_with_one_address_stays_ambiguous() -> None:
     """Whose connections the one pod took is not known."""
     ends = [("node-b", msgspec.convert(taken("cart-2", "10.1.2.20", 8080, "10.1.1.10", 4), AcceptedRecord))]
     both = [
@@ -246,7 +248,7 @@ def test_ambiguous_destination_of_two_pods_with_one_address_is_not_settled() -> 
     assert resolve_ambiguous(both, ends, TOPOLOGY) == {}
 
 
-def test_host_networks_client_behind_the_bridges_address_says_in_sums() -> None:
+def test_host_network_client_behind_the_bridge_address_is_marked_in_sums() -> None:
     """On its way to a pod of its own node it gets an address of the pods' range, which an unlisted pod may have had."""
     client = connection("watcher-1", "192.0.2.1", "10.96.0.11", 7000, service="cart", n=5)
     ends = [("node-a", msgspec.convert(taken("cart-1", "10.1.1.20", 8080, "10.1.1.1", 3), AcceptedRecord))]

@@ -77,7 +77,7 @@ def test_inventory_without_its_last_part_deletes_nothing_and_is_shown_as_incompl
     assert running.get("/agents/lab")["inventory"]["state"] == "complete"
 
 
-def test_kind_that_was_not_listed_whole_says_why(running: Running) -> None:
+def test_incomplete_kind_carries_its_reason(running: Running) -> None:
     """The reasons of the newest inventory are the collector's, cut where they are long; a whole kind has none."""
     kinds = {
         "Pod": {"complete": True, "count": 1},

@@ -39,7 +39,7 @@ def found(tmp_path: Path) -> list[HashedToken]:
     return read_tokens(path)
 
 
-def test_imported_tokens_open_what_their_scope_says_and_nothing_else(store: Store, found: list[HashedToken]) -> None:
+def test_imported_tokens_open_their_scope_and_nothing_else(store: Store, found: list[HashedToken]) -> None:
     """The agent's token pushes, the key reads; neither does the other's work."""
     import_tokens(store, found, 1, secrets.token_bytes)
     agent, reader = f"podsonar_0123456789ab_{AGENT}", f"podsonar_ba9876543210_{READER}"

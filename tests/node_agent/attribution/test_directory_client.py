@@ -69,7 +69,7 @@ def test_an_authority_file_that_is_absent_names_the_setting() -> None:
         DirectoryClient("https://127.0.0.1:1", lambda: "", "/nowhere.pem")
 
 
-def test_a_window_that_is_not_settled_yet_is_not_asked_about() -> None:
+def test_window_that_is_not_final_yet_is_not_resolved() -> None:
     """The directory could not answer: nobody is asked, and the window waits."""
     with served(200, None) as (url, sizes):
         client = DirectoryClient(url, lambda: "t" * 20, None)

@@ -49,7 +49,7 @@ def test_a_foreign_gzip_file_is_refused(content: bytes) -> None:
         capture_file.decode(igzip.compress(content), "x.gz")
 
 
-def test_records_fewer_than_the_header_says_are_refused() -> None:
+def test_fewer_records_than_the_header_states_are_refused() -> None:
     """Counts in the header must fit the records, and both numbers are told."""
     content = igzip.decompress(capture_file.encode(TAKEN))  # type: ignore[no-untyped-call]
     with pytest.raises(InputError, match="bytes of records, its header says"):

@@ -134,7 +134,7 @@ def test_cgroup_names_come_leaf_first() -> None:
     assert names & own
 
 
-def test_attempts_without_room_for_their_outcome_are_counted_and_told() -> None:
+def test_attempts_without_room_for_their_outcome_are_counted_and_reported() -> None:
     """31 connects to a listener that takes none: all are attempts, those beyond the room for outcomes are told."""
     with socket.socket() as server, attached(pending=8) as tracer, ExitStack() as clients:
         server.bind(("127.0.0.1", 0))

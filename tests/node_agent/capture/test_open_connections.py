@@ -37,7 +37,7 @@ BOTH_HIGH_FAR = established("10.1.0.3", 39092, "10.1.0.2", 40001, 2)
         pytest.param({CLIENT: [NEAR], OTHER: [NEAR]}, [], {"shared_namespace": 1}, id="a namespace of two pods"),
     ],
 )
-def test_client_side_is_told_by_listeners_else_by_ports_else_left_out(
+def test_client_side_is_decided_by_listeners_else_by_ports_else_left_out(
     tables: dict[str, list[Socket]], sources: list[str], left_out: dict[str, int]
 ) -> None:
     """A connection open before the window has one source, its client; what cannot be told is counted."""

@@ -18,7 +18,9 @@ VERIFIER = "bpf: Failed to load program: Permission denied\n0: (79) r7 = *(u64 *
         ("error: unknown type", GOOD, "load_failed", "unknown type"),
     ],
 )
-def test_cause_is_told_from_what_was_said_and_where(said: str, now: Situation, reason: str, named: str) -> None:
+def test_cause_is_diagnosed_from_the_message_and_the_machine(
+    said: str, now: Situation, reason: str, named: str
+) -> None:
     """A verifier's complaint is no security module, lockdown is no capability, an old kernel old (rows 33 and 34)."""
     found = diagnose(said, perf=False, now=now)
     assert found.reason == reason

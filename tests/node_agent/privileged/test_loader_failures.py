@@ -49,7 +49,7 @@ DANGLING = f"{NO_HEADERS} && mkdir /lib/modules/$(uname -r) && ln -s /usr/src/go
         ([], "missing CAP_BPF and CAP_PERFMON:"),
     ],
 )
-def test_capability_that_lacks_is_named(held: list[str], missing: str, method: str) -> None:
+def test_missing_capability_is_named(held: list[str], missing: str, method: str) -> None:
     """Whatever BCC makes of it, the answer names what to add, and where (rows 20 and 21)."""
     answer = load_under(with_capabilities(*held), method=method)
     assert answer["reason"] == "capability_missing"
@@ -96,7 +96,7 @@ def test_security_module_that_refuses_bpf_is_hinted_at(repository: Path) -> None
     assert "SELinux" in answer["error"]
 
 
-def test_user_namespace_is_told_apart_from_a_missing_capability() -> None:
+def test_user_namespace_is_distinguished_from_a_missing_capability() -> None:
     """In a user namespace all capabilities are there and none counts: hostUsers is what to change (row 29)."""
     answer = load_under(["unshare", "-U", "-r"])
     assert answer["reason"] == "user_namespace"
