@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from lab.simulated.network import OUTSIDE
-from podsonar.model import Accepted, Capture, Flow
+from podsonar.model import AcceptedFlow, Capture, Flow
 from tests.scenarios.simulated_cluster import Cast
 from tests.scenarios.table import Edge, Taken
 
@@ -26,7 +26,7 @@ def own_part(cast: Cast, capture: Capture) -> Capture:
             return True
         return flow.cgroup in cgroups or flow.pod_uid in marks or bool({flow.source, flow.destination} & addresses)
 
-    def accepted_is_own(entry: Accepted) -> bool:
+    def accepted_is_own(entry: AcceptedFlow) -> bool:
         return entry.cgroup in cgroups or bool({entry.local, entry.remote} & addresses)
 
     return replace(
