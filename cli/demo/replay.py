@@ -5,7 +5,6 @@ from typing import Any
 
 import orjson
 
-import lab
 from delivery.batch import make_batch
 from delivery.push import Pusher
 from delivery.spool import Spool, SpoolLimits
@@ -20,7 +19,7 @@ from node_agent.capture import capture_file
 from podsonar.errors import PodsonarError
 from podsonar.settings import AgentSettings, ManagerEndpoint
 
-RECORDED = Path(lab.__file__).parent / "recorded"
+RECORDED = Path(shop.__file__).parent / "recorded"
 DELIVERY_SECONDS = 20.0
 
 
