@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from cli.config import config
+from cli.main import podsonar
+from podsonar.errors import SettingsError
 
 
 def test_good_settings_list_what_is_not_the_default(tmp_path: Path) -> None:
@@ -32,3 +35,29 @@ def test_json_has_every_setting_under_its_name(tmp_path: Path) -> None:
     file.write_text(done.stdout)
     again = CliRunner().invoke(config, ["check", "manager", "--json", "--config", str(file)])
     assert json.loads(again.stdout) == body
+
+
+@pytest.mark.parametrize(
+    ("program", "text", "sentence"),
+    [
+        ("collector", "log: {level: loud}", "setting log.level is 'loud', expected debug, info, warning or error"),
+        ("manager", "log: {format: xml}", "setting log.format is 'xml', expected text or json"),
+        ("manager", "listen: here", "setting listen is 'here', expected host:port such as 0.0.0.0:9464"),
+        (
+            "agent",
+            "metrics: {listen: here}",
+            "setting metrics.listen is 'here', expected host:port such as 0.0.0.0:9464",
+        ),
+        ("agent", "manager: {url: 'ftp://x'}", "setting manager.url is 'ftp://x', expected https://host[:port]"),
+        ("collector", "proxy: {url: 'socks://x'}", "setting proxy.url is not a proxy's URL, expected http://host:port"),
+    ],
+)
+def test_value_that_a_program_would_refuse_as_it_starts_is_refused(
+    tmp_path: Path, program: str, text: str, sentence: str
+) -> None:
+    """The right type is not enough: each program's own checks are made, too."""
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    done = CliRunner().invoke(podsonar, ["config", "check", program, "--config", str(file)], env={})
+    assert isinstance(done.exception, SettingsError)
+    assert str(done.exception) == sentence
