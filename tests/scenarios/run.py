@@ -150,7 +150,7 @@ def run(scenarios: Sequence[Scenario], conditions: Conditions) -> list[Observed]
     """All scenarios in one lab and one window (two, where one of them has a second part)."""
     directory = Directory()
     for node in NODES.values():
-        directory.apply("ObservedNode", objects.node(node), time.time_ns() - SETTLED_NS)
+        directory.apply("Node", objects.node(node), time.time_ns() - SETTLED_NS)
     clock = Clock()
     with TwoNodes() as lab:
         lab.start_outside((OUTSIDE_PORT,))
