@@ -28,7 +28,7 @@ from node_agent.capture import capture_file
 from node_agent.privileged.bpf_structs import Capacity
 from node_agent.runtime.tracer_lifecycle import capacity
 from podsonar.settings import AgentSettings
-from tests.acceptance.agent_process import Agent, agent
+from tests.acceptance.agent_process import AgentProcess, agent
 
 PORTS, RATE = 1000, 10_000
 # Defaults, and a manager over TLS as in a cluster: its authorities are part of the memory.
@@ -70,7 +70,7 @@ def counted_api_server() -> Iterator[ConnectionCounter]:
             del os.environ[name]
 
 
-def processes_of(running: Agent) -> dict[str, int]:
+def processes_of(running: AgentProcess) -> dict[str, int]:
     """The processes that stay in a window, by name."""
     (pid,) = running.children("observe")
     return {"supervisor": running.process.pid, "agent": pid}
@@ -106,7 +106,7 @@ def map_bytes(pid: int) -> int:
     return sum(charged.values())
 
 
-def memory_rows(running: Agent) -> list[Row]:
+def memory_rows(running: AgentProcess) -> list[Row]:
     """Memory of both processes and of the maps."""
     found = {name: memory_of(pid) for name, pid in processes_of(running).items()}
     total = {name: sum(mib[name] for mib in found.values()) for name in (*MEMORY, "Uss")}
@@ -140,7 +140,7 @@ def memory_rows(running: Agent) -> list[Row]:
     ]
 
 
-def cpu_row(running: Agent, seconds: float, pod: list[Path]) -> Row:
+def cpu_row(running: AgentProcess, seconds: float, pod: list[Path]) -> Row:
     """CPU of the user side while the storm connects at a steady rate."""
     pids = list(processes_of(running).values())
     before, began = cpu_seconds(pids), time.monotonic()
@@ -155,7 +155,7 @@ def cpu_row(running: Agent, seconds: float, pod: list[Path]) -> Row:
     )
 
 
-def sums_row(running: Agent, connects: int, fastest: dict[str, Any]) -> Row:
+def sums_row(running: AgentProcess, connects: int, fastest: dict[str, Any]) -> Row:
     """The stopped agent's capture, compared with the connects of the storms."""
     (path,) = running.spooled_files()
     capture = capture_file.read(path)
@@ -207,7 +207,7 @@ def in_window(seconds: float, connects: int, pod: list[Path]) -> list[Row]:
     return rows
 
 
-def outside_row(lasting: float, what: str, sign: Callable[[Agent], object], **times: Any) -> Row:  # noqa: ANN401
+def outside_row(lasting: float, what: str, sign: Callable[[AgentProcess], object], **times: Any) -> Row:  # noqa: ANN401
     """What is left of tracing outside a window, recognized by `sign`, and the agent's CPU then."""
     programs_before = set(bpf_statistics.programs())
     with tempfile.TemporaryDirectory() as folder, agent(Path(folder), **times) as running:
@@ -231,7 +231,7 @@ def outside_rows(seconds: float) -> list[Row]:
     """An agent that waits for its window, and one whose window has ended without an answer of the directory."""
     return [
         outside_row(seconds, "before a window", lambda running: "tracer_loaded" in running.log_text, starts_in=3600.0),
-        outside_row(seconds, "after a window", Agent.spooled_files, seconds=5.0),
+        outside_row(seconds, "after a window", AgentProcess.spooled_files, seconds=5.0),
     ]
 
 

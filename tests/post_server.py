@@ -18,7 +18,7 @@ class PostedRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PostAnswer:
     """The answer to send; the server adds the body's length."""
 
     status: int
@@ -27,7 +27,7 @@ class Answer:
 
 
 @contextmanager
-def answering(answer: Callable[[PostedRequest], Answer]) -> Iterator[str]:
+def answering(answer: Callable[[PostedRequest], PostAnswer]) -> Iterator[str]:
     """The server's URL, until the end of the block."""
 
     class Handler(BaseHTTPRequestHandler):

@@ -41,7 +41,7 @@ def with_capabilities(*names: str) -> list[str]:
     return ["setpriv", "--bounding-set", only, "--inh-caps", only]
 
 
-class Agent:
+class AgentProcess:
     """A node agent below its supervisor, which is `process`."""
 
     def __init__(self, folder: Path, process: subprocess.Popen[bytes], port: int, window: Window) -> None:
@@ -119,7 +119,7 @@ def agent(
     starts_in: float = 0,
     options: list[str] | None = None,
     **settings: Any,
-) -> Iterator[Agent]:
+) -> Iterator[AgentProcess]:
     """An agent in one window that begins in `starts_in` seconds; nothing answers as directory or manager."""
     token, port = folder / "token", free_port()
     if not token.exists():
@@ -142,7 +142,7 @@ def agent(
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=output, start_new_session=True)
     try:
-        yield Agent(folder, process, port, window)
+        yield AgentProcess(folder, process, port, window)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

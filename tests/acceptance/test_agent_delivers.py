@@ -1,4 +1,4 @@
-"""A stopped agent whose disk goes with it delivers first, as far as `node.stopSeconds` gives it time."""
+"""A stopped agent whose disk goes with it delivers first, within `node.stopSeconds`."""
 
 import time
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.kernel
 
 
 def test_stopped_with_time_to_deliver_waits_for_final_answers_and_pushes(tmp_path: Path) -> None:
-    """What a pod did a moment ago can be asked about in ten seconds: it is, and arrives, before the agent ends."""
+    """Answers about the last moment are final ten seconds later: the agent waits, resolves, pushes, and then ends."""
     now_ns = time.time_ns()
     seen = stages.flow(7, "10.96.0.10", 23)._replace(first_ns=now_ns, last_ns=now_ns)
     CaptureQueue(tmp_path / "spool").put(stages.capture([seen]))

@@ -1,4 +1,4 @@
-"""`--log-level debug` writes one line a flow, in the shape of the log that `podsonar replay` reads."""
+"""`--log-level debug` writes one line per flow, in the shape of the log that `podsonar replay` reads."""
 
 import re
 import socket
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.kernel
 
 
 def test_filtered_flow_is_one_line_that_replay_reads(tmp_path: Path) -> None:
-    """11 connects of this process, which is no pod, are one flow and one line; reading the log gives it back.
+    """11 connects of this process, which is not a pod, are one flow and one line, and replay reads it back.
 
     There is a directory, for other pods of the machine.
     """

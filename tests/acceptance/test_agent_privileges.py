@@ -1,4 +1,4 @@
-"""The process of the node agent that stays holds no capability while it traces, whatever the supervisor has."""
+"""The agent process holds no capability while it traces, whatever the supervisor has."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""SIGTERM in any phase ends the agent with 0 within 5 s, and what it observed is on disk."""
+"""SIGTERM in any phase ends the agent with 0 within 5 s, and its observations are on disk."""
 
 import os
 import signal
@@ -24,13 +24,13 @@ LOADER = "\0-B\0"  # an option of the loader's command alone: the supervisor's o
 
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
-    """A listener that takes connections and never answers."""
+    """A listener that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process is gone, or only waits to be taken off the table by whoever inherited it."""
+    """Return whether a process is gone or a zombie."""
     try:
         return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -38,7 +38,7 @@ def has_ended(pid: int) -> bool:
 
 
 def test_stopped_during_compile_leaves_no_process_and_a_window_not_observed(tmp_path: Path) -> None:
-    """The loader is frozen while it compiles; the agent does not wait for it, and the window says so (row 37)."""
+    """The loader is frozen while it compiles; the agent does not wait for it, and the window reports that (row 37)."""
     with agent(tmp_path) as running:
         running.wait_until(lambda: running.children(LOADER))
         (loader,) = running.children(LOADER)
@@ -79,7 +79,7 @@ def test_stopped_while_it_drains_keeps_every_connect(tmp_path: Path, storm: Path
 
 
 def test_stopped_while_it_pushes_keeps_the_batch(tmp_path: Path, silent: socket.socket) -> None:
-    """A manager that takes its time does not keep the agent, and the batch is still there (row 38)."""
+    """A manager that does not answer does not delay the agent's end, and the batch is still there (row 38)."""
     spool = Spool(tmp_path / "spool")
     spool.put(Batch("c-1-waiting", "connections", 1 << 62, pack({})))
     spool.close()
@@ -94,7 +94,7 @@ def test_stopped_while_it_pushes_keeps_the_batch(tmp_path: Path, silent: socket.
 
 
 def test_stopped_while_it_asks_the_directory_keeps_the_capture(tmp_path: Path, silent: socket.socket) -> None:
-    """A directory that takes its time does not keep the agent, and the capture is still there."""
+    """A directory that does not answer does not delay the agent's end, and the capture is still there."""
     port = silent.getsockname()[1]
     CaptureQueue(tmp_path / "spool").put(stages.capture([stages.flow(7, "10.96.0.10", 23)]))
     with agent(tmp_path, starts_in=600, directory={"url": f"http://127.0.0.1:{port}"}) as running:
@@ -106,7 +106,7 @@ def test_stopped_while_it_asks_the_directory_keeps_the_capture(tmp_path: Path, s
 
 
 def test_hangup_ends_nothing(tmp_path: Path) -> None:
-    """SIGHUP, sent to supervisor and agent alike as a closing terminal does, leaves the window going on."""
+    """SIGHUP to supervisor and agent, as a closing terminal sends it, does not end the window."""
     with agent(tmp_path) as running:
         running.wait_until(lambda: running.ready() == (200, "ok\n"))
         os.killpg(running.process.pid, signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""Whatever a user gets wrong is told in one sentence, with the exit code of its sort and never a traceback."""
+"""Every user mistake is reported in one sentence, with the exit code of its kind and never a traceback."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ RUNNING = "metrics: {listen: ''}\nmanager: {tokenFile: TOKEN}\ndirectory: {token
 
 @dataclass(frozen=True)
 class Case:
-    """A command line, the settings file, and every part that the one sentence must have."""
+    """A command line, the settings file, and every part that the sentence must contain."""
 
     words: list[str]
     code: int
@@ -113,7 +113,7 @@ def half_a_capture() -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A token, a kubeconfig of a server that is not there, a broken kubeconfig and half a capture."""
+    """A token, a kubeconfig of a server that does not exist, a broken kubeconfig and half a capture."""
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / "kubeconfig").write_text(KUBECONFIG)
     (tmp_path / "broken").write_text("apiVersion: [v1")
@@ -138,7 +138,7 @@ def filled(text: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_bad_input_is_reported_in_one_sentence(folder: Path, repository: Path, case: Case) -> None:
-    """One line on stderr names what, the value and what was expected; the exit code says whose turn it is."""
+    """One line on stderr names what, the value and what was expected; the exit code separates usage from failure."""
     (folder / "settings.yaml").write_text(filled(case.settings, folder))
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     done = subprocess.run(

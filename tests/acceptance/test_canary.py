@@ -1,4 +1,4 @@
-"""A secret in a pod's environment, and in the copy that kubectl keeps of it, stays in the cluster."""
+"""A secret in a pod's environment, and in kubectl's copy of it, stays in the cluster."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ WINDOW = Window(1_700_000_000_000_000_000, 1_700_000_120_000_000_000)
 
 
 class OnePod:
-    """An API server's pages with one pod; what it does not check: authentication and paging."""
+    """An API server's pages with one pod; it does not check authentication or paging."""
 
     def page(self, path: str, _query: dict[str, str | int]) -> tuple[int, str | None, bytes]:
         """The list at a path."""

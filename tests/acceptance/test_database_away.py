@@ -1,4 +1,4 @@
-"""A PostgreSQL that crashes, refuses or hangs: no batch is lost, and whoever asks is told in one sentence."""
+"""A PostgreSQL that crashes, refuses or hangs: no batch is lost, and every caller gets one sentence."""
 
 import os
 import signal
@@ -34,14 +34,14 @@ AGENTS_COUNT, BATCHES_EACH, BEFORE_THE_CRASH = 4, 23, 10
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresqlServer]:
-    """A PostgreSQL of this module's own, since it is to crash."""
+    """A PostgreSQL for this module alone, since it is crashed."""
     made = PostgresqlServer()
     yield made
     made.remove()
 
 
 class PushingAgent(threading.Thread):
-    """An agent with a full spool that pushes until it is empty; it heeds no waiting time, for the test's sake."""
+    """An agent with a full spool that pushes until it is empty; it ignores waiting times to save test time."""
 
     def __init__(self, name: str, folder: Path, url: str, token: str, crashed: threading.Event) -> None:
         super().__init__(name=name, daemon=True)
@@ -63,7 +63,7 @@ class PushingAgent(threading.Thread):
             self.refused.set()
 
     def run(self) -> None:
-        """Push until nothing waits; half of it only once the database has crashed."""
+        """Push until nothing waits; the second half only after the database has crashed."""
         while (code := self.pusher.step().code) != "idle":
             if code != "201":
                 time.sleep(0.05)
@@ -74,7 +74,7 @@ class PushingAgent(threading.Thread):
 
 
 def test_database_crashes_during_ingest_every_batch_is_stored_once(server: PostgresqlServer, tmp_path: Path) -> None:
-    """While it is away agents get 503 with Retry-After and the manager is alive, not ready; then the rest arrives."""
+    """Meanwhile agents get 503 with Retry-After, and the manager is alive but not ready; then the rest arrives."""
     database = server.new_database()
     token, _key = migrated(database)
     crashed = threading.Event()
@@ -107,7 +107,7 @@ def test_database_crashes_during_ingest_every_batch_is_stored_once(server: Postg
 
 
 def test_hanging_database_holds_up_neither_health_nor_metrics(server: PostgresqlServer) -> None:
-    """A server that takes a statement and does not answer (here: frozen) keeps the manager alive and answering."""
+    """A database that accepts a statement and does not answer (here: frozen) leaves the manager alive and answering."""
     database = server.new_database()
     with serving(database) as url:
         assert httpx.get(f"{url}/readyz").status_code == 200
@@ -127,14 +127,14 @@ def test_hanging_database_holds_up_neither_health_nor_metrics(server: Postgresql
 
 
 def children_of(server: PostgresqlServer) -> list[str]:
-    """The server's processes: one a connection, and its own."""
+    """The server's processes: one per connection, and its own."""
     assert server.process is not None
     pid = server.process.pid
     return [str(pid), *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def manager(words: list[str], environment: dict[str, str], repository: Path) -> subprocess.CompletedProcess[str]:
-    """What a command of the manager says."""
+    """The output of a command of the manager."""
     return subprocess.run(
         [sys.executable, "-c", "from cli.main import main; main()", "manager", *words],
         cwd=repository,
@@ -150,7 +150,7 @@ def manager(words: list[str], environment: dict[str, str], repository: Path) -> 
 def test_wrong_password_is_reported_in_one_sentence_without_any_password(
     server: PostgresqlServer, tmp_path: Path, repository: Path, words: list[str]
 ) -> None:
-    """The server's own words, host, port and user; the exit code says that it may be better next time."""
+    """The server's message, host, port and user; the exit code allows a retry."""
     (tmp_path / "url").write_text(server.url("postgres", password="hunter2-hunter2") + "\n")
     done = manager(words, {"PODSONAR_DATABASE_FILE": str(tmp_path / "url")}, repository)
     assert done.returncode == 1, done.stderr
@@ -171,7 +171,7 @@ def test_wrong_password_is_reported_in_one_sentence_without_any_password(
     ],
 )
 def test_missing_database_is_reported_in_one_sentence(repository: Path, url: str, code: int, told: str) -> None:
-    """Exit 1 where the same command may succeed later, 2 where it never can; nothing of it shows the password."""
+    """Exit 1 if the same command may succeed later, 2 if it never can; the password does not show."""
     done = manager(["migrate"], {"PODSONAR_DATABASE": url}, repository)
     assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
     assert told in done.stderr

@@ -1,4 +1,4 @@
-"""What the agent and the manager promise each other, held by the real ones: a real spool, pusher, server and store."""
+"""The contract between agent and manager, with a real spool, pusher, server and store."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -43,7 +43,7 @@ class Delivery:
         return made
 
     def stored(self, url: str) -> list[str]:
-        """The id of every connection that the manager gives back."""
+        """The id of every connection that the manager returns."""
         answer = httpx.get(url + CONNECTIONS, headers={"X-API-Key": self.key}, params={"limit": 100}, trust_env=False)
         if answer.status_code == 404:  # an agent that never pushed has no connections yet
             return []
@@ -60,7 +60,7 @@ def delivery(tmp_path: Path) -> Iterator[Delivery]:
 
 
 def test_manager_stopped_and_started_batch_arrives_once(delivery: Delivery) -> None:
-    """A batch outlives the manager's absence in the spool, and is stored once when the manager is back."""
+    """A batch survives the manager's absence in the spool, and is stored once when the manager is back."""
     with serving(delivery.database) as url:
         pusher = delivery.pusher(url)
         assert delivery.stored(url) == []
@@ -76,7 +76,7 @@ def test_manager_stopped_and_started_batch_arrives_once(delivery: Delivery) -> N
 
 
 def test_same_batch_sent_twice_is_stored_once_and_answered_201_both_times(delivery: Delivery) -> None:
-    """An answer that was lost costs a second push of the same id: the manager says 201 and changes nothing."""
+    """A lost answer leads to a second push of the same id: the manager answers 201 and changes nothing."""
     with serving(delivery.database) as url:
         pusher = delivery.pusher(url)
         assert pusher.step().code == "201"
@@ -88,7 +88,7 @@ def test_same_batch_sent_twice_is_stored_once_and_answered_201_both_times(delive
 
 
 def test_wrong_token_is_401_and_the_batch_stays(delivery: Delivery) -> None:
-    """A refused agent keeps its data: the batch waits in the spool until the token file holds the right one."""
+    """A refused agent keeps its data: the batch waits in the spool until the token file holds the right token."""
     right = delivery.token_file.read_text()
     delivery.token_file.write_text(right.strip()[:-4] + "AAAA\n")
     with serving(delivery.database) as url:

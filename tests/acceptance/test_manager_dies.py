@@ -1,4 +1,4 @@
-"""A manager that is killed, whose disk is full or whose database is locked: what it said is stored is, nothing else."""
+"""A manager is killed, its disk is full or its database locked: exactly the acknowledged batches are stored."""
 
 import os
 import resource
@@ -28,7 +28,7 @@ KILLS, BATCHES = 5, 40
 
 @contextmanager
 def process(folder: Path, database: str, port: int, file_bytes: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A manager in a process of its own, which answers; no file that it writes may grow beyond `file_bytes`."""
+    """A manager in a separate process, once it answers; no file that it writes may grow beyond `file_bytes`."""
 
     def limit() -> None:
         if file_bytes:
@@ -60,7 +60,7 @@ def process(folder: Path, database: str, port: int, file_bytes: int | None = Non
 
 
 def stored_ids(database: str) -> list[str]:
-    """The ids of all stored batches, one for each time that it is stored."""
+    """The ids of all stored batches, one per time that each is stored."""
     store = Store(database)
     agent = agent_of(store)
     seen = [one.batch_id for w in list_windows(store, agent) for one in read_observations(store, agent, w.id)]
@@ -69,7 +69,7 @@ def stored_ids(database: str) -> list[str]:
 
 
 def test_killed_manager_keeps_acknowledged_batches_and_accepts_the_rest_again(tmp_path: Path) -> None:
-    """SIGKILL at any moment: each 201 was on disk, a batch without an answer is stored once when it is pushed again."""
+    """SIGKILL at any moment: every 201 was on disk, and an unanswered batch is stored once when it is pushed again."""
     database = f"sqlite:///{tmp_path}/manager.db"
     token, key = migrated(database)
     port = free_port()
@@ -102,7 +102,7 @@ def test_killed_manager_keeps_acknowledged_batches_and_accepts_the_rest_again(tm
 
 
 def test_full_disk_is_503_and_what_was_stored_is_still_served(tmp_path: Path) -> None:
-    """A file that cannot grow, as on a full disk: 503 with Retry-After, reads go on, and no batch is half there."""
+    """A file that cannot grow, as on a full disk: 503 with Retry-After, reads continue, no batch is stored in part."""
     database = f"sqlite:///{tmp_path}/manager.db"
     token, key = migrated(database)
     port = free_port()
@@ -129,7 +129,7 @@ def big(names: list[str]) -> dict[str, object]:
 
 
 def test_locked_database_is_503_and_the_same_push_is_stored_afterwards(tmp_path: Path) -> None:
-    """Another program holds SQLite's write lock (a backup): 503 after the time that a writer waits, reads go on."""
+    """Another program holds SQLite's write lock (a backup): 503 after the writer's timeout, reads continue."""
     database = f"sqlite:///{tmp_path}/manager.db"
     token, key = migrated(database)
     with serving(database) as url:

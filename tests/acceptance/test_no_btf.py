@@ -1,4 +1,4 @@
-"""A kernel without BTF cannot be traced, and the command says so."""
+"""A kernel without BTF cannot be traced, and the command reports it."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.kernel
 
 
 def test_capture_without_btf_is_one_sentence_and_exit_3(tmp_path: Path) -> None:
-    """With /sys/kernel/btf hidden from the command alone, it names the file and what is needed."""
+    """With /sys/kernel/btf hidden from the command, it names the file and the requirement."""
     command = [sys.executable, "-c", "from cli.main import main; main()", "agent", "capture", str(tmp_path / "c")]
     hidden = 'mount -t tmpfs none /sys/kernel/btf && exec "$@"'
     done = subprocess.run(

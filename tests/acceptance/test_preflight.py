@@ -1,4 +1,4 @@
-"""`podsonar agent preflight`, the command, on this kernel and with less than it needs."""
+"""`podsonar agent preflight` on this kernel, and with missing requirements."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ CHECKS = {
 def preflight(
     folder: Path, repository: Path, prefix: list[str], *words: str, name: str = "node-a"
 ) -> tuple[int, dict[str, dict[str, Any]], str]:
-    """Exit code, lines by check, and what was said on stderr."""
+    """Exit code, lines by check, and stderr."""
     token = folder / "token"
     if not token.exists():
         token.write_text("a-token-that-nobody-issued-0123")
@@ -44,7 +44,7 @@ def preflight(
 
 
 def test_machine_that_can_be_traced_passes(tmp_path: Path, repository: Path) -> None:
-    """Every line is ok but the manager's, which is away and so a warning; the program was really loaded."""
+    """Every line is ok except the manager's, which is away and therefore a warning; the program was really loaded."""
     code, lines, _said = preflight(tmp_path, repository, [])
     assert code == 0
     assert {name for name, line in lines.items() if line["state"] != "ok"} == {"manager"}
@@ -63,7 +63,7 @@ def test_missing_capability_fails_by_name(tmp_path: Path, repository: Path) -> N
 
 
 def test_what_the_operator_forgot_fails_with_what_to_do(tmp_path: Path, repository: Path) -> None:
-    """No NODE_NAME, an empty token file and a spool folder that is a file: three lines, each with what to do."""
+    """No NODE_NAME, an empty token file and a spool folder that is a file: three lines, each with a remedy."""
     (tmp_path / "token").touch()
     (tmp_path / "spool").touch()
     code, lines, _said = preflight(tmp_path, repository, [], name="")

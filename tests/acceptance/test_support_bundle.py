@@ -1,4 +1,4 @@
-"""The support bundle has what helps, and no secret."""
+"""The support bundle holds what helps, and no secret."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ CANARY = "canary-4f1d-canary-4f1d"
 
 
 def test_bundle_has_preflight_and_spool_and_no_secret(tmp_path: Path, repository: Path) -> None:
-    """The token, a proxy's password and the content of a batch are in no file of it."""
+    """The token, a proxy's password and the content of a batch are in none of its files."""
     (tmp_path / "token").write_text(CANARY)
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / "000000000001-c-1.batch").write_text(CANARY)

@@ -1,4 +1,4 @@
-"""A batch that the manager finds too large is halved by its agent until it fits, and nothing of the map changes."""
+"""A batch that the manager rejects as too large is split until it fits, and the map does not change."""
 
 import secrets
 from pathlib import Path
@@ -24,7 +24,7 @@ COUNTS = {"gap": "started_late", "ownPod": "uid-agent", "accepted": {"counted": 
 
 
 def crowded() -> dict[str, Any]:
-    """What a busy node saw: many flows that no compression makes one, and what it accepted."""
+    """The observations of a busy node: many flows that do not compress into one, and its accepted flows."""
     flows = [
         connection("load-1", "10.1.2.40", f"2001:db8::{secrets.token_hex(2)}:{n:x}", 443, n=n + 1) for n in range(MANY)
     ]
@@ -72,7 +72,7 @@ def test_halves_give_the_same_map_as_the_whole(tmp_path: Path) -> None:
 
 
 def test_what_has_no_halves_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
-    """One record, or an inventory's part, that is too large alone: quarantined and counted, and the next is sent."""
+    """One record, or inventory part, that is too large alone: quarantined and counted, and the next batch is sent."""
     huge = connection("load-1", "10.1.2.40", "203.0.113.9", 443, n=3) | {"note": secrets.token_hex(4000)}
     bodies = [inventory({"podList": []}), observed("node-b", [huge], []), NODE_A]
     found = Delivered(tmp_path / "huge", bodies, PushLimits(compressed_bytes=3000))
@@ -81,7 +81,7 @@ def test_what_has_no_halves_is_set_aside_and_the_rest_goes_on(tmp_path: Path) ->
 
 
 def test_batch_that_cannot_be_split_on_a_full_disk_waits(tmp_path: Path) -> None:
-    """The spool takes no file now: the whole batch stays, is tried again, and is halved once there is room."""
+    """The spool accepts no file: the batch stays, is retried, and is split once there is room."""
     (tmp_path / "token").write_text("t" * 32)
     spool = Spool(tmp_path / "spool")
     spool.put(Batch("c-1", "connections", 1 << 62, pack(crowded())))
@@ -101,7 +101,7 @@ def test_batch_that_cannot_be_split_on_a_full_disk_waits(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("connections", "accepted"), [(2, 0), (0, 2), (1, 1), (5, 0), (3, 4), (0, 7), (1, 6)])
 def test_halves_hold_every_record_once_and_every_count_once(connections: int, accepted: int) -> None:
-    """Whatever is in the lists: their halves joined are the whole, the counts are told by the first alone."""
+    """For any lists: the halves joined are the whole, and only the first half carries the counts."""
     flows = [connection("load-1", "10.1.2.40", "203.0.113.9", n + 1, n=n + 1) for n in range(connections)]
     taken_flows = [taken("db-1", "10.1.2.30", n + 1, "10.1.2.40", 1) for n in range(accepted)]
     body = observed("node-b", flows, taken_flows)

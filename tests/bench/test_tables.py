@@ -1,4 +1,4 @@
-"""Every measurement prints its table and writes the same as JSON; how fast it was is no matter of tests."""
+"""Every measurement prints its table and writes the same as JSON; its speed is not a matter of tests."""
 
 import json
 import subprocess
@@ -56,7 +56,7 @@ def test_missed_budget_is_marked_and_ends_with_one(capsys: pytest.CaptureFixture
 
 
 def test_recording_replaces_the_tables_and_keeps_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands around the recorded part stays; recording twice leaves the later tables only."""
+    """Text around the recorded part stays; recording twice leaves the later tables only."""
     page = tmp_path / "benchmarks.md"
     page.write_text(f"before\n{run.BEGIN}\n{run.END}\nafter\n")
     monkeypatch.setattr(run, "PAGE", page)

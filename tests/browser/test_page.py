@@ -1,4 +1,4 @@
-"""The page at `/`, read with a real Chromium from a running manager that was fed by batches."""
+"""The page at `/`, read by a real Chromium from a running manager with pushed batches."""
 
 import os
 import shutil
@@ -65,7 +65,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def shoot(page: Page, name: str) -> None:
-    """A screenshot in the folder that PODSONAR_SCREENSHOTS names."""
+    """Save a screenshot in the folder that PODSONAR_SCREENSHOTS names."""
     folder = os.environ.get("PODSONAR_SCREENSHOTS")
     if folder:
         page.screenshot(path=f"{folder}/{name}.png")
@@ -104,7 +104,7 @@ def test_edge_chosen_shows_both_ends(manager: Running, page: Page, scheme: str) 
 
 
 def test_without_key_asks_and_accepts_one(manager: Running, browser: Browser) -> None:
-    """No data without a key; a wrong key is told; a right one opens the map."""
+    """No data without a key; a wrong key is reported; a right one opens the map."""
     page = browser.new_page()
     page.goto(manager.url)
     page.fill("#key", "wrong")
@@ -120,7 +120,7 @@ def test_without_key_asks_and_accepts_one(manager: Running, browser: Browser) ->
 
 
 def test_node_without_tracer_is_shown_as_not_observed_with_the_reason(manager: Running, page: Page) -> None:
-    """The panel says how many nodes were watched, and why the third was not."""
+    """The panel shows how many nodes were watched, and why the third was not."""
     told = {"attempts": 0, "delivered": 0, "lost": {}, "filtered": {}, "unresolved": {}, "identity": "cgroup"}
     told |= {"tracer": "none", "observed": None, "gap": "capability_missing"}
     body = NODE_A | {"nodeName": "node-c", "observation": told, "connectionList": [], "acceptedList": []}
@@ -164,13 +164,13 @@ def crowd(namespaces: int = NAMESPACES, each: int = SERVICES) -> list[dict[str, 
 
 
 def overlapping(boxes: list[list[float]]) -> int:
-    """How many of the boxes (left, top, right, bottom) have a common area."""
+    """The number of boxes (left, top, right, bottom) that have a common area."""
     pairs = ((one, other) for place, one in enumerate(boxes) for other in boxes[place + 1 :])
     return sum(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for a, b in pairs)
 
 
 def test_places_are_the_same_at_every_visit_and_no_line_runs_below_a_node(manager: Running, page: Page) -> None:
-    """Who opens the map again finds everything where it was; each line can be followed from end to end."""
+    """A second visit finds everything in its place; each line can be followed from end to end."""
     found = []
     for _ in range(2):
         page.goto(f"{manager.url}/?again#key={manager.key}")
@@ -192,7 +192,7 @@ def test_places_are_the_same_at_every_visit_and_no_line_runs_below_a_node(manage
 def test_few_services_are_drawn_large_with_their_namespaces_apart(
     manager: Running, page: Page, namespaces: int, each: int
 ) -> None:
-    """Of several arrangements one is shown that reads well: no frame lies on another, every name can be read."""
+    """Of several layouts a legible one is shown: no frame lies on another, every name can be read."""
     for place, body in enumerate(crowd(namespaces, each)):
         answer = manager.push(body | {"window": LATER}, f"b-few-{place}")
         assert answer.status_code == 201, answer.text
@@ -206,7 +206,7 @@ def test_few_services_are_drawn_large_with_their_namespaces_apart(
 
 
 def test_many_services_stand_by_namespace_and_can_be_read_from_afar(manager: Running, page: Page) -> None:
-    """Frames of namespaces do not overlap; names that are shown do not either; a service that is chosen comes near."""
+    """Frames of namespaces do not overlap, nor do visible names; selecting a service zooms to it."""
     for place, body in enumerate(crowd()):
         answer = manager.push(body | {"window": LATER}, f"b-crowd-{place}")
         assert answer.status_code == 201, answer.text
@@ -231,7 +231,7 @@ def test_many_services_stand_by_namespace_and_can_be_read_from_afar(manager: Run
 
 
 def test_map_fits_into_whatever_window_it_is_given(manager: Running, page: Page) -> None:
-    """On a telephone, and when it is turned, every service stays within the stage and above the legend."""
+    """On a phone, upright or turned, every service stays within the stage and above the legend."""
     page.goto(f"{manager.url}/#key={manager.key}")
     page.wait_for_selector("body[data-ready]", timeout=20 * SECONDS)
     for width, height in ((420, 800), (800, 420), (1360, 820)):

@@ -1,4 +1,4 @@
-"""bench/listing.py measures what it says; how fast anything is, is its own business and no test's."""
+"""bench/listing.py measures what it states; its speed is not a matter of tests."""
 
 import subprocess
 import sys

@@ -30,7 +30,7 @@ from podsonar.settings import CollectorSettings, Data, Kubernetes, ManagerEndpoi
 from tests.cluster.conftest import Crowd
 from tests.cluster.schema_objects import Position, Schemas, dense, sparse
 from tests.manager.fresh_database import migrated
-from tests.post_server import Answer, PostedRequest, answering
+from tests.post_server import PostAnswer, PostedRequest, answering
 
 pytestmark = pytest.mark.cluster
 
@@ -138,12 +138,12 @@ class Everything:
 def recorded(upstream: str, wire: list[bytes]) -> Iterator[str]:
     """The URL of a relay to the manager that keeps every byte of headers and bodies, both ways."""
 
-    def relay(posted: PostedRequest) -> Answer:
+    def relay(posted: PostedRequest) -> PostAnswer:
         wire.extend((str(posted.headers).encode(), posted.body, inflated(posted.body)))
         headers = {name: value for name, value in posted.headers.items() if name.lower() != "host"}
         answer = httpx.post(upstream + posted.path, content=posted.body, headers=headers, trust_env=False, timeout=60)
         wire.append(answer.content)
-        return Answer(answer.status_code, answer.content)
+        return PostAnswer(answer.status_code, answer.content)
 
     with answering(relay) as url:
         yield url

@@ -17,7 +17,7 @@ import yaml
 from podsonar.json_gzip import inflated
 from tests.cluster.conftest import PODS, Crowd
 from tests.cluster.fault_proxy import Ask, FaultProxy, Reply, Request, serving
-from tests.post_server import Answer, PostedRequest, answering
+from tests.post_server import PostAnswer, PostedRequest, answering
 
 pytestmark = pytest.mark.cluster
 
@@ -32,9 +32,9 @@ OF_THE_RUN = re.compile(
 def manager_that_keeps(bodies: list[bytes]) -> Iterator[str]:
     """The URL of a server that takes every push and keeps its body."""
 
-    def keep(posted: PostedRequest) -> Answer:
+    def keep(posted: PostedRequest) -> PostAnswer:
         bodies.append(posted.body)
-        return Answer(201)
+        return PostAnswer(201)
 
     with answering(keep) as url:
         yield url

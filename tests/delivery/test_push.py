@@ -14,7 +14,7 @@ from delivery.token_file import TokenFile
 from podsonar.errors import SettingsError
 from podsonar.model import Window
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
-from tests.post_server import Answer, PostedRequest, answering
+from tests.post_server import PostAnswer, PostedRequest, answering
 
 TOKEN = "t" * 32
 WINDOW = Window(1_700_000_000_000_000_000, 1_700_000_120_000_000_000)
@@ -25,9 +25,9 @@ def manager(status: int, headers: dict[str, str], body: bytes = b"{}") -> Iterat
     """A manager that gives one answer to all, and the headers of what it was asked."""
     seen: list[Message] = []
 
-    def answer(posted: PostedRequest) -> Answer:
+    def answer(posted: PostedRequest) -> PostAnswer:
         seen.append(posted.headers)
-        return Answer(status, body, headers)
+        return PostAnswer(status, body, headers)
 
     with answering(answer) as url:
         yield url, seen

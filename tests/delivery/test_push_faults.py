@@ -19,7 +19,7 @@ from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from podsonar.json_gzip import pack
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
-from tests.post_server import Answer, PostedRequest, answering
+from tests.post_server import PostAnswer, PostedRequest, answering
 
 HOUR_SECONDS = 3600
 
@@ -29,12 +29,12 @@ def manager(status_for: Callable[[str], int]) -> Iterator[tuple[str, list[str]]]
     """A manager that answers each batch id as told, and the ids that it answered with 201."""
     stored: list[str] = []
 
-    def answer(posted: PostedRequest) -> Answer:
+    def answer(posted: PostedRequest) -> PostAnswer:
         batch_id = posted.headers["Idempotency-Key"]
         status = status_for(batch_id)
         if status == 201:
             stored.append(batch_id)
-        return Answer(status)
+        return PostAnswer(status)
 
     with answering(answer) as url:
         yield url, stored

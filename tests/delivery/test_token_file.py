@@ -14,7 +14,7 @@ from delivery.spool import Spool
 from delivery.token_file import TokenFile, is_mount_point
 from podsonar.json_gzip import pack
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
-from tests.post_server import Answer, PostedRequest, answering
+from tests.post_server import PostAnswer, PostedRequest, answering
 
 OLD, NEW = "old-token-old-token-0123", "new-token-new-token-0123"
 MOUNTS = (
@@ -47,9 +47,9 @@ def picky() -> Iterator[Picky]:
     """The manager: 201 for the new token, 401 for others."""
     asked: list[str] = []
 
-    def answer(posted: PostedRequest) -> Answer:
+    def answer(posted: PostedRequest) -> PostAnswer:
         asked.append(posted.headers["Authorization"].removeprefix("Token "))
-        return Answer(201 if asked[-1] == NEW else 401)
+        return PostAnswer(201 if asked[-1] == NEW else 401)
 
     with answering(answer) as url:
         yield Picky(url, asked)

@@ -1,4 +1,4 @@
-"""The demo's objects reach a server whole, whatever uids it gives."""
+"""The demo's objects reach a server completely, whatever uids it assigns."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ Object = dict[str, Any]
 
 
 def renamed(item: Object) -> Object:
-    """The object as a server keeps it: with a uid of the server's own."""
+    """The object as a server stores it: with a uid of its own."""
     return {**item, "metadata": {**item["metadata"], "uid": f"server-{item['metadata']['uid']}"}}
 
 

@@ -1,4 +1,4 @@
-"""The demo's document is the truth of what its pods did."""
+"""The demo's document is the truth of its pods' connects."""
 
 import signal
 import socket
@@ -46,13 +46,13 @@ def connection(**changed: object) -> dict[str, object]:
     ],
 )
 def test_connections_compared_count_found_and_wrong(seen: list[dict[str, object]], found: int, wrong: int) -> None:
-    """An edge is found only with the true counts and owner; whatever else is shown is wrong."""
+    """An edge is found only with the true counts and owner; everything else that is shown is wrong."""
     got = compare.compare_edges([TRUTH], seen, {"cart-1": "cart"}, {("Service", "ledger"): {"u"}})
     assert (got["foundEdges"], got["wrongEdges"]) == (found, wrong)
 
 
 def test_edge_of_the_map_tells_what_the_accepting_end_saw() -> None:
-    """The map's nodes go by the workload's name, whichever of its objects the map shows."""
+    """The map's nodes are matched by the workload's name, whichever of its objects the map shows."""
     services = [{"id": "w", "name": "cart-1c42d"}, {"id": "s", "name": "ledger"}]
     edge = {"source": "w", "destination": "s", "port": "8443", "accepted": 3, "bothEnds": True}
     got = compare.accepting_ends({"services": services, "edges": [edge]}, {"cart-1c42d": "cart"})
@@ -71,13 +71,13 @@ def test_edge_of_the_map_tells_what_the_accepting_end_saw() -> None:
     ],
 )
 def test_agent_without_a_tracer_is_reported_with_its_reason(tmp_path: Path, line: str, reason: str | None) -> None:
-    """The reason of the agent's log, the whole line where it has another shape, nothing when it traced."""
+    """The reason in the agent's log, the whole line if it has another shape, nothing if it traced."""
     (tmp_path / "agent.log").write_text(f"event=started\n{line}\n")
     assert why_untraced(tmp_path / "agent.log") == reason
 
 
 def test_demo_on_a_busy_port_reports_it_in_one_sentence(repository: Path) -> None:
-    """A port that another program listens on is a usage error that names it, before anything starts."""
+    """A port on which another program listens is a usage error that names it, before anything starts."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         done = subprocess.run((*COMMAND, "--port", port), capture_output=True, text=True, check=False, cwd=repository)
@@ -103,7 +103,7 @@ def test_demo_run_finds_every_edge_and_leaves_nothing(repository: Path) -> None:
 
 
 def test_ctrl_c_ends_the_demo_with_the_exit_code_of_that_signal() -> None:
-    """Interrupted while it works: what it made is gone, and the exit code is 130."""
+    """Interrupted while it works: it removes what it created, and the exit code is 130."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [*COMMAND[:4], "--json", "--seconds", "60", "--port", str(port)]

@@ -24,7 +24,7 @@ class Chart:
     folder: Path
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """What a helm command says."""
+        """The result of a helm command."""
         return subprocess.run([str(self.helm), *arguments], capture_output=True, text=True, check=False, timeout=60)
 
     def template(self, *arguments: str, release: str = "podsonar", namespace: str = "observe") -> list[Object]:
@@ -34,7 +34,7 @@ class Chart:
         return [one for one in yaml.safe_load_all(done.stdout) if one]
 
     def refusal(self, *arguments: str) -> str:
-        """Why the chart does not render."""
+        """The error of a chart that does not render."""
         done = self.run("template", "podsonar", str(self.folder), *arguments)
         assert done.returncode != 0, "it renders"
         return done.stderr
@@ -52,12 +52,12 @@ def chart(repository: Path) -> Chart:
 
 @pytest.fixture(scope="session")
 def objects(chart: Chart) -> list[Object]:
-    """What the default values give."""
+    """The objects rendered from the default values."""
     return chart.template()
 
 
 def only(objects: list[Object], kind: str, ending: str = "") -> Object:
-    """The one object of a kind whose name ends so."""
+    """The one object of a kind whose name ends in `ending`."""
     (found,) = [one for one in objects if one["kind"] == kind and one["metadata"]["name"].endswith(ending)]
     return found
 

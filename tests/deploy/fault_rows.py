@@ -31,7 +31,7 @@ def numbers(text: str) -> Iterator[int]:
 
 
 def tests_of_rows(root: Path) -> dict[int, list[str]]:
-    """`file::test` of every test by the rows that its docstring names."""
+    """`file::test` of every test, by the rows that its docstring names."""
     found: dict[int, list[str]] = {}
     for file in sorted(root.rglob("test_*.py")):
         for function in ast.walk(ast.parse(file.read_text())):
@@ -44,7 +44,7 @@ def tests_of_rows(root: Path) -> dict[int, list[str]]:
 
 
 def page(repository: Path) -> str:
-    """The whole page; a row that no test names has an empty last column."""
+    """The whole page; a row without a test has an empty last column."""
     tests = tests_of_rows(repository / "tests")
     faults = {int(number): text for number, text in ROW.findall((repository / "docs/troubleshooting.md").read_text())}
     lines = [

@@ -30,7 +30,7 @@ def promtool(*arguments: str | Path) -> str:
 
 
 def test_rules_are_valid(rules: Path) -> None:
-    """Promtool takes all eight."""
+    """Promtool accepts all eight."""
     assert "8 rules found" in promtool("check", "rules", rules)
 
 
@@ -160,5 +160,5 @@ def test_alert_fires_for_its_cause_and_not_for_what_looks_alike(rules: Path, tmp
 
 
 def test_every_alert_has_a_case(rules: Path) -> None:
-    """A new alert needs what makes it fire and what must not."""
+    """A new alert needs a series that makes it fire and one that must not."""
     assert {one["alert"] for one in yaml.safe_load(rules.read_text())["groups"][0]["rules"]} == set(CASES)

@@ -22,7 +22,7 @@ APIS = [word for api in MONITORING + OPENSHIFT for word in ("--api-versions", ap
 
 
 def test_lint_is_clean(chart: Chart) -> None:
-    """`helm lint --strict` has nothing to say."""
+    """`helm lint --strict` reports nothing."""
     done = chart.run("lint", "--strict", str(chart.folder))
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -38,7 +38,7 @@ def test_every_tested_set_of_values_renders_for_every_supported_version(chart: C
 
 
 def test_version_before_the_oldest_supported_is_refused(chart: Chart) -> None:
-    """Kubernetes 1.29 is told that it is too old."""
+    """Kubernetes 1.29 is refused as too old."""
     assert "1.29.0" in chart.refusal("--kube-version", "1.29.0")
 
 
@@ -101,7 +101,7 @@ def test_rendered_settings_are_settings_of_the_programs(chart: Chart, tmp_path: 
     ],
 )
 def test_manager_of_the_release_is_pushed_to_straight(chart: Chart, values: str, straight: str) -> None:
-    """A proxy is for managers elsewhere: the one that the chart installs is added to `proxy.noProxy`."""
+    """A proxy is for external managers: the installed one is added to `proxy.noProxy`."""
     config = only(chart.template("--set", values), "ConfigMap", "-collector")["data"]["config.yaml"]
     assert yaml.safe_load(config)["proxy"]["noProxy"] == straight
 
@@ -135,7 +135,7 @@ def test_changed_settings_restart_the_pods_that_read_them_and_a_changed_token_no
 
 
 def test_monitors_alerts_and_openshift_need_their_apis(chart: Chart) -> None:
-    """Without the operator's API they are left out, and nothing fails (row 45)."""
+    """Without the operator's API they are omitted, and nothing fails (row 45)."""
     values = ["-f", str(chart.folder / "ci/everything-values.yaml")]
     without, having = chart.template(*values), chart.template(*values, *APIS)
     added = sorted(one["kind"] for one in having if one["kind"] not in {each["kind"] for each in without})
@@ -161,7 +161,7 @@ def test_every_value_is_in_the_schema_and_explained(chart: Chart) -> None:
 
 
 def test_notes_name_what_is_missing_and_every_risk(chart: Chart) -> None:
-    """The notes name the Secret that is waited for (row 6), the namespace's label (row 19), and every risk taken."""
+    """The notes name the missing Secret (row 6), the namespace's label (row 19), and every accepted risk."""
 
     def notes(*values: str) -> str:
         done = chart.run("install", "podsonar", str(chart.folder), "--dry-run=client", *values)

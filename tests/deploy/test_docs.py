@@ -22,7 +22,7 @@ def test_each_of_the_46_faults_has_its_row(repository: Path) -> None:
 
 
 def test_each_of_the_46_faults_has_a_test(repository: Path) -> None:
-    """A row that no test shows is a promise without proof; docs/faults.md lists them as they are."""
+    """A row without a test is a promise without proof; docs/faults.md lists them."""
     assert sorted(fault_rows.tests_of_rows(repository / "tests")) == list(range(1, 47))
     assert (repository / "docs/faults.md").read_text() == fault_rows.page(repository)
 

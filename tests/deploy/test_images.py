@@ -55,7 +55,7 @@ def third_party(repository: Path, starts: tuple[str, ...]) -> set[str]:
 
 @pytest.mark.parametrize("part", STARTS)
 def test_image_has_every_library_that_its_program_imports(repository: Path, part: str) -> None:
-    """The lock of an image covers what the program's modules import: a new import cannot break the image unseen."""
+    """The lock of an image covers the imports of its program: a new import cannot break the image unnoticed."""
     distributions = packages_distributions()
     locked = pins(repository / f"deploy/images/{part}.lock")
     needed = third_party(repository, STARTS[part]) - NOT_INSTALLED_BY_PIP

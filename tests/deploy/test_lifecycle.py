@@ -19,7 +19,7 @@ def seconds(probe: Object) -> int:
 def test_liveness_asks_for_the_process_alone_and_readiness_for_its_work(
     objects: list[Object], kind: str, ending: str
 ) -> None:
-    """A manager or API server out of reach restarts nothing: liveness is another question than readiness."""
+    """A manager or API server out of reach restarts nothing: liveness checks the process, readiness its work."""
     (container,) = pod(only(objects, kind, ending))["containers"]
     alive, ready = container["livenessProbe"]["httpGet"], container["readinessProbe"]["httpGet"]
     assert alive["path"] in ("/livez", "/healthz")
@@ -29,7 +29,7 @@ def test_liveness_asks_for_the_process_alone_and_readiness_for_its_work(
 
 
 def test_agent_has_two_minutes_to_compile_and_no_cpu_limit(objects: list[Object]) -> None:
-    """A throttled compiler is no reason for a restart loop (row 35); the memory limit leaves room for it (row 36)."""
+    """A throttled compiler causes no restart loop (row 35); the memory limit leaves room for it (row 36)."""
     (container,) = pod(only(objects, "DaemonSet"))["containers"]
     assert seconds(container["startupProbe"]) >= 120
     assert container["resources"]["limits"] == {"memory": "512Mi"}
@@ -37,7 +37,7 @@ def test_agent_has_two_minutes_to_compile_and_no_cpu_limit(objects: list[Object]
 
 @pytest.mark.parametrize(("kind", "ending"), WORKLOADS)
 def test_pods_have_time_to_flush_and_resource_requests(objects: list[Object], kind: str, ending: str) -> None:
-    """30 seconds to end; requests are set, and no variable of another service comes along."""
+    """30 seconds to end; requests are set, and no variable of another service is injected."""
     spec = pod(only(objects, kind, ending))
     assert spec["terminationGracePeriodSeconds"] == 30
     assert spec["enableServiceLinks"] is False

@@ -29,7 +29,7 @@ def in_chroot(folder: Path, repository: Path, *command: str) -> subprocess.Compl
 
 
 def test_user_namespace_can_be_made_in_a_chroot(repository: Path, tmp_path: Path) -> None:
-    """What the kernel refuses in a chroot works after it; whoever enters the namespace finds the chroot's files."""
+    """What the kernel refuses in a chroot works; the namespace sees the chroot's files."""
     make = ["unshare", "--user", "--map-root-user", "true"]
     (tmp_path / "plain").mkdir()
     assert "Operation not permitted" in in_chroot(tmp_path / "plain", repository, *make).stderr

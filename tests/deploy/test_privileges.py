@@ -143,7 +143,7 @@ def test_credentials_are_folders_that_rotate_and_only_the_owner_reads(chart: Cha
 
 
 def test_each_program_is_given_only_the_key_it_needs(objects: list[Object]) -> None:
-    """Agents mount the token, the manager the hashes; nobody mounts the read key."""
+    """Agents mount the token, the manager the hashes; no pod mounts the read key."""
     given = {
         one["metadata"]["name"]: [
             item["key"] for volume in secret_volumes(pod(one)).values() for item in volume["items"]

@@ -30,7 +30,7 @@ def pod(name: str, address: str = "10.244.0.7", labels: dict[str, str] | None = 
 
 
 def ask(plane: ControlPlane, kubeconfig: Path, path: str) -> httpx.Response:
-    """What the server answers the kubeconfig's token."""
+    """The server's answer to the kubeconfig's token."""
     token = orjson.loads(kubeconfig.read_bytes())["users"][0]["user"]["token"]
     context = ssl.create_default_context(cafile=str(plane.ca_file))
     return httpx.get(plane.url + path, verify=context, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
@@ -113,7 +113,7 @@ def test_service_account_may_do_only_what_rbac_binds(plane: ControlPlane) -> Non
 
 @pytest.mark.cluster
 def test_deleted_objects_are_gone_at_once(plane: ControlPlane) -> None:
-    """Neither a pod's grace period nor a namespace's finalizer keeps an object without its controllers."""
+    """Neither a pod's grace period nor a namespace's finalizer keeps an object when no controllers run."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "brief"}}
     plane.apply([namespace, pod("brief")])
     plane.delete(pod("brief"))
@@ -124,7 +124,7 @@ def test_deleted_objects_are_gone_at_once(plane: ControlPlane) -> None:
 
 @pytest.mark.cluster
 def test_refused_object_raises_with_the_servers_message(plane: ControlPlane) -> None:
-    """An object that the server refuses raises, it is never lost in the pool of threads."""
+    """A refused object raises and is never lost in the thread pool."""
     bad = pod("bad")
     bad["spec"]["containers"] = []
     with pytest.raises(ApiServerError, match=r"pods/bad: 422.*spec\.containers"):
@@ -144,11 +144,11 @@ def test_after_the_block_no_process_is_left(tmp_path: Path) -> None:
 @pytest.mark.cluster
 @pytest.mark.parametrize("version", binaries.VERSIONS)
 def test_every_version_serves_the_kinds_that_are_collected(version: str, tmp_path: Path) -> None:
-    """The API server is of the release that was asked for, and stores a namespace and a pod."""
+    """The API server has the requested release, and stores a namespace and a pod."""
     with ControlPlane(tmp_path, version=version) as running:
         assert running.client.get("/version").json()["gitVersion"] == version
         stored = running.apply([NAMESPACE, pod("cart")])
-    assert [one["kind"] for one in stored] == ["Namespace", "Pod"]
+    assert [item["kind"] for item in stored] == ["Namespace", "Pod"]
 
 
 def test_unknown_version_raises_with_the_known_ones(tmp_path: Path) -> None:
@@ -159,15 +159,15 @@ def test_unknown_version_raises_with_the_known_ones(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", binaries.VERSIONS)
 def test_programs_of_one_build_are_named_by_their_packages(version: str) -> None:
-    """Go names each of several programs by the last part of its package: that is the name it is asked for by."""
+    """Go names each of several programs by the last part of its package, which must be the program's name."""
     every = PROGRAMS[version]
-    modules = [one.module for one in every.values()]
-    together = {name: one for name, one in every.items() if modules.count(one.module) > 1}
-    assert {name: Path(one.package).name for name, one in together.items()} == {name: name for name in together}
+    modules = [item.module for item in every.values()]
+    together = {name: item for name, item in every.items() if modules.count(item.module) > 1}
+    assert {name: Path(item.package).name for name, item in together.items()} == {name: name for name in together}
 
 
 def test_build_sees_one_toolchain_and_keeps_what_its_user_chose() -> None:
-    """GOROOT and a workspace of another toolchain are left out; a memory limit of the user's own is kept."""
+    """GOROOT and a workspace of another toolchain are dropped; the user's own memory limit is kept."""
     seen = build_environ({"GOROOT": "/elsewhere", "GOWORK": "/elsewhere/go.work", "GOMEMLIMIT": "512MiB"})
     assert "GOROOT" not in seen
     assert seen["GOWORK"] == "off"
@@ -175,7 +175,7 @@ def test_build_sees_one_toolchain_and_keeps_what_its_user_chose() -> None:
 
 
 def test_assets_folder_stands_for_the_default_version_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """KUBEBUILDER_ASSETS does not say which release it holds: it never passes as another one than the default."""
+    """KUBEBUILDER_ASSETS does not state its release: it is used for the default version alone."""
     (tmp_path / "kube-apiserver").touch(mode=0o755)
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -184,7 +184,7 @@ def test_assets_folder_stands_for_the_default_version_only(tmp_path: Path, monke
 
 
 def test_assets_folder_with_every_program_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """KUBEBUILDER_ASSETS is taken when it has all that is asked for, and passed over when it lacks one."""
+    """KUBEBUILDER_ASSETS is used if it has every requested program, and ignored if one is missing."""
     assets = tmp_path / "assets"
     assets.mkdir()
     (assets / "etcd").touch(mode=0o755)

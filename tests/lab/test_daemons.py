@@ -1,4 +1,4 @@
-"""Daemons outlive who started them, and no process of theirs outlives the cluster."""
+"""Daemons outlive the command that started them, and none of their processes outlives the cluster."""
 
 import os
 import threading
@@ -42,14 +42,14 @@ def forked(daemons: Daemons, count: int) -> set[int]:
 
 
 def check_for_a_while(daemons: Daemons) -> None:
-    """Checks until one fails, ten seconds at most."""
+    """Check until one fails, for ten seconds at most."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         daemons.check()
 
 
 def wait_for_program(pid: int, name: str) -> None:
-    """The shell has become the program."""
+    """Return once the shell has executed the program."""
     deadline = time.monotonic() + 10
     while Path(f"/proc/{pid}/comm").read_text().strip() != name:
         assert time.monotonic() < deadline
@@ -65,7 +65,7 @@ def test_another_command_finds_what_was_started(daemons: Daemons) -> None:
 
 @pytest.mark.cluster
 def test_process_id_used_again_is_not_taken_for_the_daemon(daemons: Daemons) -> None:
-    """A process with the recorded id but another start is a stranger: it is neither found nor killed."""
+    """A process with the recorded id but another start time is neither found nor killed."""
     daemons.start("sleeper", ["sleep", "600"])
     stranger = {"sleeper": {"pid": 1, "started": start_time(1) + "0"}}
     daemons.state.write_bytes(orjson.dumps(stranger))
@@ -74,7 +74,7 @@ def test_process_id_used_again_is_not_taken_for_the_daemon(daemons: Daemons) -> 
 
 @pytest.mark.cluster
 def test_killed_without_a_state_file_nothing_is_left(daemons: Daemons) -> None:
-    """What a daemon forked into sessions of its own ends too, found by its cgroup alone."""
+    """Children of a daemon in sessions of their own end too, found by their cgroup alone."""
     daemons.start("forking", FORKS)
     pids = forked(daemons, 3)
     daemons.state.unlink()
@@ -85,7 +85,7 @@ def test_killed_without_a_state_file_nothing_is_left(daemons: Daemons) -> None:
 
 @pytest.mark.cluster
 def test_daemon_that_ends_raises_with_its_last_line(daemons: Daemons) -> None:
-    """Waiting for a cluster ends as soon as one of its programs has."""
+    """Waiting for a cluster ends as soon as one of its programs has ended."""
     daemons.start("failing", ["sh", "-c", "echo no such flag >&2; exit 3"])
     with pytest.raises(ApiServerError, match="failing ended with code 3, expected it to stay: no such flag"):
         check_for_a_while(daemons)
@@ -93,34 +93,34 @@ def test_daemon_that_ends_raises_with_its_last_line(daemons: Daemons) -> None:
 
 @pytest.mark.cluster
 def test_nodes_come_up_side_by_side(daemons: Daemons) -> None:
-    """Threads that look after the daemons while others start some see them all, and one that ends is told once."""
-    told = threading.Event()
+    """Threads that check the daemons while others start some see them all; one that ends is reported once."""
+    reported = threading.Event()
 
-    def look() -> str:
-        while not told.is_set():
+    def check_until_reported() -> str:
+        while not reported.is_set():
             try:
                 daemons.check()
             except ApiServerError as error:
-                told.set()
+                reported.set()
                 return str(error)
         return ""
 
     with ThreadPoolExecutor(8) as pool:
-        looking = [pool.submit(look) for _ in range(2)]
+        checks = [pool.submit(check_until_reported) for _ in range(2)]
         list(pool.map(lambda number: daemons.start(f"sleeper-{number}", ["sleep", "600"]), range(40)))
         daemons.start("failing", ["sh", "-c", "exit 3"])
-    assert sorted(one.result() for one in looking) == ["", "failing ended with code 3, expected it to stay: "]
+    assert sorted(item.result() for item in checks) == ["", "failing ended with code 3, expected it to stay: "]
     assert len(daemons.children) == 40
 
 
 @pytest.mark.cluster
 def test_daemon_gets_no_open_file_of_its_starter(daemons: Daemons, tmp_path: Path) -> None:
-    """A lock that the starter holds is free when the starter is gone, though the daemon runs on."""
+    """A lock that the starter holds is free once the starter is gone, although the daemon runs on."""
     with (tmp_path / "lock").open("w") as lock:
         os.set_inheritable(lock.fileno(), True)
         pid = daemons.start("sleeper", ["sleep", "600"])
         wait_for_program(pid, "sleep")
-        opened = {str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir()}
+        opened = {str(item.readlink()) for item in Path(f"/proc/{pid}/fd").iterdir()}
     assert opened == {os.devnull, str(daemons.log("sleeper"))}
 
 

@@ -1,4 +1,4 @@
-"""The recorded API answers as the Kubernetes API does, as far as the collector asks."""
+"""The fake API server answers as the Kubernetes API does, as far as the collector uses it."""
 
 import httpx
 import orjson
@@ -20,7 +20,7 @@ def test_list_paged_gives_each_object_once() -> None:
 
 
 def test_watch_opened_gives_a_bookmark() -> None:
-    """A watch begins with a bookmark of the list's resource version."""
+    """A watch starts with a bookmark of the list's resource version."""
     with fake_api_server.serving([]) as url, httpx.Client(trust_env=False) as client:
         query = {"watch": "true", "timeoutSeconds": "1"}
         with client.stream("GET", f"{url}/apis/discovery.k8s.io/v1/endpointslices", params=query) as stream:

@@ -1,4 +1,4 @@
-"""A map is called the truth only when every edge of the shop is on it with its counts, and no other."""
+"""A map equals the truth only if it has every edge of the shop with its counts, and no other."""
 
 from typing import Any
 
@@ -38,13 +38,13 @@ RIGHT = [
 
 
 def test_map_of_the_truth_has_no_difference() -> None:
-    """A cron job's jobs are one source, addresses outside are the outside, what is not of the shop is passed over."""
+    """A cron job's jobs are one source, addresses outside are the outside, edges of other namespaces are ignored."""
     other = edge("d/collector", "s/kubernetes", "443", attempts=5)
     assert differences(EXPECTED, {"services": SERVICES, "edges": [*RIGHT, other]}) == []
 
 
 @pytest.mark.parametrize(
-    ("edges", "told"),
+    ("edges", "sentence"),
     [
         (RIGHT[1:], "frontend → cart:8080: expected 46 attempts (46 established, 0 failed), the map shows nothing"),
         (
@@ -60,9 +60,9 @@ def test_map_of_the_truth_has_no_difference() -> None:
         ),
     ],
 )
-def test_every_difference_is_reported(edges: list[dict[str, Any]], told: str) -> None:
+def test_every_difference_is_reported(edges: list[dict[str, Any]], sentence: str) -> None:
     """An edge that is missing, miscounted or not made is one sentence."""
-    assert differences(EXPECTED, {"services": SERVICES, "edges": edges}) == [told]
+    assert differences(EXPECTED, {"services": SERVICES, "edges": edges}) == [sentence]
 
 
 def test_truth_of_a_window_is_count_times_pods() -> None:

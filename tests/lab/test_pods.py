@@ -1,4 +1,4 @@
-"""A pod's process answers whoever asks it, and a question that it does not answer is an error that says so."""
+"""A pod's process answers every command, and a missing answer raises an error that names it."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,14 +29,14 @@ def test_each_of_many_that_ask_at_once_gets_its_own_answer(outside: PodProcess) 
 
 
 def test_command_without_an_answer_raises(outside: PodProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits for ever learns nothing."""
+    """A caller never waits without a limit."""
     monkeypatch.setattr(pods, "ANSWER_SECONDS", 0.2)
     with pytest.raises(LabError, match=r"pod \(outside\) has not answered .*sleep.* in 0.2 s"):
         outside.send_command({"run": ["sleep", "30"]})
 
 
 def test_process_that_has_ended_raises(outside: PodProcess) -> None:
-    """Whether it ends before the question or with it."""
+    """Whether it ends before the command or while it runs."""
     outside.process.kill()
     outside.process.wait()
     with pytest.raises(LabError, match="has ended with -9"):
@@ -44,7 +44,7 @@ def test_process_that_has_ended_raises(outside: PodProcess) -> None:
 
 
 def test_failed_command_raises_with_its_traceback(outside: PodProcess) -> None:
-    """What went wrong is in the error, where whoever runs the scenario reads it; the next command is carried out."""
+    """The error holds the traceback; the next command runs."""
     with pytest.raises(LabError, match=r"(?s)pod \(outside\) failed to run .*by-pigeon.*KeyError: 'by-pigeon'"):
         outside.connect("127.0.0.1", 1, 1, "by-pigeon")
     assert outside.send_command({"run": ["echo", "-n", "here"]})["output"] == "here"

@@ -44,7 +44,7 @@ def test_cpu_and_memory_are_read_from_either_version(tmp_path: Path, version: st
 
 
 def test_pod_without_a_counting_cgroup_raises(tmp_path: Path) -> None:
-    """A pod that cannot be measured is no row of zeros."""
+    """A pod that cannot be measured is not a row of zeros."""
     with pytest.raises(ApiServerError, match=r"pod a: no cgroup with cpuacct\.usage or cpu\.stat"):
         resource_usage.folder_with([tmp_path], "a", "cpuacct.usage", "cpu.stat")
 

@@ -11,7 +11,7 @@ from directory.interval import FINAL_AFTER_NS, SECOND
 from node_agent.attribution.directory_client import DirectoryClient
 from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, SettingsError
 from podsonar.model import Query
-from tests.post_server import Answer, PostedRequest, answering
+from tests.post_server import PostAnswer, PostedRequest, answering
 
 
 @contextmanager
@@ -19,11 +19,11 @@ def served(status: int, body: bytes | None) -> Iterator[tuple[str, list[int]]]:
     """A server's address and the number of queries of each request; without `body` each query is `External`."""
     sizes: list[int] = []
 
-    def answer(posted: PostedRequest) -> Answer:
+    def answer(posted: PostedRequest) -> PostAnswer:
         queries = orjson.loads(posted.body)["queries"]
         sizes.append(len(queries))
         answers = [{"kind": "External", "name": query["address"]} for query in queries]
-        return Answer(status, orjson.dumps({"answers": answers}) if body is None else body)
+        return PostAnswer(status, orjson.dumps({"answers": answers}) if body is None else body)
 
     with answering(answer) as url:
         yield url, sizes
