@@ -133,13 +133,13 @@ def capture(flows: int) -> Capture:
     return Capture(WINDOW, "node-a", "bcc:raw_tracepoint", "cgroup", in_order, accepted, cgroups, {})
 
 
-def time_replay(path: Path, ask: replay.Ask) -> dict[str, Any]:
+def time_replay(path: Path, resolve: replay.Resolver) -> dict[str, Any]:
     """Duration of a replay, with the number of connections and bytes of its body."""
     with gc_paused():
         began = time.perf_counter()
-        byte_count = sum(map(len, replay.replay(path, ask).content))
+        byte_count = sum(map(len, replay.replay(path, resolve).content))
         seconds = time.perf_counter() - began
-    body = orjson.loads(b"".join(replay.replay(path, ask).content))
+    body = orjson.loads(b"".join(replay.replay(path, resolve).content))
     return {"seconds": seconds, "connections": len(body["connectionList"]), "bytes": byte_count}
 
 
@@ -149,8 +149,8 @@ def replay_rows(flows: int, rounds: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "capture"
         capture_file.write(path, capture(flows))
-        for name, ask in (("with an inventory", inventory().answer), ("without", replay.without_inventory)):
-            runs = [time_replay(path, ask) for _ in range(rounds)]
+        for name, resolve in (("with an inventory", inventory().answer), ("without", replay.without_inventory)):
+            runs = [time_replay(path, resolve) for _ in range(rounds)]
             best = min(run["seconds"] for run in runs)
             size = f"{runs[0]['connections']:,} connections, {runs[0]['bytes'] / 1e6:.0f} MB"
             text = f"{flows / best:,.0f} flows/s ({best:.2f} s; {size})"
