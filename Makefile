@@ -1,4 +1,4 @@
-# Each target works on a fresh Debian 12/13 machine as root; it installs what it needs and says what.
+# Each target works on a fresh Debian 12/13 machine as root; it installs what it needs and reports it.
 .PHONY: setup demo test lint lock images manifests cluster cluster-down bench
 ARGS ?=
 

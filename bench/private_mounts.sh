@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs a command that wants tracefs and /lib/modules/$(uname -r): mounts of this process alone, gone with it.
+# Runs a command that needs tracefs and /lib/modules/$(uname -r), in private mounts that end with it.
 #   unshare -m private_mounts.sh COMMAND...
-# Any headers will do for what is measured here; a kernel of one's own has none in /lib/modules.
+# Any headers are sufficient for these measurements; a custom kernel has none in /lib/modules.
 set -e
 release=$(uname -r)
 if ! [ -e "/lib/modules/$release/build" ]; then

@@ -3,8 +3,8 @@
 
     private_mount_namespace.py COMMAND [ARGUMENT...]
 
-In a chroot the two differ, and there neither a container nor a user namespace can be made. Where they are the same, and
-for anyone but root, the command simply runs.
+In a chroot the namespace's root differs from the root directory, and neither a container nor a user namespace can be
+created. If they are the same, or without root rights, the command runs unchanged.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def call(name: str, *arguments: object) -> int:
-    """What the C library's function returned; OSError names the function that failed."""
+    """Call a function of the C library and return its result; OSError names the function that failed."""
     done: int = getattr(libc, name)(*arguments)
     if done < 0:
         number = ctypes.get_errno()
@@ -30,13 +30,13 @@ def call(name: str, *arguments: object) -> int:
 
 
 def is_mount_point(path: str) -> bool:
-    """Whether a mount of this process's view is at the path."""
+    """Return whether a mount that this process sees is at the path."""
     with open("/proc/self/mountinfo") as mounts:  # noqa: PTH123 - nothing but what is needed before a command
         return any(line.split()[4] == path for line in mounts)
 
 
 def take_root() -> None:
-    """The tree below the root directory is mounted on the root of a mount namespace that is this process's own."""
+    """Mount the tree below the root directory on the root of a new private mount namespace."""
     folder = os.getcwd()  # noqa: PTH109
     call("unshare", CLONE_NEWNS)
     here = os.open("/", os.O_RDONLY)

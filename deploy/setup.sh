@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what Podsonar needs on this machine and says what it did: Debian packages by apt when root, and a virtual
-# environment in .venv from the lock files. Without root or apt it names the packages and goes on without them.
-#   deploy/setup.sh [run|cluster|test|bench]     run: demo and agents; cluster: that and what real nodes need; test: all of
-#                                                it; bench: run, and what Podsonar is compared with
+# Installs what Podsonar needs on this machine and reports it: Debian packages by apt as root, and a virtual environment in
+# .venv from the lock files. Without root or apt it names the packages and continues without them.
+#   deploy/setup.sh [run|cluster|test|bench]     run: demo and agents; cluster: also what real nodes need; test: all of it;
+#                                                bench: run, and the programs that Podsonar is compared with
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for_what=${1:-run}
@@ -25,7 +25,7 @@ if [ ${#missing[@]} -eq 0 ]; then
 elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "setup: installing by apt: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  # Of postgresql only its programs are wanted, no server with data of its own.
+  # Only the programs of postgresql are needed, not a server with data.
   if [[ " ${missing[*]} " == *" postgresql "* ]] && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
     install -d /etc/postgresql-common
     echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
@@ -34,10 +34,10 @@ elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   if [[ " ${missing[*]} " == *" python3-venv "* ]]; then
     apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
   fi
-  # The other packages are installed while pip installs Python's: each of the two keeps one core busy.
+  # apt and pip run side by side: each keeps one core busy.
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null &
   installing=$!
-  trap wait EXIT  # whatever happens meanwhile, dpkg is not left at work
+  trap wait EXIT  # never leave dpkg running
 else
   echo "setup: not installed, since this is not root on a machine with apt: ${missing[*]}" >&2
   echo "setup: without them there is no tracing (demo and replay use a bundled capture instead)" >&2
@@ -59,7 +59,7 @@ else
 fi
 if [ -n "$installing" ]; then
   wait "$installing"
-  # Of prometheus only promtool is wanted: no server is to run because of a test.
+  # Only promtool is needed: a test must not leave a Prometheus server running.
   if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
     systemctl disable -q --now prometheus 2>/dev/null || true
   fi

@@ -39,7 +39,7 @@ fi
 arguments=(--build-arg "BASE=$base" --build-arg "VERSION=$version" --build-arg "REVISION=$revision"
   --build-arg "SOURCE=${SOURCE:-unknown}" --timestamp "$stamp" --isolation chroot --layers)
 for name in PIP_CERT PIP_INDEX_URL; do [ -z "${!name:-}" ] || arguments+=(--build-arg "$name=${!name}"); done
-# The authorities that this machine trusts, for the build steps alone: behind a proxy the image's own would not do.
+# The authorities that this machine trusts, for the build steps alone: behind a proxy the image's own are not sufficient.
 [ ! -d /etc/ssl/certs ] || arguments+=(--volume /etc/ssl/certs:/etc/ssl/certs:ro)
 for part in "${parts[@]}"; do
   image=localhost/podsonar-$part:$version

@@ -10,7 +10,7 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 store=(--storage-driver "${PODSONAR_IMAGE_DRIVER:-vfs}")
 [ -z "${PODSONAR_IMAGE_ROOT:-}" ] || store+=(--root "$PODSONAR_IMAGE_ROOT" --runroot "$PODSONAR_IMAGE_ROOT.run")
 
-in_image() { # ROOT SETPRIV_OPTIONS COMMAND: the command in the image's root, which nothing can be written to but /tmp
+in_image() { # ROOT SETPRIV_OPTIONS COMMAND: run the command in the image's root, read-only except /tmp
   unshare --mount sh -euc '
     mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && mount --rbind /sys "$1/sys" && mount --bind /dev "$1/dev"
     mount -t tmpfs -o mode=1777 tmpfs "$1/tmp" && mount -o remount,ro,bind "$1"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the podsonar wheel from /src, with the revision as its version's local part, and puts into each /opt/PART what
-# that part runs.   install.sh REVISION
+# Builds the podsonar wheel from /src, with the revision as its version's local part, and installs into each /opt/PART the
+# packages that the part runs.   install.sh REVISION
 set -eu
 [ "$1" = unknown ] || sed -i "s/^version = \"\(.*\)\"/version = \"\1+g$(printf %.12s "$1")\"/" /src/pyproject.toml
 /opt/build/bin/pip wheel -q --no-cache-dir --no-deps --no-build-isolation -w /wheels /src

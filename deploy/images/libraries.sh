@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes /opt/PART of each image, a virtual environment with the part's locked libraries, and /opt/build, which builds
-# the wheel. Compiled ahead of time, because the containers' root is read-only.
+# Creates /opt/PART of each image, a virtual environment with the part's locked libraries, and /opt/build, which builds the
+# wheel. Python is compiled ahead of time, because the containers' root is read-only.
 set -eu
 python3 -m venv /opt/build
 /opt/build/bin/pip install -q --no-cache-dir --require-hashes -r requirements-build.lock
@@ -12,10 +12,10 @@ for part in collector manager node-agent; do
   rm -f "/opt/$part"/bin/[Aa]ctivate* "/opt/$part"/bin/python "/opt/$part"/bin/python3.*
   site=$(echo "/opt/$part"/lib/python3*/site-packages)
   find "$site" -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
-  # Never used: SQLAlchemy's own tests, and the highlighting of source code that comes along with rich.
+  # Never used: SQLAlchemy's own tests, and pygments' lexers, a dependency of rich.
   rm -rf "$site/sqlalchemy/testing" "$site/pygments/lexers"
-  # Never imported: the asynchronous twin of the Kubernetes client, and its calls by name (the collector's requests are
-  # raw). Models are loaded one by one, if at all: their bytecode is not worth its room.
+  # Never imported: the asynchronous Kubernetes client, and its calls by name (the collector's requests are raw). Models are
+  # loaded one by one, if at all: their bytecode is not worth its space.
   if [ -d "$site/kubernetes" ]; then
     rm -rf "$site/kubernetes/aio"
     find "$site/kubernetes/client/api" -name '*_api.py' -delete

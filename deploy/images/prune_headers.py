@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
-# What BCC itself includes before a program (src/cc/export/helpers.h, src/cc/frontends/clang/kbuild_helper.cc), and the
-# file by which it knows a header tree (loader.cc).
+# Headers that BCC itself includes before a program (src/cc/export/helpers.h, src/cc/frontends/clang/kbuild_helper.cc),
+# and the file by which it recognizes a header tree (loader.cc).
 BCC = (
     "linux/kconfig.h",
     "uapi/linux/bpf.h",
