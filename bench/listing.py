@@ -176,7 +176,7 @@ def run(pods: int, nodes: int, services: int, rounds: int, report: Callable[[str
                     results[name].append(measure(command, server))
                     report(f"round {number + 1}: {name}: {results[name][-1].seconds:.2f} s")
         rows = {name: fastest(found) for name, found in results.items()}
-        fill(plane, counts, report, begin=pods)
+        fill(plane, counts, report, first_pod=pods)
         doubled = measure(commands["podsonar, whole path"], server)
     return {"pods": pods, "rows": rows, "doubled": doubled, "budgets": budgets(rows, doubled)}
 

@@ -5,6 +5,7 @@ import msgspec
 import orjson
 
 from cli.options import format_default, settings_options
+from collector.inventory.field_table import checked_keep
 from delivery.manager_client import ingest_url
 from delivery.proxies import proxy_mounts
 from podsonar.logs_and_probes import escape, listen_address, log_level
@@ -26,6 +27,7 @@ def check_values(settings: CollectorSettings | AgentSettings | ManagerSettings) 
         listen_address("listen", settings.listen)
         return
     next_window(settings.data.cron.expression, settings.data.collection_window_in_min, 0)
+    checked_keep(settings.redaction.keep)
     ingest_url(settings)
     proxy_mounts(settings.proxy, settings.manager.url)
     if settings.metrics.listen:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from collector.directory.live_directory import LiveDirectory
 from collector.directory.metrics import DirectoryMetrics
 from collector.directory.server import serve as serve_directory
+from collector.inventory.field_table import checked_keep
 from collector.inventory.inventory import Inventory, role_namespaces
 from collector.inventory.metrics import InventoryMetrics
 from collector.inventory.scheduler import Scheduler
@@ -91,7 +92,7 @@ def collect_windows(
         except (SpoolError, OSError) as error:
             log.warning("inventory_not_kept", window=window.id, error=str(error))
         metrics.record_lists(inventory.kinds)
-        metrics.record_inventory(inventory.redaction.counts, api.requests - requests)
+        metrics.record_inventory(inventory.redaction.counts, inventory.rejected, api.requests - requests)
         scheduler.mark_listed()
         window = scheduler.next()
 
@@ -101,6 +102,7 @@ def checked_selection(api: ApiClient, settings: CollectorSettings, run: ListLimi
 
     The API server itself says whether it takes the namespace selector, and which namespaces that means now.
     """
+    checked_keep(settings.redaction.keep)
     selection, selector = Selection.of(settings), settings.data.namespace_selector
     namespaced = settings.kubernetes.namespaced
     if namespaced and not (settings.kubernetes.namespace or settings.data.observed_namespaces):

@@ -9,7 +9,7 @@ import re
 FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 REPLACEMENT = "\ufffd"
 ESCAPED_NUL = rb"\u0000"
-NUL_OR_ESCAPE = re.compile(rb"\\(?:u0000|.)", re.DOTALL)
+ESCAPED_BACKSLASH, STAND_IN = rb"\\", b"\x00\x01"  # plain control characters are in no JSON
 
 
 def clean_text(text: str) -> str:
@@ -18,20 +18,15 @@ def clean_text(text: str) -> str:
 
 
 def clean_json(raw: bytes) -> tuple[bytes, int]:
-    r"""JSON text in which no string holds NUL, and how many were replaced by U+FFFD; in one pass over `raw`.
+    r"""JSON text in which no string holds NUL, and how many were replaced by U+FFFD.
 
     In JSON a NUL is the escape `\u0000` alone (RFC 8259, 7): as a plain byte it is no JSON, and stays for the parser to
     refuse, as half of a surrogate pair does.
     """
-    if ESCAPED_NUL not in raw:
+    if ESCAPED_NUL not in raw or b"\x00" in raw:
         return raw, 0
-    count = 0
-
-    def replaced(escape: re.Match[bytes]) -> bytes:
-        nonlocal count
-        if escape[0] != ESCAPED_NUL:
-            return escape[0]
-        count += 1
-        return rb"\ufffd"
-
-    return NUL_OR_ESCAPE.sub(replaced, raw), count
+    text = raw.replace(ESCAPED_BACKSLASH, STAND_IN)
+    count = text.count(ESCAPED_NUL)
+    if not count:
+        return raw, 0
+    return text.replace(ESCAPED_NUL, REPLACEMENT.encode()).replace(STAND_IN, ESCAPED_BACKSLASH), count

@@ -107,6 +107,13 @@ class MetricsSettings(Group, frozen=True):
     listen: str = ""
 
 
+class RedactionSettings(Group, frozen=True):
+    """What of the objects leaves the cluster (docs/redaction.md)."""
+
+    mode: Literal["structure", "patterns"] = "structure"  # patterns: free text leaves without what looks like a secret
+    keep: list[str] = []  # annotation keys and paths of free text that leave, pattern rules applied
+
+
 class Log(Group, frozen=True):
     """What the programs log, on stderr."""
 
@@ -145,6 +152,7 @@ class AgentConfiguration(Group, frozen=True):
     spool: SpoolSettings = SpoolSettings()
     directory: DirectorySettings = DirectorySettings()
     metrics: MetricsSettings = MetricsSettings()
+    redaction: RedactionSettings = RedactionSettings()
     log: Log = Log()
 
 

@@ -1,6 +1,7 @@
 """One window's inventory: each kind listed, selected, redacted and packed, a page at a time."""
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from collector.k8s.list_limits import ListLimits
 from collector.k8s.paged_list import Listed, PageSource, list_pages
 from directory.selection import Selection
 from podsonar.model import NS_PER_SECOND, Window
+from podsonar.object_identity import identity_fault
 from podsonar.settings import CollectorSettings
 
 CHUNK_OBJECTS = 100
@@ -53,12 +55,17 @@ class Inventory:
     window: Window
     selection: Selection
     owners: Owners = field(default_factory=Owners)
-    redaction: Redaction = field(default_factory=Redaction)
     run: ListLimits = field(default_factory=ListLimits)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     on_kind_listed: OnKindListed = lambda _kind, _listed: None
     namespaces_known: bool = True
     kinds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    redaction: Redaction = field(init=False)
+    rejected: Counter[str] = field(default_factory=Counter)  # objects, by what they lack
+
+    def __post_init__(self) -> None:
+        """Redact as the settings say."""
+        self.redaction = Redaction(self.settings.redaction.mode, self.settings.redaction.keep)
 
     def bodies(self, folder: Path) -> Iterator[bytes]:
         """The gzipped bodies of one inventory, made once every kind was listed; StoppedError leaves none.
@@ -78,6 +85,7 @@ class Inventory:
                 "sequence": self.window.start_ns // NS_PER_SECOND,
                 "kinds": self.kinds,
                 "redacted": dict(sorted(self.redaction.counts.items())),
+                **({"rejected": dict(sorted(self.rejected.items()))} if self.rejected else {}),
             }
             yield from parts.bodies(self.window.wire(), head)
 
@@ -88,7 +96,7 @@ class Inventory:
             reason = "namespaces unknown"  # which ones the selector means
         if reason:
             return {"complete": False, "reason": reason}
-        count, names = 0, set[str]()
+        count, names, rejected = 0, set[str](), self.rejected.total()
         for namespace in listed_namespaces(self.settings):
             listed = Listed()
             selector = self.settings.data.namespace_selector if kind.name == "Namespace" else ""
@@ -104,20 +112,24 @@ class Inventory:
         if kind.name == "Namespace" and self.settings.data.namespace_selector:
             self.selection = self.selection.among(names)
             self.namespaces_known = reason is None
+        if self.rejected.total() > rejected:
+            reason = reason or "objects without an identity"
         return {"complete": reason is None, "count": count, **({"reason": reason} if reason else {})}
 
     def add_objects(
         self, kind: Kind, found: Iterable[list[dict[str, Any]]], parts: InventoryParts, names: set[str]
     ) -> int:
         """How many objects of the last snapshot were taken; what an expired one gave is void."""
-        begin, counts, count = parts.savepoint(), self.redaction.counts.copy(), 0
+        begin, counts, rejected, count = parts.savepoint(), self.redaction.counts.copy(), self.rejected.copy(), 0
         for page in found:
             if not page:
                 parts.roll_back(begin)
-                self.redaction.counts = counts.copy()
+                self.redaction.restore(counts)
+                self.rejected = rejected.copy()
                 names.clear()
                 count = 0
                 continue
+            self.reject_odd(kind, page)
             if kind.name == "Namespace":
                 names.update(obj["metadata"]["name"] for obj in page)
             elif kind.name not in ADDRESS_KINDS:
@@ -129,9 +141,16 @@ class Inventory:
             chosen.reverse()
             while chosen:  # objects are let go of as soon as they are JSON
                 group = [chosen.pop() for _ in range(min(CHUNK_OBJECTS, len(chosen)))]
-                for chunk, size in self.chunks(group):
+                for chunk, size in self.chunks(kind.name, group):
                     parts.add(kind.key, chunk, size)
         return count
+
+    def reject_odd(self, kind: Kind, page: list[dict[str, Any]]) -> None:
+        """Take objects without an identity off a page, and count them by what they lack."""
+        faults = [identity_fault(obj, namespaced=kind.namespaced) for obj in page]
+        if any(faults):
+            self.rejected.update(fault for fault in faults if fault)
+            page[:] = [obj for obj, fault in zip(page, faults, strict=True) if not fault]
 
     def selects(self, kind: Kind, obj: dict[str, Any]) -> bool:
         """Whether the settings select an object."""
@@ -145,14 +164,14 @@ class Inventory:
         root = self.owners.root(obj)
         return self.selection.pod(meta["namespace"], root) is None
 
-    def chunks(self, objects: list[dict[str, Any]]) -> Iterator[tuple[bytes, int]]:
+    def chunks(self, kind: str, objects: list[dict[str, Any]]) -> Iterator[tuple[bytes, int]]:
         """The objects' JSON, redacted, in pieces that fit a part, with how many each holds."""
-        content = self.redaction.json(objects)
+        content = self.redaction.json(kind, objects)
         if len(content) <= CHUNK_BYTES or len(objects) == 1:
             yield content, len(objects)
             return
         middle = len(objects) // 2
         counts = self.redaction.counts.copy()
         for half in (objects[:middle], objects[middle:]):  # redacted before: what is marked is not marked again
-            yield from self.chunks(half)
-        self.redaction.counts = counts
+            yield from self.chunks(kind, half)
+        self.redaction.restore(counts)

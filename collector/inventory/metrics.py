@@ -6,6 +6,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from podsonar.logs_and_probes import start_at_zero
+from podsonar.object_identity import IDENTITY_FAULTS
 
 RUNS = ("success", "partial", "error")
 SKIPS = ("overlap", "missed")
@@ -33,6 +34,9 @@ class InventoryMetrics:
         self.redacted = Counter(
             "podsonar_collector_redacted_total", "Values that were redacted, by rule", ["rule"], registry=registry
         )
+        self.rejected = Counter(
+            "podsonar_collector_rejected_total", "Objects without an identity, left out", ["reason"], registry=registry
+        )
         self.requests = Counter(
             "podsonar_collector_api_requests_total", "Requests made to the API server for lists", registry=registry
         )
@@ -41,11 +45,14 @@ class InventoryMetrics:
         )
         start_at_zero(self.runs, RUNS)
         start_at_zero(self.skipped, SKIPS)
+        start_at_zero(self.rejected, IDENTITY_FAULTS)
 
-    def record_inventory(self, redacted: Mapping[str, int], requests: int) -> None:
-        """Count what one inventory took out and what it asked of the API server."""
+    def record_inventory(self, redacted: Mapping[str, int], rejected: Mapping[str, int], requests: int) -> None:
+        """Count what one inventory took out and left out, and what it asked of the API server."""
         for rule, count in redacted.items():
             self.redacted.labels(rule).inc(count)
+        for reason, count in rejected.items():
+            self.rejected.labels(reason).inc(count)
         self.requests.inc(requests)
 
     def record_lists(self, kinds: Mapping[str, Mapping[str, Any]]) -> None:

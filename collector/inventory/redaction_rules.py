@@ -1,74 +1,93 @@
 """What a secret looks like inside a string, and what it is replaced by: pure; docs/redaction.md has the table.
 
 A rule replaces rather too much than too little. `HINTS` are lower-case words of which every string that a rule could
-match holds one: a string without them is clean, which a scan of bytes can tell.
+match holds one: a string without them is clean, which a scan of bytes finds out.
+
+Every rule takes time linear to the string: it finds a hint, reads on from there, and goes on behind what it read. In a
+pattern that means possessive repetitions (`++`) and a start that no repetition precedes. A string in which a rule finds
+more than `MOST_PLACES` candidates is replaced whole.
 """
 
 import re
 from collections import Counter
+from collections.abc import Callable, Iterator
+
+from ahocorasick_rs import BytesAhoCorasick
 
 NAMES: tuple[str, ...] = (
     *("pass", "pwd", "secret", "token", "auth", "credential"),
     *("api_key", "api-key", "apikey", "access_key", "access-key", "accesskey"),
     *("private_key", "private-key", "privatekey"),
 )
+VENDORS = (
+    *("glrt-", "xapp-", "sk_live_", "rk_live_", "sk-ant-", "sk-proj-", "npm_", "hvs.", "hf_", "ya29.", "dop_v1_"),
+    *("atatt3", "age-secret-key-1", "aiza", "pypi-", "dckr_pat_", "shpat_", "whsec_", "sg."),
+)
 SHAPES = ("@", "eyj", "akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox")
-HINTS = (*NAMES, *SHAPES, "private key", "ls0tls1crudjtib", "bearer", "basic")
+HINTS = (*NAMES, *SHAPES, *VENDORS, "private key", "ls0tls1crudjtib", "bearer", "basic")
+MOST_PLACES = 1000
 
-FLAGS = re.IGNORECASE | re.ASCII
-NAME = rf"(?:{'|'.join(NAMES)})"
-SPACE = re.compile(r"\s")
-NAMES_A_SECRET = re.compile(NAME, FLAGS)
+FLAGS = re.IGNORECASE | re.DOTALL
+NAMES_A_SECRET = re.compile("|".join(NAMES), re.IGNORECASE | re.ASCII)
 # An argument that is nothing but a name: what follows it in a list is its value.
-FLAG = re.compile(rf"-{{0,2}}[\w.\[\]-]*?{NAME}[\w.\[\]-]*[=:]?", FLAGS)
+FLAG_CHARS = re.compile(r"-{0,2}[\w.\[\]-]++[=:]?", re.ASCII)
 # A value that follows a flag and is plainly the next flag.
-NEXT_FLAG = re.compile(r"--[A-Za-z][\w.-]*(?:=.*)?|-[A-Za-z]", re.ASCII | re.DOTALL)
-MARKED = r"(?!\[redacted:[a-z_]+\](?:[\s\"']|\Z))"
-QUOTED = r"\\*(?P<quote>[\"'])(?:.*?(?P=quote)(?=[\s,;:)}\]&|\\]|\Z)|.*)"
-SCHEME = r"(?:(?:bearer|basic|token|digest|negotiate|apikey)\s+)?"
-JOINED = rf"({NAME}[\w.\[\]-]{{0,64}}\\*[\"']?\s*%s+>?\s*){MARKED}(?:{QUOTED}|{SCHEME}\S+)"
-Rule = tuple[str, re.Pattern[str], str]
+NEXT_FLAG = re.compile(r"--[A-Za-z][\w.-]*+(?:=.*)?|-[A-Za-z]", re.ASCII | re.DOTALL)
+MARKED = re.compile(rb"\[redacted:[a-z_]+\](?=[\s\"',;:)}\]&|\\]|\Z)")
+SPACE = re.compile(rb"\s")
+RUN = re.compile(rb"[\w.\[\]-]*+")
+SEPARATOR = re.compile(rb"\\*+[\"']?\s*+[=:]++>?\s*+")
+EQUALS = re.compile(rb"\\*+[\"']?\s*+=++>?\s*+")
+BLANKS = re.compile(rb"(?:\s|\\\n)++")
+FLAG_START = re.compile(rb"--?[\w.-]*+")
+OPENING = re.compile(rb"\\*+([\"'])")
+CLOSING = {quote: re.compile(quote + rb"(?=[\s,;:)}\]&|\\]|\Z)") for quote in (b'"', b"'")}
+WORD = re.compile(rb"\S*+")
+LINE = re.compile(rb"[^\n]*+")
+SCHEME = re.compile(rb"(?:bearer|basic|token|digest|negotiate|apikey)\s++", FLAGS)
+PORT = re.compile(rb":\d{1,5}(?:[/?#]|\Z)")
+HOST = re.compile(rb"[^\s/@:]*+")
+BEFORE_COLON = re.compile(rb"(?:\A|(?<=['\"=,;]))[^\s/@:'\"=,;\[]++:(?!//)")
+DIGEST = re.compile(rb"@sha\d+:")
+MARKED_USER = re.compile(rb"\[redacted:[a-z_]+\]")
+LONG_USER = 16  # a user alone, of this length or more, is a token
 
+Rule = tuple[str, re.Pattern[bytes]]
 SHAPE_RULES: tuple[Rule, ...] = (
     (
         "private_key",
-        re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|\Z)", re.DOTALL),
-        "",
+        re.compile(
+            rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----|\Z)",
+            re.DOTALL,
+        ),
     ),
     (  # the same in base64, as a Secret would hold it
         "private_key",
-        re.compile(r"LS0tLS1CRUdJTiB(?:QUklWQVRF|SU0Eg|FQyBQ|EU0Eg|PUEVOU1NI|FTkNSWVBURUQg)[A-Za-z0-9+/=\s]*"),
-        "",
+        re.compile(rb"LS0tLS1CRUdJTiB(?:QUklWQVRF|SU0Eg|FQyBQ|EU0Eg|PUEVOU1NI|FTkNSWVBURUQg)[A-Za-z0-9+/=\s]*+"),
     ),
-    ("jwt", re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]+){1,4}\.?", re.ASCII), ""),
-    # A digest (`app@sha256:…`) is no host; what follows `host:` and is a port is no password.
+    ("jwt", re.compile(rb"eyJ[\w+/=-]{8,}+(?:\.[\w-]++){0,4}+\.?")),
+    ("aws_key", re.compile(rb"(?:AKIA|ASIA)[0-9A-Z]{12,}+")),
+    ("github_token", re.compile(rb"gh[pousr]_[A-Za-z0-9]{8,}+|github_pat_\w{8,}+")),
+    ("gitlab_token", re.compile(rb"gl(?:pat|rt)-[\w-]{8,}+")),
+    ("slack_token", re.compile(rb"x(?:ox[a-z]|app)-[A-Za-z0-9-]{8,}+")),
     (
-        "url_credentials",
-        re.compile(r"(?<=://)[^\s/@:]*:(?!\d{1,5}(?:[/?#]|\Z))\S*(?=@)(?!@sha\d+:)|(?<=://)[^\s/@:]{16,}(?=@)"),
-        "",
+        "vendor_token",
+        re.compile(
+            rb"(?:(?:sk|rk)_live_|sk-(?:ant|proj)-|npm_|hvs\.|hf_|ya29\.|dop_v1_|ATATT3|AGE-SECRET-KEY-1|AIza|pypi-"
+            rb"|dckr_pat_|shpat_|whsec_|SG\.)[\w.+/=-]{16,}+"
+        ),
     ),
-    (
-        "image_credentials",
-        re.compile(r"(?:(?<=[\s'\"=,;])|\A)[^\s/@:'\"=,;\[]+:(?!//)\S+(?=@)(?!@sha\d+:)"),
-        "",
-    ),
-    ("aws_key", re.compile(r"(?:AKIA|ASIA)[0-9A-Z]{12,}"), ""),
-    ("github_token", re.compile(r"gh[pousr]_[A-Za-z0-9]{8,}|github_pat_\w{8,}", re.ASCII), ""),
-    ("gitlab_token", re.compile(r"glpat-[\w-]{8,}", re.ASCII), ""),
-    ("slack_token", re.compile(r"xox[a-z]-[A-Za-z0-9-]{8,}"), ""),
 )
-FOLLOWING = re.compile(
-    rf"((?:\A|[\s'\"])--?[\w.-]{{0,64}}?{NAME}[\w.-]{{0,64}}\s+)(?!--[A-Za-z]){MARKED}(?:{QUOTED}|\S+)",
-    FLAGS | re.DOTALL,
-)
-BEARER = re.compile(rf"((?:bearer|basic)\s+){MARKED}[\w+/=.~-]{{8,}}", FLAGS)
-ARGUMENT_RULES: tuple[Rule, ...] = (
-    ("argument", re.compile(JOINED % "[=:]", FLAGS | re.DOTALL), r"\1"),
-    ("argument", FOLLOWING, r"\1"),
-    ("authorization", BEARER, r"\1"),
-)
-# `repository/auth:1.2` is an image and its tag, not a name and its secret.
-IMAGE_RULES: tuple[Rule, ...] = (("argument", re.compile(JOINED % "=", FLAGS | re.DOTALL), r"\1"),)
+BEARER = re.compile(rb"((?:bearer|basic)\s++)(?!\[redacted:)[\w+/=.~-]{4,}+", FLAGS)
+WORD_RULES = ("url_credentials", "image_credentials")
+ARGUMENT_RULES = ("argument", "authorization")
+SCAN = BytesAhoCorasick([hint.encode() for hint in HINTS if hint != "@"])  # as one byte among them it would cost thrice
+NAME_SCAN = BytesAhoCorasick([name.encode() for name in NAMES])
+Span = tuple[int, int]
+
+
+class TooManyError(Exception):
+    """A string has more places that a rule would have to look at than any honest string."""
 
 
 def mark(rule: str) -> str:
@@ -76,14 +95,152 @@ def mark(rule: str) -> str:
     return f"[redacted:{rule}]"
 
 
-def redacted_text(text: str, counts: Counter[str], *, image: bool = False) -> str:
+def is_flag(text: str) -> bool:
+    """Whether an argument is nothing but a name of a secret, so that the next argument is its value."""
+    return FLAG_CHARS.fullmatch(text) is not None and NAMES_A_SECRET.search(text) is not None
+
+
+def redacted_text(text: str, counts: Counter[str], *, structural: bool = False) -> str:
     """A string without what looks like a credential; `counts` grows by what was replaced, by rule.
 
-    `image`: it stands where an image is named, and is one if it has no spaces.
+    `structural`: a name, an image, a reference: without spaces in it `auth:1.2` is a tag, not a name and its secret.
     """
-    arguments = IMAGE_RULES if image and not SPACE.search(text) else ARGUMENT_RULES
-    for rule, pattern, kept in (*SHAPE_RULES, *arguments):
-        text, times = pattern.subn(kept + mark(rule), text)
+    raw = text.encode("utf-8", "surrogatepass")
+    if b"@" not in raw and not SCAN.find_matches_as_indexes(raw.lower()):
+        return text
+    for rule, pattern in SHAPE_RULES:
+        raw, times = pattern.subn(mark(rule).encode(), raw)
         if times:
             counts[rule] += times
-    return text
+    narrow = structural and SPACE.search(raw) is None
+    for rule, places in (
+        ("url_credentials", url_credentials),
+        ("image_credentials", image_credentials),
+        ("argument", named_values_of_images if narrow else named_values),
+    ):
+        raw = replaced(raw, rule, places, counts)
+    if not narrow:
+        raw, times = BEARER.subn(rb"\1" + mark("authorization").encode(), raw)
+        if times:
+            counts["authorization"] += times
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def replaced(raw: bytes, rule: str, places: Callable[[bytes], Iterator[Span]], counts: Counter[str]) -> bytes:
+    """The text with each place replaced by the rule's mark; the mark alone where there are too many."""
+    pieces: list[bytes] = []
+    copied = 0
+    try:
+        for begin, end in places(raw):
+            pieces += (raw[copied:begin], mark(rule).encode())
+            copied = end
+    except TooManyError:
+        counts[rule] += 1
+        return mark(rule).encode()
+    if not pieces:
+        return raw
+    counts[rule] += len(pieces) // 2
+    return b"".join((*pieces, raw[copied:]))
+
+
+def words_with_at(raw: bytes) -> Iterator[Span]:
+    """Where the words are that hold an `@`; a word has no spaces in it."""
+    if b"@" not in raw:
+        return
+    words = [word for word in raw.split() if b"@" in word]
+    if len(words) > MOST_PLACES:
+        raise TooManyError
+    place = 0
+    for word in words:
+        place = raw.index(word, place)
+        yield place, place + len(word)
+        place += len(word)
+
+
+def last_at(word: bytes) -> int:
+    """Where the last `@` is that does not begin a digest (`app@sha256:…`); -1 where there is none."""
+    at = word.rfind(b"@")
+    while at >= 0 and DIGEST.match(word, at):
+        at = word.rfind(b"@", 0, at)
+    return at
+
+
+def url_credentials(raw: bytes) -> Iterator[Span]:
+    """User and password between `://` and the last `@` of a word, or a long user alone; `host:port/path@x` has none."""
+    for begin, end in words_with_at(raw):
+        word = raw[begin:end]
+        at, scheme = last_at(word), word.find(b"://")
+        while 0 <= scheme < at:
+            user = scheme + 3
+            host_end = HOST.match(word, user).end()  # type: ignore[union-attr]  # it matches nothing, too
+            follows = word[host_end : host_end + 1]
+            if follows == b":" and host_end < at and not PORT.match(word, host_end):
+                if not MARKED_USER.match(word, user):
+                    yield begin + user, begin + at
+                break
+            if follows == b"@" and host_end - user >= LONG_USER:
+                yield begin + user, begin + host_end
+            scheme = word.find(b"://", host_end)
+
+
+def image_credentials(raw: bytes) -> Iterator[Span]:
+    """`user:password` before the last `@` of a word, without a scheme."""
+    for begin, end in words_with_at(raw):
+        word = raw[begin:end]
+        at = last_at(word)
+        colon = BEFORE_COLON.search(word, 0, at) if at > 0 else None
+        if colon and colon.end() < at:
+            yield begin + colon.start(), begin + at
+
+
+def named_values_of_images(raw: bytes) -> Iterator[Span]:
+    """Values behind `=` of names of secrets: in `repository/auth:1.2` a colon separates an image and its tag."""
+    return named_values(raw, EQUALS)
+
+
+def named_values(raw: bytes, separator: re.Pattern[bytes] = SEPARATOR) -> Iterator[Span]:
+    """Where values are that are joined to a name of a secret (`token=…`), or follow a flag of one (`--token …`)."""
+    floor, places = 0, 0
+    for _, begin, end in NAME_SCAN.find_matches_as_indexes(raw.lower()):
+        if begin < floor:
+            continue
+        places += 1
+        if places > MOST_PLACES:
+            raise TooManyError
+        run_end = RUN.match(raw, end).end()  # type: ignore[union-attr]
+        joined = separator.match(raw, run_end)
+        value = joined.end() if joined else follows_flag(raw, floor, begin, run_end)
+        floor = run_end
+        if value is None:
+            continue
+        if MARKED.match(raw, value) or value == len(raw):
+            floor = value
+            continue
+        floor = value_end(raw, value, line=b"authorization" in raw[begin - 20 if begin > 20 else 0 : run_end].lower())
+        if floor > value:
+            yield value, floor
+
+
+def follows_flag(raw: bytes, floor: int, name: int, run_end: int) -> int | None:
+    """Where the value begins that follows a flag with a name in it; None where the name is in no flag."""
+    start = max(raw.rfind(blank, floor, name) for blank in (b" ", b"\n", b"\t", b"\r", b'"', b"'")) + 1
+    start = max(start, floor)
+    flag = FLAG_START.match(raw, start)
+    if flag is None or flag.end() != run_end:
+        return None
+    blanks = BLANKS.match(raw, run_end)
+    if blanks is None or re.match(rb"--[A-Za-z]", raw[blanks.end() : blanks.end() + 3]):
+        return None
+    return blanks.end()
+
+
+def value_end(raw: bytes, begin: int, *, line: bool) -> int:
+    """Where the value ends that begins there: at its closing quote, at a space, or with the line."""
+    opening = OPENING.match(raw, begin)
+    if opening:
+        closing = CLOSING[opening[1]].search(raw, opening.end())
+        return closing.end() if closing else len(raw)
+    if line:
+        return LINE.match(raw, begin).end()  # type: ignore[union-attr]
+    scheme = SCHEME.match(raw, begin)
+    return WORD.match(raw, scheme.end() if scheme else begin).end()  # type: ignore[union-attr]

@@ -202,7 +202,8 @@ class PagedList:
 def with_type(items: list[dict[str, Any]], kind: Kind) -> list[dict[str, Any]]:
     """The objects with their kind and version, which a list leaves out."""
     for item in items:
-        item["kind"], item["apiVersion"] = kind.name, API_VERSIONS.get(kind.name, "v1")
+        if isinstance(item, dict):  # whoever takes objects counts what is none
+            item["kind"], item["apiVersion"] = kind.name, API_VERSIONS.get(kind.name, "v1")
     return items
 
 

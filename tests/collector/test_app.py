@@ -153,7 +153,7 @@ def test_run_ends_with_its_period_or_after_half_an_hour(expression: str, seconds
     window = found.next()
     assert window is not None
     before = time.monotonic()
-    end = found.run(window).deadline
+    end = found.limits(window).deadline
     assert before <= end - min(seconds, period_seconds(expression, window) - found.late_seconds) <= time.monotonic()
 
 

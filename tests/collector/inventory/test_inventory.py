@@ -8,11 +8,13 @@ import pytest
 
 from collector.inventory.inventory import Inventory
 from collector.inventory.inventory_parts import PART_BYTES, PART_OBJECTS
+from collector.inventory.structure import Mode
 from collector.k8s.list_limits import ListLimits, StoppedError
 from directory.selection import Selection
-from podsonar.json_gzip import unpack
+from manager.schema.push_schema import InventoryPart, decode, read_batch
+from podsonar.json_gzip import inflated, unpack
 from podsonar.model import Window
-from podsonar.settings import CollectorSettings, Data, Kubernetes
+from podsonar.settings import CollectorSettings, Data, Kubernetes, RedactionSettings
 
 PODS = 1253
 SETTINGS = CollectorSettings(data=Data(enable_orphaned_pod=True))
@@ -53,7 +55,11 @@ class ExpiringPages:
 def inventory_from(source: Any, settings: CollectorSettings = SETTINGS, run: ListLimits | None = None) -> Inventory:
     """An inventory of a source, not listed yet, that waits for nothing."""
     return Inventory(
-        source, settings, Window(0, 60), Selection.of(settings), run=run or ListLimits(lambda _seconds: None)
+        source,
+        settings,
+        Window(0, 60_000_000_000),
+        Selection.of(settings),
+        run=run or ListLimits(lambda _seconds: None),
     )
 
 
@@ -97,12 +103,80 @@ def test_part_is_small_however_badly_its_objects_pack(tmp_path: Path) -> None:
 
     class Noise(ExpiringPages):
         def pod(self, number: int) -> dict[str, Any]:
-            return {**super().pod(number), "noise": shake_256(str(number).encode()).hexdigest(20_000)}
+            pod = super().pod(number)
+            pod["metadata"]["finalizers"] = [shake_256(str(number).encode()).hexdigest(20_000)]
+            return pod
 
     payloads = list(inventory_from(Noise(0, 600)).bodies(tmp_path))
     assert len(payloads) > 2
     assert max(map(len, payloads)) <= PART_BYTES
     assert sum(len(unpack(payload)["podList"]) for payload in payloads) == 600
+
+
+class Objects:
+    """Serves these items in every list of pods, nothing of other kinds. Checks no rights."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def page(self, path: str, _query: dict[str, str | int]) -> tuple[int, str | None, bytes]:
+        """One page."""
+        items = self.items if path.endswith("/pods") else []
+        return 200, None, orjson.dumps({"metadata": {"resourceVersion": "7"}, "items": items})
+
+
+HEALTHY = {"metadata": {"name": "healthy", "namespace": "bank", "uid": "u2"}, "spec": {}, "status": {}}
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (None, "not_an_object"),
+        ([], "not_an_object"),
+        ("pod", "not_an_object"),
+        ({}, "no_metadata"),
+        ({"metadata": None}, "no_metadata"),
+        ({"metadata": {"name": "p", "namespace": "shop"}}, "no_uid"),
+        ({"metadata": {"name": "p", "namespace": "shop", "uid": 7}}, "no_uid"),
+        ({"metadata": {"name": "p", "namespace": "shop", "uid": "u" * 129}}, "no_uid"),
+        ({"metadata": {"name": "", "namespace": "shop", "uid": "u"}}, "no_name"),
+        ({"metadata": {"name": "n" * 254, "namespace": "shop", "uid": "u"}}, "no_name"),
+        ({"metadata": {"name": "p", "uid": "u"}}, "no_namespace"),
+        ({"metadata": {"name": "p", "namespace": "n" * 64, "uid": "u"}}, "no_namespace"),
+    ],
+)
+def test_object_without_an_identity_is_left_out_alone_and_counted(tmp_path: Path, odd: Any, reason: str) -> None:
+    """What stands beside it is delivered and stored; the kind is not called complete, since something is missing."""
+    inventory = inventory_from(Objects([odd, HEALTHY]))
+    (payload,) = inventory.bodies(tmp_path)
+    part = read_batch(decode(inflated(payload)))
+    assert isinstance(part, InventoryPart)
+    assert [pod["metadata"]["name"] for pod in part.objects["Pod"]] == ["healthy"]
+    assert inventory.rejected == {reason: 1}
+    assert inventory.kinds["Pod"] == {"complete": False, "count": 1, "reason": "objects without an identity"}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"status": {"containerStatuses": [{"lastState": {"terminated": {"message": "core \0 dumped"}}}]}},
+        {"status": {"reason": "core \0 dumped"}},
+        {"spec": {"nodeName": "n\0"}},
+        {"spec": {"containers": [{"name": "c", "args": ["\0"], "image": "\0:1"}]}},
+        {"spec": {"of\0tomorrow": "x"}},
+        {"spec": {"of tomorrow": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["x"]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}},
+    ],
+)
+@pytest.mark.parametrize("mode", ["structure", "patterns"])
+def test_odd_string_voids_nothing_beside_it(tmp_path: Path, odd: dict[str, Any], mode: Mode) -> None:
+    """What the collector lets through the manager takes: both objects arrive, the odd one cleaned."""
+    settings = CollectorSettings(data=SETTINGS.data, redaction=RedactionSettings(mode=mode))
+    pod = {"metadata": {"name": "crashed", "namespace": "shop", "uid": "u1", "annotations": {"a": "\0"}}, **odd}
+    (payload,) = inventory_from(Objects([pod, HEALTHY]), settings).bodies(tmp_path)
+    part = read_batch(decode(inflated(payload)))
+    assert isinstance(part, InventoryPart)
+    assert [pod["metadata"]["name"] for pod in part.objects["Pod"]] == ["crashed", "healthy"]
+    assert part.complete["Pod"]
 
 
 @pytest.mark.parametrize("after_requests", [1, 5, 12])

@@ -1,0 +1,202 @@
+"""Walks an object by the table of its kind's fields: structure stays, free text is replaced whole and counted.
+
+Names, labels, selectors, owners, ports, images, references, phases and times are structure. A field that the table
+does not have is of a newer API: its numbers and booleans stay, all else of it is replaced.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from collector.inventory.field_table import (
+    COPIES,
+    Action,
+    Dropped,
+    Fields,
+    FreeText,
+    Shape,
+    Step,
+    StringMap,
+    checked_keep,
+    fields_of,
+)
+from collector.inventory.redaction_rules import NAMES_A_SECRET, NEXT_FLAG, is_flag, mark, redacted_text
+
+Mode = Literal["structure", "patterns"]
+UNKNOWN_FIELD = FreeText("unknown_field", kept=False)
+UNKNOWN_KEPT = FreeText("unknown_field", kept=True)
+COMPOSITE_OR_TEXT = (str, list, dict)
+MOST_PLANS = 1024  # of shapes of one type: optional fields come and go
+DEEPEST = (
+    8  # of what is kept of an unknown field; the manager takes JSON of 32 levels, of which fields have their share
+)
+
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+NUMBER = re.compile(r"-?[0-9]{1,12}")
+HASH = re.compile(r"[0-9a-f]{8,128}")
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,20}(?:Z|[+-][0-9]{2}:[0-9]{2})")
+SWITCH = re.compile(r"true|false|enabled|disabled")
+# Annotations that Kubernetes and its tools read, and that hold no free text: the value must look like this to stay.
+WELL_KNOWN = {
+    "kubernetes.io/config.hash": re.compile(r"[0-9a-f-]{8,64}"),
+    "kubernetes.io/config.mirror": re.compile(r"[0-9a-f-]{8,64}"),
+    "kubernetes.io/config.seen": TIME,
+    "kubernetes.io/config.source": re.compile(r"api|file|http"),
+    "deployment.kubernetes.io/revision": NUMBER,
+    "deployment.kubernetes.io/desired-replicas": NUMBER,
+    "deployment.kubernetes.io/max-replicas": NUMBER,
+    "deprecated.daemonset.template.generation": NUMBER,
+    "controller.kubernetes.io/pod-deletion-cost": NUMBER,
+    "batch.kubernetes.io/job-completion-index": NUMBER,
+    "batch.kubernetes.io/cronjob-scheduled-timestamp": TIME,
+    "cronjob.kubernetes.io/instantiate": re.compile("manual"),
+    "kubectl.kubernetes.io/restartedAt": TIME,
+    "kubectl.kubernetes.io/default-container": WORD,
+    "node.alpha.kubernetes.io/ttl": NUMBER,
+    "volumes.kubernetes.io/controller-managed-attach-detach": SWITCH,
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": SWITCH,
+    "prometheus.io/scrape": SWITCH,
+    "prometheus.io/port": NUMBER,
+    "prometheus.io/scheme": re.compile("https?"),
+    "checksum/config": HASH,
+    "checksum/secret": HASH,
+    "sidecar.istio.io/inject": SWITCH,
+    "linkerd.io/inject": SWITCH,
+    "meta.helm.sh/release-name": WORD,
+    "meta.helm.sh/release-namespace": WORD,
+}
+# Labels stay, they are what selectors select by; but not the value of one that is called so.
+SECRET_LABELS = frozenset(
+    (
+        *("password", "passwd", "pwd", "passphrase", "pass", "token", "credential", "credentials"),
+        *("api-key", "api_key", "apikey", "secret-key", "secret_key", "access-key", "access_key"),
+        *("private-key", "private_key", "client-secret", "client_secret", "auth-token", "access-token"),
+    )
+)
+
+
+class Structure:
+    """Redacts parsed objects in place; `counts` says how often each rule replaced something."""
+
+    def __init__(self, mode: Mode, keep: Sequence[str], counts: Counter[str]) -> None:
+        paths, self.annotation_keys = checked_keep(keep)
+        self.paths = None if mode == "patterns" else paths
+        self.unknown = UNKNOWN_KEPT if mode == "patterns" else UNKNOWN_FIELD
+        self.counts = counts
+        self.kinds: dict[str, Fields] = {}
+
+    def redact(self, kind: str, obj: dict[str, Any]) -> None:
+        """Replace the free text of an object of a kind."""
+        fields = self.kinds.get(kind)
+        if fields is None:
+            fields = self.kinds[kind] = fields_of(kind, self.paths)
+        self.redact_fields(obj, fields)
+
+    def redact_fields(self, obj: dict[str, Any], fields: Fields) -> None:
+        """Replace the free text in an object that has these fields."""
+        shape = (*obj, *map(type, obj.values()))
+        plan = fields.plans.get(shape)
+        if plan is None:
+            plan = self.plan(obj, fields, shape)
+        for key, action, single in plan:
+            if type(action) is not Fields:
+                self.redact_value(obj, key, action)
+            elif single:
+                self.redact_fields(obj[key], action)
+            else:
+                items = obj[key]
+                for place, item in enumerate(items):
+                    if type(item) is dict:
+                        self.redact_fields(item, action)
+                    else:
+                        items[place] = self.whole(item, self.unknown)
+
+    def plan(self, obj: dict[str, Any], fields: Fields, shape: Shape) -> tuple[Step, ...]:
+        """What is to be done with an object of this shape: nothing with a scalar that leaves, and it leaves mostly."""
+        steps: list[Step] = []
+        for key, value in obj.items():
+            action, kind = fields.known.get(key, self.unknown), type(value)
+            if kind is dict or kind is list or type(action) is Dropped:
+                steps.append((key, action, kind is dict))
+            elif kind is str and action is not None:
+                steps.append((key, action if type(action) is FreeText else self.unknown, False))
+        if len(fields.plans) >= MOST_PLANS:
+            fields.plans.clear()
+        plan = fields.plans[shape] = tuple(steps)
+        return plan
+
+    def redact_value(self, obj: dict[str, Any], key: str, action: Action) -> None:
+        """Replace what is free text in a field that is no object that the table has."""
+        value = obj[key]
+        kind = type(value)
+        if type(action) is Dropped:
+            del obj[key]
+            self.counts["managed_fields"] += 1
+        elif kind is list and action is None:
+            for place, item in enumerate(value):
+                if type(item) is dict or type(item) is list:
+                    value[place] = self.whole(item, self.unknown)
+        elif kind is list and type(action) is FreeText and action is not self.unknown and not action.kept:
+            obj[key] = [self.whole(item, action) for item in value]
+        elif kind is dict and type(action) is StringMap:
+            self.redact_map(value, action)
+        elif kind is dict and type(action) is FreeText and action is not self.unknown:
+            if action.rule == "annotation":
+                self.redact_annotations(value, action)
+            else:
+                for name, held in value.items():
+                    value[name] = self.whole(held, action)
+        else:
+            obj[key] = self.whole(value, action if type(action) is FreeText else self.unknown)
+
+    def redact_map(self, value: dict[str, Any], action: StringMap) -> None:
+        """Keep a map of strings, but for the value of a label that is named a secret."""
+        for key, held in value.items():
+            kind = type(held)
+            if kind is dict or kind is list:
+                value[key] = self.whole(held, self.unknown)
+        if action.rule and not SECRET_LABELS.isdisjoint(value):
+            for key in SECRET_LABELS & value.keys():
+                value[key] = self.whole(value[key], FreeText(action.rule, kept=False))
+
+    def redact_annotations(self, value: dict[str, Any], action: FreeText) -> None:
+        """Keep well-known annotations and those asked for, but neither copies of objects nor what is named a secret."""
+        for key, held in value.items():
+            rule = "last_applied" if key in COPIES else "annotation"
+            if rule == "last_applied" or NAMES_A_SECRET.search(key):
+                value[key] = self.whole(held, FreeText(rule, kept=False))
+                continue
+            pattern = WELL_KNOWN.get(key)
+            if pattern is None or type(held) is not str or not pattern.fullmatch(held):
+                value[key] = self.whole(held, FreeText(rule, action.kept or key in self.annotation_keys))
+
+    def whole(self, value: Any, action: FreeText, depth: int = 0) -> Any:  # noqa: ANN401 - JSON
+        """A value of free text: the mark, or what the rules for patterns leave of it where it is kept."""
+        kind = type(value)
+        if not action.kept or depth > DEEPEST:
+            marked = mark(action.rule)
+            if kind not in COMPOSITE_OR_TEXT or not value or value == marked:
+                return value
+            self.counts[action.rule] += 1
+            return marked
+        if kind is str:
+            return redacted_text(value, self.counts)
+        if kind is list:
+            return self.sequence(value, action, depth)
+        if kind is dict:
+            return {key: self.whole(held, action, depth + 1) for key, held in value.items()}
+        return value
+
+    def sequence(self, value: list[Any], action: FreeText, depth: int) -> list[Any]:
+        """A kept list: what follows a flag that is named a secret is its value."""
+        kept: list[Any] = []
+        flagged = False
+        for item in value:
+            if flagged and type(item) is str and not NEXT_FLAG.fullmatch(item):
+                kept.append(self.whole(item, FreeText("argument", kept=False)))
+                flagged = False
+                continue
+            flagged = type(item) is str and is_flag(item)
+            kept.append(self.whole(item, action, depth + 1))
+        return kept
