@@ -1,4 +1,4 @@
-"""`podsonar agent`: trace this node's connects in windows, or capture them into a file."""
+"""`podsonar agent`: traces this node's connects in windows, or captures them into a file."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""`podsonar agent support-bundle`: what somebody needs to help with a node, in one file, without a secret in it."""
+"""`podsonar agent support-bundle`: one file with everything that helps to diagnose a node, and no secret."""
 
 import io
 import platform

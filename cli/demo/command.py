@@ -89,7 +89,7 @@ def observe(lab: Lab, folder: Path, seconds: float, say: Console) -> list[dict[s
 
 
 def missing() -> str | None:
-    """What tracing lacks here, or None."""
+    """What tracing needs and this machine lacks; None if it has all."""
     if os.geteuid():
         return "not root"
     if not Path("/sys/kernel/btf/vmlinux").exists():

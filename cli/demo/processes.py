@@ -39,7 +39,7 @@ def podsonar(*words: str) -> list[str]:
 
 @contextmanager
 def program(log: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A running `podsonar` command in a process group of its own, which is gone when the block ends."""
+    """A running `podsonar` command in a separate process group, killed when the block ends."""
     with log.open("wb") as output:
         process = subprocess.Popen(podsonar(*words), stdout=output, stderr=output, start_new_session=True)
     try:

@@ -22,7 +22,7 @@ def rules(chart: Chart, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def promtool(*arguments: str | Path) -> str:
-    """What promtool says; it fails the test where it is not content."""
+    """Run promtool and return its output; fail the test if it reports an error."""
     assert shutil.which("promtool"), "expected promtool (Debian package `prometheus`; deploy/setup.sh test installs it)"
     done = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -43,7 +43,7 @@ def test_version_before_the_oldest_supported_is_refused(chart: Chart) -> None:
 
 
 def test_every_object_has_the_standard_labels(chart: Chart) -> None:
-    """Labels of the Kubernetes documentation stand on every object and pod."""
+    """Every object and pod carries the labels of the Kubernetes documentation."""
     values = chart.folder / "ci/everything-values.yaml"
     for one in chart.template("-f", str(values), *APIS):
         assert set(one["metadata"]["labels"]) >= LABELS, one["metadata"]["name"]

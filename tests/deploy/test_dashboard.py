@@ -29,7 +29,7 @@ def queries(dashboard: dict[str, Any]) -> list[str]:
 
 
 def test_panels_have_a_title_a_description_and_a_place_of_their_own(dashboard: dict[str, Any]) -> None:
-    """No two panels overlap, and each says what it shows."""
+    """No two panels overlap, and each describes what it shows."""
     taken: set[tuple[int, int]] = set()
     for panel in dashboard["panels"]:
         place = panel["gridPos"]
@@ -44,7 +44,7 @@ def test_panels_have_a_title_a_description_and_a_place_of_their_own(dashboard: d
 def test_queries_are_promql_over_our_metrics_in_the_chosen_namespaces(
     dashboard: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Promtool parses each query as a recording rule; each names a metric of ours and the namespace variable."""
+    """Promtool parses each query as a recording rule; each names a metric of Podsonar and the namespace variable."""
     found = queries(dashboard)
     assert len(found) >= 25
     assert all("podsonar_" in query and 'namespace=~".*"' in query for query in found)

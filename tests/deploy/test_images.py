@@ -1,4 +1,4 @@
-"""What the images are built from: every library that a part imports, as the one lock has it, and few headers."""
+"""The inputs of the images: every library that a part imports, in the locked version, and few headers."""
 
 import ast
 import re

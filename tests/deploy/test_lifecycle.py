@@ -56,7 +56,7 @@ def test_what_may_exist_once_is_recreated_and_agents_roll_one_by_one(chart: Char
 
 
 def required(spec: Object) -> list[Any]:
-    """What a node must be for a pod."""
+    """The node labels that a pod requires."""
     affinity = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     (term,) = affinity["nodeSelectorTerms"]
     return [(one["key"], one["operator"], one["values"]) for one in term["matchExpressions"]]

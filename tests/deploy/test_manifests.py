@@ -57,7 +57,7 @@ def test_token_script_makes_tokens_and_the_hashes_that_the_manager_takes_in(repo
 
 
 def test_charts_own_secret_holds_tokens_and_their_hashes(chart: Chart, tmp_path: Path) -> None:
-    """What the chart makes at the first install has the shape that the manager takes in."""
+    """The Secret of the first install has the shape that the manager imports."""
     (secret,) = [one for one in chart.template() if one["kind"] == "Secret"]
     data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
     path = tmp_path / "tokens.json"

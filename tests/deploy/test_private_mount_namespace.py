@@ -1,4 +1,4 @@
-"""What `make test` starts with: a root that is the mount namespace's own, also in a chroot."""
+"""The first step of `make test`: a root that is the mount namespace's own, also in a chroot."""
 
 import subprocess
 from pathlib import Path
@@ -23,7 +23,7 @@ PRIVATE_MOUNTS = ["/usr/bin/python3", "/project/deploy/private_mount_namespace.p
 
 
 def in_chroot(folder: Path, repository: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """What a command does in a chroot of that folder."""
+    """The result of a command in a chroot of that folder."""
     start = ["unshare", "--mount", "sh", "-c", CHROOT, "sh", str(folder), str(repository)]
     return subprocess.run([*start, *command], capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""What the pods and the collector's role may do: exactly what is documented, and nothing else."""
+"""The rights of the pods and of the collector's role: exactly the documented ones."""
 
 from itertools import product
 from pathlib import Path
@@ -24,7 +24,7 @@ def permissions(rules: list[Object]) -> set[Permission]:
 
 
 def needed(*, batch: bool, namespaced: bool) -> set[Permission]:
-    """What the collector's code asks for: a list of each kind, and a watch of those that the directory follows."""
+    """The rights that the code uses: a list of each kind, and a watch of those that the directory follows."""
     listed = {(kind.group.partition("/")[0], kind.plural, "list") for kind in KINDS if batch or not kind.batch}
     watched = {(kind.group.partition("/")[0], kind.plural, verb) for kind in WATCHED for verb in ("list", "watch")}
     cluster_wide = {"namespaces", "nodes"} if namespaced else set()
@@ -118,7 +118,9 @@ def test_spool_on_the_host_is_the_one_host_path_that_is_written(chart: Chart) ->
 
 
 def test_privileged_and_sys_admin_leave_out_what_the_api_server_would_refuse(chart: Chart) -> None:
-    """AllowPrivilegeEscalation false cannot stand beside privileged or SYS_ADMIN."""
+    """AllowPrivilegeEscalation false is omitted with privileged or SYS_ADMIN, since the API server refuses both
+    together.
+    """
     for value in ("nodeAgent.privileged=true", "nodeAgent.capabilities={SYS_ADMIN}"):
         (container,) = pod(only(chart.template("--set", value), "DaemonSet"))["containers"]
         assert "allowPrivilegeEscalation" not in container["securityContext"]
@@ -130,7 +132,7 @@ def secret_volumes(spec: Object) -> dict[str, Any]:
 
 
 def test_credentials_are_folders_that_rotate_and_only_the_owner_reads(chart: Chart) -> None:
-    """Secrets are mounted whole (a subPath would never change), mode 0400, and stand in no environment."""
+    """Secrets are mounted as folders (a subPath would never change), mode 0400, and are in no environment variable."""
     for values in chart.values():
         for one in chart.template("-f", str(values)):
             if one["kind"] not in ("Deployment", "DaemonSet"):

@@ -1,4 +1,4 @@
-"""The chart against a real API server: objects are accepted, admission says what it must, upgrades keep the tokens."""
+"""The chart against a real API server: objects are accepted, admission decides as expected, an upgrade keeps tokens."""
 
 import os
 import subprocess
@@ -84,7 +84,7 @@ def test_manifests_for_kubectl_are_valid(plane: ControlPlane, repository: Path) 
 
 
 def admitted(plane: ControlPlane, workload: Object, into: str) -> httpx.Response:
-    """What admission says to a pod of a workload in a namespace."""
+    """The answer of admission to a pod of a workload in a namespace."""
     metadata = {"name": "pod", "namespace": into, "labels": workload["spec"]["template"]["metadata"]["labels"]}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod(workload)}
     return dry_run(plane, body, into)
@@ -121,7 +121,7 @@ def test_node_agent_is_refused_by_restricted_and_admitted_by_privileged(
 
 
 def helm(chart: Chart, plane: ControlPlane, *arguments: str) -> str:
-    """What a helm command against this server says."""
+    """Run a helm command against this server and return its output."""
     command = [str(chart.helm), *arguments, "--kubeconfig", str(plane.admin_kubeconfig)]
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("HELM_", "KUBE"))}
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=clean)
@@ -138,7 +138,7 @@ def secret(plane: ControlPlane, name: str) -> dict[str, Any]:
 
 
 def left(plane: ControlPlane) -> list[str]:
-    """What of the release is there and not being deleted: the last step is a controller's, and none runs here."""
+    """Objects of the release that are not being deleted: the last step is a controller's, and none runs here."""
     found = []
     for group, plurals in {
         "/apis/apps/v1": ("deployments", "daemonsets"),

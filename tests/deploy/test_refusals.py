@@ -60,5 +60,5 @@ def test_url_that_works_is_taken(chart: Chart, url: str) -> None:
 
 
 def test_plain_http_renders_once_it_is_allowed(chart: Chart) -> None:
-    """manager.allowInsecureHttp is the way to say that it must be."""
+    """manager.allowInsecureHttp allows plain http explicitly."""
     chart.template("--set", f"{ELSEWHERE},manager.url=http://example.org,manager.allowInsecureHttp=true")

@@ -1,4 +1,4 @@
-"""docs/redaction.md names the rules of the code, no more and no fewer; its examples are redacted as it says."""
+"""docs/redaction.md names exactly the rules of the code, and its examples are redacted by them."""
 
 import re
 from collections import Counter
@@ -64,7 +64,7 @@ def test_annotations_and_labels_with_a_rule_of_their_own_are_documented(reposito
 
 
 def test_examples_are_redacted_by_their_rule(rows: dict[str, list[str]]) -> None:
-    """What the document shows is what happens."""
+    """Each example of the document is redacted by the rule of its row."""
     for rule, cells in rows.items():
         if rule not in WHOLE_RULES:
             example = re.sub(r"^`|`$", "", cells[1])
@@ -74,7 +74,7 @@ def test_examples_are_redacted_by_their_rule(rows: dict[str, list[str]]) -> None
 
 
 def test_names_of_secrets_are_documented(rows: dict[str, list[str]]) -> None:
-    """Each word that makes a name one of a secret stands in the row of arguments."""
+    """Each word that marks a name as a secret's is in the row of arguments."""
     said = set(re.split(r", | or | contains ", rows["argument"][0]))
     words = {name.replace("_", " ").replace("-", " ") for name in NAMES}
     assert {word for word in words if " " in word or not word.endswith("key")} <= said

@@ -90,7 +90,9 @@ def documented(repository: Path, program: str) -> set[str]:
 
 @pytest.mark.parametrize("program", COMPONENTS)
 def test_scrape_is_clean_and_has_every_documented_metric(repository: Path, watched: Prometheus, program: str) -> None:
-    """Of each pod: promtool has nothing to say, nothing is undocumented, and what has no sample has not happened."""
+    """For each pod promtool reports nothing, every metric is documented, and only events that have not happened lack
+    samples.
+    """
     targets = [item for item in watched.targets() if component(item["labels"]) == program]
     assert targets
     for target in targets:
@@ -138,12 +140,12 @@ def test_no_alert_is_pending_on_a_healthy_cluster(installed: RealCluster, watche
 
 
 def test_attempts_are_conserved_as_scraped(installed: RealCluster, watched: Prometheus) -> None:
-    """On each node every attempt that the kernel saw has exactly one fate, by the numbers that an operator has."""
+    """On each node every attempt that the kernel saw has exactly one outcome, by the numbers that an operator sees."""
     seen = f"sum by (pod) ({ATTEMPTS}_total)"
     outcomes = " + ".join(f"sum by (pod) ({outcome})" for outcome in OUTCOMES)
     assert all(float(item["value"][1]) > 0 for item in watched.query(seen))
 
-    def conserved() -> bool:  # between two scrapes one fate may have been counted and the other not
+    def conserved() -> bool:  # between two scrapes one outcome may have been counted and the other not
         return [float(item["value"][1]) for item in watched.query(f"{seen} - ({outcomes})")] == [0, 0]
 
     try:
@@ -170,7 +172,7 @@ def test_nodes_ask_the_api_server_nothing_and_the_collector_lists_once(
     # The directory requests the server's resource version before it answers, and watches until it has reached it.
     asked = {f"{word} {kind.plural}" for word in ("peek", "watch") for kind in WATCHED}
     assert made.keys() - lists.keys() <= asked
-    nodes = len(observed.found["observation"])  # each asks the directory once a window, or twice where it is late
+    nodes = len(observed.found["observation"])  # each queries the directory once per window, or twice if it is late
     assert max((made[what] for what in asked), default=0) <= 4 * nodes
 
 
@@ -217,7 +219,7 @@ def test_network_policies_let_the_named_namespace_scrape(installed: RealCluster,
 
 
 def test_prometheus_may_find_pods_and_nothing_else(installed: RealCluster) -> None:
-    """What an operator grants for the scrape is enough: the account that found the targets reads no more than pods."""
+    """The rights that an operator grants for the scrape suffice: the account that found the targets reads pods only."""
     account = f"--as=system:serviceaccount:{prometheus.NAMESPACE}:{prometheus.NAME}"
     listed = installed.kubectl("auth", "can-i", "--list", "--no-headers", account)
     rules = [line.split() for line in listed.splitlines() if "[list" in line or "[get" in line]

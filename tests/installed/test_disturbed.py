@@ -64,7 +64,7 @@ class Course:
         return self.windows[name]
 
     def log_text(self, component: str) -> str:
-        """What the component's pods have logged."""
+        """The log of the component's pods."""
         return disturbances.log_text(self.cluster, component)
 
     def on_map(self, window: str) -> bool:
@@ -184,7 +184,7 @@ def without_certain_outside(edges: list[shop.ShopEdge], outside: str) -> list[sh
 
 
 def test_agents_rolled_in_a_window_deliver_what_they_saw_and_claim_no_more(course: Course) -> None:
-    """Each edge has what was made before the roll, none more than was made; both nodes say that a part is missing."""
+    """Each edge has at least the connects before the roll and at most all of them; both nodes report a missing part."""
     found = course.maps["rolled"]
     workloads = shop.workloads(course.cluster.layout.size)
     outside, crowd = course.cluster.layout.outside, {short_lived_pods.CROWD}

@@ -27,7 +27,7 @@ def test_pods_made_what_is_declared(installed: RealCluster, observed: ObservedWi
 
 
 def test_no_pod_of_the_other_node_is_reported_twice(observed: ObservedWindow) -> None:
-    """Both agents run over one kernel: each leaves what is the other's to the other, and counts it; none is full."""
+    """Both agents run on one kernel: each leaves the other's records to it and counts them; no table is full."""
     counts = observed.found["observation"]
     assert set(counts) == {"node-a", "node-b"}
     for observation in counts.values():
@@ -37,7 +37,7 @@ def test_no_pod_of_the_other_node_is_reported_twice(observed: ObservedWindow) ->
 
 
 def test_agents_hold_two_capabilities_and_no_token(installed: RealCluster) -> None:
-    """As the API server stored them, not as the chart says: BPF and PERFMON, no service account token."""
+    """As stored by the API server, not as rendered: BPF and PERFMON, no service account token."""
     query = {"labelSelector": "app.kubernetes.io/component=node-agent"}
     pods = installed.get(f"/api/v1/namespaces/{install.NAMESPACE}/pods", **query)["items"]
     assert len(pods) == installed.layout.size
@@ -50,7 +50,7 @@ def test_agents_hold_two_capabilities_and_no_token(installed: RealCluster) -> No
 
 @pytest.mark.timeout(420)
 def test_helm_test_passes_once_agents_have_reported(installed: RealCluster, observed: ObservedWindow) -> None:
-    """What the notes tell an operator to run: the release's own test pod reaches a manager that agents push to."""
+    """The command of the notes: the release's own test pod reaches a manager that agents push to."""
     said = install.helm(
         installed, "test", install.RELEASE, "--namespace", install.NAMESPACE, "--timeout=180s", "--logs"
     )
@@ -73,7 +73,7 @@ def test_headers_of_another_release_trace_this_kernel(installed: RealCluster, ob
 
 
 def test_masqueraded_connects_are_named_or_compared_in_sums(observed: ObservedWindow) -> None:
-    """Each backend that is named took no more than the edge has; where the map names fewer, it says `inSums`."""
+    """Each named backend accepted no more than the edge has; if the map names fewer, the edge is marked `inSums`."""
     kinds = {item["id"]: item["kind"] for item in observed.found["services"]}
     inside = [edge for edge in observed.found["edges"] if kinds[edge["destination"]] in ("Service", "Workload")]
     sums = [edge for edge in inside if edge["inSums"]]

@@ -148,16 +148,16 @@ def test_upgraded_release_maps_the_next_window_as_the_pods_made_it(life: Upgrade
 
 
 def test_upgrade_keeps_the_spool(life: UpgradedRelease) -> None:
-    """What the older agents saw, which no manager was there to take, is on the map all the same (row 46)."""
+    """The older agents' observations, which no manager could accept then, are on the map (row 46)."""
     found = life.maps["upgraded"]
     assert {node_coverage["observed"] for node_coverage in found["coverage"].values()} == {"part"}
     assert differences_of_partial_window(found, life.workloads, UPGRADE_SECOND, PLAIN.outside) == []
 
 
 def test_without_masquerade_every_backend_is_named_at_both_ends(life: UpgradedRelease) -> None:
-    """Each connect of a pod inside the cluster has the pod that took it, across nodes too; nothing is left to sums.
+    """Each connect of a pod inside the cluster names the pod that accepted it, across nodes too.
 
-    But for pods on their node's network: kube-proxy masquerades what they dial by a ClusterIP, and the map says so.
+    Except pods on their node's network: kube-proxy masquerades their connects to a ClusterIP, and the map marks them.
     """
     found = life.maps["whole"]
     kinds = {item["id"]: item["kind"] for item in found["services"]}
@@ -174,7 +174,7 @@ def test_uninstall_leaves_nothing_in_the_cluster(life: UpgradedRelease) -> None:
 
 
 def test_uninstall_leaves_the_spool_on_the_nodes_and_nothing_else(life: UpgradedRelease) -> None:
-    """The folder that nodeAgent.spool.kind=hostPath names, as the documentation says; the volume is the test's own."""
+    """Only the folder that nodeAgent.spool.kind=hostPath names, as documented; the volume is the test's own."""
     first, second = (node.name for node in life.cluster.layout.nodes)
     assert life.traces == {first: {f"lib/{SPOOL}", f"lib/{STORE}"}, second: {f"lib/{SPOOL}"}}
 

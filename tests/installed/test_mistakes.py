@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.kernel]
 NAMESPACE, RELEASE, TOKEN_SECRET = "mistaken", "second", "agents-token"
 AGENT = f"{RELEASE}-podsonar-node-agent"
 COLLECTOR = f"{RELEASE}-podsonar-collector"
-# What a webhook may set in every pod: a proxy that nobody runs.
+# A webhook may set this in every pod: a proxy that does not run.
 PROXIED = [
     {"name": name, "value": "http://127.0.0.1:1"} for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 ]

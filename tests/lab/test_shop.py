@@ -1,4 +1,4 @@
-"""The demo's pods reach one another as its truth says, and leave nothing behind."""
+"""The demo's pods make the declared connects, and leave nothing behind."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_shop_declared_has_every_sort_of_edge() -> None:
 
 @pytest.mark.kernel
 def test_shop_started_makes_the_true_connects_and_cleans_up() -> None:
-    """What each pod's program counted is the truth; afterwards no namespace, process or cgroup is left."""
+    """The counts of each pod's program are the truth; afterwards no namespace, process or cgroup is left."""
     uids = {item["metadata"]["name"]: item["metadata"]["uid"] for item in shop.objects() if item["kind"] == "Pod"}
     with Lab(PREFIX) as lab:
         shop.start_pods(lab, uids)
