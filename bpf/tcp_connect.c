@@ -367,7 +367,7 @@ static __always_inline int attempt(u64 sk, struct control *now)
 	return 0;
 }
 
-static __always_inline void remember_recent(u64 sk, struct endpoints *key)
+static __always_inline void remember_recent(u64 sk, struct endpoints *key, u16 remote_port_be)
 {
 	u32 entry = take_entry(USED_RECENT, RECENT);
 	struct recent *room = recent.lookup(&entry);
@@ -378,8 +378,9 @@ static __always_inline void remember_recent(u64 sk, struct endpoints *key)
 	}
 	__builtin_memcpy(room->local, key->local, 16);
 	__builtin_memcpy(room->remote, key->remote, 16);
-	room->port_be = key->port_be;
+	room->remote_port_be = remote_port_be;
 	room->local_port = READ(u16, sk + OFF_SKC_NUM);
+	room->namespace = READ(u32, READ(u64, sk + OFF_SKC_NET) + OFF_NET_INODE);
 }
 
 static __always_inline int outcome(u64 sk, int new_state, struct pending *kept, struct control *now)
@@ -409,7 +410,7 @@ static __always_inline int outcome(u64 sk, int new_state, struct pending *kept, 
 		if (took_ns > flow->handshake_max_ns)
 			flow->handshake_max_ns = took_ns;
 		if (!now->scan_done)
-			remember_recent(sk, &kept->key);
+			remember_recent(sk, &kept->key, kept->key.port_be);
 	} else {
 		__sync_fetch_and_add(&flow->failed, 1);
 		error = READ(u32, sk + OFF_SK_ERR);
@@ -440,6 +441,8 @@ static __always_inline int accept_end(u64 sk, struct control *now)
 		remember_names(key.cgroup, READ(u64, cgroup + OFF_CGROUP_KN));
 	__sync_fetch_and_add(&entry->accepted, 1);
 	entry->last_ns = now_ns;
+	if (!now->scan_done)
+		remember_recent(sk, &key, READ(u16, sk + OFF_SKC_DPORT));
 	return 0;
 }
 

@@ -77,8 +77,8 @@ struct recent {
 	u8 local[16];
 	u8 remote[16];
 	u16 local_port;
-	u16 port_be;
-	u32 pad0;
+	u16 remote_port_be;
+	u32 namespace;	/* inode of the network namespace: two of them may have the same addresses */
 };
 
 /* Names of a cgroup and its ancestors, leaf first; an empty name ends the list. */
@@ -87,11 +87,32 @@ struct cgroup_names {
 	char names[NAME_LEVELS * NAME_BYTES];
 };
 
+/* A TCP socket that a process holds: what an iterator reports of it. A server's end keeps its listener's backlog. */
+struct open_socket {
+	u64 inode;	/* of the socket on its node: one socket, however many files and processes hold it */
+	u64 cgroup;	/* of the process, numbered as an attempt's */
+	u8 local[16];
+	u8 remote[16];
+	u64 bytes_acked; /* SYN and FIN count as one byte each */
+	u64 bytes_sent;	/* payload, with what was sent again */
+	u64 bytes_retransmitted;
+	u64 bytes_received; /* FIN counts as one byte */
+	u32 namespace;	/* inode of the network namespace */
+	u32 process;
+	u32 backlog;	/* of the listener; 0 at a client's end */
+	u32 in_flight;	/* bytes sent and not acknowledged */
+	u32 srtt_us;
+	u32 retransmitted; /* segments */
+	u16 local_port;
+	u16 remote_port_be;
+	u32 state;
+};
+
 struct control {
 	u64 from_ns;	/* attempts and accepted connections count in [from_ns, from_ns + lasting_ns) */
 	u64 lasting_ns;
 	u32 generation; /* counts swaps; the lowest bit says which pair of tables counts now */
-	u32 scan_done;	/* 0 until the agent has scan_done at the connections that were already open */
+	u32 scan_done;	/* 0 until the agent has scanned the connections that were already open */
 };
 
 /* Number of entries allocated in a table; may exceed its size after it was full. One cache line each. */

@@ -100,6 +100,7 @@ class AcceptedFlow(NamedTuple):
     accepted: int
     first_ns: int
     last_ns: int
+    opened_before: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,12 @@ class Capture:
     """What one node saw in one window, before anything was resolved: all that replay needs.
 
     `cgroups` maps a cgroup id to its names, leaf first, up to the pod's. `lost` counts connects per reason that the
-    kernel saw but could not record, `accepted_lost` accepted connections, `outcomes_lost` outcomes of attempts that are
-    recorded (they stay `unfinished`); `opened_left_out` counts connections open before the window that cannot be
-    attributed. `missed_runs` counts runs of the program that the kernel skipped since it interrupted another one: an
-    outcome or an accepted connection each, at most. `observed` is the part of the window in which the program was
-    attached (None: unknown, or not at all); `gap` says why that is not the whole of it.
+    kernel saw but could not record, `accepted_lost` accepted connections, `outcomes_lost` outcomes of attempts that
+    are recorded (they stay `unfinished`); `opened_left_out` counts connections open before the window that cannot be
+    attributed, `opened_by` is how they were read (`iterator`, `procfs`). `missed_runs` counts runs of the program
+    that the kernel skipped since it interrupted another one: an outcome or an accepted connection each, at most.
+    `observed` is the part of the window in which the program was attached (None: unknown, or not at all); `gap` says
+    why that is not the whole of it.
     """
 
     window: Window
@@ -128,6 +130,7 @@ class Capture:
     accepted_lost: dict[str, int] = field(default_factory=dict)
     outcomes_lost: dict[str, int] = field(default_factory=dict)
     opened_left_out: dict[str, int] = field(default_factory=dict)
+    opened_by: str = "procfs"
     missed_runs: int = 0
 
 

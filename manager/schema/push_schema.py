@@ -82,6 +82,7 @@ class AcceptedRecord(msgspec.Struct, frozen=True):
     local_port: int | Port = msgspec.field(name="localPort")
     remote_ip: Address = msgspec.field(name="remoteIP")
     accepted: Count
+    opened_before: bool = msgspec.field(name="openedBefore", default=False)
 
 
 class ConnectionsBatch(msgspec.Struct, frozen=True):

@@ -234,7 +234,13 @@ def build_map(
     """The map's JSON but for the list of windows; with `namespace`, only edges that touch it and what they join."""
     topology = build_topology(facts)
     connections = [msgspec.convert(one, ConnectionRecord) for view in views for one in view.connections]
-    accepted = [(view.node_name, msgspec.convert(one, AcceptedRecord)) for view in views for one in view.accepted]
+    # Connections from before the window have no attempt in it, at either end: recall is of the window's own.
+    accepted = [
+        (view.node_name, record)
+        for view in views
+        for one in view.accepted
+        if not (record := msgspec.convert(one, AcceptedRecord)).opened_before
+    ]
     nodes = node_coverage(
         [(view.node_name, view.counts) for view in views], [str(n["name"]) for n in facts.get("Node", ())]
     )

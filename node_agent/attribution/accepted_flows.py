@@ -31,6 +31,7 @@ def accepted_element(entry: AcceptedFlow, pod: Answer) -> dict[str, Any]:
         "localPort": str(entry.port),
         "remoteIP": entry.remote,
         "accepted": entry.accepted,
+        "openedBefore": entry.opened_before,
         "firstSeen": wire_time(entry.first_ns),
         "lastSeen": wire_time(entry.last_ns),
     }
@@ -49,33 +50,49 @@ def accepting_pod(
     return None if pod is NOT_ASKED and pod_lookup.is_outside_pods(capture, entry, pods) else pod
 
 
+def left_out_rule(
+    capture: Capture, entry: AcceptedFlow, pods: dict[int, str | None], pod: Answer | None
+) -> tuple[str, str] | None:
+    """Return `filtered` or `unresolved` and the reason why an accepted flow is left out; None if it is delivered."""
+    if filters.is_loopback(entry.remote):
+        return "filtered", "loopback"
+    if pod is None:
+        return "filtered", "not_a_pod"
+    if pod.kind != "Pod" or pod.uid is None:
+        return "unresolved", "pod_unknown" if pods.get(entry.cgroup) else "cgroup_unknown"
+    if pod.node_name and pod.node_name != capture.node_name:
+        return "filtered", "other_node"
+    return ("filtered", pod.excluded) if pod.excluded else None
+
+
 def accepted_list(capture: Capture, answers: Mapping[Query, Answer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """`acceptedList`, one element for each pod, address, port and remote, and its counts."""
+    """Return `acceptedList`, one element for each pod, address, port, remote and age, and its counts.
+
+    Connections that were open before the window have counts of their own.
+    """
     pods = pod_lookup.pods_of_cgroups(capture)
-    kept: dict[tuple[str, str, int, str], tuple[AcceptedFlow, Answer]] = {}
-    filtered: Counter[str] = Counter()
-    unresolved: Counter[str] = Counter()
+    kept: dict[tuple[str, str, int, str, bool], tuple[AcceptedFlow, Answer]] = {}
+    left_out: dict[str, Counter[str]] = {"filtered": Counter(), "unresolved": Counter(), "openedBefore": Counter()}
     for entry in capture.accepted:
         pod = accepting_pod(capture, entry, pods, answers)
-        if filters.is_loopback(entry.remote):
-            filtered["loopback"] += entry.accepted
-        elif pod is None:
-            filtered["not_a_pod"] += entry.accepted
-        elif pod.kind != "Pod" or pod.uid is None:
-            unresolved["pod_unknown" if pods.get(entry.cgroup) else "cgroup_unknown"] += entry.accepted
-        elif pod.node_name and pod.node_name != capture.node_name:
-            filtered["other_node"] += entry.accepted
-        elif pod.excluded:
-            filtered[pod.excluded] += entry.accepted
-        else:
-            where = (pod.uid, entry.local, entry.port, entry.remote)
+        rule = left_out_rule(capture, entry, pods, pod)
+        if rule is not None:
+            kind, reason = rule
+            left_out["openedBefore" if entry.opened_before else kind][reason] += entry.accepted
+        elif pod is not None and pod.uid is not None:
+            where = (pod.uid, entry.local, entry.port, entry.remote, entry.opened_before)
             held = kept.get(where)
             kept[where] = (merge_accepted(held[0], entry) if held else entry, pod)
     found = [accepted_element(entry, pod) for _where, (entry, pod) in sorted(kept.items(), key=itemgetter(0))]
+    delivered = Counter({True: 0, False: 0})
+    for entry, _pod in kept.values():
+        delivered[entry.opened_before] += entry.accepted
     return found, {
-        "seen": sum(entry.accepted for entry in capture.accepted) + sum(capture.accepted_lost.values()),
-        "delivered": sum(entry.accepted for entry, _pod in kept.values()),
+        "seen": sum(entry.accepted for entry in capture.accepted if not entry.opened_before)
+        + sum(capture.accepted_lost.values()),
+        "delivered": delivered[False],
         "lost": dict(sorted(capture.accepted_lost.items())),
-        "filtered": dict(sorted(filtered.items())),
-        "unresolved": dict(sorted(unresolved.items())),
+        "filtered": dict(sorted(left_out["filtered"].items())),
+        "unresolved": dict(sorted(left_out["unresolved"].items())),
+        "openedBefore": {"delivered": delivered[True], "leftOut": dict(sorted(left_out["openedBefore"].items()))},
     }

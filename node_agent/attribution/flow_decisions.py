@@ -47,7 +47,7 @@ def source_by_address(capture: Capture, flow: Flow, answers: Mapping[Query, Answ
 
 def left_out_reason(capture: Capture, flow: Flow, uid: str | None, source: Answer) -> str | None:
     """Why a flow is left out, or None: one of the filters' reasons, `source_unknown` or `source_pod_unknown`."""
-    if flow.opened_before and source.host_network:
+    if flow.opened_before and flow.pod_uid and source.host_network:
         return "shared_namespace"  # any process of the node's may have opened it
     if uid is None and source.uid is None and pod_lookup.cgroup_unknown(capture, flow):
         return "loopback" if filters.is_loopback(flow.destination) else "source_unknown"
@@ -112,4 +112,4 @@ def opened_before_counts(capture: Capture, found: Iterable[FlowGroupDecision]) -
             left_out[one.reason] += one.total("established")
         else:
             delivered += one.total("established")
-    return {"delivered": delivered, "leftOut": dict(sorted(left_out.items()))}
+    return {"delivered": delivered, "leftOut": dict(sorted(left_out.items())), "by": capture.opened_by}

@@ -22,6 +22,9 @@ MEMBARRIER_SYSCALL = {"x86_64": 324, "aarch64": 283}
 MEMBARRIER_GLOBAL = 1
 MAPPED = ("control", "flows", "flow_buckets", "accepted", "accepted_buckets", "cgroups", "recent", "used", "counters")
 
+SOCKET_ITERATOR = "sockets"  # what the loader calls them, with a number behind
+ConnectionKey = tuple[int, bytes, int, bytes, int]  # network namespace, local address and port, remote address and port
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -185,19 +188,26 @@ class AttachedProgram:
         return {cgroup: bpf_structs.cgroup_names(names) or ("/",) for cgroup, names in entries}
 
     def recent(self) -> set[tuple[str, int, str, int]]:
-        """`(local address, local port, remote address, remote port)` of connections made during the scan."""
+        """Return `(local address, local port, remote address, remote port)` of each of `recent_keys`."""
+        text = bpf_structs.address_text
+        return {
+            (text(local), port, text(remote), remote_port) for _, local, port, remote, remote_port in self.recent_keys()
+        }
+
+    def recent_keys(self) -> set[ConnectionKey]:
+        """Return the connections that either end has seen being made until the scan, as each end sees them."""
         used_bytes = self.used_entries(bpf_structs.USED_RECENT, self.capacity.recent) * bpf_structs.RECENT.size
         return {
-            (
-                bpf_structs.address_text(local),
-                port,
-                bpf_structs.address_text(remote),
-                int.from_bytes(remote_port, "big"),
-            )
-            for local, remote, port, remote_port, _pad in bpf_structs.RECENT.iter_unpack(
+            (namespace, local, port, remote, int.from_bytes(remote_port, "big"))
+            for local, remote, port, remote_port, namespace in bpf_structs.RECENT.iter_unpack(
                 self.tables["recent"][:used_bytes]
             )
         }
+
+    def take_socket_iterator(self) -> int | None:
+        """Return the descriptor of an iterator that nobody has read; None if there is none left."""
+        names = sorted(name for name in self.descriptors if name.startswith(SOCKET_ITERATOR))
+        return self.descriptors.pop(names[0]) if names else None
 
     def counters(self) -> dict[str, int]:
         """Return the program's counters, and `program_missed` (runs that the kernel skipped)."""

@@ -11,10 +11,12 @@ from node_agent.privileged.bpf_structs import address_text, packed_address
 from podsonar.errors import InputError
 from podsonar.model import AcceptedFlow, Capture, Flow, Window
 
-FORMAT, VERSION = "podsonar-capture", 1
+FORMAT, VERSION = "podsonar-capture", 2
+READABLE = (1, 2)  # version 1 has no accepted flows from before the window
 # cgroup, source, destination, port, opened before, pod (index + 1 into `pods`, 0: none), errno, 4 counts, 4 times
 FLOW = struct.Struct("<Q16s16sHBxIIQQQQQQQQ")
-ACCEPTED = struct.Struct("<Q16s16sHxxxxxxQQQ")
+# cgroup, local and remote address, port, opened before, accepted, 2 times
+ACCEPTED = struct.Struct("<Q16s16sHBxxxxxQQQ")
 
 
 class AddressTexts(dict[bytes, str]):
@@ -50,6 +52,7 @@ def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:
         "outcomesLost": dict(sorted(capture.outcomes_lost.items())),
         "missedRuns": capture.missed_runs,
         "openedLeftOut": dict(sorted(capture.opened_left_out.items())),
+        "openedBy": capture.opened_by,
         "observed": window_times(capture.observed) if capture.observed else None,
         "gap": capture.gap,
         "cgroups": [[cgroup, list(names)] for cgroup, names in sorted(capture.cgroups.items())],
@@ -89,6 +92,7 @@ def encode(capture: Capture) -> bytes:
             packed_address(entry.local),
             packed_address(entry.remote),
             entry.port,
+            entry.opened_before,
             entry.accepted,
             entry.first_ns,
             entry.last_ns,
@@ -137,7 +141,7 @@ def decode(packed: bytes, name: str) -> Capture:
 
 def from_parts(header: dict[str, Any], records: memoryview, name: str) -> Capture:
     """Return the capture with this header and the records after it."""
-    if header["format"] != FORMAT or header["version"] != VERSION:
+    if header["format"] != FORMAT or header["version"] not in READABLE:
         raise damaged_file(name, f"format {header['format']!r} version {header['version']!r}")
     flow_bytes, accepted_bytes = header["flows"] * FLOW.size, header["accepted"] * ACCEPTED.size
     if len(records) != flow_bytes + accepted_bytes:
@@ -158,6 +162,7 @@ def from_parts(header: dict[str, Any], records: memoryview, name: str) -> Captur
         outcomes_lost=header.get("outcomesLost", {}),
         missed_runs=int(header.get("missedRuns", 0)),
         opened_left_out=header.get("openedLeftOut", {}),
+        opened_by=header.get("openedBy", "procfs"),
         observed=window_of(header["observed"]) if header.get("observed") else None,
         gap=header.get("gap"),
     )
@@ -183,6 +188,6 @@ def flows_of(records: memoryview, pods: list[str | None]) -> list[Flow]:
 def accepted_of(records: memoryview) -> list[AcceptedFlow]:
     """Return the accepted flows."""
     return [
-        AcceptedFlow(cgroup, address_text(local), port, address_text(remote), accepted, first, last)
-        for cgroup, local, remote, port, accepted, first, last in ACCEPTED.iter_unpack(records)
+        AcceptedFlow(cgroup, address_text(local), port, address_text(remote), accepted, first, last, opened == 1)
+        for cgroup, local, remote, port, opened, accepted, first, last in ACCEPTED.iter_unpack(records)
     ]

@@ -1,13 +1,12 @@
 """Captures one window on this node: scan open connections, drain the program until the end, detach."""
 
-import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from node_agent.capture import open_connections, pod_cgroup
+from node_agent.capture import open_connections, open_sockets, pod_cgroup
 from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.privileged.bpf_structs import ENDPOINTS, address_text
 from podsonar.model import NS_PER_SECOND, AcceptedFlow, Capture, Flow, Window
@@ -77,9 +76,11 @@ def accepted_records(counts: Counts, wall_offset_ns: int) -> list[AcceptedFlow]:
     return sorted(flows, key=lambda flow: flow[:4])
 
 
-def cgroup_table(counts: Counts, names: Mapping[int, tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
+def cgroup_table(
+    records: Iterable[Flow | AcceptedFlow], names: Mapping[int, tuple[str, ...]]
+) -> dict[int, tuple[str, ...]]:
     """Return the names of every cgroup with a flow; empty if the kernel side had no room for them."""
-    ids = {struct.unpack_from("=Q", key)[0] for keys in (counts.flows, counts.accepted) for key in keys}
+    ids = {record.cgroup for record in records} - {0}
     return {cgroup: names.get(cgroup, ()) for cgroup in sorted(ids)}
 
 
@@ -93,10 +94,17 @@ def own_pod(proc_folder: Path) -> str | None:
     return next((pod for pod in found if pod), None)
 
 
-def scan_open_connections(tracer: AttachedProgram, node: ObservedNode, at_ns: int) -> open_connections.Opened:
-    """Scan the connections open before the window; the program stops recording `recent` afterwards."""
+def scan_open_connections(tracer: AttachedProgram, node: ObservedNode, at_ns: int) -> open_sockets.OpenedConnections:
+    """Scan the connections open before the window, by the iterator if it sees the node, else by /proc.
+
+    The program stops recording `recent` afterwards.
+    """
+    iterator = tracer.take_socket_iterator() if open_sockets.sees_every_process(node.proc_folder) else None
     try:
-        return open_connections.look(node.proc_folder, pod_of, tracer.recent, at_ns)
+        if iterator is not None:
+            return open_sockets.scan(tracer, iterator, at_ns)
+        opened = open_connections.look(node.proc_folder, pod_of, tracer.recent, at_ns)
+        return open_sockets.OpenedConnections(opened.flows, [], opened.left_out, "procfs")
     finally:
         tracer.mark_scan_done()
 
@@ -131,17 +139,20 @@ def observe(
     totals = tracer.counters()
     # The kernel also skips runs of a perf tracepoint while the CPU updates a map, so these may be attempts.
     names = (*LOST, MISSED) if tracer.tracer == "bcc:tracepoint" else LOST
+    flows = opened.flows + flow_records(counts, wall_offset_ns)
+    accepted = opened.accepted + accepted_records(counts, wall_offset_ns)
     return Capture(
         window=window,
         node_name=node.name,
         tracer=tracer.tracer,
         identity="cgroup",
-        flows=opened.flows + flow_records(counts, wall_offset_ns),
-        accepted=accepted_records(counts, wall_offset_ns),
-        cgroups=cgroup_table(counts, tracer.cgroup_names()),
+        flows=flows,
+        accepted=accepted,
+        cgroups=cgroup_table((*flows, *accepted), tracer.cgroup_names()),
         lost={name: totals[name] for name in names if totals[name]},
         own_pod_uid=own_pod(node.proc_folder),
         opened_left_out=opened.left_out,
+        opened_by=opened.method,
         missed_runs=0 if MISSED in names else totals[MISSED],
         accepted_lost={name: totals[name] for name in ACCEPTED_LOST if totals[name]},
         outcomes_lost={name: totals[name] for name in OUTCOMES_LOST if totals[name]},

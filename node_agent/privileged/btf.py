@@ -4,7 +4,7 @@ import ctypes
 import ctypes.util
 from collections.abc import Iterator
 
-KIND_STRUCT, KIND_UNION, KIND_ENUM, KIND_TYPEDEF = 4, 5, 6, 8
+KIND_STRUCT, KIND_UNION, KIND_ENUM, KIND_TYPEDEF, KIND_FUNC = 4, 5, 6, 8, 12
 
 
 class Kernel:
@@ -65,6 +65,13 @@ class Kernel:
             raise LookupError(f"the kernel's BTF has no tracepoint {name}")
         return type_id
 
+    def function(self, name: str) -> int:
+        """The type id of a kernel function; LookupError where the kernel has no such function."""
+        type_id: int = self.libbpf.btf__find_by_name_kind(self.btf, name.encode(), KIND_FUNC)
+        if type_id < 0:
+            raise LookupError(f"the kernel's BTF has no function {name}")
+        return type_id
+
     def enumerator(self, enum: str, name: str) -> int:
         """Return the value of an enumerator; LookupError if there is none."""
         type_id = self.libbpf.btf__find_by_name_kind(self.btf, enum.encode(), KIND_ENUM)
@@ -78,6 +85,27 @@ class Kernel:
         raise LookupError(f"the kernel's enum {enum} has no {name}")
 
 
+def socket_definitions(kernel: Kernel) -> dict[str, int | str]:
+    """Every offset that bpf/open_sockets.c takes besides, for the running kernel."""
+    return {
+        "OFF_SOCKET_SK": kernel.member("socket", "sk")[0],
+        "OFF_SKC_STATE": kernel.member("sock_common", "skc_state")[0],
+        "OFF_FILE_INODE": kernel.member("file", "f_inode")[0],
+        "OFF_INODE_NUMBER": kernel.member("inode", "i_ino")[0],
+        "OFF_TASK_TGID": kernel.member("task_struct", "tgid")[0],
+        "OFF_KERNFS_ID": kernel.member("kernfs_node", "id")[0],
+        "OFF_SK_MAX_ACK_BACKLOG": kernel.member("sock", "sk_max_ack_backlog")[0],
+        "OFF_BYTES_ACKED": kernel.member("tcp_sock", "bytes_acked")[0],
+        "OFF_BYTES_SENT": kernel.member("tcp_sock", "bytes_sent")[0],
+        "OFF_BYTES_RETRANS": kernel.member("tcp_sock", "bytes_retrans")[0],
+        "OFF_BYTES_RECEIVED": kernel.member("tcp_sock", "bytes_received")[0],
+        "OFF_SND_NXT": kernel.member("tcp_sock", "snd_nxt")[0],
+        "OFF_SND_UNA": kernel.member("tcp_sock", "snd_una")[0],
+        "OFF_SRTT": kernel.member("tcp_sock", "srtt_us")[0],
+        "OFF_TOTAL_RETRANS": kernel.member("tcp_sock", "total_retrans")[0],
+    }
+
+
 def definitions(kernel: Kernel) -> dict[str, int | str]:
     """Return every offset that bpf/tcp_connect.c takes by `-D`, for the running kernel."""
     protocol, protocol_bytes = kernel.member("sock", "sk_protocol")
@@ -89,6 +117,8 @@ def definitions(kernel: Kernel) -> dict[str, int | str]:
         "OFF_SKC_FAMILY": kernel.member("sock_common", "skc_family")[0],
         "OFF_SKC_V6_DADDR": kernel.member("sock_common", "skc_v6_daddr")[0],
         "OFF_SKC_V6_RCV_SADDR": kernel.member("sock_common", "skc_v6_rcv_saddr")[0],
+        "OFF_SKC_NET": kernel.member("sock_common", "skc_net")[0],
+        "OFF_NET_INODE": kernel.member("net", "ns")[0] + kernel.member("ns_common", "inum")[0],
         "OFF_SK_PROTOCOL": protocol,
         "PROTOCOL": {1: "u8", 2: "u16"}[protocol_bytes],
         "OFF_SK_SOCKET": kernel.member("sock", "sk_socket")[0],

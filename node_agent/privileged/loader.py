@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from node_agent.privileged import bpf_structs, btf, kernel_headers, load_diagnosis, raw_tracepoint
+from node_agent.privileged import bpf_structs, btf, kernel_headers, load_diagnosis, raw_tracepoint, socket_iterator
 
 
 class LoadError(Exception):
@@ -77,12 +77,37 @@ def compile_program(options: dict[str, int | str], more_flags: list[str]) -> tup
     flags += ["-DMEMORY_HIERARCHY"] if memory_is_v1() else []
     flags += [f"-I{bpf_structs.BPF_FOLDER}", "-Wno-macro-redefined", "-Wno-address-of-packed-member"]
     flags += more_flags
-    program = BPF(src_file=str(bpf_structs.BPF_FOLDER / "tcp_connect.c"), cflags=flags)
+    sources = ["tcp_connect.c"]
+    if socket_offsets := socket_definitions(kernel):
+        flags += [f"-D{name}={value}" for name, value in socket_offsets.items()]
+        sources.append("open_sockets.c")
+    program = BPF(text="\n".join((bpf_structs.BPF_FOLDER / name).read_text() for name in sources), cflags=flags)
     if perf:
         function = program.funcs[b"tracepoint__sock__inet_sock_set_state"]
         return program, function.fd, "bcc:tracepoint"
     tracepoint = kernel.tracepoint("inet_sock_set_state")
     return program, raw_tracepoint.load(program.dump_func("on_state"), tracepoint), "bcc:raw_tracepoint"
+
+
+def socket_definitions(kernel: btf.Kernel) -> dict[str, int | str]:
+    """Return the offsets of bpf/open_sockets.c; empty if the kernel lacks one of them or the iterator."""
+    try:
+        kernel.function(socket_iterator.TARGET)
+        return btf.socket_definitions(kernel)
+    except LookupError:
+        return {}
+
+
+def open_socket_iterators(program: object, count: int) -> tuple[list[int], str | None]:
+    """Return `count` iterators over the node's sockets, or none and the reason."""
+    kernel = btf.Kernel()
+    if not socket_definitions(kernel):
+        return [], "the kernel has no task_file iterator or lacks a field of bpf/open_sockets.c"
+    instructions = program.dump_func("each_file")  # type: ignore[attr-defined]
+    try:
+        return socket_iterator.open_iterators(instructions, kernel.function(socket_iterator.TARGET), count), None
+    except OSError as error:
+        return [], f"iterator task_file: {error.strerror}"
 
 
 def attach(program: object, program_fd: int, tracer: str) -> int:
@@ -103,8 +128,11 @@ def load(options: dict[str, int | str]) -> tuple[dict[str, object], list[int]]:
     capacity = bpf_structs.Capacity.of(options)
     maps = {name: program[name].get_fd() for name in capacity.maps()}  # type: ignore[index]
     descriptors = {**maps, "program": program_fd, "link": attach(program, program_fd, tracer)}
-    answer = {
+    iterators, iterator_error = open_socket_iterators(program, int(options.get("socketIterators", 0)))
+    descriptors.update({f"sockets{number}": descriptor for number, descriptor in enumerate(iterators)})
+    answer: dict[str, object] = {
         "names": list(descriptors),
+        "socketIteratorError": iterator_error,
         "tracer": tracer,
         "capacity": asdict(capacity),
         "mapBytes": capacity.kernel_bytes(),

@@ -32,7 +32,7 @@ def bpf(command: int, attributes: bytes) -> int:
     return int(descriptor)
 
 
-def load(instructions: bytes, tracepoint_btf_id: int) -> int:
+def load(instructions: bytes, btf_id: int, attach_type: int = ATTACH_TRACE_RAW_TP) -> int:
     """Load a program and return its descriptor; OSError with the end of the verifier's log."""
     code, licence = ctypes.create_string_buffer(instructions, len(instructions)), ctypes.create_string_buffer(b"GPL")
     log = ctypes.create_string_buffer(LOG_BYTES)
@@ -40,8 +40,8 @@ def load(instructions: bytes, tracepoint_btf_id: int) -> int:
     def attributes(level: int) -> bytes:
         log_at, log_bytes = (ctypes.addressof(log), LOG_BYTES) if level else (0, 0)
         head = (TYPE_TRACING, len(instructions) // 8, ctypes.addressof(code), ctypes.addressof(licence))
-        rest = (level, log_bytes, log_at, 0, 0, b"podsonar", 0, ATTACH_TRACE_RAW_TP, 0, 0, 0, 0, 0, 0, 0)
-        return LOAD.pack(*head, *rest, tracepoint_btf_id)
+        rest = (level, log_bytes, log_at, 0, 0, b"podsonar", 0, attach_type, 0, 0, 0, 0, 0, 0, 0)
+        return LOAD.pack(*head, *rest, btf_id)
 
     try:
         return bpf(PROG_LOAD, attributes(0))

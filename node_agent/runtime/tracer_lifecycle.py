@@ -22,6 +22,7 @@ from podsonar.settings import AgentSettings
 
 LOADER_SECONDS = 120.0
 FIRST_LEAD_SECONDS = 10.0
+SOCKET_ITERATORS = 1  # read at the start of the window
 
 log = structlog.get_logger()
 
@@ -36,6 +37,7 @@ def capacity(settings: AgentSettings) -> dict[str, int | str]:
         "recent": flows,
         "cgroups": settings.node.cgroup_capacity,
         "method": settings.node.method,
+        "socketIterators": SOCKET_ITERATORS,
     }
 
 

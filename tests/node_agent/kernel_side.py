@@ -15,7 +15,7 @@ import orjson
 from node_agent.capture import loader_client
 from node_agent.capture.bpf_maps import AttachedProgram
 
-CAPACITY = {"flows": 16384, "accepted": 16384, "pending": 16384, "cgroups": 2048, "recent": 16384}
+CAPACITY = {"flows": 16384, "accepted": 16384, "pending": 16384, "cgroups": 2048, "recent": 16384, "socketIterators": 1}
 LOADER = Path(loader_client.__file__).parent.parent / "privileged" / "loader.py"
 
 

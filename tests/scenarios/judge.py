@@ -71,7 +71,7 @@ def expected_reasons(cast: Cast, letter: str, window: int) -> tuple[Counter[str]
         if edge.window == window and cast.pods[edge.source].node != letter:
             made["other_node"] += edge.attempts
     for taken in scenario.taken:
-        if taken.window == window and cast.pods[taken.pod].node != letter:
+        if taken.window == window and cast.pods[taken.pod].node != letter and not taken.opened_before:
             took["other_node"] += taken.count
     return made, took
 

@@ -41,7 +41,7 @@ SCENARIOS = (
     ),
     Scenario(
         "open-before",
-        "connections older than the window are the client's, once; the server's side of them is no source",
+        "connections older than the window are recorded once at each end",
         pods=(WEB, SHOP),
         services=(ORDERS,),
         before=(connect("web", "service shop", 80, 3, "hold"),),
@@ -50,7 +50,10 @@ SCENARIOS = (
             Edge("web", "service shop", 80, "Service shop", 0, opened_before=3),
             Edge("web", "service shop", 80, "Service shop", 5),
         ),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 5),),
+        taken=(
+            Taken("shop", "pod shop", 8080, "pod web", 3, opened_before=True),
+            Taken("shop", "pod shop", 8080, "pod web", 5),
+        ),
     ),
     Scenario(
         "open-before-ipv6",
@@ -58,6 +61,7 @@ SCENARIOS = (
         pods=(WEB, SHOP),
         before=(connect("web", "pod6 shop", 8080, 5, "hold"),),
         edges=(Edge("web", "pod6 shop", 8080, "Pod shop", 0, opened_before=5),),
+        taken=(Taken("shop", "pod6 shop", 8080, "pod6 web", 5, opened_before=True),),
     ),
     Scenario(
         "open-before-listener-gone",
@@ -65,12 +69,18 @@ SCENARIOS = (
         pods=(WEB, Pod("shop", ({"port": 8080, "kind": "deaf"},))),
         before=(connect("web", "pod shop", 8080, 3, "hold"), Do("deafen", "shop", ("3",))),
         edges=(Edge("web", "pod shop", 8080, "Pod shop", 0, opened_before=3),),
+        taken=(Taken("shop", "pod shop", 8080, "pod web", 3, opened_before=True),),
     ),
     Scenario(
         "open-before-hostnetwork",
-        "what was open on a node's own network before the window cannot be told apart: no record",
-        pods=(Pod("proxy", host_network=True), SHOP),
-        before=(connect("proxy", "pod shop", 8080, 3, "hold"),),
+        "two pods on the node's own network: each connection from before the window is its holder's",
+        pods=(Pod("proxy", host_network=True), Pod("twin", host_network=True), SHOP),
+        before=(connect("proxy", "pod shop", 8080, 3, "hold"), connect("twin", "pod shop", 8080, 5, "hold")),
+        edges=(
+            Edge("proxy", "pod shop", 8080, "Pod shop", 0, opened_before=3),
+            Edge("twin", "pod shop", 8080, "Pod shop", 0, opened_before=5),
+        ),
+        taken=(Taken("shop", "pod shop", 8080, "pod proxy", 8, opened_before=True),),
     ),
     Scenario(
         "held-in-the-window",
@@ -93,6 +103,7 @@ SCENARIOS = (
         ),
         taken=(
             Taken("shop", "pod shop", 8080, "pod web", 5),
+            Taken("shop", "pod shop", 8080, "pod web", 5, window=1, opened_before=True),
             Taken("shop", "pod shop", 8080, "pod web", 7, window=1),
         ),
         window="two",

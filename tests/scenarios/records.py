@@ -89,4 +89,5 @@ def taken_record(cast: Cast, taken: Taken) -> Body:
         "localPort": str(taken.port),
         "remoteIP": cast.where(taken.remote),
         "accepted": taken.count,
+        "openedBefore": taken.opened_before,
     }

@@ -118,6 +118,7 @@ class Taken:
     remote: str
     count: int
     window: int = 0
+    opened_before: bool = False  # the connections were established before the window
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ def test_accepted_flows_name_the_backend_or_a_reason() -> None:
         "lost": {},
         "filtered": {"loopback": 2, "not_a_pod": 5},
         "unresolved": {"cgroup_unknown": 3},
+        "openedBefore": {"delivered": 0, "leftOut": {}},
     }
 
 
@@ -260,6 +261,8 @@ def test_any_window_adds_up_at_both_ends_in_any_order(
     assert seen["delivered"] == sum(one["attempts"] for one in found["connectionList"])
     left_out = sum(sum(accepting[part].values()) for part in ("filtered", "unresolved"))
     assert accepting["seen"] == accepting["delivered"] + left_out
-    assert accepting["delivered"] == sum(one["accepted"] for one in found["acceptedList"])
+    opened, new = ([one for one in found["acceptedList"] if one["openedBefore"] is age] for age in (True, False))
+    assert accepting["delivered"] == sum(one["accepted"] for one in new)
+    assert accepting["openedBefore"]["delivered"] == sum(one["accepted"] for one in opened)
     turned = capture(chance.sample(flows, len(flows)), chance.sample(accepted, len(accepted)), {"flows_full": lost})
     assert b"".join(resolved(turned).content()) == content

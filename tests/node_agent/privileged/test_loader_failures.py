@@ -12,7 +12,7 @@ pytestmark = pytest.mark.kernel
 PERF = {"method": "tracepoint"}
 IN_A_MOUNT_NAMESPACE = ["unshare", "-m", "sh", "-c"]
 FILTERED = (
-    "import os, sys; sys.path.insert(0, {0!r}); from node_agent import seccomp;"
+    "import os, sys; sys.path.insert(0, {0!r}); from node_agent.privileged import seccomp;"
     "seccomp.libc.prctl(38, 1, 0, 0, 0); seccomp.install({1}, ({2!r},));"
     "os.execvp(sys.argv[1], sys.argv[1:])"
 )
