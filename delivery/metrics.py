@@ -7,7 +7,7 @@ from delivery.spool import Spool
 from podsonar.logs_and_probes import start_at_zero
 
 ENCODINGS = ("raw", "gzip")
-DROPS = ("full", "expired", "rejected", "corrupt")
+DROPS = ("full", "expired", "rejected", "corrupt", "too_large")
 OWN_CODES = ("error", "201", "400", "401", "403", "404", "413", "429")
 FAILURES = (
     "tls_untrusted",

@@ -1,31 +1,33 @@
-"""A queue of batches on disk: one file a batch, oldest first, that survives a crash at any instruction.
+"""A queue of batches on disk: one file per batch, oldest first, that survives a crash at any instruction.
 
-A file is a JSON header line (`magic`, `version`, `id`, `kind`, `created`, `events`, `crc`, `length`) and the gzipped
-body; its name sorts by a sequence number of ours, never by a clock.
+File names sort by a sequence number of the spool's own, never by a clock; `delivery.spool_file` is their format. The
+index in memory is read from the folder once: its lock makes this process the only one that adds or removes batches.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
 import threading
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import orjson
+import structlog
 
+from delivery import spool_file
 from delivery.batch import BATCH_ID, Batch
 from podsonar import atomic_file
 from podsonar.errors import SpoolError
+from podsonar.private_folder import lacking_bytes, make_private, regular_files, remove_unfinished
 
-MAGIC, VERSION = "podsonar-batch", 1
 CORRUPT_KEPT, REJECTED_KEPT = 10, 20
-FILE_NAME = re.compile(r"\d{12,}-(.+)\.batch")
-HEADER = {"id": str, "kind": str, "created": int, "crc": int, "length": int}
+SET_ASIDE_BYTES = 20 << 20
+FILE_NAME = re.compile(r"(\d{12,18})-(.+)\.batch")
 OnDropped = Callable[[str, str, int], None]
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class SpoolLimits:
 
 @dataclass(frozen=True, slots=True)
 class SpoolStats:
-    """What waits now; `oldest_ns` is when the oldest batch was made, None where none waits."""
+    """What waits now; `oldest_ns` is when the oldest batch was made, None if none waits."""
 
     batches: int
     bytes: int
@@ -47,139 +49,208 @@ class SpoolStats:
     events: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class SpoolEntry:
+    """A waiting batch's file: its name, the batch id in it, its size, and what its header says."""
+
+    name: str
+    batch_id: str
+    size: int
+    created_ns: int | None
+    events: int
+
+
 def ignore_dropped(_reason: str, _batch_id: str, _events: int) -> None:
-    """Tell nobody of a dropped batch."""
+    """Notify nobody of a dropped batch."""
 
 
 class Spool:
-    """The queue in one folder, owned by one process at a time; `dropped(reason, id, events)` hears of each loss."""
+    """The queue in one folder, owned by one process at a time; `on_dropped(reason, id, events)` gets each loss.
+
+    One thread may put batches while another one sends them.
+    """
 
     def __init__(self, folder: Path, limits: SpoolLimits | None = None, on_dropped: OnDropped = ignore_dropped) -> None:
         self.folder = folder
         self.limits = limits or SpoolLimits()
         self.on_dropped = on_dropped
-        self.headers: dict[str, dict[str, Any]] = {}
         self.lock = lock_folder(folder)
-        self.wakeup = threading.Event()  # set when a batch comes; whoever sends them waits for it
-        for leftover in folder.glob("*.tmp"):
-            leftover.unlink()
-        last = [path.name.split("-", 1)[0] for path in self.paths()]
-        self.sequence = int(last[-1]) if last else 0
+        self.wakeup = threading.Event()  # set when a batch comes; the sender waits for it
+        self.writing = threading.Lock()  # one writer at a time: batches enter the index in the order of their names
+        self.in_flight: str | None = None  # the batch id that is being sent: it makes no room for others meanwhile
+        remove_unfinished(folder)
+        found = [read_entry(folder, name, size) for name, size in regular_files(folder, ".batch")]
+        self.entries = {entry.name: entry for entry in found if entry is not None}
+        self.sequence = max((int(name.split("-", 1)[0]) for name in self.entries), default=0)
 
     def close(self) -> None:
         """Let another process own the folder."""
         os.close(self.lock)
 
+    def waiting(self) -> list[SpoolEntry]:
+        """Every waiting batch, oldest first."""
+        return list(self.entries.values())
+
     def paths(self) -> list[Path]:
         """Every waiting batch's file, oldest first."""
-        return sorted(
-            path for path in self.folder.glob("*.batch") if FILE_NAME.fullmatch(path.name) and not path.is_symlink()
-        )
+        return [self.folder / name for name in list(self.entries)]
 
-    def sizes(self) -> dict[Path, int]:
-        """Bytes of every waiting batch's file; one that is sent meanwhile may be there or not."""
-        found = {}
-        for path in self.paths():
-            with contextlib.suppress(FileNotFoundError):
-                found[path] = path.stat().st_size
-        return found
+    def entries_of(self, batch_id: str) -> list[SpoolEntry]:
+        """The waiting files of exactly that batch: one, or two after a crash between the halves of a split."""
+        return [entry for entry in self.waiting() if entry.batch_id == batch_id]
 
     def paths_of(self, batch_id: str) -> list[Path]:
-        """The waiting file of exactly that batch."""
-        return [path for path in self.paths() if path.stem.split("-", 1)[1] == batch_id]
+        """The paths of the waiting files of exactly that batch."""
+        return [self.folder / entry.name for entry in self.entries_of(batch_id)]
 
     def put(self, batch: Batch) -> None:
-        """Keep a batch; it is on disk when this returns. The oldest make room where the spool is full."""
+        """Add a batch, which is on disk when this returns; the oldest make room where the spool is full.
+
+        A batch that is larger than the whole spool is dropped itself. SpoolError if the disk takes no file.
+        """
         if not BATCH_ID.fullmatch(batch.id):
             raise SpoolError(f"batch id {batch.id[:80]!r}, expected 1 to 64 of A-Z a-z 0-9 . _ -")
-        self.make_room(len(batch.payload))
-        header = {
-            "magic": MAGIC,
-            "version": VERSION,
-            "id": batch.id,
-            "kind": batch.kind,
-            "created": batch.created_ns,
-            "events": batch.events,
-            "crc": zlib.crc32(batch.payload),
-            "length": len(batch.payload),
-        }
-        self.sequence += 1
-        name = f"{self.sequence:012d}-{batch.id}.batch"
-        try:
-            atomic_file.write(self.folder / name, orjson.dumps(header) + b"\n" + batch.payload)
-        except OSError as error:
-            raise SpoolError(f"spool folder {str(self.folder)!r}: {error.strerror} while writing {name}") from error
+        content = spool_file.encode(batch)
+        if len(content) > self.limits.max_bytes:
+            log.error("batch_larger_than_spool", batch=batch.id, size=len(content), limit=self.limits.max_bytes)
+            self.on_dropped("too_large", batch.id, batch.events)
+            return
+        with self.writing:
+            try:
+                self.make_room(len(content))
+                self.sequence += 1
+                name = f"{self.sequence:012d}-{batch.id}.batch"
+                atomic_file.write(self.folder / name, content)
+            except OSError as error:
+                raise SpoolError(
+                    f"spool folder {str(self.folder)!r}: {error.strerror} while writing batch {batch.id}"
+                ) from error
+            self.entries[name] = SpoolEntry(name, batch.id, len(content), batch.created_ns, batch.events)
         self.wakeup.set()
 
     def make_room(self, wanted_bytes: int) -> None:
-        """Drop the oldest connections, then the oldest of anything, until a batch of that size fits."""
-        sizes = self.sizes()
-        total, count = sum(sizes.values()), len(sizes)
-        for path in sorted(sizes, key=lambda path: (not path.name.split("-", 1)[1].startswith("c-"), path.name)):
-            if total + wanted_bytes <= self.limits.max_bytes and count < self.limits.max_files:
-                return
-            total -= sizes[path]
-            count -= 1
-            if path.exists():  # else it was sent meanwhile
-                self.notify_dropped("full", path)
-                path.unlink(missing_ok=True)
+        """Drop the oldest connections, then the oldest of anything, until a batch of that size fits.
+
+        If dropping all of them would not be enough, as on a disk that others filled, nothing is dropped and the error
+        is OSError(ENOSPC).
+        """
+        entries = self.waiting()
+        lacking = max(
+            sum(entry.size for entry in entries) + wanted_bytes - self.limits.max_bytes,
+            lacking_bytes(self.folder, wanted_bytes),
+        )
+        surplus = len(entries) + 1 - self.limits.max_files
+        victims = []
+        for entry in sorted(entries, key=lambda entry: (not entry.batch_id.startswith("c-"), entry.name)):
+            if lacking <= 0 and surplus <= 0:
+                break
+            if entry.batch_id == self.in_flight:
+                continue
+            victims.append(entry)
+            lacking -= entry.size
+            surplus -= 1
+        if lacking > 0:
+            raise OSError(errno.ENOSPC, "too little space is free", str(self.folder))
+        for entry in victims:
+            self.drop(entry, "full")
 
     def oldest(self) -> Batch | None:
-        """The batch to send next; unreadable files are set aside."""
-        for path in self.paths():
-            batch = read_batch(path)
-            if batch is not None:
+        """The batch to send next; damaged files are set aside. OSError if a file cannot be read at this moment."""
+        for entry in self.waiting():
+            batch = None
+            try:
+                batch = spool_file.read_batch(self.folder / entry.name)
+            except FileNotFoundError:
+                pass  # somebody removed it: as lost as a damaged one
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+            if batch is not None and batch.id == entry.batch_id:
                 return batch
-            self.set_aside(path, "corrupt", CORRUPT_KEPT)
+            self.set_aside(entry, "corrupt", CORRUPT_KEPT)
         return None
 
     def delete(self, batch_id: str) -> None:
-        """Forget a batch that the manager has stored."""
-        for path in self.paths_of(batch_id):
-            path.unlink()
+        """Remove a batch that the manager has stored."""
+        for entry in self.entries_of(batch_id):
+            (self.folder / entry.name).unlink(missing_ok=True)
+            self.entries.pop(entry.name, None)
 
     def quarantine(self, batch_id: str) -> None:
         """Set a batch aside that the manager refuses for good."""
-        for path in self.paths_of(batch_id):
-            self.set_aside(path, "rejected", REJECTED_KEPT)
+        for entry in self.entries_of(batch_id):
+            self.set_aside(entry, "rejected", REJECTED_KEPT)
 
-    def set_aside(self, path: Path, reason: str, keep: int) -> None:
-        """Move a file to the folder named by the reason, which keeps the newest few."""
-        folder = self.folder / reason
-        folder.mkdir(mode=0o700, exist_ok=True)
-        self.notify_dropped(reason, path)
-        path.replace(folder / path.name)
-        for surplus in sorted(folder.iterdir())[:-keep]:
-            surplus.unlink()
+    def postpone(self, batch_id: str) -> None:
+        """Move a batch behind all others: its file gets the next sequence number."""
+        with self.writing:
+            for entry in self.entries_of(batch_id):
+                self.sequence += 1
+                name = f"{self.sequence:012d}-{batch_id}.batch"
+                (self.folder / entry.name).rename(self.folder / name)
+                self.entries.pop(entry.name, None)
+                self.entries[name] = replace(entry, name=name)
+
+    def drop(self, entry: SpoolEntry, reason: str) -> None:
+        """Remove a batch that will not be delivered, unless it was sent meanwhile."""
+        if self.entries.pop(entry.name, None) is not None:
+            (self.folder / entry.name).unlink(missing_ok=True)
+            self.on_dropped(reason, entry.batch_id, entry.events)
+
+    def set_aside(self, entry: SpoolEntry, reason: str, most_files: int) -> None:
+        """Move a file to the folder named by the reason, which keeps the newest few of at most 20 MiB.
+
+        If that folder cannot be used, or is a link to another place, the file is removed.
+        """
+        folder, path = self.folder / reason, self.folder / entry.name
+        try:
+            make_private(folder)
+            path.replace(folder / entry.name)
+            prune(folder, most_files)
+        except OSError as error:
+            log.warning("batch_not_set_aside", batch=entry.batch_id, folder=str(folder), error=error.strerror)
+        self.drop(entry, reason)
 
     def expire(self, now_ns: int) -> None:
         """Drop batches that are older than the age limit."""
-        for path in self.paths():
-            header = read_header(path)
-            if header and now_ns - header["created"] > self.limits.max_age_seconds * 1_000_000_000:
-                self.notify_dropped("expired", path)
-                path.unlink()
-
-    def notify_dropped(self, reason: str, path: Path) -> None:
-        """Tell of a batch that will not be delivered."""
-        header = self.headers.get(path.name) or read_header(path) or {}
-        self.on_dropped(reason, path.stem.split("-", 1)[1], header.get("events", 0))
+        for entry in self.waiting():
+            if entry.created_ns is not None and now_ns - entry.created_ns > self.limits.max_age_seconds * 1_000_000_000:
+                self.drop(entry, "expired")
 
     def stats(self) -> SpoolStats:
         """How much waits."""
-        sizes = self.sizes()
-        self.headers = {path.name: self.headers.get(path.name) or read_header(path) or {} for path in sizes}
-        headers = list(self.headers.values())
-        made = [header["created"] for header in headers if header]
-        events = sum(header.get("events", 0) for header in headers)
-        return SpoolStats(len(sizes), sum(sizes.values()), min(made, default=None), events)
+        entries = self.waiting()
+        oldest_ns = min((entry.created_ns for entry in entries if entry.created_ns is not None), default=None)
+        return SpoolStats(
+            len(entries), sum(entry.size for entry in entries), oldest_ns, sum(entry.events for entry in entries)
+        )
+
+
+def read_entry(folder: Path, name: str, size: int) -> SpoolEntry | None:
+    """The index entry of a file; None for a name that is not of the spool."""
+    match = FILE_NAME.fullmatch(name)
+    if match is None:
+        return None
+    header = spool_file.read_header(folder / name)
+    return SpoolEntry(name, match[2], size, header.created if header else None, header.events if header else 0)
+
+
+def prune(folder: Path, most_files: int) -> None:
+    """Remove all but the newest files of a folder."""
+    kept = kept_bytes = 0
+    for name, size in reversed(regular_files(folder, "")):
+        kept, kept_bytes = kept + 1, kept_bytes + size
+        if kept > most_files or (kept_bytes > SET_ASIDE_BYTES and kept > 1):
+            with contextlib.suppress(FileNotFoundError):
+                (folder / name).unlink()
 
 
 def lock_folder(folder: Path) -> int:
-    """A lock on the folder; SpoolError where it cannot be used or another process has it."""
+    """A lock on the folder; SpoolError if it cannot be used or another process has it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        make_private(folder.resolve())
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SpoolError(f"spool folder {str(folder)!r}: {error.strerror}; expected a folder to write to") from error
     try:
@@ -188,29 +259,3 @@ def lock_folder(folder: Path) -> int:
         os.close(descriptor)
         raise SpoolError(f"spool folder {str(folder)!r} belongs to another running process") from error
     return descriptor
-
-
-def read_header(path: Path) -> dict[str, Any] | None:
-    """A spool file's header, or None where it has none of ours."""
-    try:
-        with path.open("rb") as file:
-            header = orjson.loads(file.readline(4096))
-    except (OSError, orjson.JSONDecodeError):
-        return None
-    if not isinstance(header, dict) or header.get("magic") != MAGIC:
-        return None
-    return header if all(isinstance(header.get(key), kind) for key, kind in HEADER.items()) else None
-
-
-def read_batch(path: Path) -> Batch | None:
-    """The batch in a file, or None where its header, length or checksum is wrong."""
-    header = read_header(path)
-    if header is None or header.get("version") != VERSION:
-        return None
-    try:
-        payload = path.read_bytes().split(b"\n", 1)[1]
-    except (OSError, IndexError):
-        return None
-    if len(payload) != header["length"] or zlib.crc32(payload) != header["crc"]:
-        return None
-    return Batch(header["id"], header["kind"], header["created"], payload, header.get("events", 0))

@@ -1,5 +1,6 @@
 """A batch that the manager rejects as too large is split until it fits, and the map does not change."""
 
+import resource
 import secrets
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,13 @@ def test_batch_that_cannot_be_split_on_a_full_disk_waits(tmp_path: Path) -> None
     pusher = Pusher(AgentConfiguration(), spool, TokenFile(str(tmp_path / "token")))
     batch = spool.oldest()
     assert batch is not None
-    in_the_way = spool.folder / "000000000002-c-1.0.tmp"  # the name that the half's file has while it is written
-    in_the_way.mkdir()
-    assert 0 <= pusher.handle_status(batch, 413, None) <= 1
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # no file of this process grows beyond 100 bytes
+    try:
+        assert 0 <= pusher.handle_status(batch, 413, None) <= 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert spool.oldest() == batch
-    in_the_way.rmdir()
     assert pusher.handle_status(batch, 413, None) == 0
     assert [path.stem.partition("-")[2] for path in spool.paths()] == ["c-1.0", "c-1.1"]
     pusher.close()
