@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from directory.lookup import Directory
+from directory.from_inventory import directory_from_inventory
 from directory.selection import Selection
 from node_agent.replay import Resolver, inventory_bodies, without_inventory
 from node_agent.replay import replay as replayed
@@ -19,7 +19,7 @@ def make_resolver(inventory: Path | None) -> Resolver:
     """What answers the questions: the directory of an inventory file, or what can be said without one."""
     if inventory is None:
         return without_inventory
-    return Directory.from_inventory(inventory_bodies(inventory), Selection()).answer
+    return directory_from_inventory(inventory_bodies(inventory), Selection()).directory.answer
 
 
 def printable(text: str) -> str:

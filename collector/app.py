@@ -26,6 +26,7 @@ from delivery.metrics import DeliveryMetrics
 from delivery.push import Pusher
 from delivery.spool import Spool, SpoolLimits
 from delivery.token_file import TokenFile
+from directory.configured_ranges import ConfiguredRanges
 from directory.lookup import Directory
 from directory.selection import Selection
 from podsonar.errors import SettingsError, SpoolError
@@ -150,6 +151,7 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     start_logs(settings.log.level, settings.log.format)
     return_large_blocks()
     next_window(settings.data.cron.expression, settings.data.collection_window_in_min, 0)
+    configured = ConfiguredRanges.of(settings)
     registry = CollectorRegistry()
     set_build_info(registry, "collector")
     metrics, delivery = InventoryMetrics(registry), DeliveryMetrics(registry, settings.spool.max_bytes)
@@ -170,7 +172,7 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     seconds = settings.data.collection_window_in_min * 60.0
     live = LiveDirectory(
         api,
-        Directory(selection),
+        Directory(selection=selection, configured=configured),
         role_namespaces(settings),
         seconds,
         file=Path(settings.spool.folder) / "directory" / "intervals",
@@ -178,7 +180,7 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     )
     live.start()
     server = serve_directory(live, directory_token.read, settings.directory.listen)
-    serve_metrics(settings.metrics.listen, registry, lambda: pusher.unready if live.synced else "directory_not_synced")
+    serve_metrics(settings.metrics.listen, registry, lambda: live.unready or pusher.unready)
     done = threading.Event()
     # A daemon: a manager that takes its time to answer must not keep a collector that ends.
     push = threading.Thread(target=pusher.run, args=(done,), name="push", daemon=True)

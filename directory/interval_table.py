@@ -1,4 +1,4 @@
-"""What services, nodes and slices claim (addresses, node ports, ports), and when: thousands, kept as plain values."""
+"""Which service, node or slice had an address or a port, and when: thousands of entries, kept as plain values."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from directory.interval import REPORT_NS, Interval
 
 @dataclass(slots=True)
 class IntervalTable:
-    """Tenures by what is claimed; `claim` is told of everything that an owner has now."""
+    """Intervals by address or port; `set_claims` takes everything that an owner has now."""
 
     table: dict[Hashable, list[Interval]] = field(default_factory=dict)
     claimed_by: dict[str, set[Hashable]] = field(default_factory=dict)
@@ -17,7 +17,7 @@ class IntervalTable:
         return len(self.table)
 
     def at(self, claimed: Hashable) -> list[Interval]:
-        """Everybody's intervals of an address or port."""
+        """Return everybody's intervals of an address or port."""
         return self.table.get(claimed, [])
 
     def set_claims(
@@ -30,7 +30,7 @@ class IntervalTable:
         for claimed, since_ns in sure_from.items():
             intervals = self.table.setdefault(claimed, [])
             if not any(one.owner == owner and one.open for one in intervals):
-                again = any(one.owner == owner for one in intervals)  # it had lost it: no older proof holds
+                again = any(one.owner == owner for one in intervals)  # it had lost it: no earlier proof holds
                 sure_from_ns = at_ns if again else since_ns
                 intervals.append(Interval(owner, min(maybe_from_ns, sure_from_ns), sure_from_ns))
                 self.claimed_by.setdefault(owner, set()).add(claimed)
@@ -38,7 +38,7 @@ class IntervalTable:
             self.release(owner, claimed, at_ns, known_ns)
 
     def release(self, owner: str, claimed: Hashable, at_ns: int, known_ns: int) -> None:
-        """Note that an owner has lost something: the event comes up to `REPORT_NS` after the change."""
+        """Note that an owner has lost an address or port: the event comes up to `REPORT_NS` after the change."""
         self.table[claimed] = [
             one.with_end(known_ns - REPORT_NS, at_ns) if one.owner == owner and one.open else one
             for one in self.table[claimed]

@@ -2,7 +2,8 @@
 
 Sources: `PodStatus.startTime` (written by the kubelet when it takes the pod, before there is a sandbox),
 `ContainerStatus.state` (a container starts after its sandbox has its addresses; a sandbox goes after its containers),
-`metadata.deletionTimestamp` minus the grace period (when deletion was asked for: no kubelet acts before).
+`metadata.deletionTimestamp` minus the grace period (when deletion was requested: no kubelet acts before). A time that
+cannot be read proves nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 from directory.addresses import address_keys
 from directory.interval import FOREVER, REPORT_NS, SECOND
+from directory.object_fields import mapping_at, mappings_at, text_at
 from podsonar.errors import InputError
 from podsonar.model import parse_rfc3339
 
@@ -18,67 +20,71 @@ STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContaine
 
 
 def time_ns(text: object) -> int | None:
-    """A time of the API, or None where there is none that can be read."""
+    """Return a time of the API, at least 0 and before FOREVER; None if there is none that can be read."""
     if not isinstance(text, str):
         return None
     try:
         return min(max(parse_rfc3339(text), 0), FOREVER - 1)
-    except InputError:
+    except (InputError, OverflowError):
         return None
 
 
 def has_ended(pod: Mapping[str, Any]) -> bool:
     """Whether the pod has given its addresses back (or is about to), though it still shows them."""
-    return (pod.get("status") or {}).get("phase") in ENDED_PHASES
+    return text_at(mapping_at(pod, "status"), "phase") in ENDED_PHASES
 
 
 def own_addresses(pod: Mapping[str, Any]) -> frozenset[int]:
-    """The addresses that the pod shows as its own: none where it shares them with its node."""
-    status = pod.get("status") or {}
-    if (pod.get("spec") or {}).get("hostNetwork"):
+    """Return the addresses that the pod shows as its own: none if it shares them with its node."""
+    status = mapping_at(pod, "status")
+    if mapping_at(pod, "spec").get("hostNetwork"):
         return frozenset()
-    found = {entry.get("ip") for entry in status.get("podIPs") or []} | {status.get("podIP")}
-    hosts = {entry.get("ip") for entry in status.get("hostIPs") or []} | {status.get("hostIP")}
-    return address_keys(address for address in found - hosts if address)
+    shown = {text_at(entry, "ip") for entry in mappings_at(status, "podIPs")} | {text_at(status, "podIP")}
+    hosts = {text_at(entry, "ip") for entry in mappings_at(status, "hostIPs")} | {text_at(status, "hostIP")}
+    return address_keys(shown) - address_keys(hosts)
 
 
 def container_states(status: Mapping[str, Any], state: str, *, last: bool = False) -> Iterator[Mapping[str, Any]]:
-    """Every container's details of one state (`running`, `terminated`), now or before its last restart."""
+    """Yield every container's details of one state (`running`, `terminated`), now or before its last restart."""
     for key in STATUS_LISTS:
-        for one in status.get(key) or []:
-            found = (one.get("lastState" if last else "state") or {}).get(state)
-            if found:
-                yield found
+        for container in mappings_at(status, key):
+            details = mapping_at(mapping_at(container, "lastState" if last else "state"), state)
+            if details:
+                yield details
+
+
+def created_ns(obj: Mapping[str, Any], at_ns: int) -> int:
+    """Return when an object was created, at most `at_ns`; 0 if nothing shows it."""
+    return min(time_ns(mapping_at(obj, "metadata").get("creationTimestamp")) or 0, at_ns)
 
 
 def earliest_ns(pod: Mapping[str, Any]) -> int:
-    """A moment at which the pod had no address yet; 0 where nothing tells."""
-    status, meta = pod.get("status") or {}, pod.get("metadata") or {}
-    return time_ns(status.get("startTime")) or time_ns(meta.get("creationTimestamp")) or 0
+    """Return a moment at which the pod had no address yet; 0 if nothing shows one."""
+    return time_ns(mapping_at(pod, "status").get("startTime")) or created_ns(pod, FOREVER)
 
 
 def proven_from_ns(pod: Mapping[str, Any], at_ns: int, *, from_start: bool) -> int:
-    """A moment since which the pod surely has the addresses that it shows at `at_ns`.
+    """Return a moment since which the pod surely has the addresses that it shows at `at_ns`.
 
-    A container that runs now started in the sandbox of now. What has no container status comes from no kubelet; of an
+    A container that runs now started in the present sandbox. A pod without container statuses has no kubelet; of an
     inventory (`from_start`) it is taken to be so since it began.
     """
-    status = pod.get("status") or {}
-    started = [time_ns(one.get("startedAt")) for one in container_states(status, "running")]
-    known = [one for one in started if one]
+    started = [time_ns(run.get("startedAt")) for run in container_states(mapping_at(pod, "status"), "running")]
+    known = [at for at in started if at]
     if known:
         return min(min(known) + SECOND, at_ns)
     return earliest_ns(pod) if from_start else at_ns
 
 
 def proven_to_ns(pod: Mapping[str, Any], known_ns: int) -> int:
-    """A moment until which the pod surely had its addresses, for one that has ended or is gone.
+    """Return a moment until which a pod that has ended or is gone surely had its addresses; 0 if nothing is sure.
 
-    `known_ns` is when its end was heard of, or the last time that it was known to be there. 0: nothing is sure.
+    `known_ns` is when its end was received, or the last time that it was known to be there.
     """
-    status = pod.get("status") or {}
-    main = status.get("containerStatuses") or []
-    ends = [time_ns(((one.get("state") or {}).get("terminated") or {}).get("finishedAt")) for one in main]
+    status = mapping_at(pod, "status")
+    main = mappings_at(status, "containerStatuses")
+    terminated = [mapping_at(mapping_at(container, "state"), "terminated") for container in main]
+    ends = [time_ns(run.get("finishedAt")) for run in terminated]
     if main and all(ends):
         return max(end for end in ends if end)
     if main and not any(container_states(status, "running")):
@@ -87,12 +93,12 @@ def proven_to_ns(pod: Mapping[str, Any], known_ns: int) -> int:
 
 
 def address_lost_ns(pod: Mapping[str, Any], known_ns: int, *, replaced: bool) -> int:
-    """A moment until which a pod surely had an address that it shows no more; `replaced` where it shows another.
+    """Return a moment until which a pod surely had an address that it no longer shows; `replaced`: it shows another.
 
-    `known_ns` is the last time that it was known to show it. Behind it stand the containers that ran in the sandbox of
+    `known_ns` is the last time that it was known to show it. The proof is the containers that ran in the sandbox of
     that address: with another address shown, those before the last restart; else every one that had started by then.
     """
-    status = pod.get("status") or {}
+    status = mapping_at(pod, "status")
     limit_ns = min(deletion_requested_ns(pod), known_ns) - REPORT_NS
     if not status.get("containerStatuses"):
         return limit_ns
@@ -100,18 +106,28 @@ def address_lost_ns(pod: Mapping[str, Any], known_ns: int, *, replaced: bool) ->
     if replaced:
         return min(latest_end_ns(runs), limit_ns)
     runs += container_states(status, "terminated")
-    return latest_end_ns(one for one in runs if (time_ns(one.get("startedAt")) or FOREVER) <= known_ns - REPORT_NS)
+    return latest_end_ns(run for run in runs if (time_ns(run.get("startedAt")) or FOREVER) <= known_ns - REPORT_NS)
 
 
 def latest_end_ns(runs: Iterable[Mapping[str, Any]]) -> int:
-    """The last end of some terminated containers; 0 where none tells."""
-    return max((time_ns(one.get("finishedAt")) or 0 for one in runs), default=0)
+    """Return the last end of some terminated containers; 0 if none shows it."""
+    return max((time_ns(run.get("finishedAt")) or 0 for run in runs), default=0)
+
+
+def is_being_deleted(pod: Mapping[str, Any]) -> bool:
+    """Whether deletion was requested, at whatever time."""
+    return bool(mapping_at(pod, "metadata").get("deletionTimestamp"))
 
 
 def deletion_requested_ns(pod: Mapping[str, Any]) -> int:
-    """When the pod's deletion was asked for; FOREVER where it was not."""
-    meta = pod.get("metadata") or {}
-    deletion = time_ns(meta.get("deletionTimestamp"))
-    if deletion is None:
+    """Return when the pod's deletion was requested: FOREVER if it was not, 0 if the times cannot be read.
+
+    The grace period is the tenant's own: the API server takes any number of seconds, also one of centuries.
+    """
+    if not is_being_deleted(pod):
         return FOREVER
-    return deletion - int(meta.get("deletionGracePeriodSeconds") or 0) * SECOND
+    meta = mapping_at(pod, "metadata")
+    deletion, grace = time_ns(meta.get("deletionTimestamp")), meta.get("deletionGracePeriodSeconds", 0)
+    if deletion is None or (grace is not None and (type(grace) is not int or grace < 0)):
+        return 0
+    return max(deletion - (grace or 0) * SECOND, 0)

@@ -30,6 +30,11 @@ class Selection:
             selected,
         )
 
+    @property
+    def leaves_namespaces_out(self) -> bool:
+        """Whether an inventory made with it lacks the objects of some namespaces."""
+        return bool(self.observed or self.blacklisted or self.selected is not None)
+
     def among(self, names: Iterable[str]) -> "Selection":
         """The same selection, of these namespaces alone: those that the namespace selector matches."""
         return replace(self, selected=frozenset(names))

@@ -9,7 +9,7 @@ from delivery.batch import make_batch
 from delivery.push import Pusher
 from delivery.spool import Spool, SpoolLimits
 from delivery.token_file import TokenFile
-from directory.lookup import Directory
+from directory.from_inventory import directory_from_inventory
 from directory.selection import Selection
 from lab.demo import shop
 from node_agent import replay
@@ -27,7 +27,7 @@ def replayed(folder: Path, url: str) -> list[dict[str, Any]]:
     """The truth of the bundled capture, which the manager has stored when this returns."""
     capture = capture_file.read(RECORDED / "shop.capture")
     bodies = replay.inventory_bodies(RECORDED / "shop.inventory")
-    directory = Directory.from_inventory(bodies, Selection())
+    directory = directory_from_inventory(bodies, Selection()).directory
     traffic = group_flows(capture)
     outcome = connections_body.build_body(
         traffic, {query: directory.answer(query) for query in directory_queries(traffic)}

@@ -1,6 +1,6 @@
-"""Keeps the directory: a follower a kind tells of every object and change; what was learned outlives a restart.
+"""Keeps the directory of the cluster: a reflector per kind reports every object and change; a file outlives a restart.
 
-With Roles alone there is a follower a kind and namespace, and none of kinds that are in no namespace: a part of the
+With Roles alone there is a reflector per kind and namespace, and none for kinds that are in no namespace: a part of the
 cluster is seen then, and the directory knows that it is one.
 """
 
@@ -16,32 +16,37 @@ from prometheus_client import CollectorRegistry
 from collector.directory import snapshot_file
 from collector.directory.metrics import DirectoryMetrics
 from collector.directory.reflector import Reflector
-from collector.directory.watch_events import Source
+from collector.directory.watch_events import Source, WatchEvent
 from collector.k8s.kinds import WATCHED, WatchTarget
 from directory import snapshot
 from directory.interval import REPORT_NS, OwnerKey
+from directory.inventory_snapshots import OWNER_KINDS
 from directory.lookup import Directory
+from directory.object_fields import mapping_at, text_at
 from directory.pod_table import uid_key
+from podsonar.errors import InputError
 from podsonar.model import NS_PER_SECOND, Answer, Query, rfc3339
 from podsonar.owner_chain import Controller
+from podsonar.supervised import place_of, run_supervised
 
 KEEP_AFTER_END_SECONDS = 15 * 60
 EXPIRE_SECONDS = 60.0
 SAVE_PAUSE_SHARE = 50  # a save that takes a second is followed by 50 without one: at most 2 % of a core
-QUIET_NS = 60 * NS_PER_SECOND  # a kind that nothing happens to has no bookmarks either
+QUIET_NS = 60 * NS_PER_SECOND  # a kind that has no changes has no bookmarks either
+STALE_NS = 180 * NS_PER_SECOND  # without progress: three requests for it were in vain
 
 log = structlog.get_logger()
 
 
 def skipped_kinds(namespaces: Sequence[str] | None) -> dict[str, str]:
-    """The watched kinds that Roles do not reach, and why they are not followed."""
+    """Return the watched kinds that Roles do not reach, and why they are not followed."""
     if namespaces is None:
         return {}
     return {kind.name: "namespaced" for kind in WATCHED if not kind.namespaced}
 
 
 def watch_targets(namespaces: Sequence[str] | None) -> list[WatchTarget]:
-    """What is followed: each watched kind in the whole cluster (None), or once in each of some namespaces."""
+    """Return what is followed: each watched kind in the whole cluster (None), or once in each of some namespaces."""
     if namespaces is None:
         return [WatchTarget(kind) for kind in WATCHED]
     names = dict.fromkeys(namespaces)
@@ -69,21 +74,22 @@ class LiveDirectory:
         self.metrics = metrics or DirectoryMetrics(CollectorRegistry())
         self.lock = threading.Lock()
         self.stop = threading.Event()
-        self.reflectors = {one.name: Reflector(api, one, self) for one in watch_targets(namespaces)}
+        self.reflectors = {target.name: Reflector(api, target, self) for target in watch_targets(namespaces)}
         self.skipped = skipped_kinds(namespaces)
-        self.directory.partial = "namespaced" if self.skipped else None
         self.seen: dict[str, set[OwnerKey]] = {}
         self.began_ns: dict[str, int] = {}
         self.through_ns: dict[str, int] = {}  # until then everything about it is known, by what is followed
         self.whole: set[str] = set()
-        self.refusals: set[str] = set()
+        self.refusals: dict[str, str] = {}
+        self.rejects: dict[str, set[str]] = {}  # names of objects that could not be used, by what is followed
         self.failures: dict[str, str] = {}
+        self.directory.incomplete = self.incomplete()
         self.metrics.watch_directory(self)
 
     @property
     def synced(self) -> bool:
         """Whether all that is followed was listed, or is refused for good: a server out of reach proves no absence."""
-        return self.reflectors.keys() <= self.whole | self.refusals
+        return self.reflectors.keys() <= self.whole | self.refusals.keys()
 
     @property
     def as_of_ns(self) -> int:
@@ -92,74 +98,101 @@ class LiveDirectory:
             return 0
         return min((self.through_ns[name] for name in self.reflectors if name not in self.refusals), default=0)
 
+    @property
+    def stale(self) -> list[str]:
+        """What is followed and has made no progress for too long, whatever the reason."""
+        before_ns = time.time_ns() - STALE_NS
+        return [name for name, at_ns in self.through_ns.items() if name not in self.refusals and at_ns < before_ns]
+
+    @property
+    def unready(self) -> str | None:
+        """Why the directory cannot answer about the present; None if it can."""
+        if not self.synced:
+            return "directory_not_synced"
+        return "directory_stale" if self.stale else None
+
+    def incomplete(self) -> dict[str, str]:
+        """Return why not every object is known of those kinds whose objects own addresses."""
+        if self.skipped:
+            return dict.fromkeys(OWNER_KINDS, "namespaced")
+        reasons = {name: f"{name.lower()}_rejected" for name, names in self.rejects.items() if names}
+        reasons |= {name: f"{name.lower()}_{reason}" for name, reason in self.refusals.items()}
+        return {kind: reason for kind, reason in reasons.items() if kind in OWNER_KINDS}
+
     def start(self) -> None:
-        """Follow each from a thread of its own until `close`, and let go of the past from another."""
+        """Follow each from a thread of its own until `close`, and drop the past from another."""
         self.restore()
         for name, reason in self.skipped.items():
             log.info("kind_not_followed", kind=name, reason=reason)
-        for name, follower in self.reflectors.items():
-            threading.Thread(target=follower.run, name=f"watch-{name}", daemon=True).start()
+        for name, reflector in self.reflectors.items():
+            threading.Thread(target=reflector.run, name=f"watch-{name}", daemon=True).start()
         threading.Thread(target=self.maintenance_loop, name="expire", daemon=True).start()
 
     def close(self) -> None:
         """End every thread and save what is known."""
         self.stop.set()
-        for follower in self.reflectors.values():
-            follower.end()
+        for reflector in self.reflectors.values():
+            reflector.end()
         self.save()
 
     def maintenance_loop(self) -> None:
-        """Drop the past and save the rest now and then until `stop`."""
-        pause_seconds = self.expire_seconds
-        while not self.stop.wait(pause_seconds):
-            with self.lock:
-                self.directory.expire(time.time_ns() - self.keep_ns)
-            self.request_progress(time.time_ns() - QUIET_NS)
-            began = time.monotonic()
-            self.save()
-            pause_seconds = max(self.expire_seconds, SAVE_PAUSE_SHARE * (time.monotonic() - began))
+        """Drop the past, request progress and save the rest now and then until `stop`."""
+        self.pause_seconds = self.expire_seconds
+        run_supervised("maintenance", self.maintain, self.stop, self.metrics.count_loop_failure)
+
+    def maintain(self) -> None:
+        """Wait, then do one turn of maintenance."""
+        if self.stop.wait(self.pause_seconds):
+            return
+        with self.lock:
+            self.directory.expire(time.time_ns() - self.keep_ns)
+        self.request_progress(time.time_ns() - QUIET_NS)
+        began = time.monotonic()
+        self.save()
+        self.pause_seconds = max(self.expire_seconds, SAVE_PAUSE_SHARE * (time.monotonic() - began))
 
     def save(self) -> None:
         """Write what is known to the file, if there is one and anything was listed."""
         if self.file is None or not self.whole:
             return
-        with self.lock:  # everything followed is named, of which nothing was listed yet as well
+        with self.lock:  # everything followed is named, also what has not been listed yet
             through_ns = {name: self.through_ns.get(name, 0) for name in self.reflectors}
             state = snapshot.state_of(self.directory, through_ns, time.time_ns())
         self.metrics.count_save(snapshot_file.write(self.file, state))
 
     def restore(self) -> None:
-        """Take in what an earlier process saved, where that can be trusted."""
+        """Take what an earlier process saved, if that can be trusted."""
         if self.file is None:
             return
-        found, result = snapshot_file.read(self.file, time.time_ns(), self.keep_ns)
-        if found is not None and (unfollowed := sorted(found.through_ns.keys() - self.reflectors.keys())):
-            # Nobody would tell that what is known of them has ended.
+        saved, result = snapshot_file.read(self.file, time.time_ns(), self.keep_ns)
+        if saved is not None and (unfollowed := sorted(saved.through_ns.keys() - self.reflectors.keys())):
+            # Nothing would report that what is known of them has ended.
             log.warning("directory_file_ignored", file=str(self.file), reason="other_namespaces", kinds=unfollowed)
-            found, result = None, "other_namespaces"
+            saved, result = None, "other_namespaces"
         self.metrics.count_restore(result)
-        if found is not None:
-            found.directory.selection, found.directory.partial = self.directory.selection, self.directory.partial
+        if saved is not None:
+            restored, now = saved.directory, self.directory
+            restored.selection, restored.configured, restored.incomplete = now.selection, now.configured, now.incomplete
             with self.lock:
-                self.directory = found.directory
-            self.through_ns.update(found.through_ns)
-            log.info("directory_remembered", pods=len(self.directory.pods), saved=rfc3339(found.saved_ns))
+                self.directory = restored
+            self.through_ns.update(saved.through_ns)
+            log.info("directory_remembered", pods=len(self.directory.pods), saved=rfc3339(saved.saved_ns))
 
     def request_progress(self, wanted_ns: int) -> None:
-        """Have every watch that has not told everything up to a moment find out soon whether it has."""
-        for name, follower in self.reflectors.items():
+        """Make every watch that is behind `wanted_ns` catch up now, or prove that nothing has changed."""
+        for name, reflector in self.reflectors.items():
             if name not in self.refusals and self.through_ns.get(name, 0) < wanted_ns:
-                follower.request_progress()
+                reflector.request_progress()
 
     def answers(self, queries: list[Query]) -> list[Answer]:
-        """One answer a question."""
+        """Return one answer per question."""
         with self.lock:
-            found = [self.directory.answer(query) for query in queries]
-        self.metrics.count_answers(found)
-        return found
+            answers = [self.directory.answer(query) for query in queries]
+        self.metrics.count_answers(answers)
+        return answers
 
     def explained(self, queries: list[Query]) -> list[list[dict[str, Any]]]:
-        """Everybody who has or had each asked address."""
+        """Return everybody who has or had each asked address."""
         with self.lock:
             return [self.directory.explain(query.address) if query.address else [] for query in queries]
 
@@ -176,48 +209,79 @@ class LiveDirectory:
                     uid = parent.uid if parent else None
             self.directory.controllers = {**needed, **controllers}
 
-    def list_started(self, one: WatchTarget) -> None:
-        """A list begins: what it does not name is gone."""
-        self.seen[one.name], self.began_ns[one.name] = set(), time.time_ns()
+    def list_started(self, target: WatchTarget) -> None:
+        """Note that a list begins: what it does not name is gone."""
+        self.seen[target.name], self.began_ns[target.name] = set(), time.time_ns()
+        self.rejects[target.name] = set()
 
-    def apply_listed(self, one: WatchTarget, obj: dict[str, Any]) -> None:
-        """Take in an object as it is in the list."""
-        with self.lock:
-            self.directory.apply(one.kind.name, obj, time.time_ns(), self.through_ns.get(one.name, 0))
-        self.seen[one.name].add(uid_key(obj["metadata"]["uid"]))
+    def apply_listed(self, target: WatchTarget, obj: Mapping[str, Any]) -> None:
+        """Take an object as it is in the list."""
+        if self.apply(target, obj):
+            self.seen[target.name].add(uid_key(obj["metadata"]["uid"]))
 
-    def list_completed(self, one: WatchTarget) -> None:
-        """Forget what the whole list does not name: when it went, between the last word of it and now, nobody knows."""
-        name, kind, at_ns = one.name, one.kind.name, time.time_ns()
+    def list_completed(self, target: WatchTarget) -> None:
+        """Delete what the whole list does not name: it went between the last proof of it and now."""
+        name, kind, at_ns = target.name, target.kind.name, time.time_ns()
         known_ns = self.through_ns.get(name, 0)
         with self.lock:
-            for uid in self.directory.missing(kind, self.seen.pop(name), one.namespace):
+            for uid in self.directory.missing(kind, self.seen.pop(name), target.namespace):
                 self.directory.delete(kind, uid, at_ns, known_ns)
-            self.directory.unwatched.append((max(0, known_ns - REPORT_NS), at_ns))
+            self.directory.add_unwatched(kind, max(0, known_ns - REPORT_NS), at_ns)
             self.through_ns[name] = self.began_ns.pop(name)
-        self.whole.add(name)
-        self.refusals.discard(name)
+            self.whole.add(name)
+            self.refusals.pop(name, None)
+            self.directory.incomplete = self.incomplete()
         self.failures.pop(name, None)
 
-    def apply_event(self, one: WatchTarget, event: dict[str, Any]) -> None:
-        """Take in one event of a watch."""
-        obj, at_ns, known_ns = event["object"], time.time_ns(), self.through_ns[one.name]
+    def apply_event(self, target: WatchTarget, event: WatchEvent) -> None:
+        """Take one change of a watch."""
+        uid = event.obj["metadata"]["uid"] if self.apply(target, event.obj) else None
         with self.lock:
-            self.directory.apply(one.kind.name, obj, at_ns, known_ns)
-            if event["type"] == "DELETED":
-                self.directory.delete(one.kind.name, obj["metadata"]["uid"], at_ns, known_ns, obj)
+            self.directory.incomplete = self.incomplete()
+            if uid is not None and event.type == "DELETED":
+                known_ns = self.through_ns.get(target.name, 0)
+                self.directory.delete(target.kind.name, uid, time.time_ns(), known_ns, event.obj)
 
-    def advance(self, one: WatchTarget, at_ns: int) -> None:
-        """Everything up to that moment has been told."""
-        self.through_ns[one.name] = max(at_ns, self.through_ns[one.name])
-        self.failures.pop(one.name, None)
+    def apply(self, target: WatchTarget, obj: Mapping[str, Any]) -> bool:
+        """Take an object as it is now; one that cannot be used is counted, and its kind is not known whole."""
+        kind, at_ns = target.kind.name, time.time_ns()
+        meta = mapping_at(obj, "metadata") if isinstance(obj, Mapping) else {}
+        name = f"{text_at(meta, 'namespace')}/{text_at(meta, 'name')}"[:120]
+        try:
+            with self.lock:
+                self.directory.apply(kind, obj, at_ns, self.through_ns.get(target.name, 0))
+        except InputError:
+            reason, place = "no_identity", None
+        except Exception as error:  # noqa: BLE001 - no object ends a watch
+            reason, place = "unexpected", place_of(error)
+        else:
+            self.rejects.get(target.name, set()).discard(name)
+            return True
+        self.rejects.setdefault(target.name, set()).add(name)
+        self.metrics.rejected.labels(kind, reason).inc()
+        log.warning("object_rejected", kind=kind, name=name, reason=reason, place=place)
+        return False
 
-    def record_failure(self, one: WatchTarget, reason: str, *, refused: bool) -> None:
-        """It cannot be followed now; `refused`: we may not, or the server does not have it."""
-        self.failures[one.name] = reason
-        if refused and one.name not in self.whole:
-            self.refusals.add(one.name)
+    def advance(self, target: WatchTarget, at_ns: int) -> None:
+        """Note that everything up to that moment has been received."""
+        self.through_ns[target.name] = max(at_ns, self.through_ns.get(target.name, 0))
+        self.failures.pop(target.name, None)
 
-    def count(self, one: WatchTarget, what: str) -> None:
-        """Count a list, a watch or a bookmark."""
-        self.metrics.count(one.kind.name, what)
+    def record_failure(self, target: WatchTarget, reason: str, *, refused: bool) -> None:
+        """Note that it cannot be followed now; `refused`: for lack of rights, or the server does not have it.
+
+        Of what is refused nothing is known after the last proof: its objects may go unobserved.
+        """
+        self.failures[target.name] = reason
+        if not refused:
+            return
+        at_ns, known_ns, kind = time.time_ns(), self.through_ns.get(target.name, 0), target.kind.name
+        with self.lock:
+            self.refusals[target.name] = "unsupported" if "unsupported" in reason else "forbidden"
+            for uid in self.directory.missing(kind, set(), target.namespace):
+                self.directory.delete(kind, uid, at_ns, known_ns)
+            self.directory.incomplete = self.incomplete()
+
+    def count(self, target: WatchTarget, what: str) -> None:
+        """Count a list, a watch, a bookmark, a probe or an error of a turn."""
+        self.metrics.count(target.kind.name, what)

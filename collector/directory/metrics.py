@@ -13,6 +13,8 @@ from podsonar.logs_and_probes import start_at_zero
 from podsonar.model import NS_PER_SECOND, Answer, OwnerKind
 
 SAVES = ("written", "too_large", "error")
+PROBE_RESULTS = {"probe": "sent", "proven": "proven", "probe_failed": "failed"}
+LOOPS = ("watch", "maintenance")
 
 
 class GaugedDirectory(Protocol):
@@ -38,6 +40,18 @@ class DirectoryMetrics:
         self.watches = Counter(f"{prefix}_watches_total", "Watches begun", ["kind"], registry=registry)
         self.cuts = Counter(f"{prefix}_watches_cut_total", "Watches that broke", ["kind"], registry=registry)
         self.bookmarks = Counter(f"{prefix}_bookmarks_total", "Bookmarks seen", ["kind"], registry=registry)
+        self.probes = Counter(
+            f"{prefix}_probes_total",
+            "Probes of how far a watch has come, and what became of them",
+            ["kind", "result"],
+            registry=registry,
+        )
+        self.rejected = Counter(
+            f"{prefix}_rejected_objects_total", "Objects that could not be used", ["kind", "reason"], registry=registry
+        )
+        self.loop_failures = Counter(
+            f"{prefix}_loop_failures_total", "Turns of a loop that failed", ["loop"], registry=registry
+        )
         self.answers = Counter(f"{prefix}_answers_total", "Answers by kind", ["kind"], registry=registry)
         self.unsure = Counter(
             f"{prefix}_unsure_answers_total", "Ambiguous and unknown answers", ["kind", "reason"], registry=registry
@@ -55,6 +69,7 @@ class DirectoryMetrics:
         )
         start_at_zero(self.answers, get_args(OwnerKind))
         start_at_zero(self.saves, SAVES)
+        start_at_zero(self.loop_failures, LOOPS)
         start_at_zero(self.restores, get_args(ReadResult))
 
     def watch_directory(self, live: GaugedDirectory) -> None:
@@ -71,12 +86,22 @@ class DirectoryMetrics:
 
     def count(self, kind: str, what: str) -> None:
         """Count a list (`list_<reason>`), a list that came as a watch list, a watch, its breaking, or a bookmark."""
+        if what in PROBE_RESULTS:
+            self.probes.labels(kind, PROBE_RESULTS[what]).inc()
+            return
+        if what == "loop_failed":
+            self.count_loop_failure("watch")
+            return
         named = {"watch": self.watches, "cut": self.cuts, "bookmark": self.bookmarks, "streamed": self.streamed}
         counter = named.get(what)
         if counter is not None:
             counter.labels(kind).inc()
         else:
             self.lists.labels(kind, what.removeprefix("list_")).inc()
+
+    def count_loop_failure(self, loop: str) -> None:
+        """Count a turn of a loop that failed."""
+        self.loop_failures.labels(loop).inc()
 
     def count_answers(self, answers: Iterable[Answer]) -> None:
         """Count answers, and why those are not sure that are not."""

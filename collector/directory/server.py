@@ -156,9 +156,15 @@ def application(live: LiveDirectory, token: Callable[[], str], wait_seconds: flo
     resolver = Resolver(live, token, wait_seconds)
 
     async def ready(_request: Request) -> Response:
-        return json_response(
-            200 if live.synced else 503, {"synced": live.synced, "failed": live.failures, "skipped": live.skipped}
-        )
+        """Whether the directory can answer about the present, and why not: health is progress."""
+        body = {
+            "synced": live.synced,
+            "failed": live.failures,
+            "skipped": live.skipped,
+            "stale": live.stale,
+            "incomplete": live.directory.incomplete,
+        }
+        return json_response(503 if live.unready else 200, body)
 
     return Starlette(routes=[Route("/v1/resolve", resolver.resolve, methods=["POST"]), Route("/readyz", ready)])
 

@@ -192,7 +192,7 @@ def heard(made: History) -> Directory:
     through_ns = arrival_ns = BEGIN_NS - 60 * SECOND
     state: dict[str, dict[str, Any]] = {}
     waiting = list(gaps_ns)
-    directory.unwatched.append((0, through_ns + clock_ns))
+    directory.add_unwatched("Pod", 0, through_ns + clock_ns)
     for change in [*made.changes, Change(BEGIN_NS + 2 * LENGTH_NS, {}, deleted=True)]:
         while waiting and change.at_ns > waiting[0][1]:
             end_ns = waiting.pop(0)[1]
@@ -222,7 +222,7 @@ def relist(directory: Directory, state: dict[str, dict[str, Any]], at_ns: int, k
         directory.apply("Pod", obj, at_ns, known_ns)
     for uid in directory.missing("Pod", set(state)):
         directory.delete("Pod", uid, at_ns, known_ns)
-    directory.unwatched.append((known_ns, at_ns))
+    directory.add_unwatched("Pod", known_ns, at_ns)
 
 
 @dataclass

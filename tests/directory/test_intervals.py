@@ -54,7 +54,7 @@ def test_pod_gone_while_nobody_watched_ends_between_the_last_look_and_the_list()
     directory = Directory()
     directory.apply("Pod", pod("former", "2001:db8::9", 100), at(100))
     directory.apply("Pod", pod("stays", "2001:db8::a", 100), at(100))
-    directory.unwatched.append((at(200), at(300)))
+    directory.add_unwatched("Pod", at(200), at(300))
     directory.apply("Pod", pod("stays", "2001:db8::a", 100), at(300), at(200))
     assert directory.missing("Pod", {"stays"}) == ["former"]
     directory.delete("Pod", "former", at(300), at(200))

@@ -117,8 +117,8 @@ def test_pod_has_its_root_workload_once_an_inventory_was_taken() -> None:
         b"[]",
         b'"text"',
         b'{"type":"ADDED"}',
-        b'{"type":"ADDED","object":{"metadata":{}}}',
-        b'{"type":"ADDED","object":{"metadata":{"resourceVersion":"9","name":"nameless uid"}}}',
+        b'{"type":"ADDED","object":null}',
+        b'{"type":"NEWS","object":{"metadata":{"resourceVersion":"9"}}}',
         orjson.dumps({"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}),
         orjson.dumps({"type": "ERROR", "object": {"code": 500, "message": "internal error"}}),
         WatchRefusedError("too old", 410),
@@ -183,7 +183,7 @@ def test_kind_that_we_may_not_list_does_not_hold_up_the_others(followed: Callabl
     api.list_status = 403
     live = live_directory(api)
     followed(live)
-    until(lambda: live.refusals == {"Pod"})
+    until(lambda: live.refusals == {"Pod": "forbidden"})
     assert live.failures["Pod"] == "list of pods: forbidden"
     assert not live.synced
 
@@ -242,29 +242,31 @@ def test_pod_gone_while_the_watch_was_down_ends_between_the_last_word_and_the_li
     assert names(live, now_ns - 600 * NS_PER_SECOND, last_word_ns, now_ns) == ["former", None, None]
 
 
-def test_everything_is_known_up_to_a_bookmark_and_each_event_after_it(
+def test_everything_is_known_up_to_a_probe_once_its_version_is_received(
     followed: Callable[[LiveDirectory], Reflector],
 ) -> None:
-    """An event before the first bookmark may be an old one that comes late: it proves no moment."""
+    """When an event or bookmark is read proves nothing; that it is at or after the version of a probe does."""
     api = ScriptedApi({"pods": []})
     live = live_directory(api)
-    times: list[int] = []
-    changed, current = live.apply_event, live.advance
+    reflector = followed(live)
+    until(lambda: reflector.stream is not None and reflector.following)
+    listed_ns = live.through_ns["Pod"]
+    api.version = "20"
+    api.script.put([event("ADDED", pod("a"), "10"), bookmark("19"), event("MODIFIED", pod("a"), "20")])
+    proven: list[tuple[str, int]] = []
+    advance = live.advance
 
-    def seen_changed(kind: Any, one: dict[str, Any]) -> None:
-        changed(kind, one)
-        times.append(live.through_ns["Pod"])
+    def seen_advance(target: Any, at_ns: int) -> None:
+        proven.append((reflector.proof.received, at_ns))
+        advance(target, at_ns)
 
-    def seen_current(kind: Any, at_ns: int) -> None:
-        current(kind, at_ns)
-        times.append(live.through_ns["Pod"])
-
-    live.apply_event, live.advance = seen_changed, seen_current  # type: ignore[method-assign]
-    api.script.put([event("ADDED", pod("a")), bookmark("9"), event("MODIFIED", pod("a"), "10")])
-    followed(live)
-    until(lambda: len(times) == 4)
-    listed, marked, before, after = times
-    assert listed < marked == before < after
+    live.advance = seen_advance  # type: ignore[method-assign]
+    before_ns = time.time_ns()
+    reflector.request_progress()
+    until(lambda: proven)
+    (version, at_ns), *_ = proven
+    assert version == "20"
+    assert listed_ns < before_ns <= at_ns < time.time_ns()
 
 
 @pytest.mark.parametrize("moved", [False, True])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from collector.directory import snapshot_file
+from collector.directory.watch_events import WatchEvent
 from collector.k8s.kinds import WatchTarget
 from directory import snapshot
 from directory.interval import REPORT_NS
@@ -27,7 +28,7 @@ def test_intervals_outlive_a_restart(tmp_path: Path) -> None:
     ended["status"]["containerStatuses"] = [
         {"state": {"terminated": {"startedAt": rfc3339(long_ago), "finishedAt": rfc3339(now_ns - 30 * NS_PER_SECOND)}}}
     ]
-    first.apply_event(WatchTarget(PODS), {"type": "DELETED", "object": ended})
+    first.apply_event(WatchTarget(PODS), WatchEvent("DELETED", ended, "9"))
     first.close()
     api.lists["pods"] = [pod("latter", started_ns=now_ns - NS_PER_SECOND)]
     second = live_directory(api, file)

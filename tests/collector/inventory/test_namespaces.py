@@ -121,7 +121,7 @@ def test_address_that_may_be_of_an_unseen_node_or_namespace_is_unknown() -> None
     for address in ("203.0.113.9", "203.0.113.5", "10.0.0.4"):
         assert (who(live, address).kind, who(live, address).reason) == ("Unknown", "namespaced")
     assert who(live, SHARED).name == "front"
-    assert (who(live, SHARED, 10250).kind, who(live, SHARED, 10250).reason) == ("Ambiguous", "owner_not_certain")
+    assert (who(live, SHARED, 10250).kind, who(live, SHARED, 10250).reason) == ("Unknown", "namespaced")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_file_of_a_namespace_that_is_followed_no_more_is_ignored(
     second.restore()
     assert second.metrics.restores.labels(result)._value.get() == 1
     assert len(second.directory.pods) == (1 if result == "restored" else 0)
-    assert second.directory.partial == "namespaced"
+    assert set(second.directory.incomplete.values()) == {"namespaced"}
 
 
 def test_slice_remembers_its_namespace_over_a_restart(tmp_path: Path) -> None:

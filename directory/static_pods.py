@@ -1,0 +1,53 @@
+"""Which pod of the API a static pod is: its cgroup carries the kubelet's UID of it, the hash of its manifest.
+
+The kubelet writes that UID into the annotation `kubernetes.io/config.hash` of the mirror pod. Whoever may create a pod
+may write the same: so an alias counts only for a mirror pod, only on its node, never against a pod's own UID, and for
+nobody as soon as two pods claim it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from directory.object_fields import mapping_at, text_at
+from podsonar.owner_chain import controller_reference, is_node
+
+CONFIG_HASH = "kubernetes.io/config.hash"
+CONFIG_MIRROR = "kubernetes.io/config.mirror"
+
+
+def mirrored_hash(pod: Mapping[str, Any]) -> str | None:
+    """Return the kubelet's UID of the static pod that an object mirrors; None if it mirrors none."""
+    annotations = mapping_at(mapping_at(pod, "metadata"), "annotations")
+    node = text_at(mapping_at(pod, "spec"), "nodeName")
+    controller = controller_reference(pod)
+    of_node = controller is not None and is_node(controller) and controller.name == node
+    if not node or not (of_node or text_at(annotations, CONFIG_MIRROR)):
+        return None
+    return text_at(annotations, CONFIG_HASH) or None
+
+
+@dataclass(slots=True)
+class StaticPods:
+    """UIDs of the API's pods by (node, UID that the node's kubelet gave); several nodes may give the same one."""
+
+    claims: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+
+    def put(self, node: str, config_hash: str, uid: str) -> None:
+        """Note that a pod mirrors the static pod of a node."""
+        self.claims.setdefault((node, config_hash), set()).add(uid)
+
+    def claimants(self, node: str | None, config_hash: str) -> set[str]:
+        """Return the UIDs of the pods that mirror a node's static pod; of any node's, if none is named."""
+        if node is not None:
+            return self.claims.get((node, config_hash), set())
+        return {uid for (_, claimed), uids in self.claims.items() if claimed == config_hash for uid in uids}
+
+    def keep(self, uids: set[str]) -> None:
+        """Drop every claim of a pod that is not among some."""
+        kept = {key: claimants & uids for key, claimants in self.claims.items()}
+        self.claims = {key: claimants for key, claimants in kept.items() if claimants}
+
+    def uids(self) -> set[str]:
+        """Return the UIDs of all claimants."""
+        return set().union(*self.claims.values())
