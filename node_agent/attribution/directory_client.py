@@ -7,13 +7,17 @@ from collections.abc import Callable
 
 import httpx
 import orjson
+import structlog
 
 from directory.interval import FINAL_AFTER_NS
+from node_agent.attribution.directory_answers import bounded_body, parse_answers
 from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, SettingsError, TokenError
 from podsonar.model import NS_PER_SECOND, Answer, Query, rfc3339
 
 QUERIES_PER_REQUEST = 5000
 LONGEST_SPREAD_NS = 60 * NS_PER_SECOND
+
+log = structlog.get_logger()
 
 
 class DirectoryClient:
@@ -58,17 +62,20 @@ class DirectoryClient:
         """Return the answers to the queries of one request."""
         content = orjson.dumps({"queries": [query.wire() for query in queries]})
         try:
-            headers = {"Authorization": f"Token {self.token()}", "Content-Type": "application/json"}
-            response = self.client.post(self.url, content=content, headers=headers)
-            if response.status_code != 200:
-                raise DirectoryUnavailableError(f"directory {self.url} answered {response.status_code}, expected 200")
-            answers = [Answer.from_wire(answer) for answer in orjson.loads(response.content)["answers"]]
-        except (httpx.HTTPError, httpx.InvalidURL, TokenError) as error:
+            headers = {
+                "Authorization": f"Token {self.token()}",
+                "Content-Type": "application/json",
+                "Accept-Encoding": "identity",
+            }
+            with self.client.stream("POST", self.url, content=content, headers=headers) as response:
+                if response.status_code != 200:
+                    raise DirectoryUnavailableError(
+                        f"directory {self.url} answered {response.status_code}, expected 200"
+                    )
+                body = bounded_body(response, len(queries))
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TokenError) as error:
             raise DirectoryUnavailableError(f"directory {self.url}: {error or type(error).__name__}") from error
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise DirectoryUnavailableError(f"directory {self.url} answered no list of answers") from error
-        if len(answers) != len(queries):
-            raise DirectoryUnavailableError(
-                f"directory {self.url} gave {len(answers)} answers, expected {len(queries)}"
-            )
+        answers, malformed = parse_answers(body, len(queries))
+        if malformed:
+            log.warning("answers_malformed", answers=len(answers), malformed=malformed)
         return answers

@@ -96,6 +96,10 @@ class CaptureQueue:
             try:
                 yield path, capture_file.read(path)
             except InputError as error:
-                path.replace(path.with_suffix(".corrupt"))
                 log.warning("capture_corrupt", file=str(path), error=str(error))
-                self.on_dropped("corrupt", attempts_of(path))
+                self.set_aside(path)
+
+    def set_aside(self, path: Path) -> None:
+        """Rename a capture that cannot be read or resolved to `.corrupt`, and count its attempts as dropped."""
+        path.replace(path.with_suffix(".corrupt"))
+        self.on_dropped("corrupt", attempts_of(path))

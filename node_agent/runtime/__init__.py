@@ -1,1 +1,4 @@
-"""The unprivileged process: `entrypoint` → `lazy_imports` → `app` → `tracer_lifecycle` → `window_loop` → `metrics`."""
+"""The unprivileged process.
+
+Reading order: `entrypoint` → `lazy_imports` → `app` → `tracer_lifecycle` → `window_loop` → `progress`, `metrics`.
+"""

@@ -18,11 +18,12 @@ from node_agent.attribution.directory_client import DirectoryClient
 from node_agent.capture.capture_queue import CaptureQueue
 from node_agent.runtime.metrics import AgentMetrics
 from node_agent.runtime.tracer_lifecycle import TracerLifecycle
-from node_agent.runtime.window_loop import AgentParts, observe_windows, resolve_queue, resolve_until
+from node_agent.runtime.window_loop import AgentParts, observe_windows, resolve_queue, resolve_turn
 from podsonar.logs_and_probes import serve_metrics, set_build_info, start_logs
 from podsonar.model import Window
 from podsonar.schedule import next_window
 from podsonar.settings import AgentSettings
+from podsonar.supervised import start_supervised
 
 FLUSH_SECONDS = 2.5  # the last part of the stop time, reserved for one more try
 ONCE_SECONDS = 120.0
@@ -94,15 +95,17 @@ def serve(
     metrics.follow_pending(lambda: queue.pending() + spool.stats().events)
     parts = AgentParts(settings, TracerLifecycle(settings, supervisor, metrics), spool, queue, directory.ask, metrics)
     schedule = windows or cron_windows(settings)
-    serve_metrics(settings.metrics.listen, registry, lambda: metrics.reason or pusher.unready)
+    serve_metrics(
+        settings.metrics.listen, registry, lambda: metrics.reason or parts.progress.stalled() or pusher.unready
+    )
     done = threading.Event()
     # Daemon threads: a slow manager must not delay a stopping agent.
     threads = [
-        threading.Thread(target=resolve_until, args=(parts, done, shutdown.on_idle), name="resolve", daemon=True),
-        threading.Thread(target=pusher.run, args=(done,), name="push", daemon=True),
+        start_supervised(
+            "resolve", lambda: resolve_turn(parts, done, shutdown.on_idle), done, metrics.record_loop_failure
+        ),
+        start_supervised("push", lambda: pusher.run(done), done, metrics.record_loop_failure),
     ]
-    for thread in threads:
-        thread.start()
     try:
         observe_windows(parts, schedule, stop)
         if windows and not stop.is_set():

@@ -19,6 +19,7 @@ from podsonar.model import Capture, Exclusion
 STARTING = "starting"
 FAMILIES = ("ipv4", "ipv6", "unknown")
 SIDES = ("source", "destination")
+LOOPS = ("load", "push", "resolve", "windows")
 
 
 class AgentMetrics:
@@ -68,6 +69,13 @@ class AgentMetrics:
         self.connections = Gauge(
             "podsonar_node_agent_connections", "Distinct flows in the current window", registry=registry
         )
+        self.loop_failures = Counter(
+            "podsonar_node_agent_loop_failures_total",
+            "Turns of a loop that ended by a defect; the loop went on",
+            ["loop"],
+            registry=registry,
+        )
+        start_at_zero(self.loop_failures, LOOPS)
         start_at_zero(self.events, FAMILIES)
         start_at_zero(self.lost, (*LOST, *ACCEPTED_LOST, *OUTCOMES_LOST, MISSED))
         start_at_zero(self.filtered, (*filters.RULES, *get_args(Exclusion)))
@@ -116,3 +124,7 @@ class AgentMetrics:
     def record_dropped(self, reason: str, attempts: int) -> None:
         """Count attempts that will not be delivered."""
         self.dropped.labels(reason).inc(attempts)
+
+    def record_loop_failure(self, loop: str) -> None:
+        """Count a turn of a loop that ended by a defect."""
+        self.loop_failures.labels(loop).inc()

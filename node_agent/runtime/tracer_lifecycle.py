@@ -19,6 +19,7 @@ from node_agent.runtime import metrics
 from podsonar.errors import PodsonarError, TracerError
 from podsonar.model import NS_PER_SECOND, Window
 from podsonar.settings import AgentSettings
+from podsonar.supervised import place_of
 
 LOADER_SECONDS = 120.0
 FIRST_LEAD_SECONDS = 10.0
@@ -117,6 +118,10 @@ class TracerLifecycle:
             ahead.set_result(tracer)
         except PodsonarError as error:
             ahead.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - the window that waits for it must go on
+            self.metrics.record_loop_failure("load")
+            log.error("load_failed", error=type(error).__name__, place=place_of(error))  # noqa: TRY400
+            ahead.set_result(None)
 
     def loaded_ahead(self) -> AttachedProgram | None:
         """Return the tracer loaded ahead; None if there is none."""

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -22,15 +22,18 @@ from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.capture.capture_queue import CaptureQueue
 from node_agent.capture.window_capture import ObservedNode, observe
 from node_agent.runtime import metrics
+from node_agent.runtime.progress import Progress
 from node_agent.runtime.tracer_lifecycle import LOADER_SECONDS, ClockMap, TracerLifecycle, capacity, count_in
 from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, PodsonarError, TracerError
 from podsonar.model import NS_PER_SECOND, Answer, Capture, Query, Window
 from podsonar.settings import AgentSettings
+from podsonar.supervised import place_of
 
 RETRY_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 60.0  # by the wall clock, which may step
 LATE_NS = NS_PER_SECOND
-STOPPED, LATE = "stopped", "started_late"
+RESOLVE_TURN_SECONDS, WINDOW_GRACE_SECONDS = 600.0, 120.0  # longest time without progress
+STOPPED, LATE, FAILED = "stopped", "started_late", "internal_error"
 
 log = structlog.get_logger()
 
@@ -45,6 +48,7 @@ class AgentParts:
     queue: CaptureQueue
     ask: Callable[[list[Query]], list[Answer]]
     metrics: metrics.AgentMetrics
+    progress: Progress = field(default_factory=Progress)
 
 
 def node_of(settings: AgentSettings) -> ObservedNode:
@@ -73,6 +77,20 @@ def capture_window(parts: AgentParts, window: Window, tracer: AttachedProgram | 
     except TracerError as error:
         parts.tracers.record_failure(error)
         return nothing_observed(parts.settings, window, error.reason)
+
+
+def capture_or_gap(parts: AgentParts, window: Window, tracer: AttachedProgram | None, stop: threading.Event) -> Capture:
+    """Return the capture of a window; a defect ends neither agent nor loop: the window is one that was not observed."""
+    try:
+        return capture_window(parts, window, tracer, stop)
+    except PodsonarError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the one place that keeps the loop of windows alive
+        parts.metrics.record_loop_failure("windows")
+        log.error("window_failed", window=window.id, error=type(error).__name__, place=place_of(error))  # noqa: TRY400
+        left_seconds = (window.end_ns - time.time_ns()) / NS_PER_SECOND
+        stop.wait(max(0.0, left_seconds))
+        return nothing_observed(parts.settings, window, FAILED)
 
 
 def capture_traced(
@@ -120,6 +138,18 @@ def spool_resolved(parts: AgentParts, path: Path, capture: Capture) -> None:
     log.info("window_spooled", window=capture.window.id, flows=len(capture.flows), delivered=delivered)
 
 
+def resolve_or_set_aside(parts: AgentParts, path: Path, capture: Capture) -> None:
+    """Resolve one capture; one that fails by a defect is set aside and counted, and blocks no other."""
+    try:
+        spool_resolved(parts, path, capture)
+    except (PodsonarError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever one capture holds, the next one is resolved
+        parts.metrics.record_loop_failure("resolve")
+        log.error("capture_not_resolved", file=str(path), error=type(error).__name__, place=place_of(error))  # noqa: TRY400
+        parts.queue.set_aside(path)
+
+
 def identity_of(path: Path) -> str:
     """Return the batch id of a capture: the same again after a crash between spooling and removing the capture."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
@@ -135,7 +165,7 @@ def resolve_queue(parts: AgentParts) -> float | None:
     try:
         parts.queue.write_unwritten()
         for path, capture in parts.queue.captures():
-            spool_resolved(parts, path, capture)
+            resolve_or_set_aside(parts, path, capture)
     except NotFinalYetError as error:
         log.info("window_waits", error=str(error))
         return max(0.0, min((error.due_ns - time.time_ns()) / NS_PER_SECOND, LONGEST_WAIT_SECONDS))
@@ -148,15 +178,16 @@ def resolve_queue(parts: AgentParts) -> float | None:
     return RETRY_SECONDS if parts.queue.unwritten else None
 
 
-def resolve_until(parts: AgentParts, stop: threading.Event, on_idle: Callable[[], None]) -> None:
-    """Resolve captures as they arrive until `stop` is set and the queue is woken; call `on_idle` when it is empty."""
-    while not stop.is_set():
-        parts.queue.wakeup.clear()
-        seconds = resolve_queue(parts)
-        if seconds is None:
-            on_idle()
-        if not stop.is_set():
-            parts.queue.wakeup.wait(seconds)
+def resolve_turn(parts: AgentParts, stop: threading.Event, on_idle: Callable[[], None]) -> None:
+    """Resolve the queued captures once, call `on_idle` if none is left, and wait for the next one or a retry."""
+    parts.queue.wakeup.clear()
+    parts.progress.begin("resolve", RESOLVE_TURN_SECONDS)
+    seconds = resolve_queue(parts)
+    parts.progress.end("resolve")
+    if seconds is None:
+        on_idle()
+    if not stop.is_set():
+        parts.queue.wakeup.wait(seconds)
 
 
 def observe_windows(parts: AgentParts, windows: Callable[[int], Window | None], stop: threading.Event) -> None:
@@ -172,7 +203,9 @@ def observe_windows(parts: AgentParts, windows: Callable[[int], Window | None], 
         following = windows(window.end_ns)
         if following and following.start_ns - window.end_ns < parts.tracers.lead_seconds * NS_PER_SECOND:
             parts.tracers.start_load_ahead(following, stop)
-        store_capture(parts, capture_window(parts, window, tracer, stop))
+        parts.progress.begin("windows", (window.end_ns - time.time_ns()) / NS_PER_SECOND + WINDOW_GRACE_SECONDS)
+        store_capture(parts, capture_or_gap(parts, window, tracer, stop))
+        parts.progress.end("windows")
         missed = following is not None and following.end_ns <= time.time_ns()  # the clock stepped, or the machine slept
         window = windows(time.time_ns()) if missed else following
 

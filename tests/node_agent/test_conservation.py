@@ -3,8 +3,11 @@
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,10 +20,11 @@ from node_agent.capture.capture_queue import CaptureQueue
 from node_agent.runtime.app import Shutdown, make_pusher, make_spool
 from node_agent.runtime.metrics import AgentMetrics
 from node_agent.runtime.tracer_lifecycle import TracerLifecycle
-from node_agent.runtime.window_loop import AgentParts, resolve_queue, resolve_until, store_capture
+from node_agent.runtime.window_loop import AgentParts, capture_or_gap, resolve_queue, resolve_turn, store_capture
 from podsonar.errors import DirectoryUnavailableError
 from podsonar.model import Answer, Capture, Query, Window
 from podsonar.settings import AgentSettings, ManagerEndpoint, NodeSettings, SpoolSettings
+from podsonar.supervised import start_supervised
 from tests.manager.fresh_database import migrated
 from tests.node_agent import stages
 
@@ -203,11 +207,9 @@ def test_threads_that_wait_go_on_when_a_window_comes_and_end_when_woken(lab: Lab
     idle, done = threading.Semaphore(0), threading.Event()
     lab.pusher.on_outcome = lambda outcome: idle.release() if outcome.code == "idle" else None
     threads = [
-        threading.Thread(target=resolve_until, args=(lab.parts, done, idle.release)),
-        threading.Thread(target=lab.pusher.run, args=(done,)),
+        start_supervised("resolve", lambda: resolve_turn(lab.parts, done, idle.release), done),
+        start_supervised("push", lambda: lab.pusher.run(done), done),
     ]
-    for thread in threads:
-        thread.start()
     for _ in threads:
         idle.acquire()
     store_capture(lab.parts, window(0))
@@ -220,3 +222,36 @@ def test_threads_that_wait_go_on_when_a_window_comes_and_end_when_woken(lab: Lab
     lab.parts.spool.wakeup.set()
     for thread in threads:
         thread.join()
+
+
+def test_capture_that_cannot_be_resolved_is_set_aside_and_the_next_one_is_resolved(lab: Lab) -> None:
+    """A defect that one capture triggers is counted once, its attempts are dropped as corrupt, and others go on."""
+    lab.directory_is_there = True
+    store_capture(lab.parts, replace(window(0), cgroups={7: (7,)}))  # type: ignore[dict-item]
+    store_capture(lab.parts, window(1))
+    assert resolve_queue(lab.parts) is None
+    assert lab.counts()["dropped"] == SEEN - LOST
+    assert lab.parts.spool.stats().batches == 1
+    assert lab.registry.get_sample_value("podsonar_node_agent_loop_failures_total", {"loop": "resolve"}) == 1
+    assert [path.suffix for path in lab.parts.queue.folder.iterdir()] == [".corrupt"]
+
+
+def test_window_that_fails_by_a_defect_is_one_that_was_not_observed(lab: Lab) -> None:
+    """The loop of windows goes on: that window has no tracer and the gap internal_error."""
+
+    class Broken:
+        """A tracer whose tables cannot be read."""
+
+        tracer, from_ns, until_ns = "bcc:raw_tracepoint", 0, 0
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """Nothing is held."""
+
+    now_ns = time.time_ns()
+    span = Window(now_ns, now_ns + stages.SECOND)
+    taken = capture_or_gap(lab.parts, span, Broken(), threading.Event())  # type: ignore[arg-type]
+    assert (taken.tracer, taken.gap, taken.flows) == ("none", "internal_error", [])
+    assert lab.registry.get_sample_value("podsonar_node_agent_loop_failures_total", {"loop": "windows"}) == 1
