@@ -164,7 +164,10 @@ def judge(observed: Observed) -> list[str]:
             found += judge_map(cast, bodies, next(iter(captures.values())).window)
     if found:
         lost = dict(observed.outcomes_lost)
-        found.append(f"meanwhile the kernel skipped {observed.skipped} runs of the program; outcomes lost: {lost}")
+        found.append(
+            f"meanwhile the kernel skipped {observed.skipped} runs of the program, and ended {observed.unshown}"
+            f" attempts without one; outcomes lost: {lost}"
+        )
     return found
 
 

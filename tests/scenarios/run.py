@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from node_agent.capture.window_capture import ObservedNode, observe
 from podsonar.model import NS_PER_SECOND, Capture, Window
 from tests.node_agent.kernel_side import attached
 from tests.scenarios import objects
-from tests.scenarios.simulated_cluster import OUTSIDE_PORT, SETTLED_NS, Cast, Clock
+from tests.scenarios.kernel_counts import pod_failures, tcp_counts, unshown_failures, wait_for_handshakes
+from tests.scenarios.records import own_part
+from tests.scenarios.simulated_cluster import OUTSIDE_PORT, SETTLED_NS, Cast, Clock, Drains
 from tests.scenarios.table import Scenario
 
 PARALLEL = 6
@@ -46,18 +48,29 @@ CONDITIONS = {
 class Observed:
     """What came of one scenario: its cast and, for each window, the capture of every node's agent.
 
-    `opens` is how many connects the whole machine made meanwhile, by the kernel's own count.
+    `opens` is how many connects the whole machine made meanwhile, by the kernel's own count; `failures`, for each
+    window, how many attempts of the scenario's pods failed by that count.
     """
 
     cast: Cast
     captures: list[dict[str, Capture]]
     seconds: float
     opens: int
+    failures: list[int]
 
     @property
     def skipped(self) -> int:
         """How many runs of the program the kernel skipped: outcomes and accepted connections that nobody counts."""
         return sum(capture.missed_runs for captures in self.captures for capture in captures.values())
+
+    @property
+    def unshown(self) -> int:
+        """How many attempts are unfinished in a capture though they failed by the kernel's own count."""
+        return sum(
+            unshown_failures(own_part(self.cast, capture), failures)
+            for captures, failures in zip(self.captures, self.failures, strict=True)
+            for capture in captures.values()
+        )
 
     @property
     def outcomes_lost(self) -> Counter[str]:
@@ -66,25 +79,14 @@ class Observed:
         return sum(lost, Counter())
 
 
-def active_opens() -> dict[int, int]:
-    """Connects made so far (RFC 4022 tcpActiveOpens), by network namespace."""
-    found: dict[int, int] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # a process that has ended meanwhile
-            namespace = (folder / "ns/net").stat().st_ino
-            rows = [line.split() for line in (folder / "net/snmp").read_text().splitlines() if line.startswith("Tcp:")]
-            found[namespace] = int(dict(zip(*rows, strict=True))["ActiveOpens"])
-    return found
-
-
-def drained(_counts: Counts) -> None:
-    """What these agents tell of a drain: nothing."""
-
-
 class Agent:
     """One node's agent in one window: the real stages from the attached program to the capture."""
 
-    def __init__(self, letter: str, tracer: AttachedProgram, conditions: Conditions, clock: Clock) -> None:
+    def __init__(
+        self, letter: str, tracer: AttachedProgram, conditions: Conditions, clock: Clock, drains: Drains
+    ) -> None:
+        self.letter = letter
+        self.drains = drains
         self.node = ObservedNode(NODES[letter].name, Path("/proc"), conditions.drain_seconds)
         self.tracer = tracer
         self.stop = threading.Event()
@@ -99,7 +101,11 @@ class Agent:
     def run(self) -> None:
         """Observe until told to stop."""
         window = Window(self.start_ns, self.start_ns + LONGEST_NS)
-        self.capture = observe(self.tracer, window, self.node, self.stop, drained, self.clock.now_ns)
+        self.capture = observe(self.tracer, window, self.node, self.stop, self.drained, self.clock.now_ns)
+
+    def drained(self, _counts: Counts) -> None:
+        """A drain is counted."""
+        self.drains.add(self.letter)
 
     def halt(self) -> None:
         """The window has ended."""
@@ -117,7 +123,7 @@ class Agent:
 
 
 @contextmanager
-def agents(conditions: Conditions, clock: Clock) -> Iterator[dict[str, Agent]]:
+def agents(conditions: Conditions, clock: Clock, drains: Drains) -> Iterator[dict[str, Agent]]:
     """An agent for each node; all have attached when the block begins."""
     with ExitStack() as stack:
         with ThreadPoolExecutor() as pool:
@@ -125,14 +131,17 @@ def agents(conditions: Conditions, clock: Clock) -> Iterator[dict[str, Agent]]:
             tracers = dict(zip(entered, pool.map(lambda one: one.__enter__(), entered.values()), strict=True))
         for one in entered.values():
             stack.push(one.__exit__)
-        running = {letter: Agent(letter, tracer, conditions, clock) for letter, tracer in tracers.items()}
+        running = {letter: Agent(letter, tracer, conditions, clock, drains) for letter, tracer in tracers.items()}
         for agent in running.values():
             stack.callback(agent.halt)
         yield running
 
 
-def play(casts: Sequence[Cast], part: str, window: int) -> dict[str, float]:
-    """Every cast has carried out that part of its scenario; the seconds that each took."""
+def play(pool: ThreadPoolExecutor, casts: Sequence[Cast], part: str, window: int) -> dict[str, float]:
+    """Every cast has carried out that part of its scenario; the seconds that each took.
+
+    A pod that a step starts ends with the thread that started it (PR_SET_PDEATHSIG): the pool lasts as long as the lab.
+    """
 
     def one(cast: Cast) -> float:
         begun = time.monotonic()
@@ -142,8 +151,7 @@ def play(casts: Sequence[Cast], part: str, window: int) -> dict[str, float]:
             cast.complaints.append(str(error))
         return time.monotonic() - begun
 
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        return dict(zip((cast.scenario.name for cast in casts), pool.map(one, casts), strict=True))
+    return dict(zip((cast.scenario.name for cast in casts), pool.map(one, casts), strict=True))
 
 
 def run(scenarios: Sequence[Scenario], conditions: Conditions) -> list[Observed]:
@@ -151,23 +159,31 @@ def run(scenarios: Sequence[Scenario], conditions: Conditions) -> list[Observed]
     directory = Directory()
     for node in NODES.values():
         directory.apply("Node", objects.node(node), time.time_ns() - SETTLED_NS)
-    clock = Clock()
-    with TwoNodes() as lab:
+    clock, drains = Clock(), Drains()
+    with ThreadPoolExecutor(PARALLEL) as pool, TwoNodes() as lab:
         lab.start_outside((OUTSIDE_PORT,))
-        casts = [Cast(lab, directory, clock, scenario, group) for group, scenario in enumerate(scenarios, start=1)]
+        casts = [
+            Cast(lab, directory, clock, drains, scenario, group) for group, scenario in enumerate(scenarios, start=1)
+        ]
         begun = time.monotonic()
         for cast in casts:
             cast.prepare()
         prepared = (time.monotonic() - begun) / len(casts)
-        play(casts, "before", -1)
+        play(pool, casts, "before", -1)
         captures, seconds = [], dict.fromkeys((one.name for one in scenarios), prepared)
+        failures: dict[str, list[int]] = {one.name: [] for one in scenarios}
         for number, part in enumerate(("steps", "second")):
             if part == "second" and not any(one.second for one in scenarios):
                 break
-            before = active_opens()
-            with agents(conditions, clock) as running:
-                for name, took in play(casts, part, number).items():
+            before, failed_before = tcp_counts("ActiveOpens"), list(map(pod_failures, casts))
+            with agents(conditions, clock, drains) as running:
+                for name, took in play(pool, casts, part, number).items():
                     seconds[name] += took
+                wait_for_handshakes(lab)
                 captures.append({letter: agent.ended() for letter, agent in running.items()})
-            opens = sum(max(0, count - before.get(place, 0)) for place, count in active_opens().items())
-    return [Observed(cast, captures, seconds[cast.scenario.name], opens) for cast in casts]
+            opens = sum(max(0, count - before.get(place, 0)) for place, count in tcp_counts("ActiveOpens").items())
+            for cast, failed in zip(casts, failed_before, strict=True):
+                failures[cast.scenario.name].append(pod_failures(cast) - failed)
+    return [
+        Observed(cast, captures, seconds[cast.scenario.name], opens, failures[cast.scenario.name]) for cast in casts
+    ]

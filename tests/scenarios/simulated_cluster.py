@@ -1,19 +1,22 @@
 """Makes what a scenario declares: processes and networks in the lab, objects in the directory; takes its steps."""
 
+import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from directory.lookup import Directory
 from lab.simulated import cgroups
-from lab.simulated.network import OUTSIDE, Translation
+from lab.simulated.network import OUTSIDE, LabError, Translation
 from lab.simulated.two_nodes import NODES, Placement, TwoNodes
 from podsonar.model import NS_PER_SECOND, rfc3339
 from tests.scenarios import objects
 from tests.scenarios.table import Connect, Do, Pod, Scenario, Service
 
 OUTSIDE_PORT = 4431
+DRAINS_SECONDS = 60
 SETTLED_NS = 60 * NS_PER_SECOND  # what does not start late has been there for so long: its owner is certain
 
 
@@ -32,11 +35,37 @@ class Clock:
         return time.time_ns() + self.ahead_ns
 
 
+class Drains:
+    """How often the agents of a window have drained their tables."""
+
+    def __init__(self) -> None:
+        self.condition = threading.Condition()
+        self.counts: Counter[str] = Counter()
+
+    def add(self, letter: str) -> None:
+        """Count a drain of that node's agent."""
+        with self.condition:
+            self.counts[letter] += 1
+            self.condition.notify_all()
+
+    def wait_for_more(self, count: int) -> None:
+        """Return when every agent has drained `count` times more; raise LabError after DRAINS_SECONDS."""
+        with self.condition:
+            goals = {letter: self.counts[letter] + count for letter in NODES}
+            if not self.condition.wait_for(
+                lambda: all(self.counts[letter] >= goal for letter, goal in goals.items()), DRAINS_SECONDS
+            ):
+                raise LabError(f"drains {dict(self.counts)} after {DRAINS_SECONDS} s, expected {goals}")
+
+
 class Cast:
     """The running parts of one scenario: names to uids, addresses, processes and objects."""
 
-    def __init__(self, lab: TwoNodes, directory: Directory, clock: Clock, scenario: Scenario, group: int) -> None:
-        self.lab, self.directory, self.clock, self.scenario, self.group = lab, directory, clock, scenario, group
+    def __init__(
+        self, lab: TwoNodes, directory: Directory, clock: Clock, drains: Drains, scenario: Scenario, group: int
+    ) -> None:
+        self.lab, self.directory, self.scenario, self.group = lab, directory, scenario, group
+        self.clock, self.drains = clock, drains
         self.salt = uuid.uuid4()
         self.pods = {pod.name: pod for pod in scenario.pods}
         self.addresses = {pod.name: self.addresses_of(pod, place) for place, pod in enumerate(scenario.pods, start=2)}
@@ -81,6 +110,11 @@ class Cast:
     def key(self, who: str) -> str:
         """The name of a process in the lab."""
         return f"s{self.group}-{who}"
+
+    def pids_of_pods(self) -> list[int]:
+        """A process of each pod that has a network of its own and is there."""
+        keys = [self.key(pod.name) for pod in self.scenario.pods if not pod.host_network]
+        return [self.lab.pods[key].process.pid for key in keys if key in self.lab.pods]
 
     def tell_directory(self, kind: str, item: dict[str, Any], at_ns: int) -> None:
         """The directory and the inventory have the object as of then."""
@@ -160,8 +194,8 @@ class Cast:
         elif step.what == "delete":
             self.lab.delete(self.key(step.who))
             self.directory.delete("Pod", self.uid("Pod", step.who), time.time_ns())
-        elif step.what == "wait":
-            time.sleep(float(step.who))
+        elif step.what == "drains":
+            self.drains.wait_for_more(int(step.who))
         elif step.what == "clock":
             self.clock.step(float(step.who))
         elif step.what == "deafen":

@@ -16,12 +16,13 @@ def observed(names: Iterable[str]) -> dict[str, Observed]:
     """What came of these scenarios, where it says anything of them.
 
     An outcome in a timer's interrupt (nobody answers) may find the program at work on that CPU: then the kernel skips
-    its run, and says so (docs/decisions/0014). A window that it disturbed is no observation: what differs is run again,
-    by itself, and the last one stands.
+    its run, and says so. On some machines it runs no program in an interrupt of a process of its own, and does not say
+    so: there its count of failed attempts is the witness (docs/decisions/0014). A window that it disturbed is no
+    observation: what differs is run again, by itself, and the last one stands.
     """
     found = observed_once(names)
     for _ in range(AGAIN):
-        disturbed = [name for name, one in found.items() if one.skipped and judge(one)]
+        disturbed = [name for name, one in found.items() if (one.skipped or one.unshown) and judge(one)]
         if not disturbed:
             break
         found |= observed_once(disturbed)
