@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import socket
+import struct
 import sys
 import threading
 import time
@@ -19,6 +20,10 @@ from pathlib import Path
 from typing import Any
 
 MPTCP = 262
+SOL_MPTCP = 284
+MPTCP_TCPINFO = 2
+SUBFLOWS_SECONDS = 30
+MOST_SYNS = 127  # tcp(7), TCP_SYNCNT's maximum: more than four minutes, whatever the kernel's back-off is
 FASTOPEN_CONNECT = 30
 PR_SET_NAME = 15
 HELD_SOCKETS: list[socket.socket] = []
@@ -48,6 +53,15 @@ def close(command: dict[str, Any]) -> int:
     """Connect, then close."""
     with client(command) as client_socket:
         return connect(client_socket, command)
+
+
+def connect_and_be_reset(command: dict[str, Any]) -> int:
+    """Connect to a server that resets at once, and close; 0 also where the reset arrives before connect() returns.
+
+    A SYN that is answered with a reset is ECONNREFUSED: ECONNRESET says that the connection was established.
+    """
+    failed = close(command)
+    return 0 if failed == errno.ECONNRESET else failed
 
 
 def hold(command: dict[str, Any]) -> int:
@@ -115,7 +129,7 @@ def close_early(command: dict[str, Any]) -> int:
 def leave_pending(command: dict[str, Any]) -> int:
     """Start a non-blocking connect and leave it pending."""
     client_socket = client(command)
-    client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 6)
+    client_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, MOST_SYNS)
     client_socket.setblocking(False)
     HELD_SOCKETS.append(client_socket)
     return client_socket.connect_ex((command["address"], command["port"]))
@@ -142,13 +156,27 @@ def fast_open(command: dict[str, Any]) -> int:
         return failed
 
 
+def subflow_states(mptcp_socket: socket.socket) -> list[int]:
+    """The TCP state of each subflow; 1 is established (linux/mptcp.h: struct mptcp_subflow_data, then a byte each)."""
+    room = ctypes.create_string_buffer(struct.pack("=4I", 16, 0, 0, 1), 16 + 8)
+    length = ctypes.c_uint32(len(room))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.getsockopt(mptcp_socket.fileno(), SOL_MPTCP, MPTCP_TCPINFO, room, ctypes.byref(length)):
+        raise OSError(ctypes.get_errno(), "getsockopt MPTCP_TCPINFO")
+    return list(room.raw[16 : 16 + struct.unpack_from("=4I", room)[1]])
+
+
 def multipath(command: dict[str, Any]) -> int:
-    """Connect with MPTCP, send, and stay until the peer closes or `seconds` have passed."""
+    """Connect with MPTCP, send, and close when `subflows` of the connection are established (0: at once)."""
     with client(command, MPTCP) as client_socket:
         failed = connect(client_socket, command)
         if not failed:
             client_socket.sendall(b"x")
-            time.sleep(command.get("seconds", 0))
+            deadline = time.monotonic() + SUBFLOWS_SECONDS
+            while command.get("subflows") and subflow_states(client_socket) != [1] * command["subflows"]:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"states of subflows {subflow_states(client_socket)}, expected {command}")
+                time.sleep(0.01)
         return failed
 
 
@@ -210,6 +238,7 @@ def release(_command: dict[str, Any]) -> Counter[int]:
 
 SINGLE_MODES = {
     "close": close,
+    "reset": connect_and_be_reset,
     "hold": hold,
     "fork": fork,
     "exec": execute,

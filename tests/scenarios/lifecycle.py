@@ -124,10 +124,10 @@ SCENARIOS = (
         steps=(
             connect("web", "pod shop", 8080, 5),
             Do("clock", "3600"),
-            Do("wait", "1.2"),
+            Do("drains", "2"),
             connect("web", "pod shop", 8080, 7),
             Do("clock", "-7200"),
-            Do("wait", "1.2"),
+            Do("drains", "2"),
             connect("web", "pod shop", 8080, 11),
         ),
         edges=(Edge("web", "pod shop", 8080, "Pod shop", 23),),

@@ -39,7 +39,7 @@ SCENARIOS = (
         "reset-after-accept",
         "a connection that the server resets at once was established all the same",
         pods=(WEB, Pod("shop", ({"port": 8080, "kind": "reset"},))),
-        steps=(connect("web", "pod shop", 8080, 19),),
+        steps=(connect("web", "pod shop", 8080, 19, "reset"),),
         edges=(Edge("web", "pod shop", 8080, "Pod shop", 19),),
         taken=(Taken("shop", "pod shop", 8080, "pod web", 19),),
     ),
@@ -118,7 +118,7 @@ SCENARIOS = (
             Do("run", "web", ("ip", "mptcp", "limits", "set", "subflow", "2", "add_addr_accepted", "2")),
             Do("run", "shop", ("ip", "mptcp", "limits", "set", "subflow", "2", "add_addr_accepted", "2")),
             Do("run", "shop", ("ip", "mptcp", "endpoint", "add", "pod shop", "port", "8444", "signal")),
-            connect("web", "pod shop", 8080, 3, "mptcp", attempts=6, seconds=0.5),
+            connect("web", "pod shop", 8080, 3, "mptcp", attempts=6, subflows=2),
         ),
         edges=(
             Edge("web", "pod shop", 8080, "Pod shop", 3),

@@ -71,8 +71,8 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """`start` or `delete` a pod, `run` a command in one, `deafen` one (it listens no more once it took so many), `wait`
-    or move the agents' `clock` by so many seconds.
+    """`start` or `delete` a pod, `run` a command in one, `deafen` one (it listens no more once it took so many), move
+    the agents' `clock` by so many seconds, or wait for so many more `drains` of each agent.
     """
 
     what: str
