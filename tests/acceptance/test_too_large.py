@@ -90,7 +90,7 @@ def test_batch_that_cannot_be_split_on_a_full_disk_waits(tmp_path: Path) -> None
     batch = spool.oldest()
     assert batch is not None
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # no file of this process grows beyond 100 bytes
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))  # no file of this process grows beyond 2,000 bytes
     try:
         assert 0 <= pusher.handle_status(batch, 413, None) <= 1
     finally:
