@@ -17,14 +17,14 @@ Resolver = Callable[[Query], Answer]
 
 
 def without_inventory(query: Query) -> Answer:
-    """What can be said with no inventory: a pod's UID comes from the kernel, an owner of an address is not known."""
+    """Answer a query without an inventory: a pod's UID comes from the kernel, the owner of an address is unknown."""
     if query.pod_uid is not None:
         return Answer("Pod", uid=query.pod_uid)
     return Answer("Unknown", reason="no_inventory")
 
 
 def inventory_bodies(path: Path) -> list[dict[str, Any]]:
-    """The inventory bodies in a file, one JSON document a line."""
+    """Return the inventory bodies in a file with one JSON document per line."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -56,7 +56,7 @@ class Replay:
     outcome: connections_body.ResolvedWindow | None
 
     def lines(self, *, debug: bool) -> Iterator[str]:
-        """What to tell: every log line that is left out; with `debug` every decision on a flow."""
+        """Return every log line that is left out; with `debug` also every decision on a flow."""
         for line in self.skipped_lines:
             yield f"left out line {line.number}: {line.reason}: {line.text}"
         if debug and self.outcome:
@@ -71,7 +71,7 @@ def replay_capture(capture: Capture, resolve: Resolver) -> Replay:
 
 
 def replay(path: Path, resolve: Resolver) -> Replay:
-    """The connections body of a capture or a log, told apart by content."""
+    """Return the connections body of a capture or a log, distinguished by content."""
     try:
         content = path.read_bytes()
     except OSError as error:

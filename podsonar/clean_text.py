@@ -1,7 +1,7 @@
-"""What a string may hold everywhere in Podsonar: any Unicode text without NUL and without half of a surrogate pair.
+"""The text that a string may hold everywhere in Podsonar: Unicode without NUL and without half of a surrogate pair.
 
-PostgreSQL stores no NUL (its manual, 8.3 Character Types), UTF-8 has no surrogates (RFC 3629). A text with one of them
-is cleaned where it comes in, and counted there: one odd string never voids what stands beside it.
+PostgreSQL stores no NUL (its manual, 8.3 Character Types), UTF-8 has no surrogates (RFC 3629). Other text is cleaned
+and counted where it enters: one odd string never invalidates the data around it.
 """
 
 import re

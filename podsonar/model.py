@@ -162,7 +162,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the directory knows with certainty; `reason` says why where it is not a plain owner.
+    """A certain answer of the directory; `reason` explains one that is not a plain owner.
 
     `node_name`, `host_network`, `workload` and `excluded` are for pods only: `workload` is the root of the owner chain
     (`group`, `kind`, `namespace`, `name`, `uid`) as far as listed objects show; `excluded` is the selection rule that

@@ -1,6 +1,6 @@
-"""What makes a Kubernetes object one that can be stored under its identity: checked by the collector per object.
+"""Checks, per object, that a Kubernetes object has an identity under which it can be stored.
 
-The lengths are those that the API server allows (apimachinery, pkg/api/validation) and that the manager takes.
+The lengths are those that the API server allows (apimachinery, pkg/api/validation) and that the manager accepts.
 """
 
 IDENTITY_FAULTS = ("not_an_object", "no_metadata", "no_uid", "no_name", "no_namespace")

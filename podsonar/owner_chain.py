@@ -85,7 +85,7 @@ def root_controller(
 
 
 def is_node(controller: Controller | ControllerReference) -> bool:
-    """Whether it is a node: the controller of a static pod's mirror, which is a workload of its own."""
+    """Return whether the owner is a node: the controller of a static pod's mirror, which is its own workload."""
     return controller.kind == "Node" and not controller.group
 
 

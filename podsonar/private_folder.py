@@ -1,4 +1,4 @@
-"""Folders of queues on disk: nobody else may use them, and what a stranger puts there stops nothing."""
+"""Folders of queues on disk: private to this user, and robust against files that other programs put there."""
 
 import contextlib
 import errno

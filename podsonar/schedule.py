@@ -43,10 +43,10 @@ def ticks(expression: str, after_ns: int, until_ns: int) -> int:
 
 
 def due_window(expression: str, minutes: float, after_ns: int, now_ns: int) -> tuple[Window | None, int]:
-    """The latest window that began in `(after, now]`, and how many before it are passed over.
+    """Return the latest window that began in `(after, now]`, and the number of earlier ones that are skipped.
 
-    Where the clock stood still or jumped ahead, one window is caught up with and no more; where it jumped back, a
-    window that was taken does not come again.
+    If the clock stood still or jumped ahead, exactly one window is caught up with; if it jumped back, a window does not
+    come again.
     """
     count = ticks(expression, after_ns, now_ns)
     if not count:

@@ -110,14 +110,14 @@ class MetricsSettings(Group, frozen=True):
 
 
 class RedactionSettings(Group, frozen=True):
-    """What of the objects leaves the cluster (docs/redaction.md)."""
+    """Which text of objects leaves the cluster (docs/redaction.md)."""
 
     mode: Literal["structure", "patterns"] = "structure"  # patterns: free text leaves without what looks like a secret
     keep: list[str] = []  # annotation keys and paths of free text that leave, pattern rules applied
 
 
 class Log(Group, frozen=True):
-    """What the programs log, on stderr."""
+    """Level and format of the log on stderr."""
 
     level: str = "info"
     format: str = "text"  # text | json
@@ -140,7 +140,7 @@ class NodeSettings(Group, frozen=True):
 
 
 class AgentConfiguration(Group, frozen=True):
-    """What collector and node agent share: the agent configuration of the API, and ours beside it."""
+    """Settings shared by collector and node agent: the agent configuration of the API, and Podsonar's own."""
 
     data: Data = Data()
     kubernetes: Kubernetes = Kubernetes()

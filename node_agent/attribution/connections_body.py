@@ -32,7 +32,7 @@ ENDPOINTS_AND_AGE = itemgetter(*map(Flow._fields.index, ("source", "destination"
 
 @dataclass(frozen=True, slots=True)
 class ResolvedWindow:
-    """What is pushed for a window: head, delivered flows and accepted list; `group_decisions` covers every flow."""
+    """The pushed body of a window: head, delivered flows and accepted list; `group_decisions` covers every flow."""
 
     head: dict[str, Any]
     group_decisions: list[FlowGroupDecision]
@@ -72,7 +72,7 @@ class ResolvedWindow:
 
 
 def merge_flows(first: Flow, other: Flow) -> Flow:
-    """Return two flows of one pod as one: each of its containers has a cgroup of its own."""
+    """Merge two flows of one pod: each of its containers has its own cgroup."""
     latest = other if other.last_ns > first.last_ns else first
     return first._replace(
         attempts=first.attempts + other.attempts,
@@ -120,7 +120,7 @@ def connection_list(decisions: list[FlowGroupDecision], destinations: Mapping[De
 def observation(
     capture: Capture, decisions: list[FlowGroupDecision], accepted_counts: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the counts of a window, as they are pushed in `observation`."""
+    """Return the counts of a window as they are pushed in `observation`."""
     filtered, unresolved = counts_by_reason(decisions)
     delivered = [decision for decision in decisions if decision.reason is None]
     return {

@@ -93,7 +93,7 @@ def parse_answer(element: msgspec.Raw) -> Answer:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return MALFORMED
     if wire.kind in ("Pod", "Service") and not wire.uid:
-        return MALFORMED  # an owner without a UID names nobody
+        return MALFORMED  # an owner without a UID identifies no object
     workload = msgspec.to_builtins(wire.workload) if wire.workload else None
     return Answer(
         wire.kind,

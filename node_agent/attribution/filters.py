@@ -1,4 +1,4 @@
-"""Why a flow is left out on purpose: exactly one reason a flow, checked in the order of `source_reason`."""
+"""Filter rules: at most one reason per flow, checked in the order of `source_reason`."""
 
 from podsonar.model import Answer, Flow
 
@@ -13,11 +13,10 @@ def is_loopback(address: str) -> bool:
 def source_reason(
     flow: Flow, pod_uid: str | None, answer: Answer | None, node_name: str, own_pod_uid: str | None
 ) -> str | None:
-    """The rule that leaves a flow out, or None.
+    """Return the rule that leaves a flow out, or None.
 
-    Nothing but a pod may be a source; loopback stays inside one; what we cause ourselves is no finding; a pod of
-    another node (two nodes on one kernel) is told of by that node's agent; the selection's own rules come from the
-    directory.
+    Only pods are sources; loopback stays inside a pod; the agent's own traffic is not a finding; a pod of another node
+    (two nodes on one kernel) is reported by that node's agent; the selection's rules come from the directory.
     """
     if pod_uid is None:
         return "source_not_a_pod"

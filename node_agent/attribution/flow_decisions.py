@@ -1,4 +1,4 @@
-"""What becomes of each flow: delivered from its source pod to its destination, or left out for exactly one reason."""
+"""Decides each flow: delivered from its source pod to its destination, or left out for exactly one reason."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ UNRESOLVED = frozenset({"source_unknown", "source_pod_unknown"})
 
 
 class Decision(NamedTuple):
-    """What became of one flow: left out by `reason`, or delivered from `source` to `destination` where that is None."""
+    """The decision on one flow: left out for `reason`, or delivered from `source` to `destination` if that is None."""
 
     flow: Flow
     reason: str | None
@@ -24,7 +24,7 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FlowGroupDecision:
-    """Flows that share source and fate: left out by `reason`, or delivered where that is None."""
+    """The decision on flows with the same source: left out for `reason`, or delivered if that is None."""
 
     source: Answer
     reason: str | None
@@ -37,7 +37,7 @@ class FlowGroupDecision:
 
 
 def source_by_address(capture: Capture, flow: Flow, answers: Mapping[Query, Answer]) -> Answer:
-    """The pod that made a flow whose cgroup is no pod's, where its address belonged to exactly one pod then."""
+    """Return the pod of a flow whose cgroup is not a pod's, if its address belonged to exactly one pod at that time."""
     return (
         pod_by_address(answers, pod_lookup.source_query(flow))
         if pod_lookup.needs_address_lookup(capture, flow)
@@ -58,7 +58,7 @@ def left_out_reason(capture: Capture, flow: Flow, uid: str | None, source: Answe
 
 
 def decide(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> list[FlowGroupDecision]:
-    """What becomes of every flow; loopback needs no source, every other rule does."""
+    """Decide every flow; loopback needs no source, every other rule does."""
     found = []
     for (uid, opened, _loopback), group in traffic.of_pods.items():
         source = answers.get(Query(pod_uid=uid), NOT_ASKED)
@@ -69,7 +69,7 @@ def decide(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> list[FlowGro
 
 
 def decide_by_address(capture: Capture, others: FlowGroup, answers: Mapping[Query, Answer]) -> list[FlowGroupDecision]:
-    """What becomes of flows whose cgroup tells of no pod: each is decided by itself."""
+    """Decide flows whose cgroup identifies no pod, each by itself."""
     alike: dict[tuple[Answer, str | None, bool], FlowGroupDecision] = {}
     for flow, target in zip(others.flows, others.targets, strict=True):
         source = source_by_address(capture, flow, answers)

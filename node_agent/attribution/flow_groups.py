@@ -12,7 +12,7 @@ NOT_YET_NS = 1 << 64  # later than any time in a capture
 
 @dataclass(slots=True, eq=False)  # one object for each address and port: a key that is quick to hash
 class Destination:
-    """An address and port that flows went to, and the time in which flows used it that may have come from a pod."""
+    """An address and port, and the time span of the flows to it that may have come from a pod."""
 
     address: str
     port: int
@@ -22,7 +22,7 @@ class Destination:
 
     @property
     def asked(self) -> bool:
-        """Whether its owner has to be known. Loopback tells of nobody: every namespace has it."""
+        """Return whether its owner must be resolved. Loopback is in every namespace and identifies no owner."""
         return not self.loopback and self.from_ns < NOT_YET_NS
 
 
@@ -40,10 +40,10 @@ class FlowGroup:
 
 @dataclass(frozen=True, slots=True)
 class FlowGroups:
-    """A capture, sorted.
+    """A capture, grouped.
 
-    `of_pods` has the flows of each pod that the kernel named, by `(uid, opened before, to loopback)`: flows of one such
-    group share their fate. `of_others` has those whose cgroup tells of no pod.
+    `of_pods` has the flows of each pod that the kernel identified, by `(uid, opened before, to loopback)`: flows of one
+    such group get the same decision. `of_others` has the flows whose cgroup identifies no pod.
     """
 
     capture: Capture
@@ -78,9 +78,9 @@ def group_flows(capture: Capture) -> FlowGroups:
 
 
 def directory_queries(traffic: FlowGroups) -> list[Query]:
-    """Every question once: pods by UID, sources that only their address can tell, destinations.
+    """Return every query once: pods by UID, sources known by address only, destinations.
 
-    A destination is asked once, over the time that flows used it which may have come from a pod.
+    A destination is queried once, for the time span of the flows to it that may have come from a pod.
     """
     capture, others = traffic.capture, traffic.of_others
     uids = {uid for uid, _opened, _loopback in traffic.of_pods}

@@ -62,7 +62,9 @@ def reference(kind: str, uid: str) -> dict[str, Any] | None:
 
 
 def parse_connection(match: re.Match[str]) -> dict[str, Any]:
-    """The connection of a line; no service and no pod is not yet "external": the log knows of no nodes or ranges."""
+    """Return the connection of a line; one without service and pod is not "external", since the log has no nodes or
+    ranges.
+    """
     service, target = match["service"], match["target"]
     kind = "Service" if service else "Pod" if target else "Unknown"
     return {
@@ -117,7 +119,7 @@ def read_log(text: str) -> tuple[dict[str, Any], list[SkippedLine]]:
 
 
 def body_of(node: str, connections: list[dict[str, Any]], skipped: Counter[str]) -> dict[str, Any]:
-    """The connections body; each line counts as one attempt, for the log says no more."""
+    """Return the connections body; each line counts as one attempt, since the log has no counts."""
     return {
         "nodeName": node,
         "window": None,

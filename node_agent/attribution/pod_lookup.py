@@ -1,4 +1,4 @@
-"""What a record's cgroup and address tell of the pod behind it."""
+"""Finds the pod behind a record by its cgroup and address."""
 
 from collections.abc import Mapping
 
@@ -17,12 +17,12 @@ def pods_of_cgroups(capture: Capture) -> dict[int, str | None]:
 
 
 def source_query(flow: Flow) -> Query:
-    """The question for a flow whose cgroup tells of no pod: whose address was it then?"""
+    """Return the query for a flow whose cgroup identifies no pod: the owner of its source address at that time."""
     return Query(address=flow.source, from_ns=flow.first_ns, to_ns=flow.last_ns)
 
 
 def listener_query(entry: AcceptedFlow) -> Query:
-    """The question for an accepted flow whose cgroup tells of no pod: whose address was it then?"""
+    """Return the query for an accepted flow whose cgroup identifies no pod: the owner of its address at that time."""
     return Query(address=entry.local, from_ns=entry.first_ns, to_ns=entry.last_ns)
 
 

@@ -205,7 +205,7 @@ class AttachedProgram:
         }
 
     def take_socket_iterator(self) -> int | None:
-        """Return the descriptor of an iterator that nobody has read; None if there is none left."""
+        """Return the descriptor of an unread iterator; None if there is none left."""
         names = sorted(name for name in self.descriptors if name.startswith(SOCKET_ITERATOR))
         return self.descriptors.pop(names[0]) if names else None
 

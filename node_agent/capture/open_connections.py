@@ -1,7 +1,7 @@
-"""Connections that were open before the window, read once from `/proc/<pid>/net/tcp` and `tcp6` of one process a pod.
+"""Connections that were open before the window, read once from `/proc/<pid>/net/tcp` and `tcp6` of one process per pod.
 
-proc_net_tcp(5). World-readable: needs no capability. Which side of a connection a socket is tell listeners, else ports:
-see `side_of`.
+proc_net_tcp(5). World-readable: needs no capability. Whether a socket is the client or the server end is decided by
+listening ports, or by ephemeral port ranges if there is no listener (`side_of`).
 """
 
 import ipaddress
@@ -79,7 +79,7 @@ def processes(folder: Path) -> Iterator[tuple[int, list[tuple[str, ...]]]]:
                 yield int(entry.name), [tuple(name for name in reversed(path) if name) for path in paths]
 
 
-def one_process_a_pod(folder: Path, pod_of: Callable[[tuple[str, ...]], str | None]) -> dict[str, int]:
+def one_process_per_pod(folder: Path, pod_of: Callable[[tuple[str, ...]], str | None]) -> dict[str, int]:
     """A process id for each pod on the node, by the cgroup names of `/proc/<pid>/cgroup` (leaf first)."""
     found: dict[str, int] = {}
     for pid, hierarchies in processes(folder):
@@ -100,12 +100,12 @@ def network_namespace(folder: Path, pid: int) -> int:
         return 0
 
 
-def strangers(
+def host_process_by_netns(
     folder: Path, pod_of: Callable[[tuple[str, ...]], str | None], namespaces: Collection[int]
 ) -> dict[int, int]:
-    """A process that is in no pod for each of those network namespaces that has one: the node's own, most of all.
+    """Return a process outside every pod for each of those network namespaces that has one, above all the node's own.
 
-    Not process 1 alone: what `/proc` shows may be of a machine that holds several nodes.
+    Process 1 is not enough: `/proc` may show a machine that holds several nodes.
     """
     found: dict[int, int] = {}
     for pid, names in processes(folder):
@@ -125,10 +125,10 @@ def ephemeral_ports(folder: Path) -> range:
 
 
 def side_of(row: Socket, listening: set[int], servers: set[tuple[str, int]], ephemeral: range) -> Side:
-    """Which side of its connection an established socket is.
+    """Return which end of its connection an established socket is.
 
-    A listener on its port makes it the server's, a listener at its far end the client's. Where neither is to be seen
-    (a far end on another node, a server that stopped listening) the ports tell, if just one of them is a client's.
+    A listener on its port makes it the server's, a listener at its far end the client's. If neither is visible (a far
+    end on another node, a server that stopped listening), the ports decide, if exactly one of them is ephemeral.
     """
     if row.port in listening:
         return "server"
@@ -147,10 +147,11 @@ def open_connections(
     at_ns: int,
     ephemeral: range = EPHEMERAL,
 ) -> Opened:
-    """Flows open before the window, from each pod's socket table; `recent` ones were seen being made and are no part.
+    """Return the flows open before the window, from each pod's socket table, without those in `recent`, which were
+    counted.
 
-    A socket that more than one table shows belongs to a shared network namespace, such as the node's: whose it is
-    cannot be told. Such sockets are left out and counted, and so are those whose direction cannot be told.
+    A socket that more than one table shows belongs to a shared network namespace, such as the node's, and has no known
+    owner. Such sockets are left out and counted, and so are those whose direction is unknown.
     """
     seen_in = Counter(row.inode for table in tables.values() for row in table)
     on_node = {row.inode for row in node_table}
@@ -183,16 +184,16 @@ def open_connections(
     return Opened(found, dict(sorted(Counter(left_out.values()).items())))
 
 
-def look(
+def scan(
     folder: Path,
     pod_of: Callable[[tuple[str, ...]], str | None],
     recent: Callable[[], set[tuple[str, int, str, int]]],
     at_ns: int,
 ) -> Opened:
     """Read the open connections of every pod on the node now."""
-    pods = one_process_a_pod(folder, pod_of)
+    pods = one_process_per_pod(folder, pod_of)
     namespaces = {network_namespace(folder, pid) for pid in pods.values()} - {0}
-    others = {1, *strangers(folder, pod_of, namespaces).values()}
+    others = {1, *host_process_by_netns(folder, pod_of, namespaces).values()}
     tables = {pod: socket_table(folder, pid) for pod, pid in pods.items()}
     node_table = [row for pid in others for row in socket_table(folder, pid)]
     return open_connections(tables, node_table, recent(), at_ns, ephemeral_ports(folder))

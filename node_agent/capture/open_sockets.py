@@ -1,7 +1,8 @@
 """Connections that were open before the window, from an iterator over the sockets of all processes.
 
-Whose a connection is, its holder says: the cgroup of the process that has the socket as a file, whatever network it was
-made in (an ambient proxy's connection in a pod's network is the proxy's). bpf/open_sockets.c is the kernel's side.
+The holder decides the owner of a connection: the cgroup of the process that has the socket as a file, whatever network
+it was created in (an ambient proxy's connection in a pod's network is the proxy's). bpf/open_sockets.c is the kernel's
+side.
 """
 
 import os

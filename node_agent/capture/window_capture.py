@@ -19,7 +19,7 @@ OUTCOMES_LOST = ("pending_full", "outcome_full")
 
 @dataclass(frozen=True, slots=True)
 class ObservedNode:
-    """Name of the node, where its /proc is, and seconds between two drains."""
+    """Name of the node, the folder of its /proc, and seconds between two drains."""
 
     name: str
     proc_folder: Path
@@ -103,7 +103,7 @@ def scan_open_connections(tracer: AttachedProgram, node: ObservedNode, at_ns: in
     try:
         if iterator is not None:
             return open_sockets.scan(tracer, iterator, at_ns)
-        opened = open_connections.look(node.proc_folder, pod_of, tracer.recent, at_ns)
+        opened = open_connections.scan(node.proc_folder, pod_of, tracer.recent, at_ns)
         return open_sockets.OpenedConnections(opened.flows, [], opened.left_out, "procfs")
     finally:
         tracer.mark_scan_done()

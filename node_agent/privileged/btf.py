@@ -86,7 +86,7 @@ class Kernel:
 
 
 def socket_definitions(kernel: Kernel) -> dict[str, int | str]:
-    """Every offset that bpf/open_sockets.c takes besides, for the running kernel."""
+    """Return the further offsets that bpf/open_sockets.c needs, for the running kernel."""
     return {
         "OFF_SOCKET_SK": kernel.member("socket", "sk")[0],
         "OFF_SKC_STATE": kernel.member("sock_common", "skc_state")[0],

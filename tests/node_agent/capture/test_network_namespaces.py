@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from node_agent.capture.open_connections import look
+from node_agent.capture.open_connections import scan
 from node_agent.capture.window_capture import pod_of
 
 POD = "2dc5e8c6-1111-4222-8333-944444444444"
@@ -40,4 +40,4 @@ def test_sockets_are_a_pods_only_when_its_namespace_is(tmp_path: Path, group: st
     process(proc, 1, "0::/init.scope\n", namespaces["machine"])
     process(proc, 20, POD_GROUP, namespaces["node"])
     process(proc, 30, group, namespaces["node"])
-    assert [flow.pod_uid for flow in look(proc, pod_of, set, 7).flows] == sources
+    assert [flow.pod_uid for flow in scan(proc, pod_of, set, 7).flows] == sources
