@@ -21,6 +21,7 @@ BEGIN, END = "<!-- recorded by make bench ARGS=--record -->", "<!-- end of what 
 SCRIPTS = {
     "tracing_overhead": ("--small",),
     "short_lived": ("--small",),
+    "open_sockets": ("--small",),
     "agent_footprint": ("--small",),
     "replay": ("--small",),
     "manager": ("--small",),

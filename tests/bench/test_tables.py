@@ -19,6 +19,7 @@ KERNEL = pytest.mark.kernel
     [
         pytest.param("tracing_overhead", ["--tracers", "podsonar,empty,ring"], marks=KERNEL),
         pytest.param("short_lived", [], marks=KERNEL),
+        pytest.param("open_sockets", [], marks=KERNEL),
         pytest.param("agent_footprint", [], marks=KERNEL),
         ("replay", []),
         ("manager", []),
