@@ -6,8 +6,8 @@ import orjson
 
 from cli.options import format_default, settings_options
 from collector.inventory.field_table import checked_keep
-from delivery.manager_client import ingest_url
-from delivery.proxies import proxy_mounts
+from delivery.manager_url import ingest_url
+from delivery.proxies import manager_proxy
 from podsonar.logs_and_probes import escape, listen_address, log_level
 from podsonar.schedule import next_window
 from podsonar.settings import AgentSettings, CollectorSettings, ManagerSettings
@@ -29,7 +29,7 @@ def check_values(settings: CollectorSettings | AgentSettings | ManagerSettings) 
     next_window(settings.data.cron.expression, settings.data.collection_window_in_min, 0)
     checked_keep(settings.redaction.keep)
     ingest_url(settings)
-    proxy_mounts(settings.proxy, settings.manager.url)
+    manager_proxy(settings.proxy, settings.manager.url)
     if settings.metrics.listen:
         listen_address("metrics.listen", settings.metrics.listen)
 

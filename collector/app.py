@@ -162,7 +162,7 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     token, directory_token = TokenFile(settings.manager.token_file), TokenFile(settings.directory.token_file)
     token.check_at_start()
     directory_token.read()
-    pusher = Pusher(settings, spool, token, delivery.record)
+    pusher = Pusher(settings, spool, token, delivery.record, delivery.record_loop_failure)
     lister = ApiClient.connect(kubeconfig)  # its own connections and count of requests, apart from the watches
     threading.Thread(target=end_clients_at_stop, args=((api, lister), stop), name="end", daemon=True).start()
     try:

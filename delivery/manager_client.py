@@ -1,78 +1,92 @@
-"""The HTTP client that pushes: which URL it may send to, with which authorities and certificate, and why it failed.
+"""The HTTP client that pushes: with which authorities and certificate, how long an exchange may take, why it failed.
 
-Certificate files are looked at before every request: a rotated one is used without a restart.
+It speaks httpcore: no cookie is kept, no redirect is followed or parsed, nothing is taken from the environment.
+Certificate files are checked before every request: a rotated one is used without a restart.
 """
 
 import socket
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
+import httpcore
 import httpx
 import structlog
 
-from delivery.proxies import proxy_mounts
+from delivery.deadline_stream import Deadline, DeadlineBackend
+from delivery.manager_url import ingest_url
+from delivery.proxies import manager_proxy
 from podsonar.errors import SettingsError
 from podsonar.settings import AgentConfiguration
 
-PATH = "/api/v1/collections"
+ATTEMPT_SECONDS, PROBE_SECONDS = 60.0, 10.0
+KEEP_ALIVE_SECONDS = 5.0
+RESPONSE_BYTES = 64 << 10
+TIMEOUTS = {"connect": 5.0, "write": 30.0, "read": 30.0, "pool": 5.0}
 # X509_V_ERR_* of openssl/x509_vfy.h
 VERIFY_REASONS = {9: "tls_not_yet_valid", 10: "tls_expired", 62: "tls_hostname", 64: "tls_hostname"}
+# What an exchange may raise; ValueError: a response that httpcore or h11 cannot represent.
+EXCHANGE_ERRORS = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    OSError,
+    ValueError,
+)
 Stamp = tuple[tuple[str, int, int], ...]
 
 log = structlog.get_logger()
 
 
-def ingest_url(settings: AgentConfiguration) -> str:
-    """The manager's ingest URL; SettingsError for one that would leak or cannot work."""
-    url = settings.manager.url
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme not in ("http", "https") or not host:
-        raise SettingsError(f"setting manager.url is {url!r}, expected https://host[:port]")
-    if parts.username or parts.password:
-        raise SettingsError(
-            f"setting manager.url names a user (host {host}), expected none: the token file is for that"
-        )
-    local = host in ("localhost", "127.0.0.1", "::1") or host.endswith(".svc") or ".svc." in host
-    if parts.scheme == "http" and not local and not settings.manager.allow_insecure_http:
-        raise SettingsError(
-            f"setting manager.url is {url!r}, expected https (or manager.allowInsecureHttp, if it must be)"
-        )
-    return url.rstrip("/") + PATH
+class ManagerResponse(NamedTuple):
+    """The status of a response, and its Retry-After header."""
+
+    status: int
+    retry_after: str | None
 
 
-def make_client(settings: AgentConfiguration) -> httpx.Client:
-    """An HTTP client that follows no redirect and takes nothing from the environment."""
-    context: ssl.SSLContext | bool = not settings.skip_secure_verify
+def tls_context(settings: AgentConfiguration) -> ssl.SSLContext:
+    """The TLS settings of the connection to the manager; SettingsError for files that cannot be used."""
     ca_file, mtls = settings.manager.ca_file, settings.mtls
     try:
         if ca_file:
             context = ssl.create_default_context(cafile=ca_file)
+        elif mtls.cert_path:
+            context = ssl.create_default_context()
+        else:
+            context = httpx.create_ssl_context(verify=not settings.skip_secure_verify, trust_env=False)
         if mtls.cert_path:
-            context = context if isinstance(context, ssl.SSLContext) else ssl.create_default_context()
             context.load_cert_chain(mtls.cert_path, mtls.key_path or None)
     except OSError as error:
         raise SettingsError(
             f"setting manager.caFile is {ca_file!r}, mtls.certPath {mtls.cert_path!r}, mtls.keyPath {mtls.key_path!r}: "
             f"{error.strerror or error}; expected readable PEM files"
         ) from error
-    mounts = {
-        pattern: httpx.HTTPTransport(verify=context, proxy=proxy, trust_env=False) if proxy else None
-        for pattern, proxy in proxy_mounts(settings.proxy, settings.manager.url).items()
-    }
-    return httpx.Client(
-        verify=context,
-        follow_redirects=False,
-        trust_env=False,
-        mounts=mounts,
-        timeout=httpx.Timeout(connect=5, write=30, read=30, pool=5),
-        headers={"User-Agent": "podsonar"},
+    return context
+
+
+def core_url(url: httpx.URL) -> httpcore.URL:
+    """The URL as httpcore takes it."""
+    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+
+
+def make_pool(settings: AgentConfiguration, deadline: Deadline) -> httpcore.ConnectionPool:
+    """A pool of one connection to the manager, straight or through the proxy of the settings."""
+    proxy = manager_proxy(settings.proxy, settings.manager.url)
+    return httpcore.ConnectionPool(
+        ssl_context=tls_context(settings),
+        proxy=httpcore.Proxy(core_url(proxy.url), proxy.raw_auth, proxy.headers.raw) if proxy else None,
+        max_connections=1,
+        keepalive_expiry=KEEP_ALIVE_SECONDS,
+        network_backend=DeadlineBackend(deadline),
     )
 
 
 def failure_reason(error: BaseException) -> str:
-    """Why there was no answer, in one word: what TLS objects to, `dns`, `connect`, `timeout` or `transport`."""
+    """Why there was no response, in one word: what TLS objects to, `dns`, `connect`, `timeout` or `transport`."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -82,35 +96,35 @@ def failure_reason(error: BaseException) -> str:
         if isinstance(cause, socket.gaierror):
             return "dns"
         cause = cause.__cause__ or cause.__context__
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpcore.TimeoutException | TimeoutError):
         return "timeout"
-    return "connect" if isinstance(error, httpx.ConnectError) else "transport"
+    return "connect" if isinstance(error, httpcore.ConnectError) else "transport"
 
 
 def probe_manager(settings: AgentConfiguration) -> tuple[int | None, str]:
-    """The status of a HEAD request without a token (any tells that the manager is there), or None and the reason."""
-    url = ingest_url(settings)
-    with make_client(settings) as client:
-        try:
-            return client.head(url).status_code, ""
-        except httpx.HTTPError as error:
-            return None, failure_reason(error)
+    """The status of a HEAD request without a token, or None and the reason why there was no response."""
+    client = ManagerClient(settings)
+    try:
+        return client.head()
+    finally:
+        client.close()
 
 
 class ManagerClient:
-    """The current client; a new one whenever a certificate file has changed."""
+    """The current connection; a new one whenever a certificate file has changed."""
 
     def __init__(self, settings: AgentConfiguration) -> None:
         self.settings = settings
-        self.url = ingest_url(settings)
+        self.url = core_url(httpx.URL(ingest_url(settings)))
         self.files = [
             name for name in (settings.manager.ca_file, settings.mtls.cert_path, settings.mtls.key_path) if name
         ]
         self.stamp = self.file_stamp()
-        self.client = make_client(settings)
+        self.deadline = Deadline()
+        self.pool = make_pool(settings, self.deadline)
 
     def file_stamp(self) -> Stamp:
-        """What tells a changed file: its inode and time; absent ones are left out, as in the middle of a swap."""
+        """Inode and time of each certificate file, which tell a changed one; absent ones are left out."""
         found = []
         for name in self.files:
             path = Path(name)
@@ -119,20 +133,58 @@ class ManagerClient:
                 found.append((name, about.st_ino, about.st_mtime_ns))
         return tuple(found)
 
-    def current(self) -> httpx.Client:
-        """The client with the certificates as they are now; the last good one while they cannot be read."""
+    def current(self) -> httpcore.ConnectionPool:
+        """The pool with the certificates as they are now; the last good one while they cannot be read."""
         stamp = self.file_stamp()
         if stamp == self.stamp or len(stamp) != len(self.files):
-            return self.client
+            return self.pool
         try:
-            fresh = make_client(self.settings)
+            fresh = make_pool(self.settings, self.deadline)
         except SettingsError as error:
             log.warning("certificates_not_read", error=str(error))
-            return self.client
-        self.client.close()
-        self.client, self.stamp = fresh, stamp
-        return self.client
+            return self.pool
+        self.pool.close()
+        self.pool, self.stamp = fresh, stamp
+        return self.pool
+
+    def request(self, method: str, headers: Mapping[str, str], content: bytes, seconds: float) -> ManagerResponse:
+        """The response to one request, within that time; its body is read no further than 64 KiB."""
+        host = self.url.host.decode("ascii")
+        host = f"[{host}]" if ":" in host else host
+        sent = {"Host": host if self.url.port is None else f"{host}:{self.url.port}", "User-Agent": "podsonar"}
+        sent |= {"Accept": "*/*", "Content-Length": str(len(content)), **headers}
+        pool = self.current()
+        self.deadline.start(seconds)
+        request = httpcore.Request(
+            method,
+            self.url,
+            headers=[(name.encode(), value.encode()) for name, value in sent.items()],
+            content=content,
+            extensions={"timeout": TIMEOUTS},
+        )
+        response = pool.handle_request(request)
+        try:
+            read_bytes = 0
+            for chunk in response.iter_stream():
+                read_bytes += len(chunk)
+                if read_bytes >= RESPONSE_BYTES:
+                    break
+        finally:
+            response.close()
+        retry_after = next((value for name, value in response.headers if name.lower() == b"retry-after"), None)
+        return ManagerResponse(response.status, retry_after.decode("latin-1") if retry_after is not None else None)
+
+    def post(self, content: bytes, headers: Mapping[str, str], seconds: float = ATTEMPT_SECONDS) -> ManagerResponse:
+        """The response to one push."""
+        return self.request("POST", headers, content, seconds)
+
+    def head(self, seconds: float = PROBE_SECONDS) -> tuple[int | None, str]:
+        """The status of a HEAD request without a token, or None and the reason why there was no response."""
+        try:
+            return self.request("HEAD", {}, b"", seconds).status, ""
+        except EXCHANGE_ERRORS as error:
+            return None, failure_reason(error)
 
     def close(self) -> None:
-        """Let go of the connection to the manager."""
-        self.client.close()
+        """Close the connection to the manager."""
+        self.pool.close()

@@ -21,6 +21,7 @@ FAILURES = (
     "transport",
     "token_invalid",
     "token_absent",
+    "internal",
 )
 REFUSED = ("401", "403", "404")
 
@@ -95,6 +96,10 @@ class DeliveryMetrics:
         self.retries.inc(outcome.again)
         if outcome.code == "201":
             self.success.set_to_current_time()
+
+    def record_loop_failure(self, _loop: str) -> None:
+        """Count one step of the pusher that ended by a defect."""
+        self.failures.labels("internal").inc()
 
     def record_dropped(self, reason: str, _batch_id: str, _events: int) -> None:
         """Count one batch that will not be delivered."""

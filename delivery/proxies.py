@@ -1,4 +1,4 @@
-"""Which proxy a push goes through, as httpx's mounts: a URL pattern each, with a proxy or with none."""
+"""Which proxy pushes go through."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -8,27 +8,25 @@ import httpx
 from podsonar.errors import SettingsError
 from podsonar.settings import Proxy
 
-Mounts = dict[str, httpx.Proxy | None]
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def proxy_mounts(settings: Proxy, manager_url: str) -> Mounts:
-    """Pattern -> proxy, None for straight; empty where nothing goes through a proxy.
+def manager_proxy(settings: Proxy, manager_url: str) -> httpx.Proxy | None:
+    """The proxy on the way to the manager, None for a direct connection; SettingsError if any of them is no URL.
 
     `noProxy` reads as Go programs read NO_PROXY: `example.org` with its subdomains, `.example.org` those alone, an
     address or a range, `*` for everything, each with `:port` or without.
     """
-    mounts: Mounts = {
-        f"{scheme}://": parse_proxy(name, url)
+    proxies = {
+        scheme: parse_proxy(name, url)
         for scheme, own in (("http", settings.http_proxy), ("https", settings.https_proxy))
         for name, url in [("url", settings.url) if settings.url else (f"{scheme}Proxy", own)]
         if url
     }
     words = [word.strip().lower() for word in settings.no_proxy.split(",")]
-    if not mounts or "*" in words:
-        return {}
-    for pattern in filter(None, (bypass_pattern(word, manager_url) for word in words if word)):
-        mounts[pattern] = None
-    return mounts
+    if any(is_bypassed(word, manager_url) for word in words if word):
+        return None
+    return proxies.get(urlsplit(manager_url).scheme)
 
 
 def parse_proxy(key: str, url: str) -> httpx.Proxy:
@@ -43,20 +41,23 @@ def parse_proxy(key: str, url: str) -> httpx.Proxy:
     return proxy
 
 
-def bypass_pattern(word: str, manager_url: str) -> str | None:
-    """The pattern of a word of `noProxy`; None for a range or an address that the manager's is not in."""
-    host, port = word, ""
+def is_bypassed(word: str, url: str) -> bool:
+    """Whether a word of `noProxy` names the host of a URL; the address of a name is not looked up for this."""
+    if word == "*":
+        return True
+    parts = urlsplit(url)
+    own_host = parts.hostname or ""
+    host = word
     if word.count(":") == 1 or word.startswith("["):
-        found = urlsplit(f"//{word}")
-        host, port = found.hostname or "", f":{found.netloc.rpartition(':')[2]}" if found.port else ""
+        host, _, port = word.rpartition(":") if not word.endswith("]") else (word, "", "")
+        if port and (not port.isdecimal() or int(port) != (parts.port or DEFAULT_PORTS.get(parts.scheme))):
+            return False
+        host = host.strip("[]")
     try:
         network = ipaddress.ip_network(host, strict=False)
     except ValueError:
-        return f"all://*{host}{port}"
-    at = urlsplit(manager_url).hostname or ""
+        return own_host.endswith(host if host.startswith(".") else f".{host}") or own_host == host
     try:
-        inside = ipaddress.ip_address(at) in network
+        return ipaddress.ip_address(own_host) in network
     except ValueError:
-        return None  # a name: which address it has is not looked up for this
-    bracketed = f"[{at}]" if ":" in at else at
-    return f"all://{bracketed}{port}" if inside else None
+        return False

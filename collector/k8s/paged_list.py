@@ -15,7 +15,7 @@ from collector.k8s.kinds import API_VERSIONS, Kind
 from collector.k8s.list_limits import IncompleteError, ListLimits
 from collector.k8s.list_page import parse_page
 from collector.k8s.streaming_list import LARGE_BODY_BYTES, LargeAnswerError, MalformedAnswerError, stream_groups
-from delivery.push import retry_after_seconds
+from delivery.push_response import retry_after_seconds
 from podsonar.errors import ApiServerError
 from podsonar.gc_pause import gc_paused
 

@@ -67,9 +67,13 @@ def make_pusher(
         if outcome.code == "idle":
             on_idle()
 
+    def record_failure(loop: str) -> None:
+        delivery.record_loop_failure(loop)
+        metrics.record_loop_failure(loop)
+
     token = TokenFile(settings.manager.token_file)
     token.check_at_start()
-    return Pusher(settings, spool, token, record_outcome)
+    return Pusher(settings, spool, token, record_outcome, record_failure)
 
 
 def serve(

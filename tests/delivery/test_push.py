@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from delivery.batch import Batch, make_batch
-from delivery.push import Pusher, retry_after_seconds
+from delivery.push import Pusher
+from delivery.push_response import ResponseAction, retry_after_seconds
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from podsonar.errors import SettingsError
@@ -91,7 +92,7 @@ def test_manager_refuses_for_long_probe_stays_at_fifteen_minutes(tmp_path: Path)
     """After any number of failures a held queue is still probed each 15 minutes."""
     with manager(401, {}) as (url, _seen):
         pusher, spool, _batch = waiting(tmp_path, url)
-        pusher.failures = 5000
+        pusher.pace.last, pusher.pace.failures = ResponseAction.HOLD, 5000
         assert pusher.step().wait_seconds == 900
     assert spool.stats().batches == 1
     pusher.close()
