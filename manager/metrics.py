@@ -15,7 +15,9 @@ from podsonar.model import NS_PER_SECOND
 
 RESULTS = ("stored", "duplicate", "stale", "rejected")
 DIRECTIONS = ("future", "past")
-REFUSALS = ("no_token", "wrong_token", "agent_gone")
+REJECTIONS = ("no_identity", "malformed", "too_large")
+CLEANED_PARTS = ("member", "character")
+REFUSALS = ("no_token", "wrong_token", "agent_gone", "too_many")
 STALE_SECONDS = 3 * 3600  # three windows of the default schedule
 
 
@@ -58,12 +60,40 @@ class ManagerMetrics:
             "podsonar_manager_connections_total", "Connection records stored", registry=self.registry
         )
 
+        self.objects_rejected = Counter(
+            "podsonar_manager_objects_rejected_total",
+            "Kubernetes objects of inventories that were not stored, by reason",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.cleaned = Counter(
+            "podsonar_manager_cleaned_total",
+            "Left out of stored batches: members of a type that no reader expects, characters that no text holds",
+            ["part"],
+            registry=self.registry,
+        )
+        self.internal_errors = Counter(
+            "podsonar_manager_internal_errors_total", "Requests answered 500", registry=self.registry
+        )
+        self.connections_refused = Counter(
+            "podsonar_manager_connections_refused_total",
+            "Connections closed at once, since too many were open in all or from one address",
+            registry=self.registry,
+        )
+        start_at_zero(self.objects_rejected, REJECTIONS)
+        start_at_zero(self.cleaned, CLEANED_PARTS)
+
     def count_batch(self, batch: ConnectionsBatch | InventoryPart, receipt: Receipt) -> None:
         """Count one answered batch."""
+        if receipt.stored:
+            for reason, number in batch.rejected.objects.items():
+                self.objects_rejected.labels(reason).inc(number)
+            self.cleaned.labels("member").inc(batch.rejected.members)
+            self.cleaned.labels("character").inc(batch.rejected.characters)
         result = "duplicate" if receipt.duplicate else "stale" if receipt.stale else "stored"
         self.batches.labels(result).inc()
         if isinstance(batch, ConnectionsBatch) and receipt.stored:
-            self.connections.inc(len(batch.connections))
+            self.connections.inc(batch.connections.total)
 
     def follow_store(self, store: Store, clock: Callable[[], int]) -> None:
         """Let gauge and histogram follow the store."""

@@ -1,212 +1,184 @@
-"""The manager's routes and its life: `make_app` for tests, `serve` for the command, `serving` for a program.
+"""The manager's ports and its life: `serve` for the command, `serving` for a program."""
 
-Read access needs a key with scope read, except for the page's own files, which hold no data.
-"""
-
+import asyncio
+import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import NamedTuple
 
-import anyio
 import structlog
 import uvicorn
-from anyio import to_thread
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
 
-from manager.api.handlers import KIND_PATHS, ReadHandlers
-from manager.http.auth import require_reader
-from manager.http.header_timeout import protocol_with_timeout
-from manager.http.responses import HEAD_BYTES, SecurityHeaders, error_response, json_response, unavailable
+from manager.app import make_app, make_metrics_app
+from manager.http.connections import ConnectionLimits, OpenConnections, guarded_protocol
+from manager.http.responses import HEAD_BYTES
 from manager.ingest.body_limits import PushLimits
-from manager.ingest.handler import IngestHandler
 from manager.metrics import ManagerMetrics
 from manager.store.database import Store
-from manager.store.retention import delete_outdated
-from manager.store.tokens import list_agents
-from podsonar.errors import SettingsError, StoreError
+from manager.tls import Certificate
+from podsonar.errors import SettingsError
 from podsonar.settings import ManagerSettings
 
-PAGE = Path(__file__).parent / "page"
-PREFIXES = ("/api/v1", "/gateway/servicediscovery/api/v1")
-RETAIN_SECONDS = 3600
 LIMITS = PushLimits()
+CONNECTIONS = ConnectionLimits()
+METRICS_CONNECTIONS = ConnectionLimits(total=64, per_address=64, exchange_seconds=30.0)
+BACKLOG = 256
+HANDSHAKE_SECONDS = 10.0
+GRACE_SECONDS = 5  # for answers that are under way at SIGTERM
+END_SECONDS = 8.0  # from SIGTERM to the end, whatever a database or a reader does
+CERTIFICATE_SECONDS = 5.0
 
 log = structlog.get_logger()
 
-Handler = Callable[[Request], dict[str, Any]]
+
+class Port(NamedTuple):
+    """A bound socket and what it serves."""
+
+    bound: socket.socket
+    config: uvicorn.Config
+    certificate: Certificate | None = None
 
 
-def read_routes(reads: ReadHandlers) -> dict[str, Handler]:
-    """Path below a prefix -> handler."""
-    agent = "/agents/{agent_identity}"
-    return {
-        "/agents": reads.agents,
-        agent: reads.agent,
-        f"{agent}/connections": reads.connections,
-        f"{agent}/pods/{{pod_uid}}/connections": reads.connections,
-        f"{agent}/discoveredservices": reads.discovered_services,
-        f"{agent}/discoveredserviceconnections": reads.discovered_connections,
-        f"{agent}/map": reads.service_map,
-        **{f"{agent}/{path}": reads.objects for path in KIND_PATHS},
-        # The API document spells this one path so.
-        "/nfras/{agent_identity}/statefulsets": reads.objects,
-    }
+class ManagerServer(uvicorn.Server):
+    """uvicorn's server on several ports; the first one's application has the lifespan."""
+
+    def __init__(self, ports: list[Port]) -> None:
+        super().__init__(ports[0].config)
+        self.ports = ports
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on every port."""
+        await self.lifespan.startup()
+        loop = asyncio.get_running_loop()
+        self.servers = []
+        for port in self.ports:
+            tls = port.certificate.context if port.certificate else None
+            self.servers.append(
+                await loop.create_server(
+                    self.protocol_factory(port.config),
+                    sock=port.bound,
+                    backlog=BACKLOG,
+                    ssl=tls,
+                    ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+                )
+            )
+            if port.certificate:
+                self.follow(port.certificate)
+        self.started = True
+
+    def protocol_factory(self, config: uvicorn.Config) -> Callable[[], asyncio.Protocol]:
+        """What makes the protocol of each connection."""
+        if not config.loaded:
+            config.load()
+        return lambda: config.http_protocol_class(  # type: ignore[call-arg]
+            config=config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+    def follow(self, certificate: Certificate) -> None:
+        """Read the certificate again while the server runs."""
+        certificate.refresh()
+        asyncio.get_running_loop().call_later(CERTIFICATE_SECONDS, self.follow, certificate)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; what has not ended in time is cut: every commit is whole, as after a crash."""
+        super().handle_exit(sig, frame)
+        cut = threading.Timer(END_SECONDS, end_now)
+        cut.daemon = True
+        cut.start()
 
 
-def reader_endpoint(store: Store, handler: Handler) -> Callable[[Request], Any]:
-    """The handler behind a key, in a thread."""
-
-    def answer(request: Request) -> Response:
-        try:
-            require_reader(store, request)
-            if any("\0" in text for text in (*request.path_params.values(), *request.query_params.values())):
-                raise HTTPException(400, "NUL character")
-            return json_response(handler(request))
-        except StoreError as error:
-            raise unavailable(error) from error
-
-    async def endpoint(request: Request) -> Response:
-        return await to_thread.run_sync(answer, request)
-
-    return endpoint
+def end_now() -> None:
+    """End the process although something still waits."""
+    log.warning("shutdown_cut", seconds=END_SECONDS)
+    os._exit(0)
 
 
-async def retention_loop(store: Store, clock: Callable[[], int], days: int) -> None:
-    """Delete what is too old, once an hour, until cancelled."""
-    while True:
-        try:
-            counts = await to_thread.run_sync(delete_outdated, store, clock(), days)
-            if counts:
-                log.info("outdated_deleted", days=days, **counts)
-        except StoreError as error:
-            log.warning("outdated_not_deleted", error=str(error))
-        await anyio.sleep(RETAIN_SECONDS)
-
-
-def make_app(
-    store: Store,
-    clock: Callable[[], int] = time.time_ns,
-    retention_days: int = 30,
-    limits: PushLimits = LIMITS,
-) -> Starlette:
-    """The application over a migrated store."""
-    metrics = ManagerMetrics()
-    metrics.follow_store(store, clock)
-    ingest = IngestHandler(store, metrics, clock, limits)
-
-    async def push(request: Request) -> Response:
-        return await ingest(request)
-
-    async def exposition(_request: Request) -> Response:
-        # In a thread: a gauge asks the database, and one that does not answer must hold up nobody else.
-        text = await to_thread.run_sync(metrics.exposition)
-        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    async def healthy(_request: Request) -> Response:
-        return json_response({"status": "ok"})
-
-    async def ready(_request: Request) -> Response:
-        try:
-            await to_thread.run_sync(list_agents, store)
-        except StoreError as error:
-            raise unavailable(error) from error
-        return json_response({"status": "ok"})
-
-    async def page(_request: Request) -> Response:
-        return FileResponse(PAGE / "index.html")
-
-    routes: list[BaseRoute] = [
-        Route("/", page),
-        Mount("/page", StaticFiles(directory=PAGE)),
-        Route("/metrics", exposition),
-        Route("/healthz", healthy),
-        Route("/readyz", ready),
-    ]
-    for prefix in PREFIXES:
-        routes.append(Route(f"{prefix}/collections", push, methods=["POST"]))
-        for path, handler in read_routes(ReadHandlers(store)).items():
-            routes.append(Route(prefix + path, reader_endpoint(store, handler), methods=["GET"]))
-
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(retention_loop, store, clock, retention_days)
-            yield
-            tasks.cancel_scope.cancel()
-        store.close()
-
-    return Starlette(
-        routes=routes,
-        middleware=[Middleware(SecurityHeaders)],
-        exception_handlers={HTTPException: error_response, Exception: error_response},
-        lifespan=lifespan,
-    )
-
-
-def split_listen(listen: str) -> tuple[str, int]:
+def split_listen(listen: str, setting: str = "listen") -> tuple[str, int]:
     """Host and port of `host:port`, `[v6]:port` or `:port`."""
     host, _, port = listen.rpartition(":")
     if not port.isdigit() or int(port) > 65535:
-        raise SettingsError(f"listen is {listen!r}, expected host:port such as 127.0.0.1:8080")
+        raise SettingsError(f"{setting} is {listen!r}, expected host:port such as 127.0.0.1:8080")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - what an empty host means
 
 
-def make_server(
-    database: str,
-    listen: str,
-    clock: Callable[[], int] = time.time_ns,
-    retention_days: int = 30,
-    limits: PushLimits = LIMITS,
-) -> tuple[uvicorn.Server, socket.socket]:
-    """A server over a migrated database, and its bound socket."""
-    host, port = split_listen(listen)
-    store = Store(database)
-    store.migrate()
-    config = uvicorn.Config(
-        make_app(store, clock, retention_days, limits),
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        http=protocol_with_timeout(limits.head_seconds),
-        h11_max_incomplete_event_size=HEAD_BYTES,
-    )
+def bind(listen: str, setting: str) -> socket.socket:
+    """A bound TCP socket; with its protocol's number, by which asyncio recognises TCP."""
+    host, port = split_listen(listen, setting)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise SettingsError(f"listen is {listen!r}: {error.strerror}") from error
-    return uvicorn.Server(config), bound
+        raise SettingsError(f"{setting} is {listen!r}: {error.strerror}") from error
+    return bound
+
+
+def port_config(app: Starlette, opened: OpenConnections, lifespan: str) -> uvicorn.Config:
+    """Uvicorn's configuration of one port."""
+    return uvicorn.Config(
+        app,
+        log_level="critical",  # refusals and errors are counted and logged by the application
+        access_log=False,
+        server_header=False,
+        lifespan=lifespan,  # type: ignore[arg-type]
+        http=guarded_protocol(opened),
+        ws="none",
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        timeout_keep_alive=opened.limits.head_seconds,  # type: ignore[arg-type]
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        proxy_headers=False,
+    )
+
+
+def make_server(
+    settings: ManagerSettings,
+    database: str,
+    clock: Callable[[], int] = time.time_ns,
+    limits: PushLimits = LIMITS,
+    connections: ConnectionLimits = CONNECTIONS,
+) -> ManagerServer:
+    """A server over a migrated database, its sockets bound."""
+    with ExitStack() as undo:
+        bound = undo.enter_context(bind(settings.listen, "listen"))
+        for_metrics = settings.metrics.listen
+        metrics_socket = undo.enter_context(bind(for_metrics, "metrics.listen")) if for_metrics else None
+        certificate = None
+        if settings.tls.certificate_file or settings.tls.key_file:
+            certificate = Certificate(settings.tls.certificate_file, settings.tls.key_file)
+        store = Store(database)
+        store.migrate()
+        metrics = ManagerMetrics()
+        metrics.follow_store(store, clock)
+        app = make_app(store, metrics, clock, settings.retention_days, limits, serves_metrics=metrics_socket is None)
+        opened = OpenConnections(connections, metrics.connections_refused.inc)
+        ports = [Port(bound, port_config(app, opened, "on"), certificate)]
+        if metrics_socket is not None:
+            opened = OpenConnections(METRICS_CONNECTIONS, metrics.connections_refused.inc)
+            ports.append(Port(metrics_socket, port_config(make_metrics_app(store, metrics), opened, "off")))
+        undo.pop_all()
+    return ManagerServer(ports)
 
 
 def serve(settings: ManagerSettings, database: str, ready: Callable[[str], None] = lambda _url: None) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is told the URL once the socket is bound."""
-    server, bound = make_server(database, settings.listen, retention_days=settings.retention_days)
+    """Serve until SIGTERM or SIGINT; `ready` gets the URL once the sockets are bound."""
+    server = make_server(settings, database)
 
-    def end(_number: int, _frame: object) -> None:
+    def end(_number: int, _frame: FrameType | None) -> None:
         """What uvicorn falls back to before and after its own handlers: it sends itself the signal again at its end."""
         server.should_exit = True
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    with bound:
-        ready(url_of(bound))
-        server.run(sockets=[bound])
+    ready(url_of(server.ports[0]))
+    server.run()
 
 
 @contextmanager
@@ -215,22 +187,24 @@ def serving(
     listen: str = "127.0.0.1:0",
     clock: Callable[[], int] = time.time_ns,
     limits: PushLimits = LIMITS,
+    connections: ConnectionLimits = CONNECTIONS,
 ) -> Iterator[str]:
     """The URL of a manager that runs in a thread of this process until the block ends."""
-    server, bound = make_server(database, listen, clock, limits=limits)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="manager", daemon=True)
-    with bound:
-        thread.start()
-        while not server.started and thread.is_alive():
-            time.sleep(0.01)
-        try:
-            yield url_of(bound)
-        finally:
-            server.should_exit = True
-            thread.join(timeout=10)
+    server = make_server(ManagerSettings(listen=listen), database, clock, limits, connections)
+    thread = threading.Thread(target=server.run, name="manager", daemon=True)
+    url = url_of(server.ports[0])
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    try:
+        yield url
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
 
 
-def url_of(bound: socket.socket) -> str:
-    """The URL of a bound socket."""
-    host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def url_of(port: Port) -> str:
+    """The URL of a port."""
+    host, number = port.bound.getsockname()[:2]
+    scheme = "https" if port.certificate else "http"
+    return f"{scheme}://[{host}]:{number}" if ":" in host else f"{scheme}://{host}:{number}"

@@ -168,6 +168,13 @@ class AgentSettings(AgentConfiguration, frozen=True):
     node: NodeSettings = NodeSettings()
 
 
+class ServerTls(Group, frozen=True):
+    """TLS of the manager's API; plain HTTP without a certificate."""
+
+    certificate_file: str = ""  # PEM, with the chain; read again when it changes
+    key_file: str = ""  # PEM, not encrypted
+
+
 class ManagerSettings(Group, frozen=True):
     """Settings of `podsonar manager`."""
 
@@ -177,4 +184,6 @@ class ManagerSettings(Group, frozen=True):
     # Days since a batch came; a batch's id must be known for longer than a spool may keep it.
     retention_days: Annotated[int, Meta(ge=7, le=3650)] = 30
     tokens_file: str = ""  # JSON of token hashes that are taken in at start: what an installation brings along
+    tls: ServerTls = ServerTls()
+    metrics: MetricsSettings = MetricsSettings()  # empty: /metrics is beside the API
     log: Log = Log()

@@ -1,1 +1,1 @@
-"""The service discovery API: `handlers` → `serializers`."""
+"""The service discovery API: `handlers` → `lists` → `maps` → `serializers`."""

@@ -1,26 +1,32 @@
-"""The read side of the API: one handler a list, Kubernetes kinds by a table; all of it behind a key of scope read."""
+"""The read side of the API: one handler per list, Kubernetes kinds by a table; all of it behind a key of scope read."""
 
-import re
-import threading
-import uuid
-from collections import OrderedDict
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+import msgspec
+import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
-from manager.api.serializers import (
-    agent_wire,
-    connection_wire,
-    discovered_service_wire,
-    edge_wire,
-    object_wire,
-    page_wire,
-)
+from manager.api.lists import correlation_of, is_paged, list_response, parse_page
+from manager.api.maps import MapCache
+from manager.api.serializers import agent_wire, connection_wire, discovered_service_wire, edge_wire, object_wire
 from manager.http.auth import agent_in_path
-from manager.service_map.build import NodeReport, build_map
+from manager.http.responses import json_response
+from manager.schema.records import LISTED, ListedConnection, unpack_block
+from manager.store.batches import CONNECTIONS_SIDE
 from manager.store.database import Store
-from manager.store.queries import list_objects, list_windows, newest_inventory, read_observations, read_summaries
+from manager.store.objects import ObjectFilter, count_objects, iterate_objects
+from manager.store.queries import (
+    BlockPlace,
+    Observation,
+    list_windows,
+    locate,
+    newest_inventory,
+    places_of_pod,
+    read_block,
+    read_observations,
+)
 from manager.store.tokens import Agent, list_agents
 from podsonar.model import Window
 
@@ -38,133 +44,149 @@ KIND_PATHS = {
     "jobs": "Job",
     "cronjobs": "CronJob",
 }
-MAX_LIMIT = 1000
-CACHED_MAPS = 16
-NUMBER = re.compile("[0-9]{1,9}")
-
-
-def parse_number(request: Request, name: str, default: int, lowest: int) -> int:
-    """A query parameter as a number; 400 if it is none."""
-    text = request.query_params.get(name, "")
-    if not text:
-        return default
-    if not NUMBER.fullmatch(text) or int(text) < lowest:
-        raise HTTPException(400, f"{name}: expected a whole number of at least {lowest}")
-    return int(text)
-
-
-def parse_paging(request: Request) -> tuple[int, int, bool]:
-    """`page`, `limit` and `all` of a list request."""
-    everything = request.query_params.get("all", "false").lower() == "true"
-    return parse_number(request, "page", 0, 0), min(parse_number(request, "limit", 10, 1), MAX_LIMIT), everything
-
-
-def list_response(request: Request, items: list[dict[str, Any]], total: int | None = None) -> dict[str, Any]:
-    """A list answer; with `total`, `items` is one page, without it the list has no pages."""
-    correlation = request.query_params.get("correlationID") or str(uuid.uuid4())
-    body: dict[str, Any] = {"correlationID": correlation, "items": items}
-    if total is not None:
-        index, limit, everything = parse_paging(request)
-        body["page"] = page_wire(index, limit, total, everything)
-    return body
-
-
-def paginate(request: Request, items: list[dict[str, Any]]) -> dict[str, Any]:
-    """The page of `items` that was asked for."""
-    index, limit, everything = parse_paging(request)
-    shown = items if everything else items[index * limit : (index + 1) * limit]
-    return list_response(request, shown, len(items))
 
 
 class ReadHandlers:
-    """Handlers over the store; maps are kept until their agent sends something new."""
+    """Handlers over the store."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.maps: OrderedDict[tuple[str, int, str, str], dict[str, Any]] = OrderedDict()
-        self.lock = threading.Lock()
+        self.maps = MapCache(store)
 
-    def agents(self, request: Request) -> dict[str, Any]:
+    def agents(self, request: Request) -> Response:
         """GET /agents."""
-        rows = []
-        for agent in list_agents(self.store):
-            total, _ = list_objects(self.store, agent.id, "Service", limit=0)
-            rows.append(agent_wire(agent.id, agent.identity, agent.created_ns, total))
         search = request.query_params.get("search", "").lower()
-        return paginate(request, [row for row in rows if search in row["name"].lower()])
+        found = [agent for agent in list_agents(self.store) if search in agent.identity.lower()]
+        rows = (
+            orjson.dumps(agent_wire(agent.id, agent.identity, agent.created_ns, self.services_of(agent)))
+            for agent in parse_page(request).of(found)
+        )
+        return list_response(request, rows, len(found))
 
-    def agent(self, request: Request) -> dict[str, Any]:
+    def services_of(self, agent: Agent) -> int:
+        """How many Services an agent's cluster has."""
+        return count_objects(self.store, ObjectFilter(agent.id, "Service"))
+
+    def agent(self, request: Request) -> Response:
         """GET /agents/{agentIdentity}."""
         agent = agent_in_path(self.store, request)
-        total, _ = list_objects(self.store, agent.id, "Service", limit=0)
-        return agent_wire(agent.id, agent.identity, agent.created_ns, total) | {
-            "correlationID": list_response(request, [])["correlationID"],
-            "inventory": newest_inventory(self.store, agent.id),
-        }
+        return json_response(
+            agent_wire(agent.id, agent.identity, agent.created_ns, self.services_of(agent))
+            | {"correlationID": correlation_of(request), "inventory": newest_inventory(self.store, agent.id)}
+        )
 
-    def objects(self, request: Request) -> dict[str, Any]:
+    def objects(self, request: Request) -> Response:
         """GET /agents/{agentIdentity}/<kind>s."""
         agent = agent_in_path(self.store, request)
         kind = KIND_PATHS[request.url.path.rpartition("/")[2]]
-        index, limit, everything = parse_paging(request)
+        page = parse_page(request)
         query = request.query_params
-        total, rows = list_objects(
-            self.store,
-            agent.id,
-            kind,
-            namespace=query.get("namespace", ""),
-            name=query.get("name", ""),
-            limit=None if everything else limit,
-            offset=0 if everything else index * limit,
-        )
-        return list_response(request, [object_wire(agent.id, kind, row) for row in rows], total)
+        wanted = ObjectFilter(agent.id, kind, query.get("namespace", ""), query.get("name", ""))
+        rows = iterate_objects(self.store, wanted, limit=page.size, offset=page.offset)
+        items = (orjson.dumps(object_wire(agent.id, kind, row)) for row in rows)
+        return list_response(request, items, count_objects(self.store, wanted))
 
-    def connections(self, request: Request) -> dict[str, Any]:
-        """GET /agents/{agentIdentity}/connections and …/pods/{pod_uid}/connections, of one window."""
+    def connections(self, request: Request) -> Response:
+        """GET /agents/{agentIdentity}/connections and …/pods/{pod_uid}/connections, of one window.
+
+        The API document has no pages here: the whole list comes, unless `page` or `limit` asks for one.
+        """
         agent = agent_in_path(self.store, request)
         window = self.window(agent, request)
         pod_uid = request.path_params.get("pod_uid")
-        rows = []
-        for seen in read_observations(self.store, agent.id, window.id) if window else ():
-            for place, spec in enumerate(seen.connections):
-                ends = spec["kubernetes"]
-                pods = {(ends.get(end) or {}).get("uid") for end in ("sourcePod", "destinationPod")}
-                if pod_uid is None or pod_uid in pods:
-                    row_id = f"{seen.batch_id}.{place}"
-                    rows.append(connection_wire(agent.id, row_id, seen.node_name, seen.received_ns, spec))
-        return list_response(request, rows)
+        batches = read_observations(self.store, agent.id, window.id) if window else []
+        if pod_uid is not None:
+            items = self.pod_connections(agent, batches, pod_uid)
+            if not is_paged(request):
+                return list_response(request, items)
+            found, page = list(items), parse_page(request)
+            return list_response(request, page.of(found), len(found))
+        page = parse_page(request)._replace(everything=not is_paged(request))
+        total = sum(batch.connection_count for batch in batches)
+        items = self.connection_rows(agent, self.blocks_of_page(agent, batches, page.offset, page.size), None)
+        return list_response(request, items, total if is_paged(request) else None)
 
-    def discovered_services(self, request: Request) -> dict[str, Any]:
+    def blocks_of_page(
+        self, agent: Agent, batches: list[Observation], offset: int, size: int | None
+    ) -> Iterator[BlockPlace]:
+        """The blocks that hold a page of a window's connections; batches before it are passed over unread."""
+        left = size
+        for batch in batches:
+            count = batch.connection_count
+            if offset >= count:
+                offset -= count
+                continue
+            wanted = range(offset, count if left is None else min(count, offset + left))
+            offset = 0
+            left = None if left is None else left - len(wanted)
+            if wanted:
+                yield from locate(self.store, agent.id, batch, wanted)
+
+    def pod_connections(self, agent: Agent, batches: list[Observation], pod_uid: str) -> Iterator[bytes]:
+        """The connections from or to a pod, found by the batches' indexes."""
+        for batch in batches:
+            places = places_of_pod(self.store, agent.id, batch, pod_uid)
+            if places:
+                yield from self.connection_rows(agent, locate(self.store, agent.id, batch, places), pod_uid)
+
+    def connection_rows(self, agent: Agent, blocks: Iterator[BlockPlace], pod_uid: str | None) -> Iterator[bytes]:
+        """The wanted records of some blocks, as the API shows them; with `pod_uid`, those of that pod."""
+        for place in blocks:
+            batch = place.batch
+            block = read_block(self.store, agent.id, batch.batch_id, CONNECTIONS_SIDE, place.block)
+            if block is None:
+                continue
+            records = LISTED.decode(unpack_block(block.body))
+            for number in place.wanted:
+                record: ListedConnection = records[number - place.first]
+                if pod_uid is not None and not is_of_pod(record, pod_uid):
+                    continue
+                spec = msgspec.to_builtins(record)
+                row_id = f"{batch.batch_id}.{number}"
+                yield orjson.dumps(connection_wire(agent.id, row_id, batch.node_name, batch.received_ns, spec))
+
+    def discovered_services(self, request: Request) -> Response:
         """GET /agents/{agentIdentity}/discoveredservices."""
         agent = agent_in_path(self.store, request)
-        found = self.map_of(agent, None, "")
-        _, rows = list_objects(self.store, agent.id, "Service")
-        by_name = {(r["body"]["metadata"].get("namespace", ""), r["body"]["metadata"]["name"]): r for r in rows}
         namespace = request.query_params.get("namespace", "")
         search = request.query_params.get("search", "").lower()
-        items = []
-        for place in found["services"]:
-            inside = place["kind"] in {"Service", "Workload"} and namespace in {"", place["namespace"]}
-            if inside and search in place["name"].lower():
-                service = by_name.get((place["namespace"], place["name"])) if place["kind"] == "Service" else None
-                at_ns = service["updated_ns"] if service else agent.created_ns
-                items.append(discovered_service_wire(agent.id, agent.identity, place, service, at_ns))
-        return paginate(request, items)
+        inside = [
+            place
+            for place in orjson.loads(self.maps.get(agent, None, "").services)
+            if place["kind"] in {"Service", "Workload"}
+            and namespace in {"", place["namespace"]}
+            and search in place["name"].lower()
+        ]
+        shown = parse_page(request).of(inside)
+        return list_response(request, self.discovered_rows(agent, shown), len(inside))
 
-    def discovered_connections(self, request: Request) -> dict[str, Any]:
+    def discovered_rows(self, agent: Agent, places: Sequence[dict[str, str]]) -> Iterator[bytes]:
+        """Map vertices as discovered services, with the Kubernetes Service of each that is one."""
+        pending = {(place["namespace"], place["name"]): place for place in places if place["kind"] == "Service"}
+        for row in iterate_objects(self.store, ObjectFilter(agent.id, "Service")) if pending else ():
+            metadata = row.body["metadata"]
+            place = pending.pop((metadata.get("namespace", ""), metadata["name"]), None)
+            if place is not None:
+                yield orjson.dumps(discovered_service_wire(agent.id, agent.identity, place, row.body, row.updated_ns))
+        for place in (*pending.values(), *(place for place in places if place["kind"] != "Service")):
+            yield orjson.dumps(discovered_service_wire(agent.id, agent.identity, place, None, agent.created_ns))
+
+    def discovered_connections(self, request: Request) -> Response:
         """GET /agents/{agentIdentity}/discoveredserviceconnections, of one window."""
         agent = agent_in_path(self.store, request)
-        found = self.map_of(agent, self.window(agent, request), "")
-        places = {place["id"]: place for place in found["services"]}
-        return list_response(request, [edge_wire(edge, places) for edge in found["edges"]])
+        found = self.maps.get(agent, self.window(agent, request), "")
+        places = {place["id"]: place for place in orjson.loads(found.services)}
+        return list_response(request, (orjson.dumps(edge_wire(edge, places)) for edge in orjson.loads(found.edges)))
 
-    def service_map(self, request: Request) -> dict[str, Any]:
+    def service_map(self, request: Request) -> Response:
         """GET /agents/{agentIdentity}/map: what the page draws."""
         agent = agent_in_path(self.store, request)
+        windows = list_windows(self.store, agent.id)
         window = self.window(agent, request)
-        found = self.map_of(agent, window, request.query_params.get("namespace", ""))
-        windows = [one.id for one in list_windows(self.store, agent.id)]
-        return {"window": found["window"], "windows": windows, **found}
+        found = self.maps.get(agent, window, request.query_params.get("namespace", ""))
+        names = orjson.dumps([one.id for one in windows])
+        parts = (found.others, b',"services":', found.services, b',"edges":', found.edges, b',"windows":', names, b"}")
+        return Response(b"".join(parts), media_type="application/json")
 
     def window(self, agent: Agent, request: Request) -> Window | None:
         """The window asked for, the newest without one; 404 if there is no such window."""
@@ -177,21 +199,8 @@ class ReadHandlers:
                 return window
         raise HTTPException(404, "no such window")
 
-    def map_of(self, agent: Agent, window: Window | None, namespace: str) -> dict[str, Any]:
-        """The map of a window; without one, of what is there now and no connections."""
-        key = (agent.id, agent.revision, window.id if window else "", namespace)
-        with self.lock:
-            if key in self.maps:
-                self.maps.move_to_end(key)
-                return self.maps[key]
-        facts = read_summaries(self.store, agent.id, window)
-        seen = read_observations(self.store, agent.id, window.id) if window else []
-        views = [NodeReport(one.node_name, one.counts, one.connections, one.accepted) for one in seen]
-        found = build_map(window or Window(0, 0), facts, views, namespace)
-        if window is None:
-            found["window"] = None
-        with self.lock:
-            self.maps[key] = found
-            while len(self.maps) > CACHED_MAPS:
-                self.maps.popitem(last=False)
-        return found
+
+def is_of_pod(record: ListedConnection, pod_uid: str) -> bool:
+    """Whether an end of the connection is the pod."""
+    ends = record.kubernetes
+    return pod_uid in {ends.source_pod.uid, ends.destination_pod.uid if ends.destination_pod else None}

@@ -1,20 +1,14 @@
 """Answers in the shapes of the service discovery API's document. Pure."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from manager.store.objects import ObjectRow
 from podsonar.model import rfc3339
 
 
-def page_wire(index: int, limit: int, total: int, everything: bool) -> dict[str, Any]:
-    """`api.Pagination`."""
-    pages = 1 if everything else math.ceil(total / limit)
-    return {"all": everything, "index": index, "limit": limit, "totalItems": total, "totalPages": pages}
-
-
 def common_fields(agent_id: str, row_id: str, created_ns: int, updated_ns: int) -> dict[str, Any]:
-    """The fields that every stored thing has in the API."""
+    """The fields that every stored record has in the API."""
     return {
         "id": row_id,
         "agentID": agent_id,
@@ -30,11 +24,11 @@ def common_fields(agent_id: str, row_id: str, created_ns: int, updated_ns: int) 
     }
 
 
-def object_wire(agent_id: str, kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A Kubernetes object as `database.PodCollection` and its likes."""
-    body = row["body"]
+def object_wire(agent_id: str, kind: str, row: ObjectRow) -> dict[str, Any]:
+    """A Kubernetes object as `database.PodCollection` or that of its kind."""
+    body = row.body
     metadata = body["metadata"]
-    found = common_fields(agent_id, metadata["uid"], row["first_ns"], row["updated_ns"]) | {
+    found = common_fields(agent_id, metadata["uid"], row.first_ns, row.updated_ns) | {
         "apiVersion": body.get("apiVersion", ""),
         "kind": body.get("kind") or kind,
         "name": metadata["name"],
@@ -87,7 +81,7 @@ def discovered_service_wire(
     agent_id: str, identity: str, place: Mapping[str, Any], service: Mapping[str, Any] | None, at_ns: int
 ) -> dict[str, Any]:
     """`database.DiscoveredServiceCollection` of a map node; `service` is its Kubernetes Service, if it is one."""
-    body = service["body"] if service else {}
+    body = service or {}
     metadata, spec = body.get("metadata") or {}, body.get("spec") or {}
     namespace, name = place["namespace"], place["name"]
     workloads = [{"identity": dict(one), "replicas": []} for one in place["workloads"]]

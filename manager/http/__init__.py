@@ -1,1 +1,1 @@
-"""What every route needs: `header_timeout` → `auth` → `responses`."""
+"""What every route needs: `connections` → `auth` → `responses`."""

@@ -1,7 +1,8 @@
-"""How a push's body comes in: within a size and a time, from a bounded number of senders at once."""
+"""How a push's body is read: within a size and a time, from a bounded number of senders, none of which takes all."""
 
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,81 +16,110 @@ CLOSE = {"Connection": "close"}
 
 @dataclass(frozen=True, slots=True)
 class PushLimits:
-    """How large a body may be, as sent and once inflated; how slow; how many are taken and stored at once."""
+    """How large a body may be, as sent and once inflated; how slow; how many are read and stored at once.
+
+    What is read and not yet stored is held in memory: its bytes are bounded too, in all and per agent.
+    """
 
     compressed_bytes: int = 8 * 2**20
     inflated_bytes: int = 32 * 2**20
-    dropped_bytes: int = 32 * 2**20  # of a body that is too large: what is read of it for its sender's sake
-    dropped_pause_seconds: float = 0.2
-    head_seconds: float = 10.0
     body_seconds: float = 30.0
     slow_seconds: float = 10.0  # after these a body must have come at least at this rate
-    slow_bytes_a_second: int = 1024
-    under_way: int = 64
+    slow_bytes_per_second: int = 1024
+    under_way: int = 256
+    under_way_per_agent: int = 64
+    held_bytes: int = 192 * 2**20
+    held_bytes_per_agent: int = 64 * 2**20
     stored_at_once: int = 2  # each may hold an inflated body and what it decodes to; the database has one writer anyway
 
 
+def retry_later(status: int, text: str) -> HTTPException:
+    """The refusal of a push that may come again, each at another time."""
+    again = str(random.randint(1, 30))  # noqa: S311 - no secret
+    return HTTPException(status, text, headers={"Retry-After": again, **CLOSE})
+
+
+class Slot:
+    """One push that is under way, and the bytes that are held for it."""
+
+    def __init__(self, limiter: "PushLimiter", agent_id: str) -> None:
+        self.limiter, self.agent_id, self.held = limiter, agent_id, 0
+
+    def hold(self, size: int) -> None:
+        """Take room for more bytes; 429 if the agent has no more of it, 503 if nobody has."""
+        limits, limiter = self.limiter.limits, self.limiter
+        if limiter.bytes_of[self.agent_id] + size > limits.held_bytes_per_agent:
+            raise retry_later(429, "too many bytes at once from this agent")
+        if limiter.held + size > limits.held_bytes:
+            raise retry_later(503, "too many bytes at once")
+        limiter.held += size
+        limiter.bytes_of[self.agent_id] += size
+        self.held += size
+
+
 class PushLimiter:
-    """Lets so many pushes in at once; the rest is told when to come again, each at another time."""
+    """Admits a number of pushes at once, and of each agent a part of them; the others are to come again."""
 
     def __init__(self, limits: PushLimits) -> None:
         self.limits = limits
-        self.inside = 0
+        self.inside = self.held = 0
+        self.pushes_of: Counter[str] = Counter()
+        self.bytes_of: Counter[str] = Counter()
         self.storing = anyio.CapacityLimiter(limits.stored_at_once)
+        self.turns: dict[str, anyio.Lock] = {}
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """A place until the block ends; 503 where there is none."""
+    async def slot(self, agent_id: str) -> AsyncIterator[Slot]:
+        """A place until the block ends; 429 or 503 if there is none."""
+        if self.pushes_of[agent_id] >= self.limits.under_way_per_agent:
+            raise retry_later(429, "too many pushes at once from this agent")
         if self.inside >= self.limits.under_way:
-            again = str(random.randint(1, 30))  # noqa: S311 - no secret
-            raise HTTPException(503, "too many pushes at once", headers={"Retry-After": again, **CLOSE})
+            raise retry_later(503, "too many pushes at once")
+        slot = Slot(self, agent_id)
         self.inside += 1
+        self.pushes_of[agent_id] += 1
         try:
-            yield
+            yield slot
         finally:
             self.inside -= 1
+            self.pushes_of[agent_id] -= 1
+            self.held -= slot.held
+            self.bytes_of[agent_id] -= slot.held
+            if not self.pushes_of[agent_id]:
+                del self.pushes_of[agent_id], self.bytes_of[agent_id]
+                self.turns.pop(agent_id, None)
+
+    @asynccontextmanager
+    async def turn(self, agent_id: str) -> AsyncIterator[None]:
+        """An agent's turn to store: one batch of each agent at a time, so that a flood of one holds up no other.
+
+        Batches of one agent are stored one after the other by the database in any case.
+        """
+        async with self.turns.setdefault(agent_id, anyio.Lock()):
+            yield
 
 
-async def drain_body(stream: AsyncIterator[bytes], limits: PushLimits) -> None:
-    """Read on until the end, a pause, or enough."""
-    dropped = 0
-    while dropped <= limits.dropped_bytes:
-        piece = None
-        with anyio.move_on_after(limits.dropped_pause_seconds):
-            piece = await anext(stream, None)
-        if piece is None:
-            return
-        dropped += len(piece)
-
-
-async def read_body(request: Request, limits: PushLimits) -> bytes:
-    """The body; 413 as soon as it is known to be too large, 408 as soon as it is too slow.
-
-    Of what is too large all that is under way is read and dropped first: a connection that is closed on what is unread
-    may take the answer with it, and a sender that is not told 413 sends the same again.
-    """
-    refusal = HTTPException(413, f"body is larger than {limits.compressed_bytes} bytes", headers=CLOSE)
+async def read_body(request: Request, limits: PushLimits, slot: Slot) -> bytearray:
+    """The body; 413 as soon as it is known to be too large, 408 as soon as it is too slow."""
+    too_large = HTTPException(413, f"body is larger than {limits.compressed_bytes} bytes", headers=CLOSE)
     slow = HTTPException(408, "body came too slowly", headers=CLOSE)
     length = request.headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > limits.compressed_bytes:
+        raise too_large
     body = bytearray()
     began = time.monotonic()
     try:
         with anyio.fail_after(limits.body_seconds):
-            stream = request.stream()
-            if length.isdecimal() and int(length) > limits.compressed_bytes:
-                await drain_body(stream, limits)
-                raise refusal
-            async for piece in stream:
+            async for piece in request.stream():
+                slot.hold(len(piece))
                 body += piece
                 if len(body) > limits.compressed_bytes:
-                    body.clear()
-                    await drain_body(stream, limits)
-                    raise refusal
+                    raise too_large
                 seconds = time.monotonic() - began
-                if seconds > limits.slow_seconds and len(body) < seconds * limits.slow_bytes_a_second:
+                if seconds > limits.slow_seconds and len(body) < seconds * limits.slow_bytes_per_second:
                     raise slow
     except TimeoutError:
         raise slow from None
     except ClientDisconnect:
         raise HTTPException(400, "body ended early", headers=CLOSE) from None
-    return bytes(body)
+    return body

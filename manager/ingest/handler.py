@@ -8,26 +8,29 @@ import re
 from collections.abc import Callable
 
 import msgspec
+import structlog
 from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from manager.http.auth import require_agent, require_ingest_token
+from manager.http.failed_auth import FailedAuth
 from manager.http.responses import json_response, unavailable
-from manager.ingest.body_limits import PushLimiter, PushLimits, read_body
+from manager.ingest.body_limits import PushLimiter, PushLimits, Slot, read_body
 from manager.metrics import ManagerMetrics
 from manager.schema.gunzip import BadBodyError, TooLargeError, inflate
-from manager.schema.push_schema import ConnectionsBatch, InventoryPart, decode, read_batch
+from manager.schema.push_schema import ConnectionsBatch, InventoryPart, read_batch
 from manager.store.batches import BodyMismatchError, Receipt, store_batch
 from manager.store.database import Store
+from manager.store.token_format import parse
 from manager.store.tokens import Principal
 from podsonar.errors import StoreError
 from podsonar.model import NS_PER_SECOND, Window
 
+log = structlog.get_logger()
+
 BATCH_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# A node may send a full flow table in one body; memory is bounded by the inflated size in any case.
-MAX_ITEMS = 100_000
 MINUTE_NS = 60 * NS_PER_SECOND
 AHEAD_NS, OLD_NS = 10 * MINUTE_NS, 7 * 24 * 60 * MINUTE_NS
 
@@ -38,9 +41,10 @@ class IngestHandler:
     def __init__(self, store: Store, metrics: ManagerMetrics, clock: Callable[[], int], limits: PushLimits) -> None:
         self.store, self.metrics, self.clock, self.limits = store, metrics, clock, limits
         self.limiter = PushLimiter(limits)
+        self.failed_auth = FailedAuth(clock)
 
     async def __call__(self, request: Request) -> Response:
-        """201 once the batch is on disk."""
+        """201 once the batch is on disk; a refusal is counted, and logged with its reason."""
         try:
             answer = await self.answer(request)
         except HTTPException as error:
@@ -56,53 +60,76 @@ class IngestHandler:
             self.metrics.batches.labels("rejected").inc()
 
     async def principal(self, request: Request) -> Principal:
-        """The agent that asks; refusals are counted by their reason."""
-        reason = "no_token"
+        """The agent that pushes; refusals are counted and logged by their reason, many of one address are 429."""
+        reason, text, address = "no_token", "", request.client.host if request.client else ""
         try:
-            token = require_ingest_token(request)
+            text = require_ingest_token(request)
             reason = "wrong_token"
-            return await to_thread.run_sync(require_agent, self.store, token)
+            self.failed_auth.check(address, text)
+            principal = await to_thread.run_sync(require_agent, self.store, text)
         except HTTPException as error:
-            self.metrics.auth_failures.labels("agent_gone" if error.status_code == 404 else reason).inc()
+            reason = {404: "agent_gone", 429: "too_many"}.get(error.status_code, reason)
+            self.metrics.auth_failures.labels(reason).inc()
+            if self.failed_auth.failed(address, text):
+                known = parse(text)
+                log.warning("push_refused", reason=reason, address=address, token=known.id if known else "")
             raise
         except StoreError as error:
             raise unavailable(error) from error
+        self.failed_auth.succeeded(text)
+        return principal
 
     async def answer(self, request: Request) -> Response:
         """The stages in order; every refusal is an HTTPException or a 400 with the place of the error."""
         principal = await self.principal(request)
-        async with self.limiter.slot():
-            return await self.take(request, principal.agent_id or "")
+        agent_id = principal.agent_id or ""
+        batch_id, description = request.headers.get("idempotency-key", ""), ""
+        try:
+            async with self.limiter.slot(agent_id) as slot:
+                return await self.take(request, agent_id, slot)
+        except BadBodyError as error:
+            refusal, description = HTTPException(400, str(error)), error.pointer
+        except HTTPException as error:
+            refusal = error
+        if refusal.status_code != 503:  # the database's failures have a log line of their own
+            log.warning(
+                "push_refused",
+                status=refusal.status_code,
+                reason=refusal.detail,
+                place=description,
+                agent=agent_id,
+                token=principal.token_id,
+                batch=batch_id[:64],
+            )
+        if description:
+            return json_response({"message": refusal.detail, "description": description}, refusal.status_code)
+        raise refusal
 
-    async def take(self, request: Request, agent_id: str) -> Response:
+    async def take(self, request: Request, agent_id: str, slot: Slot) -> Response:
         """The batch of an agent that may push."""
         batch_id, gzipped = check_headers(request)
-        raw = await read_body(request, self.limits)
+        raw = await read_body(request, self.limits, slot)
         try:
-            batch, receipt = await to_thread.run_sync(
-                self.store_body, agent_id, batch_id, raw, gzipped, limiter=self.limiter.storing
-            )
+            async with self.limiter.turn(agent_id):
+                batch, receipt = await to_thread.run_sync(
+                    self.store_body, agent_id, batch_id, raw, gzipped, limiter=self.limiter.storing
+                )
         except BodyMismatchError as error:
             raise HTTPException(409, "a batch of this id is stored, with another body") from error
         except TooLargeError as error:
             raise HTTPException(413, str(error)) from error
-        except BadBodyError as error:
-            return json_response({"message": str(error), "description": error.pointer}, 400)
         except StoreError as error:
             raise unavailable(error) from error
         self.metrics.count_batch(batch, receipt)
         return json_response({"batch_id": batch_id, **receipt._asdict()}, 201)
 
     def store_body(
-        self, agent_id: str, batch_id: str, raw: bytes, gzipped: bool
+        self, agent_id: str, batch_id: str, raw: bytes | bytearray, gzipped: bool
     ) -> tuple[ConnectionsBatch | InventoryPart, Receipt]:
         """Inflate, check and store a body."""
         plain = inflate(raw, self.limits.inflated_bytes) if gzipped else raw
-        batch = self.clamp_window(read_batch(decode(plain)))
-        if count_items(batch) > MAX_ITEMS:
-            # 413 and not 400: the sender then halves the batch, where after a 400 it would set it aside.
-            raise TooLargeError(f"body holds more than {MAX_ITEMS} items")
         digest = hashlib.sha256(plain).hexdigest()
+        batch = self.clamp_window(read_batch(plain))
         return batch, store_batch(self.store, agent_id, batch_id, batch, self.clock(), digest)
 
     def clamp_window(self, batch: ConnectionsBatch | InventoryPart) -> ConnectionsBatch | InventoryPart:
@@ -121,13 +148,6 @@ class IngestHandler:
         return msgspec.structs.replace(batch, window=Window(end_ns - length_ns, end_ns))
 
 
-def count_items(batch: ConnectionsBatch | InventoryPart) -> int:
-    """How many records or objects a batch holds."""
-    if isinstance(batch, ConnectionsBatch):
-        return len(batch.connections) + len(batch.accepted)
-    return sum(len(objects) for objects in batch.objects.values())
-
-
 def check_headers(request: Request) -> tuple[str, bool]:
     """The batch id and whether the body is gzipped; 400 and 415 otherwise."""
     batch_id = request.headers.get("idempotency-key", "")
@@ -137,7 +157,8 @@ def check_headers(request: Request) -> tuple[str, bool]:
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
     if kind.strip().lower() != "application/json" or charset not in {"", "utf-8"}:
         raise HTTPException(415, "Content-Type: expected application/json")
-    encoding = request.headers.get("content-encoding", "").strip().lower() or "identity"
+    encodings = request.headers.getlist("content-encoding")
+    encoding = ",".join(encodings).strip().lower() or "identity"
     if encoding not in {"gzip", "identity"}:
         raise HTTPException(415, "Content-Encoding: expected gzip or identity")
     return batch_id, encoding == "gzip"

@@ -1,1 +1,1 @@
-"""What agents push: `gunzip` → `push_schema`."""
+"""What agents push: `gunzip` → `records` → `observation` → `object_fields` → `push_schema`."""

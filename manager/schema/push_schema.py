@@ -1,98 +1,62 @@
 """A push's body, decoded into the schema's types only: a ConnectionsBatch or InventoryPart; BadBodyError says where.
 
-Unknown fields are ignored. What is stored of a connection is the record as it came, so that later readers find fields
-that this version does not know.
+Members that the schema does not know are skipped and never built. What a body holds is bounded before anything is built
+of it: by bytes, by the number of JSON objects, and by the number of records. An object of an inventory that does not
+fit is rejected alone, and a member of it that has another type than its kind gives it is left out; both are counted.
 """
 
-import re
+from itertools import accumulate
 from typing import Annotated, Any
 
 import msgspec
 import orjson
 
 from directory.inventory_snapshots import LIST_KINDS
-from manager.schema.gunzip import BadBodyError
+from manager.schema.gunzip import BadBodyError, TooLargeError
+from manager.schema.object_fields import clean_object
+from manager.schema.observation import clean_observation
+from manager.schema.records import ACCEPTED, LISTED, Count, Name, Records, Text, pack_records, schema_error
+from podsonar.clean_text import clean_json
 from podsonar.errors import InputError
 from podsonar.model import NS_PER_SECOND, Window, parse_rfc3339
 
 MAX_DEPTH = 32
-MAX_MEMBERS = 1000
+MAX_ITEMS = 100_000  # a node may send a full flow table in one body
+MAX_VALUES = 1_000_000  # JSON objects and lists; a connection record has six
+MAX_COMMAS = 250_000  # up to these, lists are short enough to be taken apart uncounted
+OBJECT_BYTES = 2 << 20  # etcd takes 1.5 MiB
+OBSERVATION_BYTES = 64 << 10
 LATEST_NS = 7_258_118_400 * NS_PER_SECOND  # 2200
-NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+MAX_KINDS = 64
+KIND, REASON = 63, 300  # characters
 NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
-SQUARE = bytes.maketrans(b"{}", b"[]")
+STEPS = bytes.maketrans(b"[{]}", b"\x02\x02\x00\x00")
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-REASON = 300  # characters
-Text = Annotated[str, msgspec.Meta(max_length=4096)]
-Name = Annotated[str, msgspec.Meta(max_length=316)]
-Port = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}$")]
-Address = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-
-# Body list -> Kubernetes kind: one row a kind.
+# Body list -> Kubernetes kind: one row per kind.
 INVENTORY_LISTS = {"namespaceList": "Namespace", **LIST_KINDS}
 
+NO_COUNTS = msgspec.Raw(b"{}")
 
-class ObjectReference(msgspec.Struct, frozen=True):
-    """Which Kubernetes object; names may be missing where only a UID was known."""
-
-    uid: Name
-    kind: Name = ""
-    namespace: Name | None = None
-    name: Name | None = None
+Part = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
-class ConnectionEnds(msgspec.Struct, frozen=True, rename="camel"):
-    """The Kubernetes side of a connection: `database.ConnectionKubernetesSpec`."""
+class Rejected(msgspec.Struct):
+    """What of a batch was not stored as it came, by reason."""
 
-    source_pod: ObjectReference
-    destination_service: ObjectReference | None = None
-    destination_pod: ObjectReference | None = None
-
-
-class Destination(msgspec.Struct, frozen=True):
-    """What the directory said about the destination, and why where it is not a plain owner."""
-
-    kind: Name
-    reason: Text | None = None
-    name: Name | None = None
-
-
-class ConnectionRecord(msgspec.Struct, frozen=True):
-    """One flow with its pod: `database.ConnectionSpec` and the counts."""
-
-    source_ip: Address = msgspec.field(name="sourceIP")
-    destination_ip: Address = msgspec.field(name="destinationIP")
-    destination_port: Port = msgspec.field(name="destinationPort")
-    kubernetes: ConnectionEnds
-    destination: Destination | None = None
-    type: Name = "TCP"
-    attempts: Count = 0
-    established: Count = 0
-    failed: Count = 0
-    last_errno: int | None = msgspec.field(name="lastErrno", default=None)
-    opened_before: bool = msgspec.field(name="openedBefore", default=False)
-
-
-class AcceptedRecord(msgspec.Struct, frozen=True):
-    """The other end: what one pod's listener accepted from one remote address."""
-
-    pod: ObjectReference
-    local_ip: Address = msgspec.field(name="localIP")
-    local_port: int | Port = msgspec.field(name="localPort")
-    remote_ip: Address = msgspec.field(name="remoteIP")
-    accepted: Count
-    opened_before: bool = msgspec.field(name="openedBefore", default=False)
+    objects: dict[str, int] = {}
+    members: int = 0
+    characters: int = 0
 
 
 class ConnectionsBatch(msgspec.Struct, frozen=True):
-    """A node's window: `connections` and `accepted` are the records as they came, already checked."""
+    """A node's window: `connections` and `accepted` are checked records in blocks."""
 
     window: Window
     node_name: str
     observation: dict[str, Any]
-    connections: list[dict[str, Any]]
-    accepted: list[dict[str, Any]]
+    connections: Records
+    accepted: Records
+    rejected: Rejected
 
 
 class InventoryPart(msgspec.Struct, frozen=True):
@@ -107,9 +71,10 @@ class InventoryPart(msgspec.Struct, frozen=True):
     complete: dict[str, bool]
     reasons: dict[str, str]
     objects: dict[str, list[dict[str, Any]]]
+    rejected: Rejected
 
 
-class Metadata(msgspec.Struct, frozen=True):
+class Identity(msgspec.Struct, frozen=True):
     """What names an object; lengths are those that the API server allows."""
 
     uid: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -128,7 +93,7 @@ class KindWire(msgspec.Struct):
     """Whether a kind was listed whole, and why not."""
 
     complete: bool = False
-    reason: str | None = None  # of any length: no inventory is refused for what it says of its own gaps
+    reason: str | None = None  # of any length: no inventory is refused for the words about its own gaps
 
 
 class InventoryWire(msgspec.Struct):
@@ -136,53 +101,94 @@ class InventoryWire(msgspec.Struct):
 
     id: Name
     sequence: Count
-    part: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
-    parts: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    part: Part
+    parts: Part
     kinds: dict[str, KindWire] = {}
 
 
-def convert(value: object, wanted: Any, place: str) -> Any:  # noqa: ANN401 - the type is the argument's
-    """`value` as `wanted`; BadBodyError names the place and what was expected, never the value."""
+class AnyObject(msgspec.Struct, gc=False):
+    """A JSON object of which nothing is built."""
+
+
+def body_type(name: str, item: type) -> type[msgspec.Struct]:
+    """The members of a push, each list of `item`."""
+    lists: list[Any] = [
+        (key, list[item] | None, msgspec.field(default=None))  # type: ignore[valid-type]
+        for key in ("connectionList", "acceptedList", *INVENTORY_LISTS)
+    ]
+    members: list[Any] = [
+        ("window", WindowWire),
+        ("schemaVersion", int | str | None, msgspec.field(default=None)),
+        ("nodeName", Name | msgspec.UnsetType, msgspec.field(default=msgspec.UNSET)),
+        ("observation", msgspec.Raw, msgspec.field(default=NO_COUNTS)),
+        ("namespace", Name | None, msgspec.field(default=None)),
+        ("inventory", InventoryWire | msgspec.UnsetType, msgspec.field(default=msgspec.UNSET)),
+    ]
+    return msgspec.defstruct(name, members + lists)
+
+
+BODY = msgspec.json.Decoder(body_type("Body", msgspec.Raw))
+COUNTED_BODY = msgspec.json.Decoder(body_type("CountedBody", AnyObject))
+
+
+def check_depth(raw: bytes | bytearray) -> None:
+    """BadBodyError if arrays and objects nest deeper than 32."""
+    # Whole-buffer passes: a loop over the text takes ten times as long. Two quotes side by side open and close (or
+    # close and open) nothing; without them, every other piece is inside a string.
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, NOT_STRUCTURE).replace(b'""', b"")
+    brackets = b"".join(plain.split(b'"')[::2]).translate(STEPS)
+    depth = max(accumulate(brackets, lambda depth, step: depth + step - 1, initial=0))
+    if depth > MAX_DEPTH:
+        raise BadBodyError(f"JSON nests deeper than {MAX_DEPTH}")
+
+
+def decode_body(decoder: msgspec.json.Decoder[Any], raw: bytes | bytearray) -> Any:  # noqa: ANN401 - defined at run time
+    """The body's members."""
     try:
-        return msgspec.convert(value, wanted)
-    except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `")
-        inner = path.rstrip("`").removeprefix("$").replace("[", "/").replace("]", "").replace(".", "/")
-        raise BadBodyError(text, place + inner) from error
+        return decoder.decode(raw)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise schema_error(error) from error
 
 
-def check_depth(raw: bytes) -> None:
-    """BadBodyError if arrays and objects nest deeper than 32; every round takes the innermost level away."""
-    # Only whole-buffer passes: a loop or regular expression over the text takes ten times as long. Two quotes side by
-    # side open and close (or close and open) nothing, so that they go; then every other piece is inside a string.
-    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"").translate(SQUARE, NOT_STRUCTURE).replace(b'""', b"")
-    brackets = b"".join(plain.split(b'"')[::2])
-    for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"")
-        if not brackets:
-            return
-    raise BadBodyError(f"JSON nests deeper than {MAX_DEPTH} or its brackets do not match")
+def check_size(raw: bytes | bytearray) -> None:
+    """TooLargeError if the body holds more values or records than one batch may: its sender halves it."""
+    if raw.count(b"{") + raw.count(b"[") > MAX_VALUES:
+        raise TooLargeError(f"body holds more than {MAX_VALUES} JSON objects and lists")
+    if raw.count(b",") <= MAX_COMMAS:
+        return
+    lists = decode_body(COUNTED_BODY, raw)
+    if sum(len(getattr(lists, key) or ()) for key in ("connectionList", "acceptedList", *INVENTORY_LISTS)) > MAX_ITEMS:
+        raise TooLargeError(f"body holds more than {MAX_ITEMS} items")
 
 
-def decode(raw: bytes) -> dict[str, Any]:
-    """The JSON object in `raw`."""
-    if b"\\u0000" in raw and NUL.search(raw):
-        raise BadBodyError("JSON holds a NUL character")
-    check_depth(raw)
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise BadBodyError("body is not valid JSON in UTF-8") from error
-    if not isinstance(body, dict):
-        raise BadBodyError("body is not a JSON object")
-    if len(body) > MAX_MEMBERS:
-        raise BadBodyError(f"body has more than {MAX_MEMBERS} members")
-    return body
+def read_batch(plain: bytes | bytearray) -> ConnectionsBatch | InventoryPart:
+    """The batch in a JSON body: an inventory part if it has a member `inventory`, connections otherwise."""
+    raw, characters = clean_json(bytes(plain))
+    check_size(raw)
+    body = decode_body(BODY, raw)
+    if body.schemaVersion not in (None, 1, "1"):
+        raise BadBodyError("expected a batch of schema version 1", "/schemaVersion")
+    rejected = Rejected({}, 0, characters)
+    if body.inventory is not msgspec.UNSET:
+        return read_inventory(body, rejected)
+    if body.connectionList is None:
+        raise BadBodyError("expected a list of connections, or an inventory", "/connectionList")
+    if body.nodeName is msgspec.UNSET:
+        raise BadBodyError("expected the name of the node", "/nodeName")
+    if len(body.connectionList) + len(body.acceptedList or ()) > MAX_ITEMS:
+        raise TooLargeError(f"body holds more than {MAX_ITEMS} items")
+    return ConnectionsBatch(
+        window=read_window(body.window),
+        node_name=body.nodeName,
+        observation=read_observation(body.observation, rejected),
+        connections=pack_records(body.connectionList, "/connectionList", LISTED),
+        accepted=pack_records(body.acceptedList or (), "/acceptedList", ACCEPTED),
+        rejected=rejected,
+    )
 
 
-def read_window(body: dict[str, Any]) -> Window:
+def read_window(wire: WindowWire) -> Window:
     """The window of a body; its end is after its start."""
-    wire = convert(body.get("window"), WindowWire, "/window")
     try:
         window = Window(parse_rfc3339(wire.start), parse_rfc3339(wire.end))
     except InputError as error:
@@ -194,41 +200,63 @@ def read_window(body: dict[str, Any]) -> Window:
     return window
 
 
-def read_batch(body: dict[str, Any]) -> ConnectionsBatch | InventoryPart:
-    """The batch in a body: an inventory part if it says `inventory`, connections otherwise."""
-    if "inventory" in body:
-        return read_inventory(body)
-    connections, accepted = body.get("connectionList"), body.get("acceptedList") or []
-    convert(connections, list[ConnectionRecord], "/connectionList")
-    convert(accepted, list[AcceptedRecord], "/acceptedList")
-    return ConnectionsBatch(
-        window=read_window(body),
-        node_name=convert(body.get("nodeName"), Name, "/nodeName"),
-        observation=convert(body.get("observation") or {}, dict[str, Any], "/observation"),
-        connections=connections or [],
-        accepted=accepted,
-    )
+def read_observation(raw: msgspec.Raw, rejected: Rejected) -> dict[str, Any]:
+    """The counts of a window; members that are none are left out and counted."""
+    text = bytes(raw)
+    if len(text) > OBSERVATION_BYTES:
+        raise BadBodyError(f"observation is larger than {OBSERVATION_BYTES} bytes", "/observation")
+    try:
+        counts = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadBodyError("observation is not valid JSON in UTF-8", "/observation") from error
+    if counts is None:
+        return {}
+    if not isinstance(counts, dict):
+        raise BadBodyError("Expected `object`", "/observation")
+    kept, dropped = clean_observation(counts)
+    rejected.members += dropped
+    return kept
 
 
-def read_inventory(body: dict[str, Any]) -> InventoryPart:
-    """The inventory part in a body; every object has a name and a UID."""
-    head: InventoryWire = convert(body["inventory"], InventoryWire, "/inventory")
+def read_object(kind: str, raw: msgspec.Raw, rejected: Rejected) -> dict[str, Any] | None:
+    """One object with what does not fit left out; None, counted with its reason, if it cannot be stored."""
+    reason = "malformed"
+    try:
+        if memoryview(raw).nbytes > OBJECT_BYTES:
+            reason = "too_large"
+        else:
+            text = bytes(raw)
+            check_depth(text)
+            item = orjson.loads(text)
+            reason = "no_identity"
+            msgspec.convert(item.get("metadata"), Identity)
+            rejected.members += clean_object(kind, item)
+            return item  # type: ignore[no-any-return]
+    except (BadBodyError, orjson.JSONDecodeError, msgspec.ValidationError, AttributeError):
+        pass  # counted with its reason
+    rejected.objects[reason] = rejected.objects.get(reason, 0) + 1
+    return None
+
+
+def read_inventory(body: Any, rejected: Rejected) -> InventoryPart:  # noqa: ANN401 - defined at run time
+    """The inventory part in a body; every object of it has a name and a UID."""
+    head: InventoryWire = body.inventory
     if head.part > head.parts:
         raise BadBodyError(f"part {head.part} of {head.parts}", "/inventory/part")
-    objects: dict[str, list[dict[str, Any]]] = {}
-    for key, kind in INVENTORY_LISTS.items():
-        items: list[dict[str, Any]] = convert(body.get(key) or [], list[dict[str, Any]], f"/{key}")
-        for place, item in enumerate(items):
-            convert(item.get("metadata"), Metadata, f"/{key}/{place}/metadata")
-        objects[kind] = items
+    kinds = {kind: wire for kind, wire in list(head.kinds.items())[:MAX_KINDS] if len(kind) <= KIND}
+    objects = {
+        kind: [item for raw in getattr(body, key) or () if (item := read_object(kind, raw, rejected)) is not None]
+        for key, kind in INVENTORY_LISTS.items()
+    }
     return InventoryPart(
-        window=read_window(body),
-        namespace=convert(body.get("namespace") or "", Name, "/namespace"),
+        window=read_window(body.window),
+        namespace=body.namespace or "",
         id=head.id,
         sequence=head.sequence,
         part=head.part,
         parts=head.parts,
-        complete={kind: wire.complete for kind, wire in head.kinds.items()},
-        reasons={kind: (wire.reason or "")[:REASON] for kind, wire in head.kinds.items() if not wire.complete},
+        complete={kind: wire.complete for kind, wire in kinds.items()},
+        reasons={kind: (wire.reason or "")[:REASON] for kind, wire in kinds.items() if not wire.complete},
         objects=objects,
+        rejected=rejected,
     )

@@ -1,20 +1,21 @@
-"""Both ends of each connection compared: which accepted connections a client-side record explains. Pure.
+"""Compares both ends of each connection: which accepted connections a client-side record explains. Pure.
 
-An accepted record says: this pod's listener at local address and port took n connections from a remote address. A
-client-side record explains it if the client's address is that remote and it connected to that very address and port,
-or to a service whose backend is that listener. Each established connection explains one accepted connection, no more.
+An accepted record says: this pod's listener at local address and port accepted n connections from a remote address. A
+client-side record explains it if the client's address is that remote and it connected to that very address and port, to
+a service whose backend is that listener, or to the listener's host port on its node. Each established connection
+explains one accepted connection, no more.
 
-What was masqueraded on the way shows a node's address as remote: there only sums can be compared, listener by
-listener. So it is where several clients had one address (one pod after another, or pods on their node's network), or
-one client came to a listener by several services: nothing tells which of them made which connection. What cannot be
-compared is named and not counted: see `not_comparable`.
+A masqueraded connection has a node's address as its remote: only sums can be compared, listener by listener. The same
+holds if several clients had one address (one pod after another, or pods on their node's network), or one client came to
+a listener by several services: nothing shows which of them made which connection. What cannot be compared is named and
+not counted, see `not_comparable`.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from manager.schema.push_schema import AcceptedRecord, ConnectionRecord
+from manager.schema.records import AcceptedRecord, ConnectionRecord
 from manager.service_map.join_state import (
     ClientBudget,
     EdgeKey,
@@ -30,7 +31,7 @@ from manager.service_map.topology import Topology
 
 
 class Observers(NamedTuple):
-    """Who observed: nodes observed for the whole window, nodes observed for a part of it, and the agents' own pods."""
+    """Nodes observed for the whole window, nodes observed for a part of it, and the agents' own pods."""
 
     whole: frozenset[str]
     part: frozenset[str] = frozenset()
@@ -42,15 +43,22 @@ def join_ends(
     accepted: Sequence[tuple[str, AcceptedRecord]],
     topology: Topology,
     observers: Observers,
+    *,
+    whole: bool = True,
 ) -> Join:
-    """The join of one window; `accepted` has the name of the observing node beside each record."""
+    """The join of one window; `accepted` has the name of the observing node beside each record.
+
+    Unless the connections are the `whole` window's, those left out may explain what these do not.
+    """
     budgets = [
         ClientBudget(place, max(one.established, one.attempts - one.failed), EdgeKey.of(one))
         for place, one in enumerate(connections)
     ]
     direct, by_listener = index_clients(connections, budgets, topology)
     client_addresses = {one.source_ip for one in connections}
-    unsure = {one.remote_ip for _, one in accepted if has_unobserved_owners(one.remote_ip, topology, observers)}
+    unsure = {
+        one.remote_ip for _, one in accepted if not whole or has_unobserved_owners(one.remote_ip, topology, observers)
+    }
     join = Join(backends=defaultdict(Counter), recall=Recall(), nodes=defaultdict(Recall))
     join.pods = {one.pod.uid: one.pod for _, one in accepted}
     masqueraded: list[tuple[str, AcceptedRecord, int]] = []
@@ -68,12 +76,13 @@ def join_ends(
         if left:
             waiting.append((node, one, left))
     for node, one, asked in waiting:
-        served = by_listener.get((one.remote_ip, one.pod.uid, int(one.local_port)), ())
+        served = clients_of_listener(by_listener, one, topology)
         left = explain(served, one, asked, join, certain=one.remote_ip not in unsure)
         add_recall(join, node, asked - left, asked - left)
         if not left:
             continue
         reason = not_comparable(one, topology, observers, client_addresses)
+        reason = reason if whole or reason else "too_many_connections"
         if reason:
             add_reason(join, node, reason, left)
             if reason == "remote_pod_not_observed":
@@ -94,10 +103,12 @@ def index_clients(
     by_listener: dict[tuple[str, str, int], list[ClientBudget]] = defaultdict(list)
     backends: dict[tuple[str, int], list[tuple[str, int]]] = {}
     for one, budget in zip(connections, budgets, strict=True):
-        if not budget.left or not one.destination_port.isdigit():
+        if not budget.left:
             continue
         port = int(one.destination_port)
         direct[one.source_ip, one.destination_ip, port].append(budget)
+        for pod_uid, target in topology.behind_host_port(one.destination_ip, port):
+            by_listener[one.source_ip, pod_uid, target].append(budget)
         service = one.kubernetes.destination_service
         if service is None:
             continue
@@ -109,14 +120,26 @@ def index_clients(
     return direct, by_listener
 
 
+def clients_of_listener(
+    by_listener: dict[tuple[str, str, int], list[ClientBudget]], record: AcceptedRecord, topology: Topology
+) -> list[ClientBudget]:
+    """Budgets of clients that came to the listener by a service or host port.
+
+    A service leads to a pod's address, whoever listens there: a process of another pod in the same network is as good.
+    """
+    uids = dict.fromkeys([record.pod.uid, *topology.pods_at.get(record.local_ip, ())])
+    port = int(record.local_port)
+    return [budget for uid in uids for budget in by_listener.get((record.remote_ip, uid, port), ())]
+
+
 def has_unobserved_owners(address: str, topology: Topology, observers: Observers) -> bool:
-    """Whether several pods had an address of which not all that was made from there was seen."""
+    """Whether several pods had an address and not all of their nodes were observed for the whole window."""
     pods = topology.pods_at.get(address, ())
     return len(pods) > 1 and not observers.whole.issuperset(topology.pods[uid]["node"] for uid in pods)
 
 
 def explain(budgets: Sequence[ClientBudget], one: AcceptedRecord, asked: int, join: Join, *, certain: bool) -> int:
-    """What is left of `asked`; the pod is named for the records only where they are all of one edge."""
+    """What is left of `asked`; the pod is named for the records only if they are all of one edge."""
     if not certain or any(budget.edge != budgets[0].edge for budget in budgets):
         return match_in_sum(budgets, asked, join)
     return match(budgets, one.pod.uid, asked, join)
@@ -125,7 +148,7 @@ def explain(budgets: Sequence[ClientBudget], one: AcceptedRecord, asked: int, jo
 def not_comparable(
     one: AcceptedRecord, topology: Topology, observers: Observers, client_addresses: set[str]
 ) -> str | None:
-    """Why no client-side record can be expected for an accepted one; None where one must be there."""
+    """Why no client-side record can be expected for an accepted one; None if one must be there."""
     remote = one.remote_ip
     if remote.startswith("127.") or remote in {"::1", one.local_ip}:
         return "loopback"

@@ -1,11 +1,11 @@
-"""What client-side records can still explain of what was accepted, and how much of it they did."""
+"""The state of the join: what client-side records can still explain, and how much they explained."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from manager.schema.push_schema import ConnectionRecord, ObjectReference
+from manager.schema.records import ConnectionRecord, ObjectReference
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class Recall:
 
     @property
     def value(self) -> float | None:
-        """The share explained; None where nothing was comparable."""
+        """The share explained; None if nothing was comparable."""
         return self.explained / self.accepted if self.accepted else None
 
 
@@ -26,8 +26,8 @@ class Recall:
 class Join:
     """`backends[i]` counts per accepting pod what connection i explains; recall per accepting node and over all.
 
-    `in_sums` are the connections that explain something of which only the sum is known: which of them reached which pod
-    is not told by anything. `pods` has the accepting pods as their nodes named them: one that came and went between two
+    `in_sums` are the connections that explain something of which only the sum is known: nothing shows which of them
+    reached which pod. `pods` has the accepting pods as their nodes named them: one that came and went between two
     inventories is known from nowhere else.
     """
 
@@ -39,7 +39,7 @@ class Join:
 
 
 class EdgeKey(NamedTuple):
-    """Which pod's connections to what a record is of: records of one edge need not be told apart."""
+    """Source pod, service and port of a record. Records with the same key are interchangeable."""
 
     pod_uid: str
     service_uid: str | None
@@ -54,7 +54,7 @@ class EdgeKey(NamedTuple):
 
 @dataclass(slots=True)
 class ClientBudget:
-    """How many accepted connections a client-side record can still explain; `edge` is what it is part of."""
+    """How many accepted connections a client-side record can still explain; `edge` is its key."""
 
     index: int
     left: int

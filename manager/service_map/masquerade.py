@@ -1,4 +1,4 @@
-"""What was accepted from an address that is not the client pod's own: compared in sums. Pure.
+"""Compares in sums what was accepted from an address that is not the client pod's own. Pure.
 
 A node's address stands for every pod whose way led over that node; a bridge's own address, in the node's range of pods'
 addresses, for the pods on the node's network (and the kubelet).
@@ -7,7 +7,7 @@ addresses, for the pods on the node's network (and the kubelet).
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from manager.schema.push_schema import AcceptedRecord, ConnectionRecord
+from manager.schema.records import AcceptedRecord, ConnectionRecord
 from manager.service_map.join_state import ClientBudget, Join, add_reason, add_recall, match, match_in_sum
 from manager.service_map.topology import Topology
 
@@ -25,7 +25,7 @@ def clients_of(
         clients[pod_uid, port].update({budget.index: budget for budget in served})
     for one, budget in zip(connections, budgets, strict=True):
         pod = one.kubernetes.destination_pod
-        if pod is not None and one.destination_port.isdigit():
+        if pod is not None:
             clients[pod.uid, int(one.destination_port)][budget.index] = budget
     return clients
 
@@ -39,7 +39,7 @@ def compare_sums(
 ) -> None:
     """Explain what came from node addresses by what clients behind that node still have left, in sums.
 
-    A pod is named for a connection only where nothing else is possible: it was the only one that can have come that
+    A pod is named for a connection only if nothing else is possible: it was the only one that can have come that
     way, and it made all that came, or could come to no other pod. The kubelet's probes and other programs of the node
     come from there, too: their client side is filtered.
     """

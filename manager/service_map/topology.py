@@ -25,7 +25,7 @@ class WorkloadKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Lookups over the objects of one window; `pods` and `services` hold facts by UID."""
+    """Lookups over the objects of one window; `pods` and `services` hold summaries by UID."""
 
     pods: dict[str, Summary]
     services: dict[str, Summary]
@@ -34,6 +34,7 @@ class Topology:
     pods_behind: dict[str, list[str]]
     pods_at: dict[str, list[str]]
     node_at: dict[str, str]
+    host_ports: Mapping[tuple[str, int], list[tuple[str, int]]] = field(default_factory=dict)
     pod_networks: Mapping[ipaddress.IPv4Network | ipaddress.IPv6Network, str] = field(default_factory=dict)
 
     def is_pod_network(self, address: str) -> bool:
@@ -48,6 +49,10 @@ class Topology:
             return None
         ranges = self.pod_networks.items()
         return next((node for network, node in ranges if parsed.version == network.version and parsed in network), None)
+
+    def behind_host_port(self, address: str, port: int) -> Sequence[tuple[str, int]]:
+        """(pod UID, port) of the listeners to which a port of a node's address is forwarded."""
+        return self.host_ports.get((self.node_at[address], port), ()) if address in self.node_at else ()
 
     def targets(self, service_uid: str, port: int) -> Iterable[tuple[str, int]]:
         """(pod UID, port) of each backend of a service's port or node port; a named port is looked up in each pod."""
@@ -80,7 +85,7 @@ def workload_of(pod: Summary, controllers: Mapping[str, Controller]) -> Workload
     return WorkloadKey(root.kind, root.namespace, root.name, root.uid, root.group)
 
 
-def listed_controllers(facts: Mapping[str, Sequence[Summary]]) -> dict[str, Controller]:
+def listed_controllers(summaries: Mapping[str, Sequence[Summary]]) -> dict[str, Controller]:
     """Every listed object by UID, with the controller above it."""
     return {
         str(one["uid"]): Controller(
@@ -91,16 +96,16 @@ def listed_controllers(facts: Mapping[str, Sequence[Summary]]) -> dict[str, Cont
             str(one["uid"]),
             reference_of(one["owner"] or {}),
         )
-        for kind, objects in facts.items()
+        for kind, objects in summaries.items()
         for one in objects
     }
 
 
-def build_topology(facts: Mapping[str, Sequence[Summary]]) -> Topology:
-    """The lookups over facts by kind. A service without a selector has no pods behind it."""
-    controllers = listed_controllers(facts)
-    pods = {str(pod["uid"]): pod for pod in facts.get("Pod", ())}
-    services = {str(service["uid"]): service for service in facts.get("Service", ())}
+def build_topology(summaries: Mapping[str, Sequence[Summary]]) -> Topology:
+    """The lookups over summaries by kind. A service without a selector has no pods behind it."""
+    controllers = listed_controllers(summaries)
+    pods = {str(pod["uid"]): pod for pod in summaries.get("Pod", ())}
+    services = {str(service["uid"]): service for service in summaries.get("Service", ())}
     labelled: dict[tuple[str, str, str], set[str]] = {}
     pods_at: dict[str, list[str]] = {}
     for uid, pod in pods.items():
@@ -108,6 +113,10 @@ def build_topology(facts: Mapping[str, Sequence[Summary]]) -> Topology:
             labelled.setdefault((pod["namespace"], key, value), set()).add(uid)
         for ip in pod["ips"]:
             pods_at.setdefault(ip, []).append(uid)
+    host_ports: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    for uid, pod in pods.items():
+        for host_port, target in pod.get("hostPorts", ()):
+            host_ports.setdefault((str(pod["node"]), host_port), []).append((uid, target))
     pods_behind: dict[str, list[str]] = {}
     services_of: dict[str, list[str]] = {}
     for uid, service in services.items():
@@ -116,7 +125,7 @@ def build_topology(facts: Mapping[str, Sequence[Summary]]) -> Topology:
         pods_behind[uid] = behind
         for pod_uid in behind:
             services_of.setdefault(pod_uid, []).append(uid)
-    nodes = facts.get("Node", ())
+    nodes = summaries.get("Node", ())
     return Topology(
         pods=pods,
         services=services,
@@ -125,6 +134,7 @@ def build_topology(facts: Mapping[str, Sequence[Summary]]) -> Topology:
         pods_behind=pods_behind,
         pods_at=pods_at,
         node_at={ip: str(node["name"]) for node in nodes for ip in node["ips"]},
+        host_ports=host_ports,
         pod_networks={
             ipaddress.ip_network(text, strict=False): str(node["name"])
             for node in nodes

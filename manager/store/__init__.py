@@ -1,5 +1,5 @@
 """The database.
 
-Reading order: `engine` → `tables` → `database` → `object_summary` → `batches` → `queries` → `retention`; `token_format`
-→ `tokens` → `token_import`.
+Reading order: `postgresql` → `engine` → `tables` → `database` → `object_summary` → `batches` → `queries` → `objects` →
+`retention`; `token_format` → `tokens` → `token_import`.
 """

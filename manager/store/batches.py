@@ -12,22 +12,32 @@ from sqlalchemy import Connection, delete, insert, select, update
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from manager.schema.push_schema import ConnectionsBatch, InventoryPart
-from manager.store.database import Store, compress_json, upsert
+from manager.store.database import Store, upsert
 from manager.store.object_summary import created_ns, summarize_object
-from manager.store.tables import AGENTS, BATCHES, INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
+from manager.store.tables import (
+    AGENTS,
+    BATCHES,
+    INVENTORIES,
+    INVENTORY_PARTS,
+    OBJECTS,
+    OBSERVATIONS,
+    RECORD_BLOCKS,
+    WINDOWS,
+)
 from podsonar.errors import StoreConflictError
 from podsonar.model import NS_PER_SECOND, Window
 
 PARTS_EXPIRE_NS = 3600 * NS_PER_SECOND
 PER_STATEMENT = 500
+CONNECTIONS_SIDE, ACCEPTED_SIDE = 0, 1
 
 
 class BodyMismatchError(Exception):
-    """A batch of this id is stored, with another body."""
+    """A batch with this id is stored, with another body."""
 
 
 class Receipt(NamedTuple):
-    """What became of a batch."""
+    """The fate of a batch."""
 
     stored: bool
     duplicate: bool
@@ -43,9 +53,9 @@ def store_batch(
     now_ns: int,
     digest: str | None = None,
 ) -> Receipt:
-    """The batch is on disk when this returns; one that was there before is a duplicate and changes nothing.
+    """Store a batch, durably; one that is there already is a duplicate and changes nothing.
 
-    BodyMismatchError where what was there before had another digest.
+    BodyMismatchError if the stored one has another digest.
     """
     with store.writing() as connection:
         # Batches of one agent are stored one after the other, by however many managers: else two parts of an inventory
@@ -70,7 +80,7 @@ def store_batch(
 
 
 def upsert_window(connection: Connection, agent_id: str, window: Window) -> None:
-    """The window is among the agent's; its bounds are those last told."""
+    """Add the window to the agent's, with the bounds of the newest batch."""
     row = {"agent_id": agent_id, "window_id": window.id, "start_ns": window.start_ns, "end_ns": window.end_ns}
     upsert(connection, WINDOWS, [row])
 
@@ -78,7 +88,7 @@ def upsert_window(connection: Connection, agent_id: str, window: Window) -> None
 def store_connections(
     connection: Connection, agent_id: str, batch_id: str, batch: ConnectionsBatch, now_ns: int
 ) -> None:
-    """One row holds what a node saw."""
+    """Store a node's counts and its records, block by block."""
     upsert_window(connection, agent_id, batch.window)
     row = {
         "agent_id": agent_id,
@@ -86,15 +96,29 @@ def store_connections(
         "window_id": batch.window.id,
         "node_name": batch.node_name,
         "received_ns": now_ns,
-        "observation": compress_json(batch.observation),
-        "connections": compress_json(batch.connections),
-        "accepted": compress_json(batch.accepted),
+        "observation": orjson.dumps(batch.observation),
+        "connection_count": batch.connections.total,
+        "pod_index": batch.connections.pod_index,
     }
     connection.execute(insert(OBSERVATIONS), row)
+    rows = [
+        {
+            "agent_id": agent_id,
+            "batch_id": batch_id,
+            "side": side,
+            "block": place,
+            "records": block.records,
+            "body": block.body,
+        }
+        for side, records in ((CONNECTIONS_SIDE, batch.connections), (ACCEPTED_SIDE, batch.accepted))
+        for place, block in enumerate(records.blocks)
+    ]
+    if rows:
+        connection.execute(insert(RECORD_BLOCKS), rows)
 
 
 def store_part(connection: Connection, agent_id: str, part: InventoryPart, now_ns: int) -> bool:
-    """Whether the part is stale; with the last missing part the inventory becomes current."""
+    """Store a part and return whether it is stale; with the last missing part the inventory becomes current."""
     newest = (
         select(INVENTORIES.c.start_ns, INVENTORIES.c.sequence)
         .where(INVENTORIES.c.agent_id == agent_id, INVENTORIES.c.complete.is_(True))
@@ -103,6 +127,9 @@ def store_part(connection: Connection, agent_id: str, part: InventoryPart, now_n
     current = connection.execute(newest).first()
     if current is not None and (part.window.start_ns, part.sequence) < tuple(current):
         return True
+    this_inventory = (INVENTORIES.c.agent_id == agent_id) & (INVENTORIES.c.inventory_id == part.id)
+    if connection.execute(select(INVENTORIES.c.complete).where(this_inventory)).scalar():
+        return True  # it is whole already: a part of it that comes again under another batch id changes nothing
     expire_parts(connection, agent_id, now_ns)
     this = (INVENTORY_PARTS.c.agent_id == agent_id) & (INVENTORY_PARTS.c.inventory_id == part.id)
     body = orjson.dumps({"objects": part.objects, "complete": part.complete})
@@ -125,7 +152,7 @@ def store_part(connection: Connection, agent_id: str, part: InventoryPart, now_n
 
 
 def expire_parts(connection: Connection, agent_id: str, now_ns: int) -> None:
-    """Parts whose inventory did not become complete in an hour are gone; the inventory stays known as incomplete."""
+    """Delete parts whose inventory did not become complete in an hour; the inventory stays known as incomplete."""
     old = (INVENTORY_PARTS.c.agent_id == agent_id) & (INVENTORY_PARTS.c.received_ns < now_ns - PARTS_EXPIRE_NS)
     connection.execute(delete(INVENTORY_PARTS).where(old))
 
@@ -133,7 +160,7 @@ def expire_parts(connection: Connection, agent_id: str, now_ns: int) -> None:
 def apply_inventory(
     connection: Connection, agent_id: str, last: InventoryPart, parts: Iterable[dict[str, Any]], now_ns: int
 ) -> None:
-    """Objects of all parts are current; those of complete kinds that are no longer listed are removed."""
+    """Make the objects of all parts current, and mark those of complete kinds that are no longer listed as removed."""
     upsert_window(connection, agent_id, last.window)
     listed: dict[str, set[str]] = {}
     complete: dict[str, bool] = {}
@@ -166,7 +193,7 @@ def object_row(agent_id: str, kind: str, item: dict[str, Any], start_ns: int, no
         "uid": metadata["uid"],
         "namespace": metadata.get("namespace") or "",
         "name": metadata["name"],
-        "created_ns": min(created_ns(item), now_ns),
+        "created_ns": max(0, min(created_ns(item), now_ns)),
         "first_ns": start_ns,
         "updated_ns": now_ns,
         "removed_ns": None,

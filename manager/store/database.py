@@ -14,10 +14,8 @@ from typing import Any
 
 import alembic.command
 import alembic.config
-import orjson
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from isal import igzip_lib
 from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
@@ -37,7 +35,7 @@ from podsonar.errors import StoreError
 
 
 def ignore_duration(_seconds: float) -> None:
-    """Tell nobody how long a transaction took."""
+    """Discard the duration of a transaction."""
 
 
 class Store:
@@ -49,7 +47,7 @@ class Store:
         self.writer = threading.Lock()
         self.on_transaction: Callable[[float], object] = ignore_duration
 
-    def migrate(self) -> None:
+    def migrate(self, revision: str = "head") -> None:
         """Bring the schema up to date; nothing happens if it is. StoreError where a newer manager has changed it."""
         config = alembic.config.Config()
         config.set_main_option(
@@ -64,7 +62,7 @@ class Store:
                     f"this manager knows up to {max(known)}: a newer manager has used it, run that one"
                 )
             config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
+            alembic.command.upgrade(config, revision)
 
     @contextmanager
     def writing(self, *, exclusive: bool = False) -> Iterator[Connection]:
@@ -91,16 +89,6 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
-
-
-def compress_json(value: object) -> bytes:
-    """`value` as it is stored where it may be large: JSON, gzipped."""
-    return igzip_lib.compress(orjson.dumps(value), 1, igzip_lib.COMP_GZIP)
-
-
-def decompress_json(stored: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """What was packed."""
-    return orjson.loads(igzip_lib.decompress(stored, igzip_lib.DECOMP_GZIP))
 
 
 @contextmanager

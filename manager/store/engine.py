@@ -1,21 +1,23 @@
-"""Engines for the two databases: a SQLite whose commits are durable, a PostgreSQL that fails where it would hang.
+"""Engines for the two databases: a SQLite whose commits are durable, a PostgreSQL that fails instead of hanging.
 
 On both a reader has one snapshot for the whole of its transaction.
 """
 
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 
+from manager.store.postgresql import ANSWER_SECONDS, BoundedConnection
 from podsonar.errors import SettingsError, StoreConflictError, StoreError
 
 BUSY_TIMEOUT_MS = 5000
 CONNECT_SECONDS = 5
-STATEMENT_SECONDS = 15
+STATEMENT_SECONDS = 10
 # A manager that stands still in the middle of a transaction (a paused machine) must not hold an agent's row for ever.
 IDLE_SECONDS = 60
-POOL_SECONDS = 10
+POOL_SECONDS = 5
 # Of PostgreSQL's advisory locks: schema and tokens change in one transaction at a time, whichever manager runs it.
 ALONE = 0x706F64736F6E6172
 CONFLICTS = ("40001", "40P01")  # serialization failure, deadlock
@@ -44,6 +46,7 @@ def redacted_url(url: URL) -> str:
 
 def open_sqlite(url: URL) -> Engine:
     """An engine whose commits are on disk."""
+    protect(url)
     engine = create_engine(url)
 
     @event.listens_for(engine, "connect")
@@ -62,11 +65,26 @@ def open_sqlite(url: URL) -> Engine:
     return engine
 
 
+def protect(url: URL) -> None:
+    """Make the database's file readable for its owner alone: it holds the hashes of tokens and what runs in clusters.
+
+    SQLite gives the files beside it (-wal, -shm) the mode of the database (sqlite.org, wal.html).
+    """
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        return
+    path = Path(url.database)
+    try:
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+    except OSError as error:
+        raise StoreError(f"database {redacted_url(url)!r} failed: {error.strerror}") from error
+
+
 def open_postgresql(url: URL) -> Engine:
     """An engine that gives up on a server which does not answer, and prepares nothing that a pooler would lose."""
     arguments: dict[str, Any] = {"prepare_threshold": None}
     defaults = {"connect_timeout": CONNECT_SECONDS, "application_name": "podsonar-manager"}
-    # A connection whose other end is gone without a word ends like a statement that takes too long.
+    # A connection whose other end is gone silently ends like a statement that takes too long.
     defaults |= {"keepalives_idle": 15, "keepalives_interval": 5, "tcp_user_timeout": STATEMENT_SECONDS * 1000}
     arguments |= {name: value for name, value in defaults.items() if name not in url.query}
     engine = create_engine(
@@ -77,9 +95,20 @@ def open_postgresql(url: URL) -> Engine:
         connect_args=arguments,
     )
 
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: object, _record: object, given: list[Any], named: dict[str, Any]) -> BoundedConnection:
+        """Open a connection of which every wait has an end."""
+        return BoundedConnection.connect(*given, **named)
+
+    @event.listens_for(engine, "checkin")
+    def bound_again(raw: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection
+        """Take back what `lock_exclusively` allowed."""
+        if raw is not None:
+            raw.answer_seconds = ANSWER_SECONDS
+
     @event.listens_for(engine, "connect")
     def prepare(raw: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection
-        """Nothing takes for ever."""
+        """Bound statements and transactions at the server, too."""
         raw.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
         raw.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
         raw.commit()
@@ -98,6 +127,9 @@ def for_transaction(connection: Connection, what: str) -> Connection:
 def lock_exclusively(connection: Connection) -> None:
     """Wait until no other manager is in such a transaction; it may take as long as it takes."""
     if connection.dialect.name == "postgresql":
+        bounded = connection.connection.dbapi_connection
+        if isinstance(bounded, BoundedConnection):
+            bounded.answer_seconds = None
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ALONE})
 

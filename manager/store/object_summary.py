@@ -1,4 +1,7 @@
-"""The few facts of a Kubernetes object that maps and joins need, taken once when the object is stored."""
+"""The summary of a Kubernetes object that maps and joins need, made once when the object is stored.
+
+The object has been through manager/schema/object_fields.py: members that are read here have their kind's types.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +21,7 @@ def items(value: object) -> list[Mapping[str, Any]]:
 
 
 def created_ns(item: Mapping[str, Any]) -> int:
-    """When the API server created the object; 0 where it does not say."""
+    """When the API server created the object; 0 if it does not say."""
     try:
         return parse_rfc3339(str(mapping(item.get("metadata")).get("creationTimestamp")))
     except InputError:
@@ -26,7 +29,7 @@ def created_ns(item: Mapping[str, Any]) -> int:
 
 
 def summarize_object(kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of one object: identity and owner for all kinds, then what its kind needs."""
+    """The summary of one object: identity and owner for all kinds, then what its kind needs."""
     metadata, spec, status = (mapping(item.get(part)) for part in ("metadata", "spec", "status"))
     owners = items(metadata.get("ownerReferences"))
     owner = next((one for one in owners if one.get("controller")), None)
@@ -49,6 +52,12 @@ def summarize_object(kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
             for port in items(container.get("ports"))
             if port.get("name")
         }
+        found["hostPorts"] = [
+            (port["hostPort"], port["containerPort"])
+            for container in items(spec.get("containers"))
+            for port in items(container.get("ports"))
+            if port.get("hostPort") and port.get("containerPort") and not found["hostNetwork"]
+        ]
     elif kind == "Service":
         found["selector"] = dict(mapping(spec.get("selector")))
         found["ports"] = [

@@ -1,28 +1,40 @@
-"""What the API and the map read."""
+"""Reads of windows, inventories and observations; each ends before its result is used, and holds no window at once."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import func, or_, select
 
-from manager.store.database import Store, decompress_json
-from manager.store.tables import INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
+from manager.schema.records import Block, positions_of
+from manager.store.batches import CONNECTIONS_SIDE
+from manager.store.database import Store
+from manager.store.tables import INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, RECORD_BLOCKS, WINDOWS
 from podsonar.model import Window
+
+SUMMARY_ROWS = 1000
 
 
 class Observation(NamedTuple):
-    """One pushed connections batch: records as they came."""
+    """One pushed connections batch without its records."""
 
     batch_id: str
     node_name: str
     received_ns: int
-    counts: dict[str, Any]
-    connections: list[dict[str, Any]]
-    accepted: list[dict[str, Any]]
+    connection_count: int
+
+
+class BlockPlace(NamedTuple):
+    """A block of connections, and the numbers of the records in it that are wanted."""
+
+    batch: Observation
+    block: int
+    first: int
+    wanted: Sequence[int]
 
 
 def list_windows(store: Store, agent_id: str) -> list[Window]:
-    """The agent's windows with connections, newest first; where there are none, those with an inventory."""
+    """The agent's windows with connections, newest first; if there are none, those with an inventory."""
     observed = select(OBSERVATIONS.c.window_id).where(OBSERVATIONS.c.agent_id == agent_id)
     every = (
         select(WINDOWS.c.start_ns, WINDOWS.c.end_ns)
@@ -37,7 +49,7 @@ def list_windows(store: Store, agent_id: str) -> list[Window]:
 def newest_inventory(store: Store, agent_id: str) -> dict[str, Any] | None:
     """The newest inventory that was begun: its window, whether it is whole, and how many parts wait for others.
 
-    `incompleteKinds` has the reason of each kind that the collector did not list whole; null where that is not known.
+    `incompleteKinds` has the reason of each kind that the collector did not list whole; null if that is not known.
     """
     wanted = (
         select(INVENTORIES)
@@ -62,20 +74,72 @@ def newest_inventory(store: Store, agent_id: str) -> dict[str, Any] | None:
 
 
 def read_observations(store: Store, agent_id: str, window_id: str) -> list[Observation]:
-    """What every node saw in a window."""
-    columns = ("batch_id", "node_name", "received_ns", "observation", "connections", "accepted")
+    """The batches of a window in the order of lists."""
     wanted = (
-        select(*(OBSERVATIONS.c[name] for name in columns))
+        select(*(OBSERVATIONS.c[name] for name in Observation._fields))
         .where(OBSERVATIONS.c.agent_id == agent_id, OBSERVATIONS.c.window_id == window_id)
         .order_by(OBSERVATIONS.c.node_name, OBSERVATIONS.c.batch_id)
     )
     with store.reading() as connection:
-        rows = connection.execute(wanted).all()
-    return [Observation(*row[:3], *(decompress_json(part) for part in row[3:])) for row in rows]
+        return [Observation(*row) for row in connection.execute(wanted)]
+
+
+def read_counts(store: Store, agent_id: str, batch_id: str) -> dict[str, Any]:
+    """The counts of one batch; empty if it has been deleted meanwhile."""
+    this = (OBSERVATIONS.c.agent_id == agent_id) & (OBSERVATIONS.c.batch_id == batch_id)
+    with store.reading() as connection:
+        found = connection.execute(select(OBSERVATIONS.c.observation).where(this)).scalar()
+    counts: dict[str, Any] = orjson.loads(found) if found is not None else {}
+    return counts
+
+
+def read_block(store: Store, agent_id: str, batch_id: str, side: int, block: int) -> Block | None:
+    """One block; None if there is none of that number, or its batch has been deleted meanwhile."""
+    this = (RECORD_BLOCKS.c.agent_id == agent_id) & (RECORD_BLOCKS.c.batch_id == batch_id)
+    this &= (RECORD_BLOCKS.c.side == side) & (RECORD_BLOCKS.c.block == block)
+    with store.reading() as connection:
+        row = connection.execute(select(RECORD_BLOCKS.c.records, RECORD_BLOCKS.c.body).where(this)).first()
+    return Block(*row) if row else None
+
+
+def iterate_blocks(store: Store, agent_id: str, batch_id: str, side: int) -> Iterator[Block]:
+    """The blocks of one batch, each read when it is asked for."""
+    place = 0
+    while (block := read_block(store, agent_id, batch_id, side, place)) is not None:
+        yield block
+        place += 1
+
+
+def list_block_sizes(store: Store, agent_id: str, batch_id: str) -> list[int]:
+    """How many connections each block of a batch holds."""
+    this = (RECORD_BLOCKS.c.agent_id == agent_id) & (RECORD_BLOCKS.c.batch_id == batch_id)
+    wanted = select(RECORD_BLOCKS.c.records).where(this, RECORD_BLOCKS.c.side == CONNECTIONS_SIDE)
+    with store.reading() as connection:
+        return list(connection.execute(wanted.order_by(RECORD_BLOCKS.c.block)).scalars())
+
+
+def places_of_pod(store: Store, agent_id: str, batch: Observation, pod_uid: str) -> list[int]:
+    """The numbers of a batch's connections that may be of a pod."""
+    this = (OBSERVATIONS.c.agent_id == agent_id) & (OBSERVATIONS.c.batch_id == batch.batch_id)
+    with store.reading() as connection:
+        index = connection.execute(select(OBSERVATIONS.c.pod_index).where(this)).scalar()
+    return positions_of(pod_uid, index) if index else []
+
+
+def locate(store: Store, agent_id: str, batch: Observation, wanted: Sequence[int]) -> Iterator[BlockPlace]:
+    """The blocks that hold some of a batch's connections; `wanted` are their numbers in order."""
+    first = at = 0
+    for block, size in enumerate(list_block_sizes(store, agent_id, batch.batch_id)):
+        begin = at
+        while at < len(wanted) and wanted[at] < first + size:
+            at += 1
+        if at > begin:
+            yield BlockPlace(batch, block, first, wanted[begin:at])
+        first += size
 
 
 def read_summaries(store: Store, agent_id: str, window: Window | None) -> dict[str, list[dict[str, Any]]]:
-    """The facts of all objects that were there in the window (now, without one), by kind."""
+    """The summaries of all objects that were there in the window (now, without one), by kind."""
     wanted = select(OBJECTS.c.kind, OBJECTS.c.facts).where(OBJECTS.c.agent_id == agent_id)
     if window is None:
         wanted = wanted.where(OBJECTS.c.removed_ns.is_(None))
@@ -87,39 +151,3 @@ def read_summaries(store: Store, agent_id: str, window: Window | None) -> dict[s
         for kind, facts in connection.execute(wanted.order_by(OBJECTS.c.kind, OBJECTS.c.namespace, OBJECTS.c.name)):
             found.setdefault(kind, []).append(orjson.loads(facts))
     return found
-
-
-def like_pattern(text: str) -> str:
-    """A LIKE pattern for "contains `text`", its own wildcards taken literally."""
-    escaped = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
-
-
-def filter_objects(wanted: Select[Any], agent_id: str, kind: str, namespace: str, name: str) -> Select[Any]:
-    """The query for current objects of a kind."""
-    wanted = wanted.where(OBJECTS.c.agent_id == agent_id, OBJECTS.c.kind == kind, OBJECTS.c.removed_ns.is_(None))
-    if namespace:
-        wanted = wanted.where(OBJECTS.c.namespace == namespace)
-    if name:
-        wanted = wanted.where(func.lower(OBJECTS.c.name).like(like_pattern(name), escape="\\"))
-    return wanted
-
-
-def list_objects(
-    store: Store,
-    agent_id: str,
-    kind: str,
-    *,
-    namespace: str = "",
-    name: str = "",
-    limit: int | None = None,
-    offset: int = 0,
-) -> tuple[int, list[dict[str, Any]]]:
-    """How many current objects of a kind there are, and one page of them: body and when first and last stored."""
-    with store.reading() as connection:
-        total = connection.execute(filter_objects(select(func.count()), agent_id, kind, namespace, name)).scalar_one()
-        columns = (OBJECTS.c.body, OBJECTS.c.first_ns, OBJECTS.c.updated_ns)
-        wanted = filter_objects(select(*columns), agent_id, kind, namespace, name)
-        wanted = wanted.order_by(OBJECTS.c.namespace, OBJECTS.c.name, OBJECTS.c.uid).limit(limit).offset(offset)
-        rows = connection.execute(wanted).all()
-    return total, [{"body": orjson.loads(body), "first_ns": first, "updated_ns": last} for body, first, last in rows]

@@ -1,26 +1,39 @@
-"""What is older than the manager keeps it is deleted, a little at a time, so that no push waits for it.
+"""Deletes rows that are older than the retention, a little at a time, so that no push waits for it.
 
 Age is the time since a batch was received, on the manager's own clock. Of inventories the newest whole one stays,
-however old: an older one that comes late is known as stale by it.
+however old: an older one that comes late is recognised as stale by it.
 """
 
 from sqlalchemy import ColumnElement, Table, delete, exists, select, tuple_
 
 from manager.store.database import Store
-from manager.store.tables import AGENTS, BATCHES, INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, WINDOWS
+from manager.store.tables import (
+    AGENTS,
+    BATCHES,
+    INVENTORIES,
+    INVENTORY_PARTS,
+    OBJECTS,
+    OBSERVATIONS,
+    RECORD_BLOCKS,
+    WINDOWS,
+)
 from podsonar.model import NS_PER_SECOND
 
 DAY_NS = 24 * 3600 * NS_PER_SECOND
-ROWS = 500  # a transaction
+ROWS = 500  # per transaction
 
 
 def outdated_rows(agent_id: str, before_ns: int) -> dict[Table, ColumnElement[bool]]:
-    """Which rows of an agent are too old, in the order in which they may go."""
+    """The condition per table for an agent's outdated rows, in the order in which they may be deleted."""
     newer = INVENTORIES.alias()
     whole = newer.c.complete & (newer.c.start_ns > INVENTORIES.c.start_ns)
     newer_whole = exists().where(newer.c.agent_id == agent_id, whole)
     seen = select(OBSERVATIONS.c.window_id).where(OBSERVATIONS.c.agent_id == agent_id)
+    outdated_batches = select(OBSERVATIONS.c.batch_id).where(
+        OBSERVATIONS.c.agent_id == agent_id, OBSERVATIONS.c.received_ns < before_ns
+    )
     return {
+        RECORD_BLOCKS: RECORD_BLOCKS.c.batch_id.in_(outdated_batches),
         OBSERVATIONS: OBSERVATIONS.c.received_ns < before_ns,
         INVENTORY_PARTS: INVENTORY_PARTS.c.received_ns < before_ns,
         INVENTORIES: (INVENTORIES.c.start_ns < before_ns) & newer_whole,
@@ -31,7 +44,7 @@ def outdated_rows(agent_id: str, before_ns: int) -> dict[Table, ColumnElement[bo
 
 
 def delete_some(store: Store, table: Table, wanted: ColumnElement[bool]) -> int:
-    """How many rows one transaction deleted; fewer than ROWS: there are no more."""
+    """Delete up to ROWS rows in one transaction and return their number; fewer than ROWS: there are no more."""
     keys = list(table.primary_key)
     with store.writing() as connection:
         found = connection.execute(select(*keys).where(wanted).limit(ROWS)).all()
@@ -41,7 +54,7 @@ def delete_some(store: Store, table: Table, wanted: ColumnElement[bool]) -> int:
 
 
 def delete_outdated(store: Store, now_ns: int, days: int) -> dict[str, int]:
-    """How many rows of each table were older than that many days, and are gone."""
+    """Delete rows older than that many days and return their number by table."""
     counts: dict[str, int] = {}
     with store.reading() as connection:
         agents = list(connection.execute(select(AGENTS.c.id)).scalars())

@@ -47,7 +47,7 @@ WINDOWS = Table(
     Column("end_ns", BigInteger, nullable=False),
 )
 
-# One row a batch: a map or a join always reads whole windows, and one insert a batch keeps ingest cheap.
+# One row per batch. `pod_index` finds the connections of a pod without their blocks (manager/schema/records.py).
 OBSERVATIONS = Table(
     "observations",
     METADATA,
@@ -57,8 +57,21 @@ OBSERVATIONS = Table(
     Column("node_name", Text, nullable=False),
     Column("received_ns", BigInteger, nullable=False),
     Column("observation", LargeBinary, nullable=False),
-    Column("connections", LargeBinary, nullable=False),
-    Column("accepted", LargeBinary, nullable=False),
+    Column("connection_count", Integer, nullable=False),
+    Column("pod_index", LargeBinary, nullable=False),
+)
+
+# The records of a batch in blocks of up to 1,000: a list answers a page from the blocks that hold it, a map reads them
+# one by one, and a batch of 5,000 connections is five rows. `side` is 0 for connections, 1 for accepted.
+RECORD_BLOCKS = Table(
+    "record_blocks",
+    METADATA,
+    Column("agent_id", Text, ForeignKey("agents.id"), primary_key=True),
+    Column("batch_id", Text, primary_key=True),
+    Column("side", Integer, primary_key=True),
+    Column("block", Integer, primary_key=True),
+    Column("records", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
 )
 
 # Parts of an inventory wait here until the last one is there.

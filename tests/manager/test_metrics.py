@@ -42,6 +42,7 @@ def test_pushes_are_counted_by_what_became_of_them(running: Running) -> None:
         "no_token": 1,
         "wrong_token": 1,
         "agent_gone": 0,
+        "too_many": 0,
     }
     assert found["podsonar_manager_agents", "active"] == 1
     assert found["podsonar_manager_agents", "stale"] == 0

@@ -4,8 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import orjson
+
 from lab.simulated.two_nodes import NODES
 from manager.schema.push_schema import ConnectionsBatch, read_batch
+from manager.schema.records import accepted_in, connections_in
 from manager.service_map.build import NodeReport, build_map
 from manager.store.object_summary import summarize_object
 from podsonar.model import Window
@@ -18,10 +21,15 @@ from tests.scenarios.table import Scenario
 
 def view_of(body: Body) -> NodeReport:
     """A body as the manager reads and keeps it."""
-    batch = read_batch(body)
+    batch = read_batch(orjson.dumps(body))
     if not isinstance(batch, ConnectionsBatch):
         raise TypeError(f"a batch of {batch}, expected connections")
-    return NodeReport(batch.node_name, batch.observation, batch.connections, batch.accepted)
+    return NodeReport(
+        batch.node_name,
+        batch.observation,
+        connections_in(batch.connections.blocks),
+        accepted_in(batch.accepted.blocks),
+    )
 
 
 def is_listed(scenario: Scenario, item: Body) -> bool:

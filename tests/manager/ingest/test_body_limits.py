@@ -11,6 +11,7 @@ import httpx
 import orjson
 import pytest
 
+from manager.http.connections import ConnectionLimits
 from manager.ingest.body_limits import PushLimits
 from manager.server import serving
 from tests.manager.conftest import Running, running_on
@@ -74,11 +75,12 @@ def test_head_larger_than_16_kib_is_refused(standing: Running) -> None:
 
 
 @contextmanager
-def limited(tmp_path: Path, **limits: Any) -> Iterator[Running]:
+def limited(tmp_path: Path, connections: ConnectionLimits | None = None, **limits: Any) -> Iterator[Running]:
     """A manager with other limits."""
+    connections = connections or ConnectionLimits()
     with (
         running_on(f"sqlite:///{tmp_path}/manager.db") as made,
-        serving(made.database, limits=PushLimits(**limits)) as url,
+        serving(made.database, limits=PushLimits(**limits), connections=connections) as url,
     ):
         yield Running(url, made.database, made.token, made.key)
 
@@ -86,7 +88,9 @@ def limited(tmp_path: Path, **limits: Any) -> Iterator[Running]:
 def test_slow_senders_are_sent_away_and_hold_up_nobody(tmp_path: Path) -> None:
     """Row 36: silent connections and slow heads are closed, slow and silent bodies get 408; good pushes go on."""
     with ExitStack() as stack:
-        hasty = stack.enter_context(limited(tmp_path, head_seconds=0.5, body_seconds=1.5, slow_seconds=0.5))
+        hasty = stack.enter_context(
+            limited(tmp_path, ConnectionLimits(head_seconds=0.5), body_seconds=1.5, slow_seconds=0.5)
+        )
         begun = head(hasty, AUTHORIZED, "Content-Length: 5000")
         silent, slow_head, slow_body, silent_body = (stack.enter_context(connected(hasty.url)) for _ in range(4))
         slow_head.sendall(begun[:20])

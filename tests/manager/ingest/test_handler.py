@@ -115,7 +115,9 @@ def wrong(**fields: Any) -> dict[str, Any]:
         (wrong(destinationPort=80), "/connectionList/0/destinationPort"),
         (NODE_A | {"window": {"start": "yesterday", "end": WINDOW["end"]}}, "/window"),
         (NODE_A | {"window": {"start": WINDOW["end"], "end": WINDOW["start"]}}, "/window"),
-        (inventory({"podList": [{"metadata": {"name": "x"}}]}), "/podList/0/metadata"),
+        (wrong(destinationPort="80\n"), "/connectionList/0/destinationPort"),
+        (wrong(lastErrno=2**31), "/connectionList/0/lastErrno"),
+        (wrong(attempts=2**53), "/connectionList/0/attempts"),
         (inventory(part=3, parts=2), "/inventory/part"),
     ],
 )

@@ -91,10 +91,13 @@ def test_hostile_names_are_kept_as_they_came(running: Running) -> None:
         {"name": "x", "uid": "u", "namespace": "n" * 64},
     ],
 )
-def test_object_without_a_proper_name_is_400(standing: Running, metadata: dict[str, Any]) -> None:
-    """Row 34: lengths are those that the API server allows."""
-    answer = standing.push(inventory({"podList": [{"metadata": metadata}]}), fresh_id())
-    assert (answer.status_code, answer.json()["description"].startswith("/podList/0/metadata")) == (400, True)
+def test_object_without_a_proper_name_is_rejected_alone(running: Running, metadata: dict[str, Any]) -> None:
+    """Row 34: lengths are those that the API server allows; the object beside it is stored, and the other counted."""
+    good = pod("good", "10.1.1.1", "node-a", "x")
+    assert running.push(inventory({"podList": [{"metadata": metadata}, good]})).status_code == 201
+    assert [one["name"] for one in running.get("/agents/lab/pods")["items"]] == ["good"]
+    scraped = httpx.get(f"{running.url}/metrics").text
+    assert 'podsonar_manager_objects_rejected_total{reason="no_identity"} 1.0' in scraped
 
 
 def test_object_of_the_future_is_as_old_as_its_arrival(running: Running) -> None:

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
+from manager.schema.push_schema import ConnectionsBatch, read_batch
+from manager.schema.records import accepted_in, connections_in
 from manager.service_map.build import NodeReport, build_map
 from podsonar.model import Window
 from tests.manager.service_map.test_join import FACTS
@@ -12,9 +15,12 @@ from tests.manager.shop import NODE_A, NODE_B, connection, observed, taken
 WINDOW = Window(1_763_979_300_000_000_000, 1_763_979_360_000_000_000)
 
 
-def view(body: dict[str, Any]) -> NodeReport:
+def report_of(body: dict[str, Any]) -> NodeReport:
     """A pushed body as the map takes it."""
-    return NodeReport(body["nodeName"], body["observation"], body["connectionList"], body["acceptedList"])
+    batch = read_batch(orjson.dumps(body))
+    assert isinstance(batch, ConnectionsBatch)
+    sides = connections_in(batch.connections.blocks), accepted_in(batch.accepted.blocks)
+    return NodeReport(batch.node_name, batch.observation, *sides)
 
 
 def edges_of(found: dict[str, Any]) -> list[tuple[str, str, str, int, int]]:
@@ -25,7 +31,7 @@ def edges_of(found: dict[str, Any]) -> list[tuple[str, str, str, int, int]]:
 
 def test_shop_has_its_services_edges_and_recall() -> None:
     """Services hold their pods, a workload without Service stands alone, both ends agree, probes are named."""
-    found = build_map(WINDOW, FACTS, [view(NODE_A), view(NODE_B)])
+    found = build_map(WINDOW, FACTS, [report_of(NODE_A), report_of(NODE_B)])
     assert edges_of(found) == [
         ("deployment/shop/load", "service/shop/db", "9999", 0, 7),
         ("deployment/shop/load", "service/shop/frontend", "80", 11, 0),
@@ -66,7 +72,7 @@ def test_shop_has_its_services_edges_and_recall() -> None:
 )  # fmt: skip
 def test_destination_is_never_guessed(record: dict[str, Any], destination: str) -> None:
     """What is not certain is an address of kind Unresolved; what left the inventory keeps the name of its record."""
-    found = build_map(WINDOW, FACTS, [view(observed("node-a", [record], []))])
+    found = build_map(WINDOW, FACTS, [report_of(observed("node-a", [record], []))])
     assert [edge["destination"] for edge in found["edges"]] == [destination]
     assert destination in {one["id"] for one in found["services"]}
 
@@ -74,7 +80,7 @@ def test_destination_is_never_guessed(record: dict[str, Any], destination: str) 
 def test_node_whose_tracer_is_none_did_not_observe() -> None:
     """Its pods' connections are not missed, and its accepting ends are neither confirmed nor denied."""
     blind = {**NODE_B, "observation": {"attempts": 0, "tracer": "none"}, "connectionList": [], "acceptedList": []}
-    found = build_map(WINDOW, FACTS, [view(NODE_A), view(blind)])
+    found = build_map(WINDOW, FACTS, [report_of(NODE_A), report_of(blind)])
     assert found["recall"]["notComparable"] == {"node_without_agent": 11}
     to_db = next(edge for edge in found["edges"] if edge["destination"] == "service/shop/db")
     assert (to_db["accepted"], to_db["bothEnds"]) == (None, None)
@@ -82,9 +88,9 @@ def test_node_whose_tracer_is_none_did_not_observe() -> None:
 
 def test_namespace_keeps_edges_that_touch_it() -> None:
     """A namespace's map has its services, and the far ends of their edges."""
-    found = build_map(WINDOW, FACTS, [view(NODE_A), view(NODE_B)], namespace="elsewhere")
+    found = build_map(WINDOW, FACTS, [report_of(NODE_A), report_of(NODE_B)], namespace="elsewhere")
     assert (found["services"], found["edges"]) == ([], [])
-    inside = build_map(WINDOW, FACTS, [view(NODE_A), view(NODE_B)], namespace="shop")
+    inside = build_map(WINDOW, FACTS, [report_of(NODE_A), report_of(NODE_B)], namespace="shop")
     assert len(inside["edges"]) == 5
 
 
@@ -92,7 +98,7 @@ def test_pod_that_no_inventory_listed_has_the_name_that_its_node_gave() -> None:
     """A pod came and went between two inventories; the node that saw it accept still knows what it was called."""
     client = connection("cart-1", "10.1.1.20", "10.1.9.9", 8080, kind="Ambiguous", reason="several_owners", n=3)
     took = taken("brief", "10.1.9.9", 8080, "10.1.1.20", 3)
-    found = build_map(WINDOW, FACTS, [view(observed("node-a", [client], [took]))])
+    found = build_map(WINDOW, FACTS, [report_of(observed("node-a", [client], [took]))])
     (edge,) = found["edges"]
     assert edge["destination"] == "pod/shop/brief"
     assert edge["backends"] == [{"pod": "shop/brief", "accepted": 3}]

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from manager.schema.push_schema import INVENTORY_LISTS, AcceptedRecord, ConnectionRecord
+from manager.schema.push_schema import INVENTORY_LISTS
+from manager.schema.records import AcceptedRecord, ConnectionRecord
 from manager.service_map.ambiguous_destinations import resolve_ambiguous
 from manager.service_map.join import Observers, join_ends
 from manager.service_map.topology import build_topology

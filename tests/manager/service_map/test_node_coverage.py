@@ -7,6 +7,7 @@ from manager.service_map.node_coverage import node_coverage
 from manager.store.object_summary import summarize_object
 from podsonar.model import Window, parse_rfc3339
 from tests.manager import shop
+from tests.manager.service_map.test_build import report_of
 
 SEEN = {"start": "2026-11-24T10:15:20.000000Z", "end": "2026-11-24T10:16:00.000000Z"}
 FACTS = {
@@ -18,7 +19,7 @@ WINDOW = Window(*(parse_rfc3339(shop.WINDOW[end]) for end in ("start", "end")))
 
 def view(body: dict[str, Any], **told: Any) -> NodeReport:
     """A node's batch as the map reads it; `told` is what its observation says besides."""
-    return NodeReport(body["nodeName"], body["observation"] | told, body["connectionList"], body["acceptedList"])
+    return report_of(body | {"observation": body["observation"] | told})
 
 
 def test_states_come_from_reports_and_silence_is_no_report() -> None:

@@ -1,23 +1,30 @@
 """manager/store/batches.py: what inventories do to what is known, and that a restart changes nothing."""
 
+import gzip
 import secrets
+import time
+from contextlib import closing
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from sqlalchemy import text
 
 from manager.schema.push_schema import read_batch
+from manager.schema.records import accepted_in, connections_in
 from manager.server import serving
-from manager.store.batches import store_batch
+from manager.store.batches import ACCEPTED_SIDE, CONNECTIONS_SIDE, store_batch
 from manager.store.database import Store
-from manager.store.queries import list_objects, newest_inventory
+from manager.store.objects import ObjectFilter, count_objects
+from manager.store.queries import iterate_blocks, newest_inventory, read_counts, read_observations
 from manager.store.tokens import create_token
-from podsonar.model import NS_PER_SECOND
+from podsonar.model import NS_PER_SECOND, parse_rfc3339
 from tests.manager.conftest import Running
 from tests.manager.fresh_database import agent_of
-from tests.manager.shop import LISTS, NODE_A, NODE_B, WINDOW_ID, inventory, pod
+from tests.manager.shop import LISTS, NODE_A, NODE_B, WINDOW, WINDOW_ID, inventory, pod
 
+WINDOW_START_NS = parse_rfc3339(WINDOW["start"])
 LATER = {"start": "2026-11-24T10:20:00.000000Z", "end": "2026-11-24T10:21:00.000000Z"}
 ONLY_DB = {"podList": [pod("db-1", "10.1.2.30", "node-b", "db")]}
 
@@ -95,19 +102,75 @@ def test_incomplete_kind_carries_its_reason(running: Running) -> None:
     assert running.get("/agents/lab")["inventory"]["incompleteKinds"] == {}
 
 
-def test_database_of_before_is_migrated_and_its_reasons_are_not_known(store: Store, database: str) -> None:
-    """The first schema gets the column; what it held stays, and nothing is made up about it."""
-    agent = agent_of(store)
-    store_batch(store, agent, "b-0", read_batch(inventory()), 1)
-    with store.writing() as connection:
-        connection.execute(text("alter table inventories drop column reasons"))
-        connection.execute(text("alter table batches drop column body_sha256"))
-        connection.execute(text("update alembic_version set version_num = '0001'"))
-    again = Store(database)
-    again.migrate()
-    found = newest_inventory(again, agent)
-    assert found == {"window": WINDOW_ID, "state": "complete", "waitingParts": 0, "incompleteKinds": None}
-    again.close()
+def packed(value: object) -> bytes:
+    """A column of JSON as the fourth schema stored it."""
+    return gzip.compress(orjson.dumps(value))
+
+
+def test_database_of_before_is_migrated_with_its_records(database: str) -> None:
+    """Of schema 0004 records, counts and objects stay; what no reader can use is left out, and no reason is made up."""
+    with closing(Store(database)) as before:
+        before.migrate("0004")
+        token = create_token(before, "ingest", "lab", 1, secrets.token_bytes)
+        agent = agent_of(before)
+        odd = NODE_A["connectionList"][0] | {"destinationPort": "80\n"}
+        rows = {
+            "observation": packed({"attempts": 2**63, "tracer": ["a"], "lost": {"queue": 3}}),
+            "connections": packed([*NODE_A["connectionList"], odd] * 800),
+            "accepted": packed(NODE_A["acceptedList"]),
+        }
+        with before.writing() as connection:
+            connection.execute(
+                text(
+                    "insert into observations (agent_id, batch_id, window_id, node_name, received_ns, observation, "
+                    "connections, accepted) values (:agent, 'b-1', :window, 'node-a', :now, :observation, "
+                    ":connections, :accepted)"
+                ),
+                {"agent": agent, "window": WINDOW_ID, "now": time.time_ns()} | rows,
+            )
+            connection.execute(
+                text("insert into windows values (:agent, :window, :start, :end)"),
+                {
+                    "agent": agent,
+                    "window": WINDOW_ID,
+                    "start": WINDOW_START_NS,
+                    "end": WINDOW_START_NS + 60 * NS_PER_SECOND,
+                },
+            )
+            connection.execute(
+                text(
+                    "insert into inventories (agent_id, inventory_id, start_ns, sequence, complete) "
+                    "values (:a, 'i', 1, 1, true)"
+                ),
+                {"a": agent},
+            )
+            item = pod("odd", "10.1.1.1", "node-a", "x")
+            item["metadata"]["labels"] = {"app": []}
+            values = {
+                "agent": agent,
+                "facts": orjson.dumps({"uid": "uid-odd", "labels": {"app": []}}),
+                "body": orjson.dumps(item),
+            }
+            connection.execute(
+                text(
+                    "insert into objects values (:agent, 'Pod', 'uid-odd', 'shop', 'odd', 1, 1, 1, null, :facts, :body)"
+                ),
+                values,
+            )
+    with closing(Store(database)) as store:
+        store.migrate()
+        (batch,) = read_observations(store, agent, WINDOW_ID)
+        assert batch.connection_count == 2400
+        assert read_counts(store, agent, "b-1") == {"lost": {"queue": 3}}
+        records = list(connections_in(iterate_blocks(store, agent, "b-1", CONNECTIONS_SIDE)))
+        assert len(records) == 2400
+        assert len(list(accepted_in(iterate_blocks(store, agent, "b-1", ACCEPTED_SIDE)))) == 3
+        assert newest_inventory(store, agent)["incompleteKinds"] is None  # type: ignore[index]
+        key = create_token(store, "read", "tester", 1, secrets.token_bytes)
+    with serving(database) as url:
+        running = Running(url, database, token.text(), key.text())
+        assert len(running.get("/agents/lab/map", window=WINDOW_ID)["edges"]) == 3
+        assert [item["labels"] for item in running.get("/agents/lab/pods")["items"]] == [{}]
 
 
 def test_parts_that_wait_for_an_hour_are_dropped(store: Store) -> None:
@@ -115,9 +178,9 @@ def test_parts_that_wait_for_an_hour_are_dropped(store: Store) -> None:
     agent = agent_of(store)
 
     def put(body: dict[str, Any], batch_id: str, minutes: int) -> int:
-        batch = read_batch(body)
+        batch = read_batch(orjson.dumps(body))
         store_batch(store, agent, batch_id, batch, minutes * 60 * NS_PER_SECOND)
-        return list_objects(store, agent, "Pod", limit=0)[0]
+        return count_objects(store, ObjectFilter(agent, "Pod"))
 
     assert put(inventory(), "b-0", 0) == len(ALL)
     assert put(later(complete=True, part=1, parts=2), "b-1", 1) == len(ALL)

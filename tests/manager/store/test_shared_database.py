@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import orjson
 import pytest
 from sqlalchemy import text
 
@@ -11,7 +12,8 @@ from manager.schema.push_schema import read_batch
 from manager.server import serving
 from manager.store.batches import store_batch
 from manager.store.database import Store
-from manager.store.queries import list_objects, list_windows, read_observations, read_summaries
+from manager.store.objects import ObjectFilter, count_objects, iterate_objects
+from manager.store.queries import list_windows, read_observations, read_summaries
 from manager.store.retention import DAY_NS, ROWS, delete_outdated
 from manager.store.tables import BATCHES, METADATA
 from manager.store.token_import import HashedToken, import_tokens
@@ -101,8 +103,10 @@ def test_names_sort_alike_on_both_databases(store: Store) -> None:
     """Order is by bytes, whatever the database's locale: a locale would put `a-b` after `ab` and `B` beside `b`."""
     names = ["B", "a", "a-b", "a-c", "ab", "b"]
     pods = {"podList": [pod(name, "10.1.1.1", "node-a", "x") for name in reversed(names)]}
-    store_batch(store, agent_of(store), "b-0", read_batch(inventory(pods)), 1)
-    assert [row["body"]["metadata"]["name"] for row in list_objects(store, agent_of(store), "Pod")[1]] == names
+    store_batch(store, agent_of(store), "b-0", read_batch(orjson.dumps(inventory(pods))), 1)
+    assert [
+        row.body["metadata"]["name"] for row in iterate_objects(store, ObjectFilter(agent_of(store), "Pod"))
+    ] == names
     assert [one["name"] for one in read_summaries(store, agent_of(store), None)["Pod"]] == names
 
 
@@ -115,18 +119,18 @@ def test_what_is_older_than_it_is_kept_is_gone_and_the_rest_stays(store: Store) 
     now_ns = 1_795_605_600 * 10**9  # a day after them
     for place, body in enumerate(bodies):
         received_ns = now_ns - (60 - 40 * (place >= 2)) * DAY_NS
-        store_batch(store, agent, f"b-{place}", read_batch(body), received_ns)
+        store_batch(store, agent, f"b-{place}", read_batch(orjson.dumps(body)), received_ns)
     for _ in range(2):
         assert sum(len(read_observations(store, agent, w.id)) for w in list_windows(store, agent)) == 2
         assert delete_outdated(store, now_ns, 61) == {}
     gone = delete_outdated(store, now_ns, 30)
-    assert gone == {"observations": 1, "batches": 2}
+    assert gone == {"record_blocks": 2, "observations": 1, "batches": 2}
     assert [window.id for window in list_windows(store, agent)] == ["2026-11-24T11:15:00Z"]
-    assert list_objects(store, agent, "Pod", limit=0)[0] == 1
+    assert count_objects(store, ObjectFilter(agent, "Pod")) == 1
     gone = delete_outdated(store, now_ns + 60 * DAY_NS, 30)
-    assert gone == {"observations": 1, "inventories": 1, "windows": 2, "objects": 16, "batches": 2}
-    assert list_objects(store, agent, "Pod", limit=0)[0] == 1
-    answer = store_batch(store, agent, "b-9", read_batch(inventory()), now_ns)
+    assert gone == {"record_blocks": 2, "observations": 1, "inventories": 1, "windows": 2, "objects": 16, "batches": 2}
+    assert count_objects(store, ObjectFilter(agent, "Pod")) == 1
+    answer = store_batch(store, agent, "b-9", read_batch(orjson.dumps(inventory())), now_ns)
     assert answer.stale
 
 
@@ -144,7 +148,7 @@ def test_many_objects_that_are_gone_are_removed_together(store: Store) -> None:
     """An inventory without 1,201 nodes of the one before it removes each of them."""
     agent = agent_of(store)
     nodes = {"nodeList": [node(f"node-{n}", "192.0.2.1", "10.1.1.0/24") for n in range(1201)]}
-    store_batch(store, agent, "b-0", read_batch(inventory(nodes)), 1)
-    assert list_objects(store, agent, "Node", limit=0)[0] == 1201
-    store_batch(store, agent, "b-1", read_batch(inventory(id="inv-2", sequence=2)), 1)
-    assert list_objects(store, agent, "Node", limit=0)[0] == 2
+    store_batch(store, agent, "b-0", read_batch(orjson.dumps(inventory(nodes))), 1)
+    assert count_objects(store, ObjectFilter(agent, "Node")) == 1201
+    store_batch(store, agent, "b-1", read_batch(orjson.dumps(inventory(id="inv-2", sequence=2))), 1)
+    assert count_objects(store, ObjectFilter(agent, "Node")) == 2

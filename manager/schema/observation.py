@@ -1,0 +1,53 @@
+"""The counts of an observation: numbers, short texts and one level of groups, as every reader expects. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from podsonar.clean_text import clean_text
+
+MAX_COUNTS = 64  # per level
+MAX_NAME = 64  # characters
+MAX_TEXT = 256
+LARGEST_COUNT = 2**53 - 1
+
+# What the map reads by name has this type everywhere; a member of another type is left out.
+GROUPS = ("lost", "filtered", "unresolved", "outcomesLost", "openedBefore", "accepted", "observed")
+TEXTS = ("tracer", "identity", "gap", "ownPod")
+
+
+def clean_observation(value: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """The counts that can be stored, and how many members were left out."""
+    cleaned: dict[str, Any] = {}
+    for key, member in list(value.items())[:MAX_COUNTS]:
+        if len(key) > MAX_NAME:
+            continue
+        kept = clean_group(member) if isinstance(member, Mapping) and key not in TEXTS else clean_scalar(member)
+        if kept is None and member is not None:
+            continue
+        wrong = (key in GROUPS and not isinstance(kept, dict | None)) or (
+            key in TEXTS and not isinstance(kept, str | None)
+        )
+        if not wrong:
+            cleaned[key] = kept
+    return cleaned, len(value) - len(cleaned)
+
+
+def clean_group(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a group that are counts or short texts; groups in it, one level deep, of the same."""
+    cleaned: dict[str, Any] = {}
+    for key, member in list(value.items())[:MAX_COUNTS]:
+        kept: Any = clean_scalar(member)
+        if isinstance(member, Mapping):
+            kept = {name: n for name, n in list(member.items())[:MAX_COUNTS] if clean_scalar(n) is not None}
+        if len(key) <= MAX_NAME and (kept is not None or member is None):
+            cleaned[key] = kept
+    return cleaned
+
+
+def clean_scalar(value: object) -> bool | float | str | None:
+    """A truth value, a number that JSON readers hold exactly, or a text cut to 256 characters; None for others."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return value if 0 <= value <= LARGEST_COUNT else None
+    return clean_text(value)[:MAX_TEXT] if isinstance(value, str) else None
