@@ -31,7 +31,10 @@ BOMBS: dict[str, tuple[Callable[[], bytes], int]] = {  # built when needed: each
     "objects in an unknown member": (lambda: filled(BASE + b',"x":[', b"{}", b"]}"), 413),
     "numbers in an unknown member": (lambda: filled(BASE + b',"x":[', b"1", b"]}"), 201),
     "texts in an unknown member": (lambda: filled(BASE + b',"x":[', b'"a"', b"]}"), 201),
-    "keys of an unknown member": (lambda: BASE + b',"x":{' + b",".join(b'"%d":1' % n for n in range(2_500_000)) + b"}}", 201),
+    "keys of an unknown member": (
+        lambda: BASE + b',"x":{' + b",".join(b'"%d":1' % n for n in range(2_500_000)) + b"}}",
+        201,
+    ),
     "escaped backslashes before a NUL": (lambda: BASE + b',"x":"' + b"\\\\" * 15_000_000 + b'\\u0000"}', 201),
     "escaped backslashes before u0000": (lambda: BASE + b',"x":"' + b"\\\\u0000" * 4_000_000 + b'"}', 201),
     "quoted brackets": (lambda: filled(BASE + b',"x":[', b'"["', b"]}"), 413),

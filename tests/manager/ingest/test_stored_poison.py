@@ -101,6 +101,34 @@ ODD: list[Any] = [
     "x" * 5000,
 ]
 
+ODD_PATHS = {
+    "pod": (
+        *("metadata.labels", "metadata.labels.app", "metadata.ownerReferences", "metadata.annotations"),
+        *("metadata.resourceVersion", "metadata.creationTimestamp", "spec", "status", "kind", "apiVersion"),
+        *("spec.containers", "spec.nodeName", "spec.hostNetwork", "status.podIPs", "status.podIP", "status.phase"),
+    ),
+    "service": (
+        *("spec.selector", "spec.selector.app", "spec.ports", "spec.clusterIPs", "spec.clusterIP", "spec.externalIPs"),
+        *("spec.ports.0.port", "spec.ports.0.targetPort", "spec.ports.0.nodePort", "spec.type"),
+    ),
+    "node": ("spec.podCIDRs", "spec.podCIDR", "status.addresses", "status.addresses.0.address"),
+}
+
+
+def odd_objects(key: str, path: str) -> dict[str, Any]:
+    """An inventory with an object per odd value of one member, and a pod and a Service beside them."""
+    lists: dict[str, Any] = {
+        "podList": [pod("px", "10.1.1.99", "node-a", "x")],
+        "serviceList": [service("sx", 80, 80, "x", "10.96.0.99")],
+        "nodeList": [node("nx", "192.0.2.9", "10.1.9.0/24")],
+    }
+    for number, value in enumerate(ODD):
+        made = copy.deepcopy(lists[f"{key}List"][0])
+        made["metadata"] |= {"uid": f"uid-{number}", "name": f"odd-{number}"}
+        lists[f"{key}List"].append(changed(made, path, value))
+    return inventory(lists)
+
+
 CASES: dict[str, list[dict[str, Any]]] = {
     "zero time of Go": [odd_pod("metadata.creationTimestamp", "0001-01-01T00:00:00Z")],
     "time of the year 1600": [odd_pod("metadata.creationTimestamp", "1600-01-01T00:00:00Z")],
@@ -155,25 +183,13 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "window of 50 years": [odd_record() | {"window": {"start": "1970-01-01T00:00:00Z", "end": WINDOW["end"]}}],
     "port without a host port's target": [odd_pod("spec.containers", [{"ports": [{"hostPort": 80}]}])],
     **{
-        f"{of.__name__}: {path} is {value!r:.30}": [of(path, value), odd_record(kubernetes=OF_POD)]
-        for of, paths in (
-            (odd_pod, ("metadata.labels", "metadata.labels.app", "metadata.ownerReferences", "metadata.annotations")),
-            (odd_pod, ("spec", "status", "kind", "apiVersion", "spec.containers", "status.podIPs", "status.podIP")),
-            (odd_pod, ("metadata.resourceVersion", "metadata.creationTimestamp", "spec.hostNetwork", "status.phase")),
-            (odd_service, ("spec.selector", "spec.selector.app", "spec.ports", "spec.clusterIPs", "spec.clusterIP")),
-            (
-                odd_service,
-                ("spec.ports.0.port", "spec.ports.0.targetPort", "spec.ports.0.nodePort", "spec.externalIPs"),
-            ),
-            (odd_node, ("spec.podCIDRs", "spec.podCIDR", "status.addresses", "status.addresses.0.address")),
-        )
+        f"{path} of a {key}": [odd_objects(key, path), odd_record(kubernetes=OF_POD)]
+        for key, paths in ODD_PATHS.items()
         for path in paths
-        for value in ODD
     },
     **{
-        f"count {name} is {value!r:.30}": [odd_counts(**{name: value}), odd_counts(**{name: "x"})]
+        f"count {name}": [odd_counts(**{name: value}) for value in [*ODD, "x", {"a": 1}, 7]]
         for name in ("gap", "observed", "ownPod", "tracer", "lost", "accepted", "openedBefore", "attempts")
-        for value in ODD
     },
 }
 
