@@ -1,8 +1,13 @@
 """Which pod of the API a static pod is: its cgroup carries the kubelet's UID of it, the hash of its manifest.
 
 The kubelet writes that UID into the annotation `kubernetes.io/config.hash` of the mirror pod. Whoever may create a pod
-may write the same: so an alias counts only for a mirror pod, only on its node, never against a pod's own UID, and for
-nobody as soon as two pods claim it.
+may write the same, so an alias counts only
+
+* for a mirror pod: the API server takes `kubernetes.io/config.mirror` at creation alone, and a kubelet runs no such pod
+  but its own; that it has taken it shows in the start time, which a tenant cannot write;
+* on the node of that pod, and for nobody as soon as two pods claim it;
+* if it is no UUID: that is the form of the API's own UIDs, also of those that are not known here. (A static pod whose
+  manifest sets a UUID is not resolved.)
 """
 
 from collections.abc import Mapping
@@ -10,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from directory.object_fields import mapping_at, text_at
-from podsonar.owner_chain import controller_reference, is_node
+from directory.pod_table import uid_key
+from directory.pod_timestamps import time_ns
 
 CONFIG_HASH = "kubernetes.io/config.hash"
 CONFIG_MIRROR = "kubernetes.io/config.mirror"
@@ -19,12 +25,17 @@ CONFIG_MIRROR = "kubernetes.io/config.mirror"
 def mirrored_hash(pod: Mapping[str, Any]) -> str | None:
     """Return the kubelet's UID of the static pod that an object mirrors; None if it mirrors none."""
     annotations = mapping_at(mapping_at(pod, "metadata"), "annotations")
-    node = text_at(mapping_at(pod, "spec"), "nodeName")
-    controller = controller_reference(pod)
-    of_node = controller is not None and is_node(controller) and controller.name == node
-    if not node or not (of_node or text_at(annotations, CONFIG_MIRROR)):
+    config_hash = text_at(annotations, CONFIG_HASH)
+    if not text_at(annotations, CONFIG_MIRROR) or not text_at(mapping_at(pod, "spec"), "nodeName"):
         return None
-    return text_at(annotations, CONFIG_HASH) or None
+    if time_ns(mapping_at(pod, "status").get("startTime")) is None:
+        return None
+    return None if not config_hash or is_uuid(config_hash) else config_hash
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a text is a UUID in canonical form, in any case."""
+    return isinstance(uid_key(text.lower()), int)
 
 
 @dataclass(slots=True)

@@ -55,7 +55,11 @@ def test_static_pods_of_several_nodes_that_share_a_uid_are_told_apart() -> None:
     ("obj", "found"),
     [
         (marked("m", "n1", HASH), "m"),
-        (marked("m", "n1", HASH, mirror=False, owner="n1"), "m"),
+        (marked("m", "n1", HASH, owner="n1"), "m"),
+        (marked("m", "n1", HASH, mirror=False, owner="n1"), None),  # an owner that anybody may write
+        ({**marked("m", "n1", HASH, owner="n1"), "status": {"phase": "Pending"}}, None),  # no kubelet has taken it
+        (marked("m", "n1", VICTIM, owner="n1"), None),  # the form of the API's own UIDs
+        (marked("m", "n1", VICTIM.upper()), None),
         (marked("m", "n1", HASH, mirror=False), None),  # an annotation that anybody may write
         (marked("m", "n1", HASH, mirror=False, owner="n2"), None),  # of another node
         (marked("m", "", HASH), None),
@@ -71,6 +75,7 @@ def test_alias_counts_for_mirror_pods_of_a_node_alone(obj: dict[str, Any], found
     directory = Directory()
     directory.apply("Pod", obj, at(1))
     assert who(directory, HASH, "n1") == found
+    assert who(directory, VICTIM, "n1") is None
 
 
 def test_two_living_pods_that_claim_one_static_pod_are_nobody() -> None:

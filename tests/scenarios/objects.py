@@ -32,7 +32,9 @@ def pod(one: Pod, namespace: str, uid: str, addresses: tuple[str, ...], begun: s
         owner = {"kind": one.owner, "name": f"{one.name}-owner", "uid": f"{uid}-owner", "controller": True}
         metadata["ownerReferences"] = [owner]
     if config_hash:
-        metadata["annotations"] = {"kubernetes.io/config.hash": config_hash}
+        metadata["annotations"] = dict.fromkeys(
+            ("kubernetes.io/config.hash", "kubernetes.io/config.mirror"), config_hash
+        )
     return {
         "kind": "Pod",
         "metadata": metadata,

@@ -9,9 +9,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from directory.addresses import Ranges
+from directory.configured_ranges import ConfiguredRanges
 from directory.lookup import Directory
 from lab.simulated.network import LabError
-from lab.simulated.two_nodes import NODES, TwoNodes
+from lab.simulated.two_nodes import CLOSED, NODES, TwoNodes
 from node_agent.capture import capture_file
 from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.capture.window_capture import ObservedNode, observe
@@ -156,7 +158,7 @@ def play(pool: ThreadPoolExecutor, casts: Sequence[Cast], part: str, window: int
 
 def run(scenarios: Sequence[Scenario], conditions: Conditions) -> list[Observed]:
     """All scenarios in one lab and one window (two, where one of them has a second part)."""
-    directory = Directory()
+    directory = Directory(configured=ConfiguredRanges(external=Ranges.of((CLOSED,))))  # a range that is not public
     for node in NODES.values():
         directory.apply("Node", objects.node(node), time.time_ns() - SETTLED_NS)
     clock, drains = Clock(), Drains()
