@@ -1,4 +1,6 @@
-"""Both ends of a connection, seen by two agents on one kernel: what the manager's join may say, and what it may not."""
+"""Both ends of a connection, observed by two agents on one kernel: what the manager's join may claim, and what it may
+not.
+"""
 
 from tests.scenarios.table import Edge, Left, Masquerade, Pod, Process, Scenario, Service, Taken, connect
 

@@ -20,7 +20,7 @@ from tests.scenarios.table import Scenario
 
 
 def view_of(body: Body) -> NodeReport:
-    """A body as the manager reads and keeps it."""
+    """A body as the manager reads and stores it."""
     batch = read_batch(orjson.dumps(body))
     if not isinstance(batch, ConnectionsBatch):
         raise TypeError(f"a batch of {batch}, expected connections")
@@ -33,7 +33,7 @@ def view_of(body: Body) -> NodeReport:
 
 
 def is_listed(scenario: Scenario, item: Body) -> bool:
-    """Whether the collector's inventory has the object under the scenario's selection."""
+    """Return whether the collector's inventory has the object under the scenario's selection."""
     if item["kind"] != "Pod":
         return True
     namespace = item["metadata"]["namespace"]
@@ -58,7 +58,7 @@ def accepted_in_window(body: Body) -> int:
 
 
 def judge_recall(scenario: Scenario, bodies: Mapping[str, Body], recall: Body) -> Iterator[str]:
-    """Differences in recall, over all and by node."""
+    """Differences in recall, in total and per node."""
     accepted = {body["nodeName"]: accepted_in_window(body) for body in bodies.values()}
     total = sum(accepted.values())
     comparable = total - sum(scenario.uncompared.values())
@@ -66,14 +66,14 @@ def judge_recall(scenario: Scenario, bodies: Mapping[str, Body], recall: Body) -
     if (recall["accepted"], recall["explained"], recall["notComparable"]) != wanted:
         yield f"map: recall {recall}, expected (accepted, explained, not comparable) {wanted}"
     for body in bodies.values():
-        told = recall["nodes"].get(body["nodeName"], {"accepted": 0, "notComparable": {}})
+        arguments = recall["nodes"].get(body["nodeName"], {"accepted": 0, "notComparable": {}})
         taken = accepted[body["nodeName"]]
-        if told["accepted"] + sum(told["notComparable"].values()) != taken:
-            yield f"map: recall of {body['nodeName']} {told}, expected {taken} accepted in all"
+        if arguments["accepted"] + sum(arguments["notComparable"].values()) != taken:
+            yield f"map: recall of {body['nodeName']} {arguments}, expected {taken} accepted in all"
 
 
 def judge_edges(scenario: Scenario, edges: list[Body]) -> Iterator[str]:
-    """Differences in what the map says of the edges to services."""
+    """Differences of the edges to services on the map."""
     for service, pods in scenario.backends.items():
         target = f"service/{scenario.name}/{service}"
         counts: Counter[str] = Counter()
@@ -82,7 +82,7 @@ def judge_edges(scenario: Scenario, edges: list[Body]) -> Iterator[str]:
                 counts.update({one["pod"].partition("/")[2]: one["accepted"] for one in edge["backends"]})
         if counts != Counter(pods):
             yield f"map: backends of {service} {dict(counts)}, expected {dict(pods)}"
-    for service, told in scenario.both_ends.items():
+    for service, arguments in scenario.both_ends.items():
         says = {one["bothEnds"] for one in edges if one["destination"] == f"service/{scenario.name}/{service}"}
-        if says != {told}:
-            yield f"map: both ends of {service} {says}, expected {told}"
+        if says != {arguments}:
+            yield f"map: both ends of {service} {says}, expected {arguments}"

@@ -1,7 +1,7 @@
 """Cgroup hierarchies and the names in them: both drivers, nesting, and nodes with v1, v2 or both.
 
 The machine has v1 and v2 side by side; a v1-only node's pods are in no v2 cgroup, a v2-only node's in no v1 one, and
-its loader is told that no controller is on v1. Other names are in tests/node_agent/capture/test_pod_cgroup.py.
+its loader gets the setting that no controller is on v1. Other names are in tests/node_agent/capture/test_pod_cgroup.py.
 """
 
 from tests.scenarios.table import Edge, Pod, Scenario, Taken, connect

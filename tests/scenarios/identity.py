@@ -1,4 +1,4 @@
-"""Which pod it was: threads, forks, containers that come and go, static pods, processes that are no pod's."""
+"""Which pod connected: threads, forks, containers that come and go, static pods, processes outside pods."""
 
 from lab.simulated.two_nodes import NODES
 from tests.scenarios.table import Do, Edge, Left, Pod, Process, Scenario, Taken, connect
@@ -7,7 +7,7 @@ WEB, SHOP = Pod("web"), Pod("shop", (8080,))
 
 
 def one_edge(name: str, says: str, count: int, *steps: Do, web: Pod = WEB) -> Scenario:
-    """The scenario in which pod web makes `count` connects to pod shop, in steps of whatever kind."""
+    """The scenario in which pod web makes `count` connects to pod shop, in steps of any kind."""
     return Scenario(
         name,
         says,

@@ -1,4 +1,4 @@
-"""Compares what the product made of a scenario with its table: every difference is a sentence; none means it passed."""
+"""Compares what the product recorded of a scenario with its table: one sentence per difference; none if it passed."""
 
 import re
 from collections import Counter
@@ -22,19 +22,21 @@ UNRESOLVED_ENDS = UNRESOLVED | {"cgroup_unknown", "pod_unknown"}
 
 
 def body_of(cast: Cast, capture: Capture) -> Body:
-    """The connections body of a capture, with the directory under the scenario's selection asked as over the wire."""
+    """The connections body of a capture, resolved by the directory under the scenario's selection through its wire
+    form.
+    """
     cast.directory.selection = cast.scenario.selection
     traffic = group_flows(capture)
     asked = directory_queries(traffic)
     received, _explain = parse_request(orjson.dumps({"queries": [query.wire() for query in asked]}))
-    told = [orjson.loads(orjson.dumps(cast.directory.answer(query).wire())) for query in received]
-    answers = dict(zip(asked, map(Answer.from_wire, told), strict=True))
+    arguments = [orjson.loads(orjson.dumps(cast.directory.answer(query).wire())) for query in received]
+    answers = dict(zip(asked, map(Answer.from_wire, arguments), strict=True))
     body: Body = orjson.loads(b"".join(connections_body.build_body(traffic, answers).content()))
     return body
 
 
 def differences(what: str, found: list[Body], expected: list[Body]) -> Iterator[str]:
-    """A sentence for each record that is there and should not be, or should be and is not."""
+    """One sentence for each unexpected and each missing record."""
     for item in found:
         if item not in expected:
             yield f"{what}: unexpected {item}"
@@ -112,7 +114,7 @@ def judge_agent(cast: Cast, letter: str, window: int, body: Body, opens: int) ->
 
 
 def times(at: str, body: Body) -> Iterator[str]:
-    """A sentence for each record that did not happen in its window."""
+    """One sentence for each record that did not happen in its window."""
     window = body["window"]
     for one in [*body["connectionList"], *body["acceptedList"]]:
         before = one.get("openedBefore", False)
@@ -121,9 +123,9 @@ def times(at: str, body: Body) -> Iterator[str]:
 
 
 def judge_full_map(cast: Cast, letter: str, body: Body, opens: int) -> Iterator[str]:
-    """Differences where more destinations were dialled than the map holds: one attempt each, or lost, exactly.
+    """Differences if more destinations were dialled than the map holds: one attempt each, or lost, exactly.
 
-    What other programs of the machine connected in that time is lost, too: so many more may be lost, and no more.
+    Connects of other programs on the machine may be lost in that time, too: at most that many more are allowed.
     """
     seen = body["observation"]
     made, lost = cast.made[0], seen["lost"].get("flows_full", 0)
@@ -139,12 +141,12 @@ def judge_full_map(cast: Cast, letter: str, body: Body, opens: int) -> Iterator[
 
 
 def untraced(capture: Capture) -> Capture:
-    """What an agent without a tracer has of the same window."""
+    """The capture of an agent without a tracer for the same window."""
     return Capture(capture.window, capture.node_name, "none", "cgroup", [], [], {}, {})
 
 
 def judge(observed: Observed) -> list[str]:
-    """Every difference between a scenario's table and what was observed; empty where it passed."""
+    """Every difference between a scenario's table and what was observed; empty if it passed."""
     cast, scenario = observed.cast, observed.cast.scenario
     found = list(cast.complaints)
     for window, captures in enumerate(observed.captures):
@@ -172,7 +174,7 @@ def judge(observed: Observed) -> list[str]:
 
 
 def attributed_elsewhere(cast: Cast, whole: Body, own: Body) -> Iterator[str]:
-    """Records of the whole window that name a pod of the scenario and come from elsewhere."""
+    """Records of the whole window that name a pod of the scenario but do not come from it."""
     uids = {cast.uid("Pod", pod.name) for pod in cast.scenario.pods}
     for one in whole["connectionList"]:
         if one["kubernetes"]["sourcePod"]["uid"] in uids and one not in own["connectionList"]:

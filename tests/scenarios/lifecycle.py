@@ -67,7 +67,7 @@ SCENARIOS = (
         "open-before-listener-gone",
         "a server that stopped listening is not taken for the client of its old connections",
         pods=(WEB, Pod("shop", ({"port": 8080, "kind": "deaf"},))),
-        before=(connect("web", "pod shop", 8080, 3, "hold"), Do("deafen", "shop", ("3",))),
+        before=(connect("web", "pod shop", 8080, 3, "hold"), Do("stop-listening", "shop", ("3",))),
         edges=(Edge("web", "pod shop", 8080, "Pod shop", 0, opened_before=3),),
         taken=(Taken("shop", "pod shop", 8080, "pod web", 3, opened_before=True),),
     ),

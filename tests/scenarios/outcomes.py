@@ -1,4 +1,4 @@
-"""How a connect ends: each outcome with its errno, as the kernel told the program."""
+"""How a connect ends: each outcome with its errno, as the kernel reported it to the program."""
 
 from errno import ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT
 

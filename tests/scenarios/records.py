@@ -1,4 +1,4 @@
-"""Records in one shape: what the tables stand for, what a body holds, and which of a capture's touch a scenario."""
+"""Records in one shape: rows of the tables, elements of a body, and the part of a capture that touches a scenario."""
 
 from dataclasses import replace
 from typing import Any
@@ -47,7 +47,7 @@ def reference_of(cast: Cast, owner: str) -> Body | None:
 
 
 def edge_record(cast: Cast, edge: Edge) -> Body:
-    """The record that an edge's row stands for, without its times."""
+    """The record that an edge's row describes, without its times."""
     kind, _, name = edge.owner.partition(" ")
     established = edge.attempts - edge.failed - edge.unfinished if edge.established is None else edge.established
     to = cast.where(edge.to)
@@ -82,7 +82,7 @@ def connection_record(connection: Body) -> Body:
 
 
 def taken_record(cast: Cast, taken: Taken) -> Body:
-    """The record that a row of the accepting end stands for, without its times."""
+    """The record that a row of the accepting end describes, without its times."""
     return {
         "pod": reference_of(cast, f"Pod {taken.pod}"),
         "localIP": cast.where(taken.at),

@@ -1,4 +1,4 @@
-"""Runs scenarios on the real kernel: one window for all that share it, observed by two agents, one a node."""
+"""Runs scenarios on the real kernel: one window for all that share it, observed by two agents, one per node."""
 
 import threading
 import time
@@ -48,10 +48,9 @@ CONDITIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What came of one scenario: its cast and, for each window, the capture of every node's agent.
+    """The observations of one scenario: its cast and, for each window, the capture of every node's agent.
 
-    `opens` is how many connects the whole machine made meanwhile, by the kernel's own count; `failures`, for each
-    window, how many attempts of the scenario's pods failed by that count.
+    `opens` is the number of connects of the whole machine meanwhile, by the kernel's own count.
     """
 
     cast: Cast
@@ -62,7 +61,7 @@ class Observed:
 
     @property
     def skipped(self) -> int:
-        """How many runs of the program the kernel skipped: outcomes and accepted connections that nobody counts."""
+        """The number of program runs that the kernel skipped: outcomes and accepted connections that nothing counts."""
         return sum(capture.missed_runs for captures in self.captures for capture in captures.values())
 
     @property
@@ -81,7 +80,7 @@ class Observed:
         return sum(lost, Counter())
 
 
-class Agent:
+class WindowAgent:
     """One node's agent in one window: the real stages from the attached program to the capture."""
 
     def __init__(
@@ -101,7 +100,7 @@ class Agent:
         self.thread.start()
 
     def run(self) -> None:
-        """Observe until told to stop."""
+        """Observe until the window is halted."""
         window = Window(self.start_ns, self.start_ns + LONGEST_NS)
         self.capture = observe(self.tracer, window, self.node, self.stop, self.drained, self.clock.now_ns)
 
@@ -110,12 +109,12 @@ class Agent:
         self.drains.add(self.letter)
 
     def halt(self) -> None:
-        """The window has ended."""
+        """End the window."""
         self.stop.set()
         self.thread.join()
 
     def ended(self) -> Capture:
-        """The capture of the window, which ends now."""
+        """End the window and return its capture."""
         self.halt()
         if self.capture is None:
             raise RuntimeError(f"the agent of {self.node.name} ended without a capture")
@@ -125,25 +124,22 @@ class Agent:
 
 
 @contextmanager
-def agents(conditions: Conditions, clock: Clock, drains: Drains) -> Iterator[dict[str, Agent]]:
-    """An agent for each node; all have attached when the block begins."""
+def agents(conditions: Conditions, clock: Clock, drains: Drains) -> Iterator[dict[str, WindowAgent]]:
+    """An agent per node; all have attached when the block begins."""
     with ExitStack() as stack:
         with ThreadPoolExecutor() as pool:
             entered = {letter: attached(**conditions.capacity) for letter in NODES}
             tracers = dict(zip(entered, pool.map(lambda one: one.__enter__(), entered.values()), strict=True))
         for one in entered.values():
             stack.push(one.__exit__)
-        running = {letter: Agent(letter, tracer, conditions, clock, drains) for letter, tracer in tracers.items()}
+        running = {letter: WindowAgent(letter, tracer, conditions, clock, drains) for letter, tracer in tracers.items()}
         for agent in running.values():
             stack.callback(agent.halt)
         yield running
 
 
 def play(pool: ThreadPoolExecutor, casts: Sequence[Cast], part: str, window: int) -> dict[str, float]:
-    """Every cast has carried out that part of its scenario; the seconds that each took.
-
-    A pod that a step starts ends with the thread that started it (PR_SET_PDEATHSIG): the pool lasts as long as the lab.
-    """
+    """Run that part of each cast's scenario; return the seconds that each took."""
 
     def one(cast: Cast) -> float:
         begun = time.monotonic()
@@ -157,7 +153,7 @@ def play(pool: ThreadPoolExecutor, casts: Sequence[Cast], part: str, window: int
 
 
 def run(scenarios: Sequence[Scenario], conditions: Conditions) -> list[Observed]:
-    """All scenarios in one lab and one window (two, where one of them has a second part)."""
+    """Run all scenarios in one lab and one window (two, if one of them has a second part)."""
     directory = Directory(configured=ConfiguredRanges(external=Ranges.of((CLOSED,))))  # a range that is not public
     for node in NODES.values():
         directory.apply("Node", objects.node(node), time.time_ns() - SETTLED_NS)

@@ -1,4 +1,4 @@
-"""Makes what a scenario declares: processes and networks in the lab, objects in the directory; takes its steps."""
+"""Builds what a scenario declares: processes and networks in the lab, objects in the directory; runs its steps."""
 
 import threading
 import time
@@ -21,17 +21,17 @@ SETTLED_NS = 60 * NS_PER_SECOND  # what does not start late has been there for s
 
 
 class Clock:
-    """The wall clock that the agents of a window go by; a step moves it and not the machine's."""
+    """The wall clock of a window's agents; a step moves it, and not the machine's clock."""
 
     def __init__(self) -> None:
         self.ahead_ns = 0
 
     def step(self, seconds: float) -> None:
-        """Move by so many seconds."""
+        """Move the clock by that many seconds."""
         self.ahead_ns += int(seconds * NS_PER_SECOND)
 
     def now_ns(self) -> int:
-        """The time."""
+        """The current time in ns."""
         return time.time_ns() + self.ahead_ns
 
 
@@ -75,15 +75,15 @@ class Cast:
         self.made: dict[int, int] = {}
 
     def uid(self, kind: str, name: str) -> str:
-        """The uid of an object, another one in every run."""
+        """The uid of an object, different in every run."""
         return str(uuid.uuid5(self.salt, f"{kind}/{name}"))
 
     def cgroup_uid(self, pod: Pod) -> str:
-        """What the pod's cgroup is named after: the API's uid, or a static pod's config hash."""
+        """The uid in the pod's cgroup name: the API's uid, or a static pod's config hash."""
         return uuid.uuid5(self.salt, pod.name + "/hash").hex if pod.static else self.uid("Pod", pod.name)
 
     def addresses_of(self, pod: Pod, place: int) -> tuple[str, str]:
-        """The pod's addresses: its node's where it is on the host's network."""
+        """The pod's addresses: its node's if it is on the host network."""
         if pod.host_network:
             return NODES[pod.node].addresses
         if pod.heir:
@@ -96,7 +96,7 @@ class Cast:
         return {family: both[family] for family in service.family}
 
     def where(self, text: str) -> str:
-        """The address that a table's text names; a text that names none is the address."""
+        """The address that a table's text names; any other text is the address itself."""
         kind, _, name = text.partition(" ")
         if kind == "outside":
             return OUTSIDE
@@ -116,13 +116,13 @@ class Cast:
         keys = [self.key(pod.name) for pod in self.scenario.pods if not pod.host_network]
         return [self.lab.pods[key].process.pid for key in keys if key in self.lab.pods]
 
-    def tell_directory(self, kind: str, item: dict[str, Any], at_ns: int) -> None:
-        """The directory and the inventory have the object as of then."""
+    def add_to_directory(self, kind: str, item: dict[str, Any], at_ns: int) -> None:
+        """Add the object to the directory and the inventory, as of that time."""
         self.objects.append(item)
         self.directory.apply(kind, item, at_ns)
 
     def prepare(self) -> None:
-        """All that does not start late is there."""
+        """Create everything that does not start late."""
         for pod in self.scenario.pods:
             if not pod.late:
                 self.start(pod)
@@ -133,7 +133,7 @@ class Cast:
         for service in self.scenario.services:
             ips = self.services[service.name]
             item = objects.service(service, self.scenario.name, self.uid("Service", service.name), list(ips.values()))
-            self.tell_directory("Service", item, time.time_ns() - SETTLED_NS)
+            self.add_to_directory("Service", item, time.time_ns() - SETTLED_NS)
         for proxy in ("nftables", "iptables"):
             found = [one for service in self.scenario.services for one in self.translations(service, proxy)]
             if found:
@@ -142,7 +142,7 @@ class Cast:
             self.lab.masquerade(rule.node, self.where(rule.source), self.where(rule.destination))
 
     def start(self, pod: Pod) -> None:
-        """The pod's containers run, and the directory knows it."""
+        """Start the pod's containers and add the pod to the directory."""
         placed = Placement(pod.node, () if pod.host_network else self.addresses[pod.name], pod.cgroup, pod.only)
         for who in (pod.name, *(f"{pod.name}/{container}" for container in pod.containers)):
             listen = tuple(pod.listen) if who == pod.name else ()
@@ -153,10 +153,10 @@ class Cast:
             begun = rfc3339(at_ns)[:19] + "Z"
             namespace = pod.namespace or self.scenario.name
             item = objects.pod(pod, namespace, self.uid("Pod", pod.name), self.addresses[pod.name], begun, hashed)
-            self.tell_directory("Pod", item, at_ns)
+            self.add_to_directory("Pod", item, at_ns)
 
     def translations(self, service: Service, proxy: str) -> Iterable[Translation]:
-        """What the nodes do for a service."""
+        """The nodes' translations for a service."""
         if service.proxy != proxy:
             return
         backends = [pod for pod in self.scenario.pods if (pod.app or pod.name) == service.app and not pod.late]
@@ -168,19 +168,19 @@ class Cast:
                     yield Translation(node.addresses[family == "6"], service.node_port, targets, service.target)
 
     def play(self, steps: Iterable[Connect | Do], window: int) -> None:
-        """The steps have been carried out; what the programs saw otherwise than declared is a complaint."""
+        """Run the steps; a result that differs from the declared one becomes a complaint."""
         for step in steps:
             if isinstance(step, Do):
                 self.do(step)
                 continue
             more = dict(step.more)
-            if step.way == "container":
+            if step.mode == "container":
                 pod = self.pods[step.who]
                 below = pod.cgroup.format(uid=self.cgroup_uid(pod), container=uuid.uuid4().hex * 2)
                 folders = cgroups.make_in_every_hierarchy(f"{self.lab.run}/{below}", only=pod.only)
                 more["folders"] = [str(folder) for folder in folders]
             process = self.lab.pods["(outside)" if step.who == "(outside)" else self.key(step.who)]
-            answer = process.connect(self.where(step.to), step.port, step.count, step.way, **more)
+            answer = process.connect(self.where(step.to), step.port, step.count, step.mode, **more)
             expected = step.count if step.established is None else step.established
             if answer["established"] != expected:
                 self.complaints.append(f"{step}: its program says {answer}, expected {expected} established")
@@ -188,7 +188,7 @@ class Cast:
             self.made[window] = self.made.get(window, 0) + attempts
 
     def do(self, step: Do) -> None:
-        """One thing that is not a connect."""
+        """Run one step that is not a connect."""
         if step.what == "start":
             self.start(self.pods[step.who])
         elif step.what == "delete":
@@ -198,7 +198,7 @@ class Cast:
             self.drains.wait_for_more(int(step.who))
         elif step.what == "clock":
             self.clock.step(float(step.who))
-        elif step.what == "deafen":
+        elif step.what == "stop-listening":
             self.lab.pods[self.key(step.who)].send_command({"stopListeningAfter": int(step.command[0])})
         else:
             command = [self.where(word) if word.startswith("pod ") else word for word in step.command]

@@ -7,12 +7,12 @@ from tests.scenarios.judge import judge
 from tests.scenarios.run import CONDITIONS, Observed, run
 from tests.scenarios.table import Scenario
 
-AGAIN = 2
+MAX_RERUNS = 2
 THEMES = (datapath, outcomes, identity, lifecycle, selection, hierarchy, both_ends)
 SCENARIOS: dict[str, Scenario] = {one.name: one for theme in THEMES for one in theme.SCENARIOS}
 
 
-def observed(names: Iterable[str]) -> dict[str, Observed]:
+def observe(names: Iterable[str]) -> dict[str, Observed]:
     """What came of these scenarios, where it says anything of them.
 
     An outcome in a timer's interrupt (nobody answers) may find the program at work on that CPU: then the kernel skips
@@ -20,16 +20,16 @@ def observed(names: Iterable[str]) -> dict[str, Observed]:
     so: there its count of failed attempts is the witness (docs/decisions/0014). A window that it disturbed is no
     observation: what differs is run again, by itself, and the last one stands.
     """
-    found = observed_once(names)
-    for _ in range(AGAIN):
+    found = observe_once(names)
+    for _ in range(MAX_RERUNS):
         disturbed = [name for name, one in found.items() if (one.skipped or one.unshown) and judge(one)]
         if not disturbed:
             break
-        found |= observed_once(disturbed)
+        found |= observe_once(disturbed)
     return found
 
 
-def observed_once(names: Iterable[str]) -> dict[str, Observed]:
+def observe_once(names: Iterable[str]) -> dict[str, Observed]:
     """What came of these scenarios; those of one window are run together."""
     groups: dict[str, list[Scenario]] = {}
     for name in names:

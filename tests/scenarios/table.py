@@ -1,7 +1,7 @@
-"""The vocabulary of the tables: who there is, what they do, and exactly what must be recorded of it.
+"""The vocabulary of the tables: who is there, what they do, and exactly what must be recorded of it.
 
-Addresses are written as `pod web`, `pod6 web`, `service shop`, `service6 shop`, `node a`, `node6 a`, `outside`, or as
-they are. Counts are primes. A scenario's namespace has its name; pods have an IPv4 and an IPv6 address each.
+Addresses are written as `pod web`, `pod6 web`, `service shop`, `service6 shop`, `node a`, `node6 a`, `outside`, or
+literally. Counts are primes. A scenario's namespace has its name; pods have an IPv4 and an IPv6 address each.
 """
 
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ class Connect:
     to: str
     port: int
     count: int
-    way: str = "close"
+    mode: str = "close"
     established: int | None = None  # None: all
     attempts: int | None = None  # None: as `count`
     more: Mapping[str, object] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """`start` or `delete` a pod, `run` a command in one, `deafen` one (it listens no more once it took so many), move
+    """`start` or `delete` a pod, `run` a command in one, `stop-listening` once one has accepted so many, move
     the agents' `clock` by so many seconds, or wait for so many more `drains` of each agent.
     """
 
@@ -82,7 +82,7 @@ class Do:
 
 @dataclass(frozen=True, slots=True)
 class Masquerade:
-    """The node puts its own address in place of the pods of `source` on the way to `destination`."""
+    """The node replaces the addresses of the pods of `source` by its own on the way to `destination`."""
 
     node: str
     source: str
@@ -158,7 +158,7 @@ class Scenario:
     window: str = "shared"  # scenarios of one name share a window: see run.py
 
 
-def connect(who: str, to: str, port: int, count: int, way: str = "close", **more: object) -> Connect:
-    """A Connect whose further arguments go to the way, but for `established` and `attempts`."""
+def connect(who: str, to: str, port: int, count: int, mode: str = "close", **more: object) -> Connect:
+    """A Connect whose further arguments go to its mode, except `established` and `attempts`."""
     own = {name: more.pop(name) for name in ("established", "attempts") if name in more}
-    return Connect(who, to, port, count, way, more=more, **own)  # type: ignore[arg-type]
+    return Connect(who, to, port, count, mode, more=more, **own)  # type: ignore[arg-type]

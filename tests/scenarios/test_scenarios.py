@@ -4,17 +4,17 @@ import pytest
 
 from tests.scenarios.judge import judge
 from tests.scenarios.run import Observed
-from tests.scenarios.suite import SCENARIOS, observed
+from tests.scenarios.suite import SCENARIOS, observe
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
 def outcomes(request: pytest.FixtureRequest) -> dict[str, Observed]:
-    """What came of all scenarios that this run selects."""
+    """The observations of all scenarios that this run selects."""
     here = [item for item in request.session.items if item.path == request.path]
     names = {item.callspec.params["name"] for item in here if isinstance(item, pytest.Function)}
-    return observed(name for name in SCENARIOS if name in names)
+    return observe(name for name in SCENARIOS if name in names)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
