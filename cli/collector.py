@@ -18,6 +18,8 @@ from podsonar.json_gzip import inflated
 from podsonar.logs_and_probes import start_logs
 from podsonar.settings import CollectorSettings
 
+ONCE_SECONDS = 10.0  # somebody waits: how long an API server that refuses or does not answer is asked again
+
 kubeconfig_option = click.option(
     "--kubeconfig",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -64,16 +66,20 @@ def once(settings: CollectorSettings, kubeconfig: Path | None, output: str) -> N
     """List once and print exactly what would be pushed."""
     from collector import app  # noqa: PLC0415
     from collector.k8s.client import ApiClient  # noqa: PLC0415
+    from collector.k8s.list_limits import ListLimits  # noqa: PLC0415
     from collector.k8s.malloc import return_large_blocks  # noqa: PLC0415
 
     start_logs(settings.log.level, settings.log.format)
     return_large_blocks()
     api = ApiClient.connect(kubeconfig)
-    selection = app.checked_selection(api, settings)
-    inventory = app.inventory_of(api, settings, app.window_now(settings), selection)
+    limits = ListLimits(unauthorized_seconds=ONCE_SECONDS, unreachable_seconds=ONCE_SECONDS)
+    selection = app.checked_selection(api, settings, limits)
+    inventory = app.inventory_of(api, settings, app.window_now(settings), selection, limits)
     try:
-        with tempfile.TemporaryDirectory(prefix="podsonar-") as folder, writing(output) as file:
-            for payload in inventory.bodies(Path(folder)):
-                file.write(inflated(payload) + b"\n")
+        with tempfile.TemporaryDirectory(prefix="podsonar-") as folder:
+            bodies = inventory.listed_bodies(Path(folder))
+            with writing(output) as file:
+                for payload in bodies:
+                    file.write(inflated(payload) + b"\n")
     except OSError as error:
         raise InputError(f"output file {output!r}: {error.strerror}; expected a file to write to") from error

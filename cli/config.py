@@ -9,6 +9,7 @@ from collector.inventory.field_table import checked_keep
 from delivery.manager_url import ingest_url
 from delivery.proxies import manager_proxy
 from podsonar.logs_and_probes import escape, listen_address, log_level
+from podsonar.masking import masked
 from podsonar.schedule import next_window
 from podsonar.settings import AgentSettings, CollectorSettings, ManagerSettings
 from podsonar.settings_sources import leaves, value_at
@@ -35,8 +36,8 @@ def check_values(settings: CollectorSettings | AgentSettings | ManagerSettings) 
 
 
 def print_settings(settings: msgspec.Struct, *, as_json: bool) -> None:
-    """Print all settings as JSON, or those that are not the defaults as text."""
-    values = msgspec.to_builtins(settings)
+    """Print all settings as JSON, or those that are not the defaults as text; no password of a URL."""
+    values = masked(msgspec.to_builtins(settings))
     if as_json:
         click.echo(orjson.dumps(values, option=orjson.OPT_INDENT_2).decode())
         return

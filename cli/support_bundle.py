@@ -2,7 +2,6 @@
 
 import io
 import platform
-import re
 import tarfile
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
@@ -17,19 +16,10 @@ import orjson
 from cli.options import settings_options
 from podsonar.errors import UsageError
 from podsonar.logs_and_probes import listen_address
+from podsonar.masking import masked
 from podsonar.settings import AgentSettings
 
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on, from here
-USERINFO = re.compile(r"(://)[^/@\s]*@")
-
-
-def without_userinfo(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """The value with user and password taken out of every URL in it."""
-    if isinstance(value, dict):
-        return {name: without_userinfo(below) for name, below in value.items()}
-    if isinstance(value, list):
-        return [without_userinfo(below) for below in value]
-    return USERINFO.sub(r"\1[redacted:userinfo]@", value) if isinstance(value, str) else value
 
 
 def scrape_metrics(listen: str) -> str:
@@ -63,7 +53,7 @@ def bundle_files(settings: AgentSettings) -> Iterator[tuple[str, bytes]]:
     from node_agent.preflight.probes import gather_facts  # noqa: PLC0415
 
     def packed(value: object) -> bytes:
-        return orjson.dumps(without_userinfo(value), option=orjson.OPT_INDENT_2)
+        return orjson.dumps(masked(value), option=orjson.OPT_INDENT_2)
 
     versions = {
         "podsonar": version("podsonar"),
@@ -74,7 +64,7 @@ def bundle_files(settings: AgentSettings) -> Iterator[tuple[str, bytes]]:
     yield "settings.json", packed(msgspec.to_builtins(settings))
     yield "preflight.json", packed([line._asdict() for line in check_all(gather_facts(settings, loader_command()))])
     yield "spool.json", packed(spool_files(Path(settings.spool.folder)))
-    yield "metrics.txt", without_userinfo(scrape_metrics(settings.metrics.listen)).encode()
+    yield "metrics.txt", masked(scrape_metrics(settings.metrics.listen)).encode()
 
 
 @click.command("support-bundle")

@@ -10,6 +10,7 @@ import msgspec
 import yaml
 
 from podsonar.errors import SettingsError
+from podsonar.masking import masked
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 LIST_SEPARATOR = ","
@@ -41,13 +42,16 @@ def flag_name(path: tuple[str, ...]) -> str:
     return "--" + "-".join(snake(key).replace("_", "-") for key in path)
 
 
-def textual(kind: Any, text: str) -> Any:  # noqa: ANN401
+def textual(path: tuple[str, ...], kind: Any, text: str) -> Any:  # noqa: ANN401
     """The value of a text from the environment or a flag: lists by commas, maps as YAML."""
     named = str(kind)
     if "list[str]" in named:
         return [word for word in text.split(LIST_SEPARATOR) if word]
     if "dict" in named or "list" in named:
-        return yaml.safe_load(text)
+        try:
+            return yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError):
+            raise SettingsError(f"setting {'.'.join(path)} is no YAML, expected a mapping or a list") from None
     if kind is bool:
         return {"true": True, "false": False, "1": True, "0": False}.get(text.lower(), text)
     return text
@@ -58,7 +62,7 @@ def place(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:  # n
     for key in path[:-1]:
         below = tree.setdefault(key, {})
         if not isinstance(below, dict):
-            raise SettingsError(f"setting {key} is {below!r}, expected a mapping of keys")
+            raise SettingsError(f"setting {key} is {masked(below)!r}, expected a mapping of keys")
         tree = below
     tree[path[-1]] = value
 
@@ -69,9 +73,10 @@ def from_file(file: Path) -> dict[str, Any]:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"settings file {str(file)!r}: {error.strerror}; expected a readable YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        first = " ".join(str(error).split())
-        raise SettingsError(f"settings file {str(file)!r} is not YAML: {first}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)  # its text shows the line, which may hold a password
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SettingsError(f"settings file {str(file)!r} is not YAML{place}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -104,7 +109,7 @@ def explained(cls: type[msgspec.Struct], tree: dict[str, Any], error: msgspec.Va
     ]
     if choices:
         what = f"expected {' or '.join(choices[0])}"
-    return SettingsError(f"setting {'.'.join(path)} is {value_at(tree, path)!r}: {what[:1].lower()}{what[1:]}")
+    return SettingsError(f"setting {'.'.join(path)} is {masked(value_at(tree, path))!r}: {what[:1].lower()}{what[1:]}")
 
 
 def load(
@@ -117,7 +122,7 @@ def load(
         if text is None and path == ("node", "name"):
             text = environment.get("NODE_NAME")
         if text is not None:
-            place(tree, path, textual(kind, text))
+            place(tree, path, textual(path, kind, text))
     try:
         return msgspec.convert(tree, cls, strict=False)
     except msgspec.ValidationError as error:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from collector.k8s.kinds import KINDS, Kind
 from collector.k8s.list_limits import ListLimits
 from collector.k8s.paged_list import Listed, PageSource, list_pages
 from directory.selection import Selection
+from podsonar.errors import ApiServerError
 from podsonar.model import NS_PER_SECOND, Window
 from podsonar.object_identity import identity_fault
 from podsonar.settings import CollectorSettings
@@ -88,6 +90,19 @@ class Inventory:
                 **({"rejected": dict(sorted(self.rejected.items()))} if self.rejected else {}),
             }
             yield from parts.bodies(self.window.wire(), head)
+
+    def listed_bodies(self, folder: Path) -> Iterator[bytes]:
+        """The bodies, every kind listed when this returns; ApiServerError where not one kind could be listed whole."""
+        bodies = self.bodies(folder)
+        first = next(bodies)
+        reasons = [kind["reason"] for name, kind in self.kinds.items() if not kind["complete"] and self.was_tried(name)]
+        if reasons and not any(kind["complete"] for kind in self.kinds.values()):
+            raise ApiServerError(f"not one kind could be listed: {reasons[0]}")
+        return chain([first], bodies)
+
+    def was_tried(self, name: str) -> bool:
+        """Whether the settings want a kind."""
+        return any(kind.name == name and skip_reason(self.settings, kind) is None for kind in KINDS)
 
     def list_kind(self, kind: Kind, parts: InventoryParts) -> dict[str, Any]:
         """A kind listed into the parts: whether it is complete, how many objects were taken, and what is wrong."""

@@ -1,22 +1,27 @@
-"""Reads the Kubernetes API server: configuration, authentication and transport by the `kubernetes` client, bodies raw.
+"""Reads the Kubernetes API server: one GET after the other, and bodies raw.
 
-The only module that imports `kubernetes`. Models are not used: a page is bytes that go through orjson once.
+Models are not used: a page is bytes that go through orjson once.
 """
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
-import kubernetes.client
-import kubernetes.config
+import orjson
 import structlog
 import urllib3
 
+from collector.k8s.access import Access, account_access
+from collector.k8s.credentials import Credentials
+from collector.k8s.kubeconfig import read_kubeconfig
 from collector.k8s.streaming_list import LARGE_BODY_BYTES, LargeAnswerError
+from collector.k8s.transport import Transport, described
 from collector.k8s.watch_stream import WatchStream
 from podsonar.errors import ApiServerError, WatchRefusedError
 
@@ -26,26 +31,9 @@ PIECE_BYTES = 512 << 10  # less than `collector.k8s.malloc` gives back: each pie
 REFUSAL_BYTES = 4096
 Query = dict[str, str | int]
 USER_AGENT = f"podsonar/{version('podsonar')} (collector)"
+REASON = re.compile(r"[A-Za-z]{1,64}")  # metav1.StatusReason
 
 log = structlog.get_logger()
-
-
-def configuration_of(kubeconfig: Path | None) -> kubernetes.client.Configuration:
-    """How to reach the API server of a kubeconfig, else that of this pod; ApiServerError where neither can be read."""
-    # Never through a proxy of the environment: it is for pushes, and would see the token.
-    configuration = kubernetes.client.Configuration(proxy="", no_proxy="*")
-    try:
-        if kubeconfig is None:
-            kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            kubernetes.config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except Exception as error:  # the client raises its own, YAML's and the operating system's errors alike
-        source = f"kubeconfig {str(kubeconfig)!r}" if kubeconfig else "the service account of this pod"
-        text = " ".join(str(error).split())[:200]
-        raise ApiServerError(f"{source}: {text}; expected a readable kubeconfig or a pod's service account") from error
-    if configuration.proxy:  # the kubeconfig's own `proxy-url`
-        configuration.no_proxy = ""
-    return configuration
 
 
 def shut_down(response: urllib3.BaseHTTPResponse) -> None:
@@ -57,10 +45,12 @@ def shut_down(response: urllib3.BaseHTTPResponse) -> None:
 class ApiClient:
     """One API server with one identity; every request is counted in `requests`."""
 
-    def __init__(self, load: Callable[[], kubernetes.client.Configuration]) -> None:
+    def __init__(self, load: Callable[[], Access]) -> None:
         self.load = load
-        self.configuration = load()
-        self.client = kubernetes.client.ApiClient(self.configuration)
+        self.access = load()
+        self.credentials = Credentials(self.access)
+        self.transport: Transport | None = None
+        self.transport_lock = threading.Lock()
         self.requests = 0
         self.unauthorized = False
         self.pending: set[Future[urllib3.BaseHTTPResponse]] = set()
@@ -71,39 +61,52 @@ class ApiClient:
     @classmethod
     def connect(cls, kubeconfig: Path | None) -> "ApiClient":
         """The API server of a kubeconfig, else the one this pod runs in; ApiServerError where neither can be read."""
+        return cls(lambda: read_kubeconfig(kubeconfig) if kubeconfig else account_access())
 
-        def load() -> kubernetes.client.Configuration:
-            return configuration_of(kubeconfig)
-
-        return cls(load)
+    @property
+    def server(self) -> str:
+        """The API server's URL, without user or password."""
+        return self.access.server
 
     def renew(self) -> None:
         """Read configuration and credentials again; those at hand stay where that fails."""
         try:
-            configuration = self.load()
+            access = self.load()
         except ApiServerError as error:
             log.warning("credentials_not_read", error=str(error))
             return
-        former, self.configuration = self.client, configuration
-        self.client = kubernetes.client.ApiClient(configuration)
-        former.rest_client.pool_manager.clear()
+        with self.transport_lock:
+            former, self.transport = self.transport, None
+            if access != self.access:
+                self.access, self.credentials = access, Credentials(access)
+            if self.ended:
+                self.credentials.end()
+            self.credentials.renew()
+        if former is not None:
+            former.close()
+
+    def connections(self) -> urllib3.PoolManager:
+        """The connections, made for the first request: a plugin may have to run for its certificate."""
+        with self.transport_lock:
+            if self.transport is None:
+                self.transport = Transport(self.access, self.credentials)
+            return self.transport.pool
 
     def end(self) -> None:
         """Ask nothing more, and have what is waited for or read end now: ApiServerError in whoever does so."""
         self.ended = True
+        self.credentials.end()
         for pending in list(self.pending):
             with suppress(InvalidStateError):  # it was answered meanwhile
                 pending.set_exception(self.ended_error())
         for response in list(self.open_responses):
             shut_down(response)
 
-    def headers(self) -> dict[str, str]:
-        """Authentication as it stands now (a rotated token is read again by the client) and our name."""
-        headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
-        settings: dict[str, dict[str, str]] = dict(self.configuration.auth_settings())  # type: ignore[arg-type]
-        for setting in settings.values():
-            if setting["in"] == "header" and setting["value"]:
-                headers[setting["key"]] = setting["value"]
+    def headers(self) -> urllib3.HTTPHeaderDict:
+        """Authentication as it stands now, and our name."""
+        headers = urllib3.HTTPHeaderDict({"Accept": "application/json", "User-Agent": USER_AGENT})
+        for name, value in self.credentials.headers():
+            headers.add(name, value)
         return headers
 
     def open(self, path: str, query: Query, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
@@ -116,35 +119,41 @@ class ApiClient:
         if self.unauthorized:
             self.renew()
         self.requests += 1
-        url, headers = f"{self.configuration.host}{path}?{urlencode(query)}", self.headers()
+        url = f"{self.server}{path}?{urlencode(query)}"
         pending: Future[urllib3.BaseHTTPResponse] = Future()
         self.pending.add(pending)
         if self.ended:  # since it was looked at
             self.end()
         # In a thread of its own: nothing else leaves a server that takes a request and sends no headers.
-        thread = threading.Thread(target=self.send, args=(pending, url, headers, timeout), name="ask", daemon=True)
+        thread = threading.Thread(target=self.send, args=(pending, url, timeout), name="ask", daemon=True)
         thread.start()
         try:
             response = pending.result()
-        except urllib3.exceptions.HTTPError as error:
-            raise ApiServerError(f"API server {self.configuration.host}: {error}") from error
         finally:
             self.pending.discard(pending)
         self.unauthorized = response.status == 401
         return response
 
-    def send(
-        self, pending: Future[urllib3.BaseHTTPResponse], url: str, headers: dict[str, str], timeout: urllib3.Timeout
-    ) -> None:
-        """Make a request; an answer for which nobody waits any more is closed."""
-        pool = self.client.rest_client.pool_manager
+    def send(self, pending: Future[urllib3.BaseHTTPResponse], url: str, timeout: urllib3.Timeout) -> None:
+        """Make a request; an answer for which nobody waits any more is closed.
+
+        What fails is an ApiServerError in our own words: those of others may quote a header or a URL.
+        """
         try:
-            response: urllib3.BaseHTTPResponse = pool.request(
-                "GET", url, headers=headers, preload_content=False, timeout=timeout, retries=False, redirect=False
+            response: urllib3.BaseHTTPResponse = self.connections().request(
+                "GET",
+                url,
+                headers=self.headers(),
+                preload_content=False,
+                timeout=timeout,
+                retries=False,
+                redirect=False,
             )
         except BaseException as error:  # noqa: BLE001 - raised where the answer is waited for
+            known = isinstance(error, ApiServerError)
+            failure = error if known else ApiServerError(f"API server {self.server}: {described(error)}")
             with suppress(InvalidStateError):
-                pending.set_exception(error)
+                pending.set_exception(failure)
             return
         try:
             pending.set_result(response)
@@ -153,7 +162,7 @@ class ApiClient:
 
     def ended_error(self) -> ApiServerError:
         """The error of every request once the program ends."""
-        return ApiServerError(f"API server {self.configuration.host} is not asked any more: the program ends")
+        return ApiServerError(f"API server {self.server} is not asked any more: the program ends")
 
     def pieces(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         """The body as it comes; ApiServerError where it is cut or takes longer than a page may."""
@@ -169,7 +178,7 @@ class ApiClient:
                 yield piece
             response.release_conn()
         except urllib3.exceptions.HTTPError as error:
-            raise ApiServerError(f"API server {self.configuration.host}: answer cut short: {error}") from error
+            raise ApiServerError(f"API server {self.server}: answer cut short: {described(error)}") from error
         finally:
             limit.cancel()
             self.open_responses.discard(response)
@@ -199,10 +208,20 @@ class ApiClient:
         response = self.open(path, {**query, "watch": "true", "timeoutSeconds": seconds}, timeout)
         if response.status == 200:
             return WatchStream(response, path)
-        text = response.read(REFUSAL_BYTES).decode(errors="replace")
+        reason = status_reason(response.read(REFUSAL_BYTES))
         response.close()
         raise WatchRefusedError(
-            f"watch {path} answered {response.status}, expected 200: {' '.join(text.split())[:300]}",
+            f"watch {path} answered {response.status}{reason}, expected 200",
             response.status,
             response.headers.get("Retry-After"),
         )
+
+
+def status_reason(body: bytes) -> str:
+    """` (Forbidden)` of a Kubernetes status; nothing of any other body."""
+    try:
+        status: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    reason = status.get("reason") if isinstance(status, dict) else None
+    return f" ({reason})" if isinstance(reason, str) and REASON.fullmatch(reason) else ""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 UNAUTHORIZED_SECONDS = 100.0
+UNREACHABLE_SECONDS = 100.0
 
 
 class IncompleteError(Exception):
@@ -25,6 +26,7 @@ class ListLimits:
     deadline: float = math.inf
     stopped: Callable[[], bool] = lambda: False
     unauthorized_seconds: float = UNAUTHORIZED_SECONDS
+    unreachable_seconds: float = UNREACHABLE_SECONDS  # spent in vain; then nothing more is asked for
 
     def check(self) -> None:
         """StoppedError or IncompleteError where the list must end here."""

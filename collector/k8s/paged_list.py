@@ -86,11 +86,14 @@ class PagedList:
         reason, attempt, refusals = "", 0, 0
         while attempt < tries:
             self.run.check()
-            retry_after = None
+            retry_after, began = None, self.run.clock()
+            if self.run.unreachable_seconds <= 0:
+                raise IncompleteError(reason or "unreachable: the API server did not answer other lists of this window")
             try:
                 status, retry_after, body = self.source.page(self.path, query)
             except ApiServerError as error:
                 reason = f"unreachable: {error}"
+                self.run.unreachable_seconds -= self.run.clock() - began + wait_seconds(None, attempt)
             else:
                 if status == 200:
                     return body

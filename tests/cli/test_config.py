@@ -37,6 +37,26 @@ def test_json_has_every_setting_under_its_name(tmp_path: Path) -> None:
     assert json.loads(again.stdout) == body
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("program", "setting"),
+    [
+        ("manager", "--database=postgresql://podsonar:hunter2@db/podsonar"),
+        ("manager", "--database=postgresql://podsonar:h/u@n:hunter2@db/podsonar"),
+        ("manager", "--database=postgresql://db/podsonar?user=podsonar&password=hunter2&connect_timeout=5"),
+        ("collector", "--proxy-url=http://u:hunter2@proxy.example:3128"),
+        ("agent", "--proxy-https-proxy=http://u:hunter2@proxy.example:3128"),
+    ],
+)
+def test_passwords_of_urls_are_not_printed(program: str, setting: str, form: list[str]) -> None:
+    """What is checked in a pipeline stands in its log: the host stays, the password does not."""
+    done = CliRunner().invoke(config, ["check", program, *form, setting], env={})
+    assert done.exit_code == 0, done.output
+    assert "hunter2" not in done.output
+    assert "[redacted:" in done.stdout
+    assert ("db/podsonar" in done.stdout) is (program == "manager")
+
+
 @pytest.mark.parametrize(
     ("program", "text", "sentence"),
     [

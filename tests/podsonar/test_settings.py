@@ -37,7 +37,7 @@ def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
         ("data: {collectionWindowInMin: 0.1}", ["data.collectionWindowInMin", "0.1", ">= 0.25"]),
         ("data: 5", ["data", "5", "expected"]),
         ("[1]", ["list", "expected a mapping"]),
-        ("a: [", ["not YAML"]),
+        ("a: [", ["not YAML in line 1"]),
     ],
 )
 def test_bad_file_names_key_value_and_expectation(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -48,6 +48,28 @@ def test_bad_file_names_key_value_and_expectation(tmp_path: Path, text: str, wor
         with pytest.raises(SettingsError) as error:
             load(AgentSettings, file, environment, {})
         assert [word for word in words if word not in str(error.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "environment"),
+    [
+        ("proxy: {url: 'http://u:hunter2'", {}),
+        ("proxy: http://u:hunter2@h", {}),
+        ("proxy: {url: ['http://u:hun/t@hunter2@h']}", {}),
+        ("manager: {url: {a: 'http://h/?token=hunter2'}}", {}),
+        ("proxy: hunter2: hunter2", {}),
+        ("data: {cron: {expression: ['postgresql://u@h/d?sslpassword=hunter2&x=y']}}", {}),
+        ("proxy: http://u:hunter2@h", {"PODSONAR_PROXY_URL": "http://h"}),
+        ("", {"PODSONAR_KUBERNETES_LABELS": "{a: hunter2"}),
+    ],
+)
+def test_bad_settings_show_no_password(tmp_path: Path, text: str, environment: dict[str, str]) -> None:
+    """The sentence names the key, and nothing of a URL's password or of a line that is no YAML."""
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as error:
+        load(AgentSettings, file, environment, {})
+    assert "hunter2" not in str(error.value)
 
 
 def test_bad_cron_names_the_setting_and_an_example() -> None:
