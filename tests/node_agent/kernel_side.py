@@ -16,7 +16,8 @@ from node_agent.capture import loader_client
 from node_agent.capture.bpf_maps import AttachedProgram
 
 CAPACITY = {"flows": 16384, "accepted": 16384, "pending": 16384, "cgroups": 2048, "recent": 16384, "socketIterators": 1}
-LOADER = Path(loader_client.__file__).parent.parent / "privileged" / "loader.py"
+CHECKOUT = Path(__file__).resolve().parents[2]
+LOADER = Path("node_agent/privileged/loader.py")
 
 
 # A node without cgroup v1, for the loader's eyes: /proc/cgroups with every controller on hierarchy 0.
@@ -30,7 +31,7 @@ def start_loaders(ours: socket.socket, before: tuple[str, ...] = ()) -> None:
         if not data:
             return
         subprocess.run(
-            [*before, "/usr/bin/python3", "-I", "-B", str(LOADER), str(descriptors[0])],
+            [*before, "/usr/bin/python3", "-I", "-B", str(CHECKOUT / LOADER), str(descriptors[0])],
             pass_fds=descriptors,
             check=True,
         )
@@ -65,12 +66,15 @@ def attached_by(before: tuple[str, ...], options: dict[str, int | str]) -> Itera
         theirs.close()
 
 
-def load_under(prefix: list[str], **options: int | str) -> dict[str, Any]:
-    """What a real loader, started by the command in front, says; a program that it loads is let go at once."""
+def load_under(prefix: list[str], checkout: Path = CHECKOUT, **options: int | str) -> dict[str, Any]:
+    """The answer of a real loader that the command in front starts, which may see the checkout at another place.
+
+    A program that it loads is let go at once.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         ours.send(orjson.dumps({**CAPACITY, **options}))
-        loader = ["/usr/bin/python3", "-I", "-B", str(LOADER), str(theirs.fileno())]
+        loader = ["/usr/bin/python3", "-I", "-B", str(checkout / LOADER), str(theirs.fileno())]
         done = subprocess.run(
             [*prefix, *loader], pass_fds=[theirs.fileno()], capture_output=True, text=True, check=False
         )

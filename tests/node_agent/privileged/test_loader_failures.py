@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.node_agent.kernel_side import load_under
+from tests.node_agent.kernel_side import CHECKOUT, load_under
 
 pytestmark = pytest.mark.kernel
 
 PERF = {"method": "tracepoint"}
-IN_A_MOUNT_NAMESPACE = ["unshare", "-m", "sh", "-c"]
+IN_A_MOUNT_NAMESPACE = ["unshare", "-m", "--wd", str(CHECKOUT), "sh", "-c"]
+# The working directory is the checkout as it was before the mounts; it may be below one of them.
+SHOW_CHECKOUT = 'mkdir -p "$0" && mount --no-canonicalize --bind . "$0" && cd /'
+# For a user who may not read the checkout or enter the folders above it.
+SHOW_TO_ALL = "mount -t tmpfs none /mnt && cp -r node_agent bpf /mnt && chmod -R a+rX /mnt"
 FILTERED = (
     "import os, sys; sys.path.insert(0, {0!r}); from node_agent.privileged import seccomp;"
     "seccomp.libc.prctl(38, 1, 0, 0, 0); seccomp.install({1}, ({2!r},));"
@@ -25,8 +29,8 @@ def with_capabilities(*names: str) -> list[str]:
 
 
 def mounted(script: str) -> list[str]:
-    """The start of a command that runs after some mounts that nobody else sees."""
-    return [*IN_A_MOUNT_NAMESPACE, f'{script} && exec "$@"', "sh"]
+    """The start of a command that runs after some mounts that nobody else sees; the checkout stays where it is."""
+    return [*IN_A_MOUNT_NAMESPACE, f'{script} && {SHOW_CHECKOUT} && exec "$@"', str(CHECKOUT)]
 
 
 def filtered(repository: Path, error: int, call: str) -> list[str]:
@@ -36,6 +40,7 @@ def filtered(repository: Path, error: int, call: str) -> list[str]:
 
 NO_TRACEFS = "mount -t tmpfs none /sys/kernel/tracing && mount -t tmpfs none /sys/kernel/debug"
 NO_HEADERS = "mount -t tmpfs none /usr/src && mount -t tmpfs none /lib/modules"
+READ_ONLY_TMP = "mount --bind /tmp /tmp && mount -o remount,bind,ro /tmp"  # what lies below it stays visible
 DANGLING = f"{NO_HEADERS} && mkdir /lib/modules/$(uname -r) && ln -s /usr/src/gone /lib/modules/$(uname -r)/build"
 
 
@@ -68,8 +73,8 @@ def test_raw_tracepoint_needs_no_root_no_tracefs_and_no_perf_event(repository: P
     only = "-all,+bpf,+perfmon"
     nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set", only]
     nobody += ["--inh-caps", only, "--ambient-caps", only]
-    prefix = mounted(NO_TRACEFS) + filtered(repository, 1, "perf_event_open") + nobody
-    assert load_under(prefix)["tracer"] == "bcc:raw_tracepoint"
+    prefix = mounted(f"{NO_TRACEFS} && {SHOW_TO_ALL}") + filtered(repository, 1, "perf_event_open") + nobody
+    assert load_under(prefix, Path("/mnt"))["tracer"] == "bcc:raw_tracepoint"
 
 
 def test_perf_tracepoint_needs_a_readable_tracefs() -> None:
@@ -119,4 +124,5 @@ def test_missing_headers_list_what_was_tried(script: str, tried: list[str]) -> N
 
 def test_read_only_temporary_folder_does_not_matter() -> None:
     """The program is compiled in memory (row 28)."""
-    assert load_under(mounted("mount -t tmpfs -o ro none /tmp"))["tracer"] == "bcc:raw_tracepoint"
+    probe = "! touch /tmp/podsonar-probe 2>/dev/null"
+    assert load_under(mounted(f"{READ_ONLY_TMP} && {probe}"))["tracer"] == "bcc:raw_tracepoint"
