@@ -11,7 +11,7 @@ from collector.inventory.inventory_parts import PART_BYTES, PART_OBJECTS
 from collector.inventory.structure import Mode
 from collector.k8s.list_limits import ListLimits, StoppedError
 from directory.selection import Selection
-from manager.schema.push_schema import InventoryPart, decode, read_batch
+from manager.schema.push_schema import InventoryPart, read_batch
 from podsonar.json_gzip import inflated, unpack
 from podsonar.model import Window
 from podsonar.settings import CollectorSettings, Data, Kubernetes, RedactionSettings
@@ -149,7 +149,7 @@ def test_object_without_an_identity_is_left_out_alone_and_counted(tmp_path: Path
     """What stands beside it is delivered and stored; the kind is not called complete, since something is missing."""
     inventory = inventory_from(Objects([odd, HEALTHY]))
     (payload,) = inventory.bodies(tmp_path)
-    part = read_batch(decode(inflated(payload)))
+    part = read_batch(inflated(payload))
     assert isinstance(part, InventoryPart)
     assert [pod["metadata"]["name"] for pod in part.objects["Pod"]] == ["healthy"]
     assert inventory.rejected == {reason: 1}
@@ -173,7 +173,7 @@ def test_odd_string_voids_nothing_beside_it(tmp_path: Path, odd: dict[str, Any],
     settings = CollectorSettings(data=SETTINGS.data, redaction=RedactionSettings(mode=mode))
     pod = {"metadata": {"name": "crashed", "namespace": "shop", "uid": "u1", "annotations": {"a": "\0"}}, **odd}
     (payload,) = inventory_from(Objects([pod, HEALTHY]), settings).bodies(tmp_path)
-    part = read_batch(decode(inflated(payload)))
+    part = read_batch(inflated(payload))
     assert isinstance(part, InventoryPart)
     assert [pod["metadata"]["name"] for pod in part.objects["Pod"]] == ["crashed", "healthy"]
     assert part.complete["Pod"]
