@@ -185,7 +185,8 @@ class ReadHandlers:
         window = self.window(agent, request)
         found = self.maps.get(agent, window, request.query_params.get("namespace", ""))
         names = orjson.dumps([one.id for one in windows])
-        parts = (found.others, b',"services":', found.services, b',"edges":', found.edges, b',"windows":', names, b"}")
+        head = (b'{"window":', found.window, b',"windows":', names)
+        parts = (*head, b',"services":', found.services, b',"edges":', found.edges, b",", found.others)
         return Response(b"".join(parts), media_type="application/json")
 
     def window(self, agent: Agent, request: Request) -> Window | None:

@@ -21,8 +21,9 @@ NO_WINDOW = Window(0, 0)
 
 
 class MapText(NamedTuple):
-    """The JSON of a map: its vertices, its edges, and the other members without the closing brace."""
+    """The JSON of a map: its window, its vertices, its edges, and the other members without the opening brace."""
 
+    window: bytes
     services: bytes
     edges: bytes
     others: bytes
@@ -74,5 +75,5 @@ class MapCache:
         )
         if window is None:
             found["window"] = None
-        services, edges = (orjson.dumps(found.pop(part)) for part in ("services", "edges"))
-        return MapText(services, edges, orjson.dumps(found)[:-1])
+        shown, services, edges = (orjson.dumps(found.pop(part)) for part in ("window", "services", "edges"))
+        return MapText(shown, services, edges, orjson.dumps(found)[1:])

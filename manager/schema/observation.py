@@ -1,4 +1,4 @@
-"""The counts of an observation: numbers, short texts and one level of groups, as every reader expects. Pure."""
+"""The counts of an observation: numbers, short texts and nested groups of them, as every reader expects. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +9,7 @@ MAX_COUNTS = 64  # per level
 MAX_NAME = 64  # characters
 MAX_TEXT = 256
 LARGEST_COUNT = 2**53 - 1
+GROUP_LEVELS = 2  # below a group: `accepted.openedBefore.leftOut` has counts by reason
 
 # What the map reads by name has this type everywhere; a member of another type is left out.
 GROUPS = ("lost", "filtered", "unresolved", "outcomesLost", "openedBefore", "accepted", "observed")
@@ -32,13 +33,13 @@ def clean_observation(value: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     return cleaned, len(value) - len(cleaned)
 
 
-def clean_group(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of a group that are counts or short texts; groups in it, one level deep, of the same."""
+def clean_group(value: Mapping[str, Any], levels: int = GROUP_LEVELS) -> dict[str, Any]:
+    """The members of a group that are counts, short texts, or groups of the same, at most `levels` deep."""
     cleaned: dict[str, Any] = {}
     for key, member in list(value.items())[:MAX_COUNTS]:
         kept: Any = clean_scalar(member)
-        if isinstance(member, Mapping):
-            kept = {name: n for name, n in list(member.items())[:MAX_COUNTS] if clean_scalar(n) is not None}
+        if isinstance(member, Mapping) and levels:
+            kept = clean_group(member, levels - 1)
         if len(key) <= MAX_NAME and (kept is not None or member is None):
             cleaned[key] = kept
     return cleaned
