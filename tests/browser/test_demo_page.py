@@ -8,7 +8,7 @@ from playwright.sync_api import sync_playwright
 from cli.demo.replay import replayed
 from lab.demo import shop
 from manager.server import serving
-from tests.browser.test_page import FLAGS, SECONDS
+from tests.browser.conftest import FLAGS, SECONDS
 from tests.manager.fresh_database import migrated
 
 pytestmark = pytest.mark.browser
@@ -23,7 +23,7 @@ def test_page_shows_the_services_and_edges_of_the_demo(tmp_path: Path) -> None:
         replayed(tmp_path, url)
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS, headless=True)
         page = browser.new_page()
-        page.goto(f"{url}/#key={key}")
+        page.goto(f"{url}/#key={key}&view=table")
         page.wait_for_selector("body[data-ready]", timeout=20 * SECONDS)
         services = page.eval_on_selector_all("#services tbody tr", "rows => rows.map(row => row.dataset.id)")
         edges = page.eval_on_selector_all(
