@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Union
 
-from collector.inventory.redaction_rules import NAMES_A_SECRET
+from collector.inventory.redaction_rules import NAMES_A_SECRET, mark
 from collector.k8s.kinds import KINDS
 from podsonar.errors import SettingsError
 
@@ -45,6 +45,11 @@ class FreeText:
 
     rule: str
     kept: bool
+    mark: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the mark once: it stands in the place of thousands of values."""
+        object.__setattr__(self, "mark", mark(self.rule))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +64,13 @@ class Dropped:
 
 
 Action = Union[FreeText, StringMap, Dropped, "Fields", None]  # None: a scalar or a list of scalars that leaves
-Shape = tuple[object, ...]
-Step = tuple[str, Action, bool]
+Shape = tuple[str, ...]
+Step = tuple[str, Action]
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """What becomes of each field of an object; `plans` has the steps for objects of a shape that was seen before."""
+    """What becomes of each field of an object; `plans` has the steps for objects with the same fields."""
 
     known: dict[str, Action]
     plans: dict[Shape, tuple[Step, ...]] = field(default_factory=dict)

@@ -21,6 +21,8 @@ from podsonar.clean_text import clean_json
 
 STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 BACKSLASH = ord("\\")
+# As no string looks, where a quote has a backslash before it; and as no field of the table does.
+OBJECT, LIST_IN_LIST = b'{"', (b"[[", b",[")
 OPENINGS = (b',"', b':"', b'["', b'{"')
 KNOWN_STRINGS, KNOWN_LENGTH = 16_384, 256
 HINT_BYTES = tuple(hint.encode() for hint in HINTS if hint != "@")
@@ -66,12 +68,22 @@ class Redaction:
 
     def json(self, kind: str, objects: list[dict[str, Any]]) -> bytes:
         """The JSON of the objects of a kind, commas between them, without secrets; the objects are changed."""
-        for obj in objects:
-            self.structure.redact(kind, obj)
-        text, nuls = clean_json(orjson.dumps(objects)[1:-1])
+        text = self.structured(kind, objects)
+        if self.structure.visited != text.count(OBJECT) or any(odd in text for odd in LIST_IN_LIST):
+            text = self.structured(kind, objects, strict=True)  # something stands where the table has a scalar
+        text, nuls = clean_json(text)
         if nuls:
             self.counts["nul"] += nuls
         return self.strings(text)
+
+    def structured(self, kind: str, objects: list[dict[str, Any]], *, strict: bool = False) -> bytes:
+        """The JSON of the objects, free text replaced; a strict pass looks at the type of every value."""
+        structure, former = self.structure, self.structure.strict
+        structure.visited, structure.strict = 0, strict or former
+        for obj in objects:
+            structure.redact(kind, obj)
+        structure.strict = former
+        return orjson.dumps(objects)[1:-1]
 
     def restore(self, counts: Counter[str]) -> None:
         """Count as if nothing had been redacted since `counts` was copied."""

@@ -21,12 +21,15 @@ from collector.inventory.field_table import (
     checked_keep,
     fields_of,
 )
-from collector.inventory.redaction_rules import NAMES_A_SECRET, NEXT_FLAG, is_flag, mark, redacted_text
+from collector.inventory.redaction_rules import NAMES_A_SECRET, NEXT_FLAG, is_flag, redacted_text
 
 Mode = Literal["structure", "patterns"]
+NO_PLANS: dict[Shape, tuple[Step, ...]] = {}
+COPY = FreeText("last_applied", kept=False)
+ANNOTATION, KEPT_ANNOTATION = FreeText("annotation", kept=False), FreeText("annotation", kept=True)
 UNKNOWN_FIELD = FreeText("unknown_field", kept=False)
 UNKNOWN_KEPT = FreeText("unknown_field", kept=True)
-COMPOSITE_OR_TEXT = (str, list, dict)
+COMPOSITE, COMPOSITE_OR_TEXT = (list, dict), (str, list, dict)
 MOST_PLANS = 1024  # of shapes of one type: optional fields come and go
 DEEPEST = (
     8  # of what is kept of an unknown field; the manager takes JSON of 32 levels, of which fields have their share
@@ -84,6 +87,8 @@ class Structure:
         self.paths = None if mode == "patterns" else paths
         self.unknown = UNKNOWN_KEPT if mode == "patterns" else UNKNOWN_FIELD
         self.counts = counts
+        self.strict = mode == "patterns"
+        self.visited = 0  # objects that are not empty; each begins with `{"` in JSON, as no string does
         self.kinds: dict[str, Fields] = {}
 
     def redact(self, kind: str, obj: dict[str, Any]) -> None:
@@ -95,40 +100,50 @@ class Structure:
 
     def redact_fields(self, obj: dict[str, Any], fields: Fields) -> None:
         """Replace the free text in an object that has these fields."""
-        shape = (*obj, *map(type, obj.values()))
-        plan = fields.plans.get(shape)
+        shape = tuple(obj)
+        if shape:
+            self.visited += 1
+        strict = self.strict
+        plan = None if strict else fields.plans.get(shape)
         if plan is None:
             plan = self.plan(obj, fields, shape)
-        for key, action, single in plan:
+        for key, action in plan:
+            value = obj[key]
             if type(action) is not Fields:
-                self.redact_value(obj, key, action)
-            elif single:
-                self.redact_fields(obj[key], action)
-            else:
-                items = obj[key]
-                for place, item in enumerate(items):
-                    if type(item) is dict:
-                        self.redact_fields(item, action)
+                self.redact_value(obj, key, value, action)
+            elif type(value) is dict:
+                self.redact_fields(value, action)
+            elif type(value) is list:
+                plans = NO_PLANS if strict else action.plans
+                for place, item in enumerate(value):
+                    if type(item) is not dict:
+                        value[place] = self.whole(item, self.unknown)
+                    elif plans.get(tuple(item)) == ():  # most of them: nothing but scalars that leave
+                        self.visited += bool(item)
                     else:
-                        items[place] = self.whole(item, self.unknown)
+                        self.redact_fields(item, action)
+            else:
+                obj[key] = self.whole(value, self.unknown)
 
     def plan(self, obj: dict[str, Any], fields: Fields, shape: Shape) -> tuple[Step, ...]:
-        """What is to be done with an object of this shape: nothing with a scalar that leaves, and it leaves mostly."""
+        """The fields with which something is to be done, for objects that have the same fields.
+
+        Nothing is with a scalar that leaves. That it is one is looked at only in a strict pass.
+        """
         steps: list[Step] = []
-        for key, value in obj.items():
-            action, kind = fields.known.get(key, self.unknown), type(value)
-            if kind is dict or kind is list or type(action) is Dropped:
-                steps.append((key, action, kind is dict))
-            elif kind is str and action is not None:
-                steps.append((key, action if type(action) is FreeText else self.unknown, False))
+        for key in shape:
+            action = fields.known.get(key, self.unknown)
+            if action is not None or (self.strict and type(obj[key]) in COMPOSITE):
+                steps.append((key, action))
+        if self.strict:
+            return tuple(steps)
         if len(fields.plans) >= MOST_PLANS:
             fields.plans.clear()
         plan = fields.plans[shape] = tuple(steps)
         return plan
 
-    def redact_value(self, obj: dict[str, Any], key: str, action: Action) -> None:
+    def redact_value(self, obj: dict[str, Any], key: str, value: Any, action: Action) -> None:  # noqa: ANN401 - JSON
         """Replace what is free text in a field that is no object that the table has."""
-        value = obj[key]
         kind = type(value)
         if type(action) is Dropped:
             del obj[key]
@@ -138,10 +153,14 @@ class Structure:
                 if type(item) is dict or type(item) is list:
                     value[place] = self.whole(item, self.unknown)
         elif kind is list and type(action) is FreeText and action is not self.unknown and not action.kept:
-            obj[key] = [self.whole(item, action) for item in value]
+            marked = action.mark
+            self.counts[action.rule] += len(value) - value.count(marked)
+            obj[key] = [marked] * len(value)
         elif kind is dict and type(action) is StringMap:
+            self.visited += bool(value)
             self.redact_map(value, action)
         elif kind is dict and type(action) is FreeText and action is not self.unknown:
+            self.visited += bool(value)
             if action.rule == "annotation":
                 self.redact_annotations(value, action)
             else:
@@ -152,10 +171,10 @@ class Structure:
 
     def redact_map(self, value: dict[str, Any], action: StringMap) -> None:
         """Keep a map of strings, but for the value of a label that is named a secret."""
-        for key, held in value.items():
-            kind = type(held)
-            if kind is dict or kind is list:
-                value[key] = self.whole(held, self.unknown)
+        if self.strict:
+            for key, held in value.items():
+                if type(held) in COMPOSITE:
+                    value[key] = self.whole(held, self.unknown)
         if action.rule and not SECRET_LABELS.isdisjoint(value):
             for key in SECRET_LABELS & value.keys():
                 value[key] = self.whole(value[key], FreeText(action.rule, kept=False))
@@ -163,19 +182,21 @@ class Structure:
     def redact_annotations(self, value: dict[str, Any], action: FreeText) -> None:
         """Keep well-known annotations and those asked for, but neither copies of objects nor what is named a secret."""
         for key, held in value.items():
-            rule = "last_applied" if key in COPIES else "annotation"
-            if rule == "last_applied" or NAMES_A_SECRET.search(key):
-                value[key] = self.whole(held, FreeText(rule, kept=False))
-                continue
             pattern = WELL_KNOWN.get(key)
-            if pattern is None or type(held) is not str or not pattern.fullmatch(held):
-                value[key] = self.whole(held, FreeText(rule, action.kept or key in self.annotation_keys))
+            if pattern is not None and type(held) is str and pattern.fullmatch(held):
+                continue
+            if key in COPIES:
+                value[key] = self.whole(held, COPY)
+            elif (action.kept or key in self.annotation_keys) and not NAMES_A_SECRET.search(key):
+                value[key] = self.whole(held, KEPT_ANNOTATION)
+            else:
+                value[key] = self.whole(held, ANNOTATION)
 
     def whole(self, value: Any, action: FreeText, depth: int = 0) -> Any:  # noqa: ANN401 - JSON
         """A value of free text: the mark, or what the rules for patterns leave of it where it is kept."""
         kind = type(value)
         if not action.kept or depth > DEEPEST:
-            marked = mark(action.rule)
+            marked = action.mark
             if kind not in COMPOSITE_OR_TEXT or not value or value == marked:
                 return value
             self.counts[action.rule] += 1
