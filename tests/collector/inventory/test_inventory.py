@@ -177,6 +177,7 @@ def test_odd_string_voids_nothing_beside_it(tmp_path: Path, odd: dict[str, Any],
     assert isinstance(part, InventoryPart)
     assert [pod["metadata"]["name"] for pod in part.objects["Pod"]] == ["crashed", "healthy"]
     assert part.complete["Pod"]
+    assert (part.rejected.objects, part.rejected.characters) == ({}, 0)
 
 
 @pytest.mark.parametrize("after_requests", [1, 5, 12])
