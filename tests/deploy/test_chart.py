@@ -106,6 +106,19 @@ def test_manager_of_the_release_is_pushed_to_straight(chart: Chart, values: str,
     assert yaml.safe_load(config)["proxy"]["noProxy"] == straight
 
 
+def test_free_text_that_is_kept_is_asked_for_by_the_collectors_settings(chart: Chart, tmp_path: Path) -> None:
+    """`redaction` reaches the collector as it was set, and stands in no settings where it is the default."""
+    path = tmp_path / "collector.yaml"
+    for values, mode, keep in (
+        ("redaction.keep={example.com/team,containers.args}", "structure", ["example.com/team", "containers.args"]),
+        ("redaction.mode=patterns", "patterns", []),
+    ):
+        path.write_text(only(chart.template("--set", values), "ConfigMap", "-collector")["data"]["config.yaml"])
+        settings = load(CollectorSettings, path, {}, {})
+        assert (settings.redaction.mode, settings.redaction.keep) == (mode, keep)
+    assert "redaction" not in only(chart.template(), "ConfigMap", "-collector")["data"]["config.yaml"]
+
+
 def test_managers_environment_names_its_settings(chart: Chart) -> None:
     """Each PODSONAR_ variable of the manager's pod is one that the manager reads."""
     known = {environment_name(path) for path, _kind, _default in leaves(ManagerSettings)}

@@ -32,6 +32,8 @@ ELSEWHERE = "manager.install=false,manager.tokenSecret.name=t"
         ("data.collectionWindowInMin=0", "at '/data/collectionWindowInMin'"),
         ("serviceAccount.create=false", "expected the name of an existing service account"),
         ("log.level=loud", "at '/log/level'"),
+        ("redaction.mode=none", "at '/redaction/mode'"),
+        ("redaction.kep={a}", "at '/redaction': additional properties 'kep' not allowed"),
     ],
 )
 def test_value_that_cannot_work_is_refused_by_name(chart: Chart, values: str, said: str) -> None:
