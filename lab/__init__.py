@@ -1,1 +1,4 @@
-"""The test bed: what tests, demo and benchmarks observe. It imports only `podsonar`, `directory` and `delivery`."""
+"""The test bed: what tests, demo and benchmarks observe.
+
+Reading order: `simulated` → `demo` → `controlplane` → `real_cluster`. It imports none of the programs.
+"""

@@ -1,5 +1,5 @@
 """The live directory.
 
-Reading order: `reflector` → `watch_events` → `live_directory` → `snapshot_file`; `resolve_request` → `server`;
-`metrics`.
+Reading order: `reflector` → `watch_events` → `progress_proof` → `live_directory` → `snapshot_file`; `resolve_request` →
+`server`; `metrics`.
 """

@@ -1,4 +1,5 @@
 """The inventory of one window.
 
-Reading order: `scheduler` → `inventory` → `owners` → `redaction_rules` → `redaction` → `inventory_parts`; `metrics`.
+Reading order: `scheduler` → `inventory` → `owners` → `field_table` → `structure` → `redaction_rules` → `redaction` →
+`inventory_parts`; `metrics`.
 """

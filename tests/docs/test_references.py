@@ -54,6 +54,37 @@ def test_guide_names_files_that_exist(repository: Path, files: list[str], page: 
     assert [module for module in drawn if not any(f"/{name}".endswith(f"/{module}") for name in files)] == []
 
 
+def test_package_names_each_of_its_modules_in_reading_order(repository: Path, files: list[str]) -> None:
+    """The first file that a reader opens leads to every other one of its folder."""
+    missing = []
+    for name in files:
+        folder = (repository / name).parent
+        if not name.endswith("/__init__.py") or name.startswith("tests/") or "migrations" in name:
+            continue
+        modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
+        modules |= {path.parent.name for path in folder.glob("*/__init__.py")}
+        missing += [
+            f"{name}: {module}"
+            for module in sorted(modules)
+            if f"`{module}`" not in (folder / "__init__.py").read_text()
+        ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_guide_names_what_its_files_define(repository: Path, page: str) -> None:
+    """A name that a guide places in a file (`KINDS` of `collector/k8s/kinds.py`) is there."""
+    placed = re.findall(
+        r"`(\w+)`(?:, | and )?(?:`(\w+)`)? (?:of|in) `([\w/.-]+\.\w+)`", (repository / page).read_text()
+    )
+    assert [
+        f"{name} in {path}"
+        for *names, path in placed
+        for name in names
+        if name and name not in (repository / path).read_text()
+    ] == []
+
+
 def test_links_of_every_page_lead_somewhere(repository: Path, files: list[str]) -> None:
     """A relative link of any Markdown file leads to a file or folder of the repository."""
     pages = [Path(name) for name in files if name.endswith(".md")]
