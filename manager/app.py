@@ -24,12 +24,13 @@ from manager.ingest.handler import IngestHandler
 from manager.metrics import ManagerMetrics
 from manager.store.database import Store
 from manager.store.retention import delete_outdated
-from manager.store.tokens import list_agents
+from manager.store.tokens import list_agents, store_token_uses
 from podsonar.errors import StoreError
 
 PAGE = Path(__file__).parent / "page"
 PREFIXES = ("/api/v1", "/gateway/servicediscovery/api/v1")
 RETAIN_SECONDS = 3600
+USE_SECONDS = 60
 READY_SECONDS = 5.0
 
 log = structlog.get_logger()
@@ -54,12 +55,12 @@ def read_routes(reads: ReadHandlers) -> dict[str, Handler]:
     }
 
 
-def reader_endpoint(store: Store, handler: Handler) -> Callable[[Request], Any]:
+def reader_endpoint(store: Store, handler: Handler, clock: Callable[[], int]) -> Callable[[Request], Any]:
     """The handler behind a key, in a thread."""
 
     def answer(request: Request) -> Response:
         try:
-            require_reader(store, request)
+            require_reader(store, request, clock())
             if any("\0" in text for text in (*request.path_params.values(), *request.query_params.values())):
                 raise HTTPException(400, "NUL character")
             return handler(request)
@@ -82,6 +83,16 @@ async def retention_loop(store: Store, clock: Callable[[], int], days: int) -> N
         except StoreError as error:
             log.warning("outdated_not_deleted", error=str(error))
         await anyio.sleep(RETAIN_SECONDS)
+
+
+async def token_use_loop(store: Store) -> None:
+    """Store when tokens were last used, once a minute, until cancelled."""
+    while True:
+        await anyio.sleep(USE_SECONDS)
+        try:
+            await to_thread.run_sync(store_token_uses, store)
+        except StoreError as error:
+            log.warning("token_uses_not_stored", error=str(error))
 
 
 def probe_routes(store: Store) -> dict[str, Callable[[Request], Any]]:
@@ -160,12 +171,13 @@ def make_app(
     for prefix in PREFIXES:
         routes.append(Route(f"{prefix}/collections", push, methods=["POST"]))
         for path, handler in read_routes(ReadHandlers(store)).items():
-            routes.append(Route(prefix + path, reader_endpoint(store, handler), methods=["GET"]))
+            routes.append(Route(prefix + path, reader_endpoint(store, handler, clock), methods=["GET"]))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(retention_loop, store, clock, retention_days)
+            tasks.start_soon(token_use_loop, store)
             yield
             tasks.cancel_scope.cancel()
         store.close()

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from manager.api.lists import correlation_of, is_paged, list_response, parse_page
 from manager.api.maps import MapCache
 from manager.api.serializers import agent_wire, connection_wire, discovered_service_wire, edge_wire, object_wire
-from manager.http.auth import agent_in_path
+from manager.http.auth import agent_in_path, may_read
 from manager.http.responses import json_response
 from manager.schema.records import LISTED, ListedConnection, unpack_block
 from manager.store.batches import CONNECTIONS_SIDE
@@ -56,7 +56,9 @@ class ReadHandlers:
     def agents(self, request: Request) -> Response:
         """GET /agents."""
         search = request.query_params.get("search", "").lower()
-        found = [agent for agent in list_agents(self.store) if search in agent.identity.lower()]
+        found = [
+            agent for agent in list_agents(self.store) if may_read(request, agent) and search in agent.identity.lower()
+        ]
         rows = (
             orjson.dumps(agent_wire(agent.id, agent.identity, agent.created_ns, self.services_of(agent)))
             for agent in parse_page(request).of(found)

@@ -66,7 +66,7 @@ class IngestHandler:
             text = require_ingest_token(request)
             reason = "wrong_token"
             self.failed_auth.check(address, text)
-            principal = await to_thread.run_sync(require_agent, self.store, text)
+            principal = await to_thread.run_sync(require_agent, self.store, text, self.clock())
         except HTTPException as error:
             reason = {404: "agent_gone", 429: "too_many"}.get(error.status_code, reason)
             self.metrics.auth_failures.labels(reason).inc()

@@ -45,6 +45,7 @@ class Store:
         self.engine = open_engine(url)
         self.shared = self.engine.dialect.name == "postgresql"
         self.writer = threading.Lock()
+        self.used_tokens: dict[str, int] = {}  # id -> when, until `store_token_uses`
         self.on_transaction: Callable[[float], object] = ignore_duration
 
     def migrate(self, revision: str = "head") -> None:

@@ -15,7 +15,7 @@ AGENTS = Table(
     Column("revision", BigInteger, nullable=False),
 )
 
-# Only the SHA-256 of a token's secret is stored; `agent_id` is null for people's keys.
+# Only the SHA-256 of a token's secret is stored. A key of a person that has an `agent_id` reads that cluster alone.
 TOKENS = Table(
     "tokens",
     METADATA,
@@ -26,6 +26,8 @@ TOKENS = Table(
     Column("secret_sha256", Text, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
     Column("revoked_ns", BigInteger),
+    Column("expires_ns", BigInteger),
+    Column("last_used_ns", BigInteger),
 )
 
 BATCHES = Table(

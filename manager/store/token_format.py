@@ -21,18 +21,18 @@ class Token(NamedTuple):
     secret: str
 
     def text(self) -> str:
-        """What is shown once to the person who made it."""
+        """The token's text, shown once to the person who made it."""
         return f"podsonar_{self.id}_{self.secret}"
 
 
-def mint(random_bytes: Callable[[int], bytes]) -> Token:
+def generate_token(random_bytes: Callable[[int], bytes]) -> Token:
     """A new token: an id of 48 bits and a secret of 256."""
     secret = base64.urlsafe_b64encode(random_bytes(32)).decode().rstrip("=")
     return Token(random_bytes(6).hex(), secret)
 
 
 def parse(text: str) -> Token | None:
-    """The token in `text`, or None where it has not the shape of one."""
+    """The token in `text`, or None if it does not have the shape of one."""
     match = SHAPE.fullmatch(text)
     return Token(*match.groups()) if match else None
 
@@ -43,6 +43,6 @@ def digest(token: Token) -> str:
 
 
 def matches(token: Token, stored: str | None) -> bool:
-    """Whether the secret is the stored one, in a time that does not tell where they differ."""
+    """Whether the secret is the stored one, in a time that does not depend on where they differ."""
     same = hmac.compare_digest(digest(token).encode(), (stored or NOBODY).encode())
     return same and stored is not None

@@ -1,9 +1,9 @@
-"""Tokens that an installation brings along: a file of hashes, taken in at every start.
+"""Imports tokens that an installation brings along: a file of hashes, read at every start.
 
     {"tokens": [{"id": "<12 hex digits>", "scope": "ingest", "name": "<agent>", "secretSha256": "<64 hex digits>"}]}
 
-Only hashes stand in it, so that who reads the manager's files learns no token. A token that is known already stays as
-it is: one that was revoked stays revoked.
+It holds only hashes, so that a reader of the manager's files learns no token. A token that is known already stays as it
+is: one that was revoked stays revoked.
 """
 
 from collections.abc import Callable
@@ -51,12 +51,12 @@ def read_tokens(path: Path) -> list[HashedToken]:
 
 
 def import_tokens(
-    store: Store, found: list[HashedToken], now_ns: int, random_bytes: Callable[[int], bytes]
+    store: Store, tokens: list[HashedToken], now_ns: int, random_bytes: Callable[[int], bytes]
 ) -> list[HashedToken]:
-    """The tokens that were new, now stored; all of them or none."""
+    """Store the tokens that are new, all of them or none, and return them."""
     with store.writing(exclusive=True) as connection:
         known = set(connection.execute(select(TOKENS.c.id)).scalars())
-        new = [token for token in found if token.id not in known]
+        new = [token for token in tokens if token.id not in known]
         for token in new:
             owner = (
                 get_or_create_agent(connection, token.name, now_ns, random_bytes) if token.scope == "ingest" else None

@@ -43,13 +43,13 @@ def test_imported_tokens_open_their_scope_and_nothing_else(store: Store, found: 
     """The agent's token pushes, the key reads; neither does the other's work."""
     import_tokens(store, found, 1, secrets.token_bytes)
     agent, reader = f"podsonar_0123456789ab_{AGENT}", f"podsonar_ba9876543210_{READER}"
-    pushing = authenticate(store, agent, "ingest")
+    pushing = authenticate(store, agent, "ingest", 9)
     assert pushing is not None
     assert pushing.agent_id is not None
-    assert authenticate(store, reader, "read") is not None
-    assert authenticate(store, agent, "read") is None
-    assert authenticate(store, reader, "ingest") is None
-    assert authenticate(store, f"podsonar_0123456789ab_{READER}", "ingest") is None
+    assert authenticate(store, reader, "read", 9) is not None
+    assert authenticate(store, agent, "read", 9) is None
+    assert authenticate(store, reader, "ingest", 9) is None
+    assert authenticate(store, f"podsonar_0123456789ab_{READER}", "ingest", 9) is None
 
 
 def test_second_import_adds_nothing_and_a_revoked_token_stays_revoked(store: Store, found: list[HashedToken]) -> None:
@@ -57,15 +57,15 @@ def test_second_import_adds_nothing_and_a_revoked_token_stays_revoked(store: Sto
     assert len(import_tokens(store, found, 1, secrets.token_bytes)) == 2
     revoke_token(store, "0123456789ab", 2)
     assert import_tokens(store, found, 3, secrets.token_bytes) == []
-    assert authenticate(store, f"podsonar_0123456789ab_{AGENT}", "ingest") is None
+    assert authenticate(store, f"podsonar_0123456789ab_{AGENT}", "ingest", 9) is None
 
 
 def test_second_token_for_an_agent_belongs_to_the_same_agent(store: Store, found: list[HashedToken]) -> None:
     """Rotation: old and new token of one agent both push for it."""
     new = HashedToken("111111111111", "ingest", "shop", hashlib.sha256(READER.encode()).hexdigest())
     import_tokens(store, [*found, new], 1, secrets.token_bytes)
-    old = authenticate(store, f"podsonar_0123456789ab_{AGENT}", "ingest")
-    added = authenticate(store, f"podsonar_111111111111_{READER}", "ingest")
+    old = authenticate(store, f"podsonar_0123456789ab_{AGENT}", "ingest", 9)
+    added = authenticate(store, f"podsonar_111111111111_{READER}", "ingest", 9)
     assert old is not None
     assert added is not None
     assert old.agent_id == added.agent_id
