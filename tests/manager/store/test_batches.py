@@ -111,8 +111,7 @@ def test_database_of_before_is_migrated_with_its_records(database: str) -> None:
     """Of schema 0004 records, counts and objects stay; what no reader can use is left out, and no reason is made up."""
     with closing(Store(database)) as before:
         before.migrate("0004")
-        token = create_token(before, "ingest", "lab", 1, secrets.token_bytes)
-        agent = agent_of(before)
+        agent = "id-of-lab"
         odd = NODE_A["connectionList"][0] | {"destinationPort": "80\n"}
         rows = {
             "observation": packed({"attempts": 2**63, "tracer": ["a"], "lost": {"queue": 3}}),
@@ -120,6 +119,10 @@ def test_database_of_before_is_migrated_with_its_records(database: str) -> None:
             "accepted": packed(NODE_A["acceptedList"]),
         }
         with before.writing() as connection:
+            connection.execute(
+                text("insert into agents (id, identity, created_ns, revision) values (:agent, 'lab', 1, 0)"),
+                {"agent": agent},
+            )
             connection.execute(
                 text(
                     "insert into observations (agent_id, batch_id, window_id, node_name, received_ns, observation, "
@@ -166,6 +169,7 @@ def test_database_of_before_is_migrated_with_its_records(database: str) -> None:
         assert len(records) == 2400
         assert len(list(accepted_in(iterate_blocks(store, agent, "b-1", ACCEPTED_SIDE)))) == 3
         assert newest_inventory(store, agent)["incompleteKinds"] is None  # type: ignore[index]
+        token = create_token(store, "ingest", "lab", 1, secrets.token_bytes)
         key = create_token(store, "read", "tester", 1, secrets.token_bytes)
     with serving(database) as url:
         running = Running(url, database, token.text(), key.text())
