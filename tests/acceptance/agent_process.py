@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import orjson
 
+from delivery.spool_file import read_batch
 from node_agent.attribution import connections_body
 from node_agent.attribution.flow_groups import group_flows
 from node_agent.capture import capture_file
@@ -33,6 +34,13 @@ def free_port() -> int:
         placeholder.bind(("127.0.0.1", 0))
         port: int = placeholder.getsockname()[1]
         return port
+
+
+def payload_of(path: Path) -> bytes:
+    """The gzipped body of a batch in the spool."""
+    batch = read_batch(path)
+    assert batch is not None, path
+    return batch.payload
 
 
 def with_capabilities(*names: str) -> list[str]:
@@ -102,7 +110,7 @@ class AgentProcess:
         (path,) = self.spooled_files()
         if path.suffix == ".capture":
             return connections_body.build_body(group_flows(capture_file.read(path)), {}).observation
-        found: dict[str, Any] = unpack(path.read_bytes().split(b"\n", 1)[1])["observation"]
+        found: dict[str, Any] = unpack(payload_of(path))["observation"]
         return found
 
     def stop(self) -> int:

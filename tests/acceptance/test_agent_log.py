@@ -21,7 +21,7 @@ def test_filtered_flow_is_one_line_that_replay_reads(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         directory_and_manager() as (url, _came),
-        agent(tmp_path, seconds=6, words=["--log-level", "debug"], directory={"url": url}) as running,
+        agent(tmp_path, seconds=15, options=["--log-level", "debug"], directory={"url": url}) as running,
     ):
         port = server.getsockname()[1]
         running.wait_for_log("event=tracing")

@@ -16,6 +16,7 @@ from directory.selection import Selection
 from manager.server import serving
 from podsonar.model import Window
 from podsonar.settings import CollectorSettings, Data, ManagerEndpoint
+from tests.acceptance.agent_process import payload_of
 from tests.manager.fresh_database import migrated
 
 CANARY = "canary-7b1e-password"
@@ -55,7 +56,7 @@ def test_canary_is_in_no_spool_file_store_or_answer(tmp_path: Path) -> None:
         inventory = Inventory(OnePod(), settings, WINDOW, Selection.of(settings))
         for number, payload in enumerate(inventory.bodies(spool.folder)):
             spool.put(batch_of_payload(payload, "inventory", WINDOW, str(number)))
-        spooled = b"".join(igzip.decompress(path.read_bytes().split(b"\n", 1)[1]) for path in spool.paths())
+        spooled = b"".join(igzip.decompress(payload_of(path)) for path in spool.paths())
         pusher = Pusher(settings, spool, TokenFile(settings.manager.token_file))
         assert pusher.flush(10)
         pusher.close()

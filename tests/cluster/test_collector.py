@@ -18,6 +18,7 @@ from directory.selection import Selection
 from lab.controlplane.server import ControlPlane
 from podsonar.json_gzip import unpack
 from podsonar.settings import CollectorSettings, Data, Kubernetes
+from tests.acceptance.agent_process import payload_of
 
 CANARY = "canary-3f9a"
 PODS = 1253
@@ -98,7 +99,7 @@ def test_collector_with_its_own_rights_lists_everything_and_no_secret(api: ApiCl
         spool.put(batch_of_payload(payload, "inventory", window, f"part-{number}"))
     files = spool.paths()
     spool.close()
-    written = [igzip.decompress(path.read_bytes().split(b"\n", 1)[1]) for path in files]  # type: ignore[no-untyped-call]
+    written = [igzip.decompress(payload_of(path)) for path in files]  # type: ignore[no-untyped-call]
     assert len(written) == len(parts)
     assert sum(content.count(b"[redacted:env]") for content in written) == PODS
     assert not [path for path in tmp_path.iterdir() if path.is_file() and CANARY.encode() in path.read_bytes()]
