@@ -43,7 +43,7 @@ log = structlog.get_logger()
 def inventory_of(
     api: PageSource, settings: CollectorSettings, window: Window, selection: Selection, run: ListLimits | None = None
 ) -> Inventory:
-    """One window's inventory, not listed yet."""
+    """Return one window's inventory, not listed yet."""
 
     def log_listed(kind: Kind, listed: Listed) -> None:
         log.info("listed", kind=kind.name, objects=listed.count, pages=listed.pages, incomplete=listed.reason)
@@ -52,14 +52,14 @@ def inventory_of(
 
 
 def window_now(settings: CollectorSettings) -> Window:
-    """A window that starts now."""
+    """Return a window that starts now."""
     return window_at(datetime.now(UTC), settings.data.collection_window_in_min)
 
 
 def collect(inventory: Inventory, spool: Spool, live: LiveDirectory) -> None:
-    """List one window into the spool; the live directory learns the controllers, which it does not watch.
+    """List one window into the spool, and add its controllers to the live directory, which does not watch them.
 
-    No part is in the spool before the last kind was listed, so that an end half way leaves none.
+    No part is in the spool before the last kind was listed, so that an interrupted list leaves none.
     """
     for part, payload in enumerate(inventory.bodies(spool.folder), start=1):
         spool.put(batch_of_payload(payload, "inventory", inventory.window, f"{inventory.id}-{part}"))
@@ -78,7 +78,7 @@ def collect_windows(
     *,
     now: bool,
 ) -> None:
-    """List each window (and one now, if asked) into the spool until `stop`."""
+    """List each window (and with `now` one at once) into the spool until `stop`."""
     scheduler = Scheduler(settings, metrics, stop)
     window = window_now(settings) if now else scheduler.next()
     while window:
@@ -99,7 +99,7 @@ def collect_windows(
 
 
 def checked_selection(api: ApiClient, settings: CollectorSettings, run: ListLimits | None = None) -> Selection:
-    """The selection before the first window; SettingsError where the settings ask for what cannot be listed.
+    """Return the selection before the first window; SettingsError if the settings ask for what cannot be listed.
 
     The API server itself says whether it takes the namespace selector, and which namespaces that means now.
     """
@@ -129,14 +129,14 @@ def checked_selection(api: ApiClient, settings: CollectorSettings, run: ListLimi
 
 
 def end_clients_at_stop(servers: Iterable[ApiClient], stop: threading.Event) -> None:
-    """Wait until the program is asked to end, and then cut short what is being read."""
+    """Wait for the end of the program, then cut short what is being read."""
     stop.wait()
     for api in servers:
         api.end()
 
 
 def flush_and_report(pusher: Pusher, push: threading.Thread) -> None:
-    """Send what can be sent within 2.5 s; the rest is on disk already."""
+    """Send what can be sent within `FLUSH_SECONDS`; the rest is on disk already."""
     deadline = time.monotonic() + FLUSH_SECONDS
     push.join(FLUSH_SECONDS)
     if not push.is_alive() and pusher.spool.stats().batches:
@@ -147,7 +147,7 @@ def flush_and_report(pusher: Pusher, push: threading.Thread) -> None:
 
 
 def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Event, *, now: bool) -> None:
-    """Run the collector until `stop`; `now` lists once before the first tick."""
+    """Run the collector until `stop`; with `now` it lists once before the first tick."""
     start_logs(settings.log.level, settings.log.format)
     return_large_blocks()
     next_window(settings.data.cron.expression, settings.data.collection_window_in_min, 0)

@@ -29,8 +29,8 @@ class IntervalTable:
         """
         for claimed, since_ns in sure_from.items():
             intervals = self.table.setdefault(claimed, [])
-            if not any(one.owner == owner and one.open for one in intervals):
-                again = any(one.owner == owner for one in intervals)  # it had lost it: no earlier proof holds
+            if not any(interval.owner == owner and interval.open for interval in intervals):
+                again = any(interval.owner == owner for interval in intervals)  # it had lost it: no earlier proof holds
                 sure_from_ns = at_ns if again else since_ns
                 intervals.append(Interval(owner, min(maybe_from_ns, sure_from_ns), sure_from_ns))
                 self.claimed_by.setdefault(owner, set()).add(claimed)
@@ -40,17 +40,17 @@ class IntervalTable:
     def release(self, owner: str, claimed: Hashable, at_ns: int, known_ns: int) -> None:
         """Note that an owner has lost an address or port: the event comes up to `REPORT_NS` after the change."""
         self.table[claimed] = [
-            one.with_end(known_ns - REPORT_NS, at_ns) if one.owner == owner and one.open else one
-            for one in self.table[claimed]
+            interval.with_end(known_ns - REPORT_NS, at_ns) if interval.owner == owner and interval.open else interval
+            for interval in self.table[claimed]
         ]
 
     def expire(self, before_ns: int) -> None:
         """Drop what ended before a time."""
         for claimed, intervals in list(self.table.items()):
-            kept = [one for one in intervals if one.maybe_to_ns >= before_ns]
+            kept = [interval for interval in intervals if interval.maybe_to_ns >= before_ns]
             if len(kept) == len(intervals):
                 continue
-            for gone in {str(one.owner) for one in intervals} - {str(one.owner) for one in kept}:
+            for gone in {str(interval.owner) for interval in intervals} - {str(interval.owner) for interval in kept}:
                 self.claimed_by[gone].discard(claimed)
                 if not self.claimed_by[gone]:
                     del self.claimed_by[gone]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from podsonar.errors import InputError
+from podsonar.object_identity import identity_fault
 
 MOST_PORT = 65535
 EMPTY: Mapping[str, Any] = {}
@@ -59,10 +60,8 @@ def tcp_ports(ports: list[Mapping[str, Any]], key: str) -> list[int]:
 
 def identity_of(obj: object) -> Identity:
     """Return an object's UID, namespace and name; InputError without a UID or a name."""
-    if not isinstance(obj, Mapping):
-        raise InputError(f"a {type(obj).__name__} is no object")
+    fault = identity_fault(obj, namespaced=False)
+    if fault or not isinstance(obj, Mapping):
+        raise InputError(f"an object has no identity: {fault}")
     meta = mapping_at(obj, "metadata")
-    uid, namespace, name = (text_at(meta, key) for key in ("uid", "namespace", "name"))
-    if not uid or not name:
-        raise InputError(f"object {f'{namespace}/{name}'[:120]!r} has no {'uid' if name else 'name'}")
-    return Identity(uid, namespace, name)
+    return Identity(text_at(meta, "uid"), text_at(meta, "namespace"), text_at(meta, "name"))

@@ -1,7 +1,7 @@
-"""Pods and their intervals in some 300 bytes a pod: there may be 100,000, and no collector of garbage walks them.
+"""Pods and their intervals in about 300 bytes per pod: there may be 100,000, and no garbage collection walks them.
 
-A pod is one `bytes` record below its UID (a number, since UIDs are UUIDs); an address names the UIDs of those that have
-or had it. Namespaces, nodes and controllers are kept once and named by number.
+A pod is one `bytes` record by its UID (a number, since UIDs are UUIDs); an address has the UIDs of the pods that have
+or had it. Namespaces, nodes and controllers are kept once and referred to by number.
 """
 
 import struct
@@ -15,13 +15,13 @@ from podsonar.owner_chain import ControllerReference
 
 HEAD = struct.Struct("<IIIBB")  # namespace, node, controller, host network, number of intervals
 INTERVAL = struct.Struct("<16s4q")
-MOST_INTERVALS = 16  # of one pod: it gets a new one with each sandbox; the oldest go first
+MOST_INTERVALS = 16  # per pod: it gets a new one with each sandbox; the oldest go first
 SPARE_NAMES = 1000
 Shared = str | ControllerReference | None  # a namespace, a node, a controller
 
 
 class Pod(NamedTuple):
-    """What is kept of a pod."""
+    """The fields that are kept of a pod."""
 
     uid: str
     namespace: str
@@ -39,7 +39,7 @@ class AddressInterval(NamedTuple):
 
 
 def uid_key(uid: str) -> OwnerKey:
-    """A UID as a number where it is a UUID in canonical text, else as it is."""
+    """Return a UID as a number if it is a UUID in canonical text, else as it is."""
     if len(uid) == 36:
         try:
             key = uuid.UUID(uid)
@@ -50,24 +50,24 @@ def uid_key(uid: str) -> OwnerKey:
 
 
 def uid_text(key: OwnerKey) -> str:
-    """The UID of a key."""
+    """Return the UID of a key."""
     return key if isinstance(key, str) else str(uuid.UUID(int=key))
 
 
 @dataclass(slots=True)
 class InternTable:
-    """Values that many pods share, each with a number."""
+    """Values that many pods share, each kept once, with a number."""
 
     values: list[Shared] = field(default_factory=list)
     numbers: dict[Shared, int] = field(default_factory=dict)
 
     def number(self, value: Shared) -> int:
-        """The number of a value, the same each time."""
-        found = self.numbers.get(value)
-        if found is None:
-            found = self.numbers[value] = len(self.values)
+        """Return the number of a value, the same each time."""
+        number = self.numbers.get(value)
+        if number is None:
+            number = self.numbers[value] = len(self.values)
             self.values.append(value)
-        return found
+        return number
 
 
 @dataclass(slots=True)
@@ -83,11 +83,11 @@ class PodTable:
         return len(self.records)
 
     def get(self, uid: str) -> Pod | None:
-        """The pod of a UID, or None."""
+        """Return the pod of a UID, or None."""
         return self.by_key(uid_key(uid))
 
     def by_key(self, key: OwnerKey) -> Pod | None:
-        """The pod of a UID's key, or None."""
+        """Return the pod of a UID's key, or None."""
         record = self.records.get(key)
         if record is None:
             return None
@@ -103,23 +103,23 @@ class PodTable:
             reference if isinstance(reference, ControllerReference) else None,
         )
 
-    def put(self, pod: Pod, held: Iterable[AddressInterval]) -> None:
-        """Keep a pod with its intervals; what was kept of it before is replaced."""
-        kept = sorted(held, key=lambda one: one.interval.maybe_to_ns)[-MOST_INTERVALS:]
+    def put(self, pod: Pod, entries: Iterable[AddressInterval]) -> None:
+        """Store a pod with its intervals; replace what was stored of it before."""
+        stored = sorted(entries, key=lambda entry: entry.interval.maybe_to_ns)[-MOST_INTERVALS:]
         key = uid_key(pod.uid)
-        before = {one.address for one in self.intervals_of(key)}
+        before = {entry.address for entry in self.intervals_of(key)}
         number = self.shared.number
-        head = HEAD.pack(number(pod.namespace), number(pod.node), number(pod.controller), pod.host_network, len(kept))
-        intervals = [INTERVAL.pack(one.address.to_bytes(16, "big"), *one.interval[1:]) for one in kept]
+        head = HEAD.pack(number(pod.namespace), number(pod.node), number(pod.controller), pod.host_network, len(stored))
+        intervals = [INTERVAL.pack(entry.address.to_bytes(16, "big"), *entry.interval[1:]) for entry in stored]
         self.records[key] = b"".join((head, *intervals, pod.name.encode()))
-        now = {one.address for one in kept}
+        now = {entry.address for entry in stored}
         for address in now - before:
             self.add_holder(address, key)
         for address in before - now:
             self.remove_holder(address, key)
 
     def add_holder(self, address: int, key: OwnerKey) -> None:
-        """Name a pod below an address."""
+        """Add a pod to those of an address."""
         there = self.holders.get(address)
         if there is None:
             self.holders[address] = key
@@ -129,22 +129,22 @@ class PodTable:
             self.holders[address] = (there, key)
 
     def remove_holder(self, address: int, key: OwnerKey) -> None:
-        """Name a pod no more below an address."""
-        left = tuple(one for one in self.keys_at(address) if one != key)
+        """Remove a pod from those of an address."""
+        left = tuple(holder for holder in self.keys_at(address) if holder != key)
         if not left:
             self.holders.pop(address, None)
         else:
             self.holders[address] = left[0] if len(left) == 1 else left
 
     def keys_at(self, address: int) -> tuple[OwnerKey, ...]:
-        """The keys of the pods that have or had an address."""
+        """Return the keys of the pods that have or had an address."""
         there = self.holders.get(address)
         if there is None:
             return ()
         return there if isinstance(there, tuple) else (there,)
 
     def intervals_of(self, key: OwnerKey) -> list[AddressInterval]:
-        """The addresses of a pod and when it had them."""
+        """Return the addresses of a pod and when it had them."""
         record = self.records.get(key)
         if record is None:
             return []
@@ -156,23 +156,26 @@ class PodTable:
         ]
 
     def at(self, address: int) -> list[Interval]:
-        """Everybody's intervals of an address."""
+        """Return everybody's intervals of an address."""
         return [
-            one.interval for key in self.keys_at(address) for one in self.intervals_of(key) if one.address == address
+            entry.interval
+            for key in self.keys_at(address)
+            for entry in self.intervals_of(key)
+            if entry.address == address
         ]
 
     def drop(self, key: OwnerKey) -> None:
-        """Forget a pod."""
-        for address in {one.address for one in self.intervals_of(key)}:
+        """Remove a pod."""
+        for address in {entry.address for entry in self.intervals_of(key)}:
             self.remove_holder(address, key)
         self.records.pop(key, None)
 
     def controllers(self) -> Iterator[str]:
-        """The UIDs of the controllers of known pods, and perhaps of some that are known no more."""
+        """Return the UIDs of the controllers of known pods, and possibly of pods that have been removed."""
         return (value.uid for value in self.shared.values if isinstance(value, ControllerReference))
 
     def load(self, records: Iterable[tuple[OwnerKey, bytes]], shared: Iterable[Shared]) -> None:
-        """Take in records as they were kept, and what they share; ValueError where one is not a record."""
+        """Load records as they were stored, and the values that they share; ValueError for a malformed record."""
         for value in shared:
             self.shared.number(value)
         self.compacted = len(self.shared.values)
@@ -180,13 +183,13 @@ class PodTable:
             self.records[key] = record
             try:
                 self.by_key(key)
-                for address in {one.address for one in self.intervals_of(key)}:
+                for address in {entry.address for entry in self.intervals_of(key)}:
                     self.add_holder(address, key)
             except (struct.error, IndexError, TypeError, UnicodeDecodeError) as error:
                 raise ValueError(f"the record of pod {uid_text(key)} is not one") from error
 
     def compact(self) -> None:
-        """Let go of shared values that no pod names any more, once they have doubled."""
+        """Drop shared values that no pod refers to, once their number has doubled."""
         if len(self.shared.values) <= 2 * self.compacted + SPARE_NAMES:
             return
         old, self.shared = self.shared.values, InternTable()

@@ -20,7 +20,7 @@ class Selection:
 
     @classmethod
     def of(cls, settings: AgentConfiguration, selected: frozenset[str] | None = None) -> "Selection":
-        """The selection of an agent configuration."""
+        """Return the selection of an agent configuration."""
         data = settings.data
         return cls(
             frozenset(data.observed_namespaces),
@@ -36,11 +36,11 @@ class Selection:
         return bool(self.observed or self.blacklisted or self.selected is not None)
 
     def among(self, names: Iterable[str]) -> "Selection":
-        """The same selection, of these namespaces alone: those that the namespace selector matches."""
+        """Return the same selection limited to the namespaces that the namespace selector matches."""
         return replace(self, selected=frozenset(names))
 
     def namespace(self, name: str) -> Exclusion | None:
-        """Why a namespace is left out, or None."""
+        """Return why a namespace is left out, or None."""
         if name in self.blacklisted:
             return "namespace_blacklisted"
         if self.observed and name not in self.observed:
@@ -50,7 +50,7 @@ class Selection:
         return None
 
     def pod(self, namespace: str, root: Controller | None) -> Exclusion | None:
-        """Why a pod is left out, by its namespace and the root of its owner chain (None: no controller)."""
+        """Return why a pod is left out, by its namespace and the root of its owner chain (None: no controller)."""
         reason = self.namespace(namespace)
         if reason:
             return reason

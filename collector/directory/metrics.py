@@ -18,7 +18,7 @@ LOOPS = ("watch", "maintenance")
 
 
 class GaugedDirectory(Protocol):
-    """What the directory's gauges look at: `collector.directory.live_directory.LiveDirectory`."""
+    """The directory that the gauges read: `collector.directory.live_directory.LiveDirectory`."""
 
     directory: Directory
 
@@ -73,7 +73,7 @@ class DirectoryMetrics:
         start_at_zero(self.restores, get_args(ReadResult))
 
     def watch_directory(self, live: GaugedDirectory) -> None:
-        """Let the gauges follow a directory."""
+        """Make the gauges read a directory."""
 
         def addresses() -> int:  # of the directory of then: a restored one takes the first one's place
             return live.directory.known_addresses()
@@ -104,7 +104,7 @@ class DirectoryMetrics:
         self.loop_failures.labels(loop).inc()
 
     def count_answers(self, answers: Iterable[Answer]) -> None:
-        """Count answers, and why those are not sure that are not."""
+        """Count answers by kind, and those that name nobody by reason."""
         counts = Counted((answer.kind, answer.reason) for answer in answers)
         for (kind, reason), count in counts.items():
             self.answers.labels(kind).inc(count)

@@ -1,4 +1,4 @@
-"""The questions in a request's body: bounded, and each wrong one named by its place."""
+"""Parses the body of `POST /v1/resolve`: bounded, and each wrong query is named by its place."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ MAX_PORT = 65535
 
 
 def parse_request(content: bytes) -> tuple[list[Query], bool]:
-    """The questions, and whether an explanation of each is wanted; InputError says what is wrong.
+    """Return the queries, and whether each is to be explained; InputError for a malformed body.
 
-    The depth of the document is bounded by orjson (1024), which refuses more without recursion of ours.
+    orjson bounds the depth of the document (1024).
     """
     try:
         body = orjson.loads(content)
@@ -35,7 +35,7 @@ def parse_request(content: bytes) -> tuple[list[Query], bool]:
 
 
 def query_of(body: Any, place: int) -> Query:  # noqa: ANN401 - any JSON value
-    """The question at a place of `queries`."""
+    """Return the query at a place of `queries`; InputError names the place."""
     if not isinstance(body, dict):
         raise InputError(f"queries[{place}]: expected an object with podUid, or with address, port, from and to")
     try:
@@ -45,7 +45,7 @@ def query_of(body: Any, place: int) -> Query:  # noqa: ANN401 - any JSON value
 
 
 def by_uid(uid: object, node: object) -> Query:
-    """Return the question who a pod is; `node`: whose kernel showed its UID."""
+    """Return the query for a pod by its UID; `node` is the node whose kernel showed it."""
     if not isinstance(uid, str) or not 0 < len(uid) <= MAX_UID_CHARACTERS:
         raise InputError(f"podUid is not a text of 1 to {MAX_UID_CHARACTERS} characters")
     if node is not None and (not isinstance(node, str) or not 0 < len(node) <= MAX_UID_CHARACTERS):
@@ -54,7 +54,7 @@ def by_uid(uid: object, node: object) -> Query:
 
 
 def by_address(body: dict[str, Any]) -> Query:
-    """The question who had an address."""
+    """Return the query for the owner of an address."""
     address, port = body.get("address"), body.get("port")
     if not isinstance(address, str):
         raise InputError("address is not a text, expected podUid, or address with port, from and to")

@@ -1,7 +1,7 @@
 """`POST /v1/resolve`: node agents ask who owned addresses; token auth, bounded body, count, time and memory.
 
-An answer about a time is given only when everything is known about that time (`as_of_ns`, `FINAL_AFTER_NS`). A question
-that comes earlier waits for news from the API server; if none comes, the answer is 503.
+An answer about a time is given only when everything is known about that time (`as_of_ns`, `FINAL_AFTER_NS`). A request
+that comes earlier waits until the watches have caught up; if they do not, the answer is 503.
 """
 
 import asyncio
@@ -26,17 +26,17 @@ from podsonar.logs_and_probes import listen_address
 from podsonar.model import NS_PER_SECOND, Query, rfc3339
 
 BODY_SECONDS = 30.0
-WAIT_SECONDS = 15.0  # for news from the API server
+WAIT_SECONDS = 15.0  # until the watches have caught up
 POLL_SECONDS = 0.1
-MOST_OPEN = 128  # requests; more are told to come again, unread: late answers would find nobody listening
-MOST_WAITING = 64  # requests; each holds its questions in memory meanwhile
-AGAIN_SECONDS = (2, 10)  # when to ask again, by chance between these
-BACKLOG = 8192  # of the listening socket: a DaemonSet asks within seconds
+MOST_OPEN = 128  # concurrent requests; beyond it 503 without reading the body: the client would have timed out before
+MOST_WAITING = 64  # concurrent requests that wait; each holds its questions in memory
+AGAIN_SECONDS = (2, 10)  # Retry-After, by chance between these
+BACKLOG = 8192  # of the listening socket: all agents of a cluster ask within seconds
 ANSWER_HEADERS = {"Cache-Control": "no-store"}
 
 
 class RefusalError(Exception):
-    """The request gets this status and sentence."""
+    """The request is answered with this status and sentence."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -44,7 +44,7 @@ class RefusalError(Exception):
 
 
 def json_response(status: int, body: object) -> Response:
-    """A JSON answer; 401 names the scheme that is expected, 503 when to ask again."""
+    """Return a JSON answer; 401 names the expected scheme, 503 when to ask again."""
     headers = dict(ANSWER_HEADERS)
     if status == 401:
         headers["WWW-Authenticate"] = "Token"
@@ -67,7 +67,7 @@ def authorized(request: Request, token: Callable[[], str]) -> bool:
 
 
 async def read_body(request: Request) -> bytes:
-    """The request's body; RefusalError where it is too long or too slow."""
+    """Return the request's body; RefusalError if it is too long or too slow."""
     too_long = RefusalError(413, f"expected a body of at most {MAX_BODY_BYTES} bytes")
     length = request.headers.get("content-length", "0")
     if length.isdigit() and int(length) > MAX_BODY_BYTES:
@@ -95,7 +95,7 @@ class Resolver:
         self.open = self.waiting = 0
 
     async def resolve(self, request: Request) -> Response:
-        """`POST /v1/resolve`."""
+        """Answer `POST /v1/resolve`, whatever the request."""
         self.open += 1
         try:
             response = await self.answer_request(request)
@@ -109,7 +109,7 @@ class Resolver:
         return response
 
     async def answer_request(self, request: Request) -> Response:
-        """The answers; RefusalError or InputError says why there are none."""
+        """Return the answers; RefusalError or InputError if there are none."""
         if not authorized(request, self.token):
             raise RefusalError(401, "expected Authorization: Token <agent token>")
         if self.open > MOST_OPEN:
@@ -131,7 +131,7 @@ class Resolver:
         return response
 
     async def wait_until_final(self, asked: list[Query]) -> None:
-        """Return when everything about the asked times is known; RefusalError 503 where that cannot be had now."""
+        """Wait until everything about the asked times is known; RefusalError 503 if that takes too long."""
         wanted_ns = max((query.to_ns for query in asked if query.address), default=0) + FINAL_AFTER_NS
         if self.live.as_of_ns >= wanted_ns:
             return
@@ -152,7 +152,7 @@ class Resolver:
 
 
 def application(live: LiveDirectory, token: Callable[[], str], wait_seconds: float = WAIT_SECONDS) -> Starlette:
-    """The directory's HTTP application."""
+    """Return the directory's HTTP application."""
     resolver = Resolver(live, token, wait_seconds)
 
     async def ready(_request: Request) -> Response:
@@ -170,7 +170,7 @@ def application(live: LiveDirectory, token: Callable[[], str], wait_seconds: flo
 
 
 def serve(live: LiveDirectory, token: Callable[[], str], listen: str) -> uvicorn.Server:
-    """Serve the directory from a thread; the server's `should_exit` ends it."""
+    """Serve the directory from a thread; the returned server's `should_exit` ends it."""
     host, port = listen_address("directory.listen", listen)
     app = application(live, token)
     config = uvicorn.Config(app, host=host, port=port, log_level="warning", lifespan="off", backlog=BACKLOG)

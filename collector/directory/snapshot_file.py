@@ -1,4 +1,4 @@
-"""The directory's file: replaced as a whole, bounded, and ignored where it is not what was written.
+"""The directory's file: replaced as a whole, bounded, and ignored unless it is what was written.
 
 A line `podsonar-intervals 1`, then the gzipped state; gzip's own checksum covers it.
 """
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 def write(path: Path, state: snapshot.State) -> WriteResult:
-    """Replace the file by a state, or leave it as it is; after a crash it is the old one or the new one."""
+    """Replace the file by a state, or leave it as it is; after a crash it holds the old state or the new one."""
     content = MAGIC + igzip.compress(snapshot.encode(state), 1, mtime=0)
     if len(content) > MAX_BYTES:
         log.warning("directory_not_saved", reason="too_large", bytes=len(content), expected=MAX_BYTES)
@@ -39,14 +39,14 @@ def write(path: Path, state: snapshot.State) -> WriteResult:
 
 
 def decode(content: bytes) -> snapshot.RestoredDirectory:
-    """The directory in a file's bytes; an error where they are not what `write` writes."""
+    """Return the directory in a file's bytes; an error unless they are what `write` writes."""
     if not content.startswith(MAGIC) or len(content) > MAX_BYTES:
         raise ValueError(f"{len(content)} bytes that begin with {content[:8]!r}")
     return snapshot.decode(igzip.decompress(content[len(MAGIC) :]))  # type: ignore[no-untyped-call]
 
 
 def read(path: Path, now_ns: int, keep_ns: int) -> tuple[snapshot.RestoredDirectory | None, ReadResult]:
-    """The directory in the file, if it is whole and neither older than what is kept nor of the future."""
+    """Return the directory in the file, if that is whole and neither older than what is kept nor from the future."""
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as file:
             content = file.read(MAX_BYTES + 1)

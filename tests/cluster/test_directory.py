@@ -216,8 +216,9 @@ def test_killed_collector_knows_again_what_it_knew(plane: ControlPlane, tmp_path
         process.stdout.readline()
         plane.apply([pod("gone", "10.244.7.60", now_ns - 90 * SECOND, now_ns - 10 * SECOND)])
         plane.delete(gone)
-        written = [float(process.stdout.readline()) for _ in range(20)]
-        assert written[-1] > written[0]
+        first = float(process.stdout.readline())
+        # A save of 20 ms is followed by a second without one: a busy machine takes longer to the next.
+        assert any(float(process.stdout.readline()) > first for _ in range(600))
         process.send_signal(signal.SIGKILL)
     live = LiveDirectory(ApiClient.connect(kubeconfig), Directory(), None, 60.0, file=file)
     live.start()
