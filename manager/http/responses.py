@@ -57,11 +57,11 @@ class InternalErrors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; an answer that has begun ends with its connection."""
-        begun = False
+        response_started = False
 
         async def send_and_note(message: Message) -> None:
-            nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
+            nonlocal response_started
+            response_started = response_started or message["type"] == "http.response.start"
             await send(message)
 
         try:
@@ -77,7 +77,7 @@ class InternalErrors:
             log.error(  # noqa: TRY400
                 "request_failed", method=scope["method"], path=scope["path"], error=type(error).__name__, place=place
             )
-            if not begun:
+            if not response_started:
                 await json_response({"message": "internal error", "description": ""}, 500)(scope, receive, send)
 
 

@@ -93,13 +93,13 @@ def build_map(
     observers = observers_of(nodes, reports)
     join = join_ends(connections, accepted, topology, observers, whole=rest is None)
     # What others took of an address decides only if all of them are known.
-    settled = resolve_ambiguous(connections, accepted, topology) if rest is None else {}
+    resolved = resolve_ambiguous(connections, accepted, topology) if rest is None else {}
     # Named destinations first: of what has no room on the map, addresses are the least loss.
     for of_address in (False, True):
         for index, record in enumerate(connections):
             kubernetes = record.kubernetes
             if of_address == (kubernetes.destination_service is None and kubernetes.destination_pod is None):
-                edges.add(record, index, join, settled)
+                edges.add(record, index, join, resolved)
     not_joined = 0
     while rest is not None:
         edges.add(rest, None, join, {})

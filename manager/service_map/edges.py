@@ -61,9 +61,9 @@ class Edges:
     def add(self, record: ConnectionRecord, index: int | None, join: Join, accepting: Mapping[int, str]) -> None:
         """Count a record; `index` is its place in the join, None if it is not part of it."""
         pod = record.kubernetes.source_pod
-        settled = join.pods.get(accepting.get(index, "")) if index is not None else None
+        accepting_pod = join.pods.get(accepting.get(index, "")) if index is not None else None
         for source in pod_vertices(pod, self.topology):
-            for destination in destination_vertices(record, self.topology, settled):
+            for destination in destination_vertices(record, self.topology, accepting_pod):
                 edge = self.edge(source, destination, record)
                 edge.add(record, pod_name(pod, self.topology))
                 if index is not None:

@@ -161,7 +161,7 @@ def test_wrong_password_is_reported_in_one_sentence_without_any_password(
 
 
 @pytest.mark.parametrize(
-    ("url", "code", "told"),
+    ("url", "code", "message"),
     [
         ("postgresql://podsonar:hunter2@127.0.0.1:1/podsonar", 1, "Connection refused"),
         ("postgresql://podsonar:hunter2@nowhere.invalid/podsonar", 1, "nowhere.invalid"),
@@ -170,10 +170,10 @@ def test_wrong_password_is_reported_in_one_sentence_without_any_password(
         ("postgresql://podsonar:hunter2@db:port/podsonar", 2, "expected sqlite:///file or postgresql://"),
     ],
 )
-def test_missing_database_is_reported_in_one_sentence(repository: Path, url: str, code: int, told: str) -> None:
+def test_missing_database_is_reported_in_one_sentence(repository: Path, url: str, code: int, message: str) -> None:
     """Exit 1 if the same command may succeed later, 2 if it never can; the password does not show."""
     done = manager(["migrate"], {"PODSONAR_DATABASE": url}, repository)
     assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert "hunter2" not in done.stderr

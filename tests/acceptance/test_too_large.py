@@ -43,7 +43,7 @@ class Delivered:
         (folder / "token").write_text(token)
         self.lost: list[tuple[str, str, int]] = []
         self.codes: list[str] = []
-        spool = Spool(folder / "spool", on_dropped=lambda *told: self.lost.append(told))
+        spool = Spool(folder / "spool", on_dropped=lambda *outcome: self.lost.append(outcome))
         for number, body in enumerate(bodies):
             kind = "inventory" if "inventory" in body else "connections"
             events = body.get("observation", {}).get("delivered", 0)
@@ -51,7 +51,7 @@ class Delivered:
         with serving(database, limits=limits) as url:
             settings = AgentConfiguration(manager=ManagerEndpoint(url=url))
             pusher = Pusher(
-                settings, spool, TokenFile(str(folder / "token")), lambda told: self.codes.append(told.code)
+                settings, spool, TokenFile(str(folder / "token")), lambda outcome: self.codes.append(outcome.code)
             )
             while pusher.step().code != "idle":
                 assert len(self.codes) < 200, self.codes

@@ -77,9 +77,9 @@ def test_without_key_asks_and_accepts_one(manager: Running, browser: Browser) ->
 
 def test_node_without_tracer_is_shown_as_not_observed_with_the_reason(manager: Running, page: Page) -> None:
     """Panel and coverage show how many nodes were watched, why the third was not, and what to do."""
-    told = {"attempts": 0, "delivered": 0, "lost": {}, "filtered": {}, "unresolved": {}, "identity": "cgroup"}
-    told |= {"tracer": "none", "observed": None, "gap": "capability_missing"}
-    body = NODE_A | {"nodeName": "node-c", "observation": told, "connectionList": [], "acceptedList": []}
+    observation = {"attempts": 0, "delivered": 0, "lost": {}, "filtered": {}, "unresolved": {}, "identity": "cgroup"}
+    observation |= {"tracer": "none", "observed": None, "gap": "capability_missing"}
+    body = NODE_A | {"nodeName": "node-c", "observation": observation, "connectionList": [], "acceptedList": []}
     assert manager.push(body, "b-node-c").status_code == 201
     visit(page, manager.url, manager.key)
     text = page.inner_text("#panel")

@@ -105,10 +105,10 @@ def test_manager_takes_in_tokens_and_its_log_level_and_names_the_rest(tmp_path: 
             "expected a number" not in program.hang_up("not_reloaded", {**settings, "retentionDays": "soon"})["error"]
         )
         assert "retentionDays is 'soon'" in program.lines[-1]["error"]
-        told = program.hang_up(
+        reloaded = program.hang_up(
             "reloaded", {**settings, "retentionDays": 60, "log": {"format": "json", "level": "warning"}}
         )
-        assert (told["needs_restart"], status()) == ("retentionDays", 200)
+        assert (reloaded["needs_restart"], status()) == ("retentionDays", 200)
 
 
 def test_collector_goes_on_after_hangup(tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_collector_goes_on_after_hangup(tmp_path: Path) -> None:
     words = ["collector", "run", "--now", "--kubeconfig", str(tmp_path / "kubeconfig")]
     with running(tmp_path, words, settings) as program:
         api.request_lines(2)
-        told = program.hang_up(
+        reloaded = program.hang_up(
             "reloaded", {**settings, "manager": {**settings["manager"], "url": "http://127.0.0.1:10"}}
         )
-        assert told["needs_restart"] == "manager.url"
+        assert reloaded["needs_restart"] == "manager.url"
     api.close()

@@ -67,15 +67,15 @@ def test_documented_values_of_a_counters_label_are_there_from_the_start(
     repository: Path, registries: tuple[CollectorRegistry, CollectorRegistry]
 ) -> None:
     """Both ways, at 0: the values in parentheses, for every counter whose one label has such a list."""
-    begun: dict[str, set[str]] = {}
+    values_at_start: dict[str, set[str]] = {}
     for sample in (one for registry in registries for family in registry.collect() for one in family.samples):
         if sample.name.endswith("_total") and len(sample.labels) == 1:
             assert sample.value == 0
-            begun.setdefault(sample.name, set()).update(sample.labels.values())
+            values_at_start.setdefault(sample.name, set()).update(sample.labels.values())
     listed = {}
     for cells in rows(repository):
         one = re.fullmatch(r"`\w+` \((.*)\)", cells[3])
         if cells[2] == "counter" and one:
             listed[cells[1].strip("`")] = set(LABEL.findall(one[1]))
     assert len(listed) > 10
-    assert listed == begun
+    assert listed == values_at_start

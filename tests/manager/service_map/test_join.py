@@ -137,7 +137,7 @@ AMBIGUOUS = connection("frontend-1", "10.1.1.10", "10.1.2.20", 8080, kind="Ambig
 
 
 @pytest.mark.parametrize(
-    ("accepted", "settled"),
+    ("accepted", "resolved"),
     [
         ([taken("cart-2", "10.1.2.20", 8080, "10.1.1.10", 4)], {0: "uid-cart-2"}),
         (
@@ -150,11 +150,11 @@ AMBIGUOUS = connection("frontend-1", "10.1.1.10", "10.1.2.20", 8080, kind="Ambig
     ],
 )
 def test_ambiguous_destination_is_resolved_by_a_single_accepting_pod_only(
-    accepted: list[Any], settled: dict[int, str]
+    accepted: list[Any], resolved: dict[int, str]
 ) -> None:
     """An address that changed hands is attributed only if exactly one pod took the connections, and all of them."""
     ends = [("node-b", msgspec.convert(one, AcceptedRecord)) for one in accepted]
-    assert resolve_ambiguous([msgspec.convert(AMBIGUOUS, ConnectionRecord)], ends, TOPOLOGY) == settled
+    assert resolve_ambiguous([msgspec.convert(AMBIGUOUS, ConnectionRecord)], ends, TOPOLOGY) == resolved
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ FACTS = {
 WINDOW = Window(*(parse_rfc3339(shop.WINDOW[end]) for end in ("start", "end")))
 
 
-def view(body: dict[str, Any], **told: Any) -> NodeReport:
+def view(body: dict[str, Any], **counts: Any) -> NodeReport:
     """A node's batch as the map reads it; `told` is what its observation says besides."""
-    return report_of(body | {"observation": body["observation"] | told})
+    return report_of(body | {"observation": body["observation"] | counts})
 
 
 def test_states_come_from_reports_and_silence_is_no_report() -> None:
