@@ -1,18 +1,19 @@
 """Resolves a capture again, with an inventory for a directory: the same bytes on any machine, at any time."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from node_agent.attribution import connections_body, flow_log
 from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.capture import capture_file
 from podsonar.errors import InputError
+from podsonar.input_file import read_input
 from podsonar.model import Answer, Capture, Query
 
+MOST_BYTES = 32 << 20
+EXPECTED = "a file written by `podsonar agent capture`, or the debug log of an agent, of at most 32 MiB"
 Resolver = Callable[[Query], Answer]
 
 
@@ -23,40 +24,27 @@ def without_inventory(query: Query) -> Answer:
     return Answer("Unknown", reason="no_inventory")
 
 
-def inventory_bodies(path: Path) -> list[dict[str, Any]]:
-    """Return the inventory bodies in a file with one JSON document per line."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise InputError(f"inventory file {str(path)!r}: {error.strerror}; expected a readable file") from error
-    bodies = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            body = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise InputError(
-                f"inventory file {str(path)!r} line {number} is not JSON ({error}); "
-                "expected the output of `podsonar collector once --output FILE`"
-            ) from error
-        if not isinstance(body, dict):
-            raise InputError(
-                f"inventory file {str(path)!r} line {number} is a JSON {type(body).__name__}, "
-                "expected an inventory body (an object)"
-            )
-        bodies.append(body)
-    return bodies
-
-
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """`content` is the JSON that would be pushed; why the rest is not in it: lines of a log, or each flow's outcome."""
+    """`bodies` are the JSON that would be pushed, one per node; the rest says why something is not in it.
 
-    content: Iterable[bytes]
-    skipped_lines: list[flow_log.SkippedLine]
-    outcome: connections_body.ResolvedWindow | None
+    That are lines of a log, each flow's outcome, and sentences about the input as a whole.
+    """
+
+    bodies: list[Iterable[bytes]]
+    skipped_lines: list[flow_log.SkippedLine] = field(default_factory=list)
+    outcome: connections_body.ResolvedWindow | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def content(self) -> Iterator[bytes]:
+        """The bodies, one per line."""
+        for number, body in enumerate(self.bodies):
+            yield from body if number == 0 else chain((b"\n",), body)
 
     def lines(self, *, debug: bool) -> Iterator[str]:
         """Return every log line that is left out; with `debug` also every decision on a flow."""
+        yield from self.notes
         for line in self.skipped_lines:
             yield f"left out line {line.number}: {line.reason}: {line.text}"
         if debug and self.outcome:
@@ -64,24 +52,46 @@ class Replay:
 
 
 def replay_capture(capture: Capture, resolve: Resolver) -> Replay:
-    """The connections body of a capture."""
+    """Return the connections body of a capture."""
     traffic = group_flows(capture)
-    outcome = connections_body.build_body(traffic, {query: resolve(query) for query in directory_queries(traffic)})
-    return Replay(outcome.content(), [], outcome)
+    answers = {query: resolve(query) for query in directory_queries(traffic)}
+    node_name, notes = node_name_of(capture, answers)
+    if node_name != capture.node_name:
+        traffic = group_flows(replace(capture, node_name=node_name))
+    outcome = connections_body.build_body(traffic, answers)
+    return Replay([outcome.content()], outcome=outcome, notes=notes)
+
+
+def node_name_of(capture: Capture, answers: dict[Query, Answer]) -> tuple[str, list[str]]:
+    """Return the name of a capture's node as the inventory has it, and a sentence if it is another one.
+
+    The kernel named the pods of the capture, and the inventory knows the node of each. A capture that was taken without
+    a name, or with one in another case or with a domain, is of that node.
+    """
+    pods = (answer for query, answer in answers.items() if query.pod_uid is not None and answer.kind == "Pod")
+    names = sorted({answer.node_name for answer in pods if answer.node_name})
+    named = capture.node_name
+    if not names or named in names:
+        return named, []
+    if len(names) == 1 and (not named or short_name(named) == short_name(names[0])):
+        return names[0], [f"the capture names node {named!r}: taken as {names[0]!r}, where the inventory has its pods"]
+    return named, [f"the capture names node {named!r}, the inventory has its pods on {', '.join(names)}"]
+
+
+def short_name(node: str) -> str:
+    """Return a node's name in lower case without its domain."""
+    return node.lower().partition(".")[0]
 
 
 def replay(path: Path, resolve: Resolver) -> Replay:
-    """Return the connections body of a capture or a log, distinguished by content."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"capture file {str(path)!r}: {error.strerror}; expected a readable file") from error
+    """Return the connections bodies of a capture or a log, distinguished by content."""
+    content = read_input(path, "capture file", MOST_BYTES, EXPECTED)
     if capture_file.is_capture(content):
-        return replay_capture(capture_file.decode(content, str(path)), resolve)
-    if not flow_log.is_log(content):
+        return replay_capture(capture_file.parse(content, str(path)), resolve)
+    nodes, skipped_lines = flow_log.read_log(content.decode("utf-8", "replace"))
+    if not flow_log.is_log(nodes):
         raise InputError(
-            f"capture file {str(path)!r}: its {len(content)} bytes are neither gzip nor lines of an agent's log; "
-            "expected a file written by `podsonar agent capture`, or such a log"
+            f"capture file {str(path)!r}: its {len(content)} bytes are neither a capture nor lines of an agent's log; "
+            f"expected {EXPECTED}"
         )
-    body, skipped_lines = flow_log.read_log(content.decode("utf-8", "replace"))
-    return Replay([orjson.dumps(body)], skipped_lines, None)
+    return Replay([node.content() for node in nodes], skipped_lines)

@@ -12,10 +12,10 @@ from delivery.token_file import TokenFile
 from directory.from_inventory import directory_from_inventory
 from directory.selection import Selection
 from lab.demo import shop
-from node_agent import replay
 from node_agent.attribution import connections_body
 from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.capture import capture_file
+from node_agent.replay_inventory import read_inventory
 from podsonar.errors import PodsonarError
 from podsonar.settings import AgentSettings, ManagerEndpoint
 
@@ -26,7 +26,7 @@ DELIVERY_SECONDS = 20.0
 def replayed(folder: Path, url: str) -> list[dict[str, Any]]:
     """The truth of the bundled capture, which the manager has stored when this returns."""
     capture = capture_file.read(RECORDED / "shop.capture")
-    bodies = replay.inventory_bodies(RECORDED / "shop.inventory")
+    bodies = read_inventory(RECORDED / "shop.inventory").bodies
     directory = directory_from_inventory(bodies, Selection()).directory
     traffic = group_flows(capture)
     outcome = connections_body.build_body(

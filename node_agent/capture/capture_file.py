@@ -1,22 +1,78 @@
 """Encodes captures as gzip of one JSON header line and fixed-width records; equal captures give equal bytes."""
 
+import re
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import orjson
-from isal import igzip, isal_zlib
+from isal import igzip
+from msgspec import Meta
 
 from node_agent.privileged.bpf_structs import address_text, packed_address
 from podsonar.errors import InputError
+from podsonar.json_gzip import inflate_within
 from podsonar.model import AcceptedFlow, Capture, Flow, Window
+from podsonar.private_folder import open_regular
 
-FORMAT, VERSION = "podsonar-capture", 2
-READABLE = (1, 2)  # version 1 has no accepted flows from before the window
+FORMAT, VERSION = "podsonar-capture", 2  # version 1, which is read, too, has no accepted flows from before the window
+FIRST_LINE = re.compile(rb'\{[^\n]*"format" ?: ?"podsonar-capture"')
+MOST_BYTES = 512 << 20  # of an inflated file
+MOST = (1 << 63) - 1  # of a count, or of a time in nanoseconds
+Count = Annotated[int, Meta(ge=0, le=MOST)]
+Counts = dict[str, Count]
+Id = Annotated[int, Meta(ge=0)]
+Text = Annotated[str, Meta(max_length=4096)]
 # cgroup, source, destination, port, opened before, pod (index + 1 into `pods`, 0: none), errno, 4 counts, 4 times
 FLOW = struct.Struct("<Q16s16sHBxIIQQQQQQQQ")
 # cgroup, local and remote address, port, opened before, accepted, 2 times
 ACCEPTED = struct.Struct("<Q16s16sHBxxxxxQQQ")
+
+
+class PodUids(dict[int, str | None]):
+    """Pod UIDs by their number in the records, 0 for none; a number that the header has not gets an entry.
+
+    An error raised amid `struct.iter_unpack` leaves a frame that crashes the garbage collector of Python 3.11.
+    """
+
+    def __missing__(self, number: int) -> None:
+        self[number] = None
+
+
+class WindowTimes(msgspec.Struct, frozen=True, rename="camel"):
+    """A window in the header, in nanoseconds since the epoch."""
+
+    start_ns: Count
+    end_ns: Count
+
+    def window(self) -> Window:
+        """Return the window."""
+        return Window(self.start_ns, self.end_ns)
+
+
+class CaptureHeader(msgspec.Struct, frozen=True, rename="camel"):
+    """Everything in a capture but its records; what has a default is absent in files of version 1."""
+
+    format: Literal["podsonar-capture"]
+    version: Literal[1, 2]
+    window: WindowTimes
+    node_name: Text
+    tracer: Text
+    identity: Text
+    own_pod_uid: Text | None
+    lost: Counts
+    cgroups: list[tuple[Id, tuple[Text, ...]]]
+    pods: list[Text]
+    flows: Count
+    accepted: Count
+    accepted_lost: Counts = {}
+    outcomes_lost: Counts = {}
+    missed_runs: Count = 0
+    opened_left_out: Counts = {}
+    opened_by: Text = "procfs"
+    observed: WindowTimes | None = None
+    gap: Text | None = None
 
 
 class AddressTexts(dict[bytes, str]):
@@ -30,11 +86,6 @@ class AddressTexts(dict[bytes, str]):
 def window_times(window: Window) -> dict[str, int]:
     """Return a window in the form of the header."""
     return {"startNs": window.start_ns, "endNs": window.end_ns}
-
-
-def window_of(header: dict[str, Any]) -> Window:
-    """Return the window of the header's times."""
-    return Window(int(header["startNs"]), int(header["endNs"]))
 
 
 def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:
@@ -113,14 +164,15 @@ def write(path: Path, capture: Capture) -> None:
 
 
 def is_capture(content: bytes) -> bool:
-    """Return whether the content begins with the gzip magic number."""
-    return content[:2] == b"\x1f\x8b"
+    """Return whether inflated content begins with the header of a capture."""
+    return FIRST_LINE.match(content) is not None
 
 
 def read(path: Path) -> Capture:
     """Return the capture in a file; InputError if it is foreign, truncated or damaged."""
     try:
-        packed = path.read_bytes()
+        with open_regular(path) as file:
+            packed = file.read()
     except OSError as error:
         raise InputError(f"capture file {str(path)!r}: {error.strerror}; expected a readable file") from error
     return decode(packed, str(path))
@@ -129,42 +181,58 @@ def read(path: Path) -> Capture:
 def decode(packed: bytes, name: str) -> Capture:
     """Return the capture in the bytes of a file; `name` is for errors."""
     try:
-        content: bytes = igzip.decompress(packed)  # type: ignore[no-untyped-call]
-    except (EOFError, OSError, isal_zlib.error) as error:  # type: ignore[misc]
+        content = inflate_within(packed, MOST_BYTES)
+    except ValueError as error:
         raise damaged_file(name, f"its {len(packed)} bytes are no whole gzip file ({error})") from error
+    return parse(content, name)
+
+
+def parse(content: bytes, name: str) -> Capture:
+    """Return the capture in inflated content; `name` is for errors."""
     line = content[: content.find(b"\n") + 1]
     try:
-        return from_parts(orjson.loads(line), memoryview(content)[len(line) :], name)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise damaged_file(name, "its first line is not the header of a capture") from error
+        header = msgspec.json.decode(line, type=CaptureHeader)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise damaged_file(name, f"its first line is not the header of a capture ({error})") from error
+    return from_parts(header, memoryview(content)[len(line) :], name)
 
 
-def from_parts(header: dict[str, Any], records: memoryview, name: str) -> Capture:
+def from_parts(header: CaptureHeader, records: memoryview, name: str) -> Capture:
     """Return the capture with this header and the records after it."""
-    if header["format"] != FORMAT or header["version"] not in READABLE:
-        raise damaged_file(name, f"format {header['format']!r} version {header['version']!r}")
-    flow_bytes, accepted_bytes = header["flows"] * FLOW.size, header["accepted"] * ACCEPTED.size
+    flow_bytes, accepted_bytes = header.flows * FLOW.size, header.accepted * ACCEPTED.size
     if len(records) != flow_bytes + accepted_bytes:
         raise damaged_file(
             name, f"it holds {len(records)} bytes of records, its header says {flow_bytes + accepted_bytes}"
         )
+    for window in filter(None, (header.window, header.observed)):
+        if window.end_ns < window.start_ns:
+            raise damaged_file(name, f"a window ends at {window.end_ns} and starts at {window.start_ns}")
+    pods = PodUids(enumerate([None, *header.pods]))
+    flows = flows_of(records[:flow_bytes], pods)
+    if len(pods) > 1 + len(header.pods):
+        raise damaged_file(name, f"a record names a pod beyond the {len(header.pods)} of the header")
+    accepted = accepted_of(records[flow_bytes:])
+    largest = max((max(flow[4:13]) for flow in flows), default=0)
+    largest = max(largest, max((max(entry[4:7]) for entry in accepted), default=0))
+    if largest > MOST:
+        raise damaged_file(name, f"a record holds the count or time {largest}, at most {MOST} is one")
     return Capture(
-        window=window_of(header["window"]),
-        node_name=header["nodeName"],
-        tracer=header["tracer"],
-        identity=header["identity"],
-        flows=flows_of(records[:flow_bytes], [None, *header["pods"]]),
-        accepted=accepted_of(records[flow_bytes:]),
-        cgroups={cgroup: tuple(names) for cgroup, names in header["cgroups"]},
-        lost=header["lost"],
-        own_pod_uid=header["ownPodUid"],
-        accepted_lost=header.get("acceptedLost", {}),
-        outcomes_lost=header.get("outcomesLost", {}),
-        missed_runs=int(header.get("missedRuns", 0)),
-        opened_left_out=header.get("openedLeftOut", {}),
-        opened_by=header.get("openedBy", "procfs"),
-        observed=window_of(header["observed"]) if header.get("observed") else None,
-        gap=header.get("gap"),
+        window=header.window.window(),
+        node_name=header.node_name,
+        tracer=header.tracer,
+        identity=header.identity,
+        flows=flows,
+        accepted=accepted,
+        cgroups=dict(header.cgroups),
+        lost=header.lost,
+        own_pod_uid=header.own_pod_uid,
+        accepted_lost=header.accepted_lost,
+        outcomes_lost=header.outcomes_lost,
+        missed_runs=header.missed_runs,
+        opened_left_out=header.opened_left_out,
+        opened_by=header.opened_by,
+        observed=header.observed.window() if header.observed else None,
+        gap=header.gap,
     )
 
 
@@ -173,7 +241,7 @@ def damaged_file(name: str, what: str) -> InputError:
     return InputError(f"capture file {name!r}: {what}; expected a whole file written by `podsonar agent capture`")
 
 
-def flows_of(records: memoryview, pods: list[str | None]) -> list[Flow]:
+def flows_of(records: memoryview, pods: PodUids) -> list[Flow]:
     """Return the flows; there may be 100,000, and the constructor of tuple is three times faster than that of Flow.
 
     `counts` are those from `attempts` to `handshake_max_ns`, in the order of a flow.

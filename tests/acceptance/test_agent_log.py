@@ -33,6 +33,6 @@ def test_filtered_flow_is_one_line_that_replay_reads(tmp_path: Path) -> None:
         assert running.stop() == 0
     shape = re.compile(rf"skiping connection {{\d+ 127\.0\.0\.1 127\.0\.0\.1 {port}}} as source is not a pod")
     assert len([line for line in said.splitlines() if shape.fullmatch(line)]) == 1
-    _body, left_out = read_log(said)
+    _nodes, left_out = read_log(said)
     assert [line.reason for line in left_out if shape.fullmatch(line.text)] == ["source_not_a_pod"]
     assert "Traceback" not in said

@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from cli.replay import replay as command
 from node_agent.capture import capture_file
-from node_agent.replay import inventory_bodies, replay, without_inventory
+from node_agent.replay import replay, without_inventory
+from node_agent.replay_inventory import read_inventory
 from podsonar.errors import InputError
 from tests.node_agent.stages import WEB, capture, flow
 
@@ -74,4 +75,4 @@ def test_an_inventory_line_that_is_no_object_is_named(tmp_path: Path) -> None:
     path = tmp_path / "inventory"
     path.write_bytes(b"{}\n[]\n")
     with pytest.raises(InputError, match="line 2"):
-        inventory_bodies(path)
+        read_inventory(path)

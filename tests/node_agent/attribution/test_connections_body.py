@@ -149,8 +149,8 @@ def test_listener_whose_cgroup_tells_of_no_pod_goes_by_its_address(
 
 def test_decisions_as_log_lines_read_back_with_their_reasons() -> None:
     """The debug log has one line a flow, in the shape that replay reads."""
-    log, left_out = read_log("\n".join(map(decision_line, outcome().decisions())))
-    assert len(log["connectionList"]) + len(left_out) == len(FLOWS)
+    (node,), left_out = read_log("\n".join(map(decision_line, outcome().decisions())))
+    assert len(node.connections) + len(left_out) == len(FLOWS)
     assert sorted(line.reason for line in left_out) == [
         "loopback",
         "own_traffic",

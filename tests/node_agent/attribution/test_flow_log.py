@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
+import orjson
 import pytest
 
 from node_agent.attribution.flow_decisions import Decision
@@ -16,7 +17,8 @@ SOURCE = Answer("Pod", WEB)
 def test_the_published_log_gives_nine_connections(repository: Path) -> None:
     """As many as its own last line says it pushed; the other 33 lines each have a reason."""
     text = (repository / "tests/fixtures/node-agent-sample.log").read_text()
-    body, left_out = read_log(text)
+    (node,), left_out = read_log(text)
+    body = orjson.loads(b"".join(node.content()))
     assert len(body["connectionList"]) == 9
     assert body["nodeName"] == "gke-v2-onboarding-pool-1-6ed659e7-6zmq"
     assert Counter(line.reason for line in left_out) == {"source_not_a_pod": 27, "not_a_connection_line": 6}
@@ -27,7 +29,7 @@ def test_the_published_log_gives_nine_connections(repository: Path) -> None:
 
 def test_a_file_without_such_lines_is_no_log() -> None:
     """Content tells a log, not a name."""
-    assert not is_log(b"hello\n\xff\xfe")
+    assert not is_log(read_log("hello\n\ufffd\ufffd")[0])
 
 
 @pytest.mark.parametrize("reason", sorted(WORDS))
@@ -52,7 +54,8 @@ def test_a_delivered_flow_written_as_a_line_reads_back_as_its_connection(
 ) -> None:
     """The port is what follows the last colon, also of IPv6; a service or a pod survives the line."""
     line = decision_line(Decision(flow(7, address), None, SOURCE, destination))
-    (one,) = read_log(line)[0]["connectionList"]
+    (node,), _left_out = read_log(line)
+    (one,) = orjson.loads(b"".join(node.content()))["connectionList"]
     assert (one["destinationIP"], one["destinationPort"]) == (address, "8080")
     kubernetes = one["kubernetes"]
     assert kubernetes["sourcePod"]["uid"] == WEB
