@@ -99,9 +99,10 @@ def collect_windows(
 
 
 def checked_selection(api: ApiClient, settings: CollectorSettings, run: ListLimits | None = None) -> Selection:
-    """Return the selection before the first window; SettingsError if the settings ask for what cannot be listed.
+    """Return the selection before the first window; SettingsError if the settings request something that cannot be
+    listed.
 
-    The API server itself says whether it takes the namespace selector, and which namespaces that means now.
+    The API server itself validates the namespace selector and returns the namespaces that it matches now.
     """
     checked_keep(settings.redaction.keep)
     selection, selector = Selection.of(settings), settings.data.namespace_selector
@@ -182,7 +183,7 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
     server = serve_directory(live, directory_token.read, settings.directory.listen)
     serve_metrics(settings.metrics.listen, registry, lambda: live.unready or pusher.unready)
     done = threading.Event()
-    # A daemon: a manager that takes its time to answer must not keep a collector that ends.
+    # A daemon thread: a slow manager must not delay the collector's end.
     push = threading.Thread(target=pusher.run, args=(done,), name="push", daemon=True)
     push.start()
     try:

@@ -86,7 +86,7 @@ async def retention_loop(store: Store, clock: Callable[[], int], days: int) -> N
 
 
 async def token_use_loop(store: Store) -> None:
-    """Store when tokens were last used, once a minute, until cancelled."""
+    """Store once per minute when tokens were last used, until cancelled."""
     while True:
         await anyio.sleep(USE_SECONDS)
         try:
@@ -133,13 +133,13 @@ def with_errors(routes: list[BaseRoute], metrics: ManagerMetrics, **options: Any
         exception_handlers={HTTPException: error_response},
         **options,
     )
-    # A redirect would repeat the request's Host header, which anybody chooses.
+    # A redirect would repeat the request's Host header, which the client chooses freely.
     app.router.redirect_slashes = False
     return app
 
 
 def make_metrics_app(store: Store, metrics: ManagerMetrics) -> Starlette:
-    """What the port for metrics serves."""
+    """The application of the metrics port."""
     probes: list[BaseRoute] = [Route(path, endpoint) for path, endpoint in probe_routes(store).items()]
     return with_errors([metrics_route(metrics), *probes], metrics)
 

@@ -104,7 +104,7 @@ class ManagerMetrics:
             try:
                 return sum((last_ns < oldest_ns) == stale for last_ns in last_pushes(store))
             except StoreError:
-                return math.nan  # not known now; every other metric is told all the same
+                return math.nan  # not known now; every other metric is still reported
 
         self.agents.labels("active").set_function(lambda: count(stale=False))
         self.agents.labels("stale").set_function(lambda: count(stale=True))

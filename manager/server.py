@@ -73,7 +73,7 @@ class ManagerServer(uvicorn.Server):
         self.started = True
 
     def protocol_factory(self, config: uvicorn.Config) -> Callable[[], asyncio.Protocol]:
-        """What makes the protocol of each connection."""
+        """The factory of each connection's protocol."""
         if not config.loaded:
             config.load()
         return lambda: config.http_protocol_class(  # type: ignore[call-arg]

@@ -100,7 +100,7 @@ class LiveDirectory:
 
     @property
     def stale(self) -> list[str]:
-        """What is followed and has made no progress for too long, whatever the reason."""
+        """The watch targets without progress for too long, for any reason."""
         before_ns = time.time_ns() - STALE_NS
         return [name for name, at_ns in self.through_ns.items() if name not in self.refusals and at_ns < before_ns]
 
@@ -120,7 +120,7 @@ class LiveDirectory:
         return {kind: reason for kind, reason in reasons.items() if kind in OWNER_KINDS}
 
     def start(self) -> None:
-        """Follow each from a thread of its own until `close`, and drop the past from another."""
+        """Follow each target in its own thread until `close`, and drop the past in another one."""
         self.restore()
         for name, reason in self.skipped.items():
             log.info("kind_not_followed", kind=name, reason=reason)
@@ -192,7 +192,7 @@ class LiveDirectory:
         return answers
 
     def explained(self, queries: list[Query]) -> list[list[dict[str, Any]]]:
-        """Return everybody who has or had each asked address."""
+        """Return every past and present owner of each requested address."""
         with self.lock:
             return [self.directory.explain(query.address) if query.address else [] for query in queries]
 
@@ -268,9 +268,9 @@ class LiveDirectory:
         self.failures.pop(target.name, None)
 
     def record_failure(self, target: WatchTarget, reason: str, *, refused: bool) -> None:
-        """Note that it cannot be followed now; `refused`: for lack of rights, or the server does not have it.
+        """Record that the target cannot be followed; `refused`: for lack of rights, or the server does not have it.
 
-        Of what is refused nothing is known after the last proof: its objects may go unobserved.
+        Nothing about a refused target is known after the last proof: its objects may change unobserved.
         """
         self.failures[target.name] = reason
         if not refused:

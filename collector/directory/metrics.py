@@ -104,7 +104,7 @@ class DirectoryMetrics:
         self.loop_failures.labels(loop).inc()
 
     def count_answers(self, answers: Iterable[Answer]) -> None:
-        """Count answers by kind, and those that name nobody by reason."""
+        """Count answers by kind, and those without an owner by reason."""
         counts = Counted((answer.kind, answer.reason) for answer in answers)
         for (kind, reason), count in counts.items():
             self.answers.labels(kind).inc(count)

@@ -1,4 +1,4 @@
-"""What a reflector works with: the source of watches, the observer of changes, and the event in a line of a watch."""
+"""The protocols of a reflector: the source of watches, the observer of changes, and the event in a line of a watch."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
@@ -53,7 +53,7 @@ class Observer(Protocol):
         """Note that everything up to that moment has been received."""
 
     def record_failure(self, target: WatchTarget, reason: str, *, refused: bool) -> None:
-        """Note that it cannot be followed now; `refused`: for lack of rights, or the server does not have it."""
+        """Record that the target cannot be followed; `refused`: for lack of rights, or the server does not have it."""
 
     def count(self, target: WatchTarget, what: str) -> None:
         """Count a list or a watch that begins (for this reason), a bookmark, a probe, or an error of a turn."""

@@ -48,7 +48,7 @@ class FreeText:
     mark: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the mark once: it stands in the place of thousands of values."""
+        """Build the mark once: it replaces thousands of values."""
         object.__setattr__(self, "mark", mark(self.rule))
 
 
@@ -70,7 +70,7 @@ Step = tuple[str, Action]
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """What becomes of each field of an object; `plans` has the steps for objects with the same fields."""
+    """The action for each field of an object; `plans` has the steps for objects with the same fields."""
 
     known: dict[str, Action]
     plans: dict[Shape, tuple[Step, ...]] = field(default_factory=dict)
@@ -111,7 +111,7 @@ def is_kept(path: str, keep: Sequence[str]) -> bool:
 
 
 def fields_of(type_name: str, keep: Sequence[str] | None, path: str = "") -> Fields:
-    """What becomes of each field of a type; `keep` lists paths of free text that leave, None keeps all that may be."""
+    """The action for each field of a type; `keep` lists free text that leaves, None keeps all that may be kept."""
     known: dict[str, Action] = {}
     for name, kind in types()[type_name].items():
         where = f"{path}.{name}" if path else name

@@ -50,7 +50,7 @@ def skip_reason(settings: CollectorSettings, kind: Kind) -> str | None:
 
 @dataclass(slots=True)
 class Inventory:
-    """What one window's run lists and learns; `selection` narrows once the namespaces are known."""
+    """The state of one window's inventory run; `selection` narrows once the namespaces are known."""
 
     source: PageSource
     settings: CollectorSettings
@@ -66,7 +66,7 @@ class Inventory:
     rejected: Counter[str] = field(default_factory=Counter)  # objects, by what they lack
 
     def __post_init__(self) -> None:
-        """Redact as the settings say."""
+        """Create the redaction from the settings."""
         self.redaction = Redaction(self.settings.redaction.mode, self.settings.redaction.keep)
 
     def bodies(self, folder: Path) -> Iterator[bytes]:
@@ -101,7 +101,7 @@ class Inventory:
         return chain([first], bodies)
 
     def was_tried(self, name: str) -> bool:
-        """Whether the settings want a kind."""
+        """Return whether the settings request a kind."""
         return any(kind.name == name and skip_reason(self.settings, kind) is None for kind in KINDS)
 
     def list_kind(self, kind: Kind, parts: InventoryParts) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class Inventory:
         return count
 
     def reject_odd(self, kind: Kind, page: list[dict[str, Any]]) -> None:
-        """Take objects without an identity off a page, and count them by what they lack."""
+        """Remove objects without an identity from a page, and count them by the missing part."""
         faults = [identity_fault(obj, namespaced=kind.namespaced) for obj in page]
         if any(faults):
             self.rejected.update(fault for fault in faults if fault)

@@ -48,7 +48,7 @@ class InventoryMetrics:
         start_at_zero(self.rejected, IDENTITY_FAULTS)
 
     def record_inventory(self, redacted: Mapping[str, int], rejected: Mapping[str, int], requests: int) -> None:
-        """Count what one inventory took out and left out, and what it asked of the API server."""
+        """Count what one inventory redacted and left out, and its requests to the API server."""
         for rule, count in redacted.items():
             self.redacted.labels(rule).inc(count)
         for reason, count in rejected.items():

@@ -30,7 +30,7 @@ HINT_BYTES = tuple(hint.encode() for hint in HINTS if hint != "@")
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """What a string that holds a hint becomes, as JSON between its quotes; None: it stays as it is."""
+    """The replacement of a string that holds a hint, as JSON between its quotes; None: it stays as it is."""
 
     text: bytes | None
     counts: Counter[str]
@@ -67,10 +67,10 @@ class Redaction:
         self.known: dict[bytes, Replacement] = {}
 
     def json(self, kind: str, objects: list[dict[str, Any]]) -> bytes:
-        """The JSON of the objects of a kind, commas between them, without secrets; the objects are changed."""
+        """The JSON of the objects of a kind, separated by commas, without secrets; the objects are changed."""
         text = self.structured(kind, objects)
         if self.structure.visited != text.count(OBJECT) or any(odd in text for odd in LIST_IN_LIST):
-            text = self.structured(kind, objects, strict=True)  # something stands where the table has a scalar
+            text = self.structured(kind, objects, strict=True)  # a value has another shape than the table's scalar
         text, nuls = clean_json(text)
         if nuls:
             self.counts["nul"] += nuls
@@ -124,7 +124,7 @@ class Redaction:
             yield quote, end
 
     def replacement(self, body: bytes) -> Replacement:
-        """The replacement of a string, kept in memory: most strings of a cluster come again and again."""
+        """The replacement of a string, cached: most strings of a cluster occur many times."""
         found = replacement_of(body)
         if len(body) <= KNOWN_LENGTH:
             if len(self.known) >= KNOWN_STRINGS:

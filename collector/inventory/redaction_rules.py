@@ -91,7 +91,7 @@ class TooManyError(Exception):
 
 
 def mark(rule: str) -> str:
-    """What stands in place of a redacted value."""
+    """The text that replaces a redacted value."""
     return f"[redacted:{rule}]"
 
 

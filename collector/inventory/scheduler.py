@@ -73,6 +73,6 @@ class Scheduler:
             self.metrics.skipped.labels(reason).inc(count)
 
     def limits(self, window: Window) -> ListLimits:
-        """What bounds a window's lists: the next window, half an hour, the program's end."""
+        """The limits of a window's lists: the next window, half an hour, the program's end."""
         limit = min(period_seconds(self.cron, window) - self.late_seconds, RUN_SECONDS)
         return ListLimits(self.stop.wait, deadline=time.monotonic() + limit, stopped=self.stop.is_set)

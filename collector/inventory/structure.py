@@ -80,7 +80,7 @@ SECRET_LABELS = frozenset(
 
 
 class Structure:
-    """Redacts parsed objects in place; `counts` says how often each rule replaced something."""
+    """Redacts parsed objects in place; `counts` has the number of replacements per rule."""
 
     def __init__(self, mode: Mode, keep: Sequence[str], counts: Counter[str]) -> None:
         paths, self.annotation_keys = checked_keep(keep)

@@ -93,7 +93,7 @@ class ApiClient:
             return self.transport.pool
 
     def end(self) -> None:
-        """Ask nothing more, and have what is waited for or read end now: ApiServerError in whoever does so."""
+        """Send nothing more, and end every pending request: its caller gets an ApiServerError."""
         self.ended = True
         self.credentials.end()
         for pending in list(self.pending):
@@ -103,7 +103,7 @@ class ApiClient:
             shut_down(response)
 
     def headers(self) -> urllib3.HTTPHeaderDict:
-        """Authentication as it stands now, and our name."""
+        """The current authentication headers, and the user agent."""
         headers = urllib3.HTTPHeaderDict({"Accept": "application/json", "User-Agent": USER_AGENT})
         for name, value in self.credentials.headers():
             headers.add(name, value)
@@ -135,9 +135,9 @@ class ApiClient:
         return response
 
     def send(self, pending: Future[urllib3.BaseHTTPResponse], url: str, timeout: urllib3.Timeout) -> None:
-        """Make a request; an answer for which nobody waits any more is closed.
+        """Make a request; an answer whose caller has given up is closed.
 
-        What fails is an ApiServerError in our own words: those of others may quote a header or a URL.
+        A failure is an ApiServerError in Podsonar's own words: foreign messages may quote a header or a URL.
         """
         try:
             response: urllib3.BaseHTTPResponse = self.connections().request(

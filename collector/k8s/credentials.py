@@ -29,7 +29,7 @@ EXPIRES_EARLY_NS = 10 * NS_PER_SECOND
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PluginCredentials:
-    """What a plugin gave; `expires_ns` is None where it did not say."""
+    """The credentials from a plugin; `expires_ns` is None if it stated no expiry."""
 
     token: str | None
     certificate: bytes | None
@@ -59,7 +59,7 @@ class Credentials:
         return found
 
     def token(self) -> str | None:
-        """The bearer token, from a file, a plugin or the kubeconfig itself; None where the access has none."""
+        """The bearer token, from a file, a plugin or the kubeconfig itself; None if there is none."""
         if self.access.token_file is not None:
             return self.read_token(Path(self.access.token_file))
         if self.access.plugin is not None:
@@ -89,7 +89,7 @@ class Credentials:
             end_group(process)
 
     def from_plugin(self, plugin: ExecPlugin) -> PluginCredentials:
-        """What the plugin gave, or gives now; ApiServerError where it fails, takes too long or gives nothing."""
+        """The plugin's credentials, cached or new; ApiServerError if it fails, takes too long or returns nothing."""
         with self.lock:
             given = self.given
             if given is None or (given.expires_ns is not None and time.time_ns() > given.expires_ns - EXPIRES_EARLY_NS):
@@ -154,7 +154,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def exec_info(plugin: ExecPlugin, access: Access) -> str:
-    """What a plugin is told: its version, that nobody answers, and the cluster where the kubeconfig says so."""
+    """The plugin's input: its version, that no user is present, and the cluster if the kubeconfig requests that."""
     spec: dict[str, Any] = {"interactive": False}
     if plugin.cluster_info:
         cluster = {

@@ -23,7 +23,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class WatchTarget:
-    """What one reflector watches: a kind in one namespace, or in the whole cluster."""
+    """The target of one reflector: a kind in one namespace, or in the whole cluster."""
 
     kind: Kind
     namespace: str | None = None

@@ -171,7 +171,7 @@ def access_of(source: str, cluster: Section, user: Section, folder: Path) -> Acc
 
 
 def impersonation(user: Section) -> Iterable[tuple[str, str]]:
-    """The headers that make the API server act as somebody else; ApiServerError for a group or UID of nobody."""
+    """The headers that make the API server act as another user; ApiServerError for a group or UID without a user."""
     name = user.text("as")
     others = [key for key in ("as-uid", "as-groups", "as-user-extra") if key in user.content]
     if name is None:

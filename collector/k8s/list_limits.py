@@ -1,4 +1,4 @@
-"""What bounds the lists of one window: a deadline, a request to stop, and how long refused credentials are retried."""
+"""The limits of one window's lists: a deadline, a request to stop, and how long refused credentials are retried."""
 
 import math
 import time

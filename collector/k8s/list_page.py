@@ -19,14 +19,14 @@ Objects = list[dict[str, Any]]
 
 
 def is_list(document: object, kind: Kind) -> bool:
-    """Whether a document, or what stands in front of its objects, is a list of that kind."""
+    """Return whether a document, or its head, is a list of that kind."""
     if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
         return False
     return bool(document.get("kind", f"{kind.name}List") == f"{kind.name}List")
 
 
 def parse_json(text: bytes) -> Any:  # noqa: ANN401 - JSON
-    """What the JSON says; MalformedAnswerError where it is cut short."""
+    """Parse the JSON; MalformedAnswerError if it is cut short."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -58,7 +58,7 @@ class Listed:
 
 
 def wait_seconds(retry_after: str | None, attempt: int) -> float:
-    """How long to wait before asking again, as the server asks, or doubling; at most a minute."""
+    """Seconds until the next try: as the server requests, or doubling; at most a minute."""
     asked_seconds = retry_after_seconds(retry_after, time.time())
     return min(0.5 * 2.0**attempt if asked_seconds is None else asked_seconds, LONGEST_WAIT_SECONDS)
 
@@ -205,7 +205,7 @@ class PagedList:
 def with_type(items: list[dict[str, Any]], kind: Kind) -> list[dict[str, Any]]:
     """The objects with their kind and version, which a list leaves out."""
     for item in items:
-        if isinstance(item, dict):  # whoever takes objects counts what is none
+        if isinstance(item, dict):  # the consumer counts entries that are not objects
             item["kind"], item["apiVersion"] = kind.name, API_VERSIONS.get(kind.name, "v1")
     return items
 

@@ -27,7 +27,7 @@ class MalformedAnswerError(Exception):
 
 
 def list_head(text: bytes) -> tuple[dict[str, Any], int] | None:
-    """What stands in front of a list's objects, and where these begin; None where that is not in the text's head."""
+    """The text before a list's objects, and the offset of the first one; None if it is not in the head."""
     begin = ITEMS.search(text, 0, HEAD_BYTES)
     if begin is None:
         return None

@@ -85,7 +85,7 @@ def check_certificates(configuration: kubernetes.client.Configuration) -> None:
 
 
 def described(error: BaseException) -> str:
-    """What went wrong, without what foreign texts may quote: a header, a URL, a body."""
+    """The error in words that quote no foreign text: no header, URL or body."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

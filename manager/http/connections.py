@@ -149,7 +149,7 @@ class GuardedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def arm(self, seconds: float, act: Callable[[], object]) -> None:
-        """Set the one timer of the connection anew."""
+        """Restart the connection's one timer."""
         if self.timer is not None:
             self.timer.cancel()
         self.timer = self.loop.call_later(seconds, act)

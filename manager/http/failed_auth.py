@@ -66,5 +66,5 @@ class FailedAuth:
 
     @staticmethod
     def digest(token: str) -> bytes:
-        """What is remembered of a token."""
+        """The digest under which a token is remembered."""
         return hashlib.sha256(token.encode("utf-8", "replace")).digest()

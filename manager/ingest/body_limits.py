@@ -34,7 +34,7 @@ class PushLimits:
 
 
 def retry_later(status: int, text: str) -> HTTPException:
-    """The refusal of a push that may come again, each at another time."""
+    """The refusal of a push that may be retried, each at a different time."""
     again = str(random.randint(1, 30))  # noqa: S311 - no secret
     return HTTPException(status, text, headers={"Retry-After": again, **CLOSE})
 
@@ -46,7 +46,7 @@ class Slot:
         self.limiter, self.agent_id, self.held = limiter, agent_id, 0
 
     def hold(self, size: int) -> None:
-        """Take room for more bytes; 429 if the agent has no more of it, 503 if nobody has."""
+        """Reserve room for more bytes; 429 if the agent's share is used up, 503 if all of it is."""
         limits, limiter = self.limiter.limits, self.limiter
         if limiter.bytes_of[self.agent_id] + size > limits.held_bytes_per_agent:
             raise retry_later(429, "too many bytes at once from this agent")
@@ -58,7 +58,7 @@ class Slot:
 
 
 class PushLimiter:
-    """Admits a number of pushes at once, and of each agent a part of them; the others are to come again."""
+    """Admits a number of concurrent pushes, and a share of them per agent; the others must retry later."""
 
     def __init__(self, limits: PushLimits) -> None:
         self.limits = limits

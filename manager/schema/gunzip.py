@@ -18,7 +18,7 @@ class TooLargeError(ValueError):
 
 
 class BadBodyError(ValueError):
-    """The body is not what its headers say, or not what is expected; `pointer` names the place."""
+    """The body differs from its headers or from the schema; `pointer` names the place."""
 
     def __init__(self, text: str, pointer: str = "") -> None:
         super().__init__(text)

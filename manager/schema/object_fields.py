@@ -48,7 +48,7 @@ class Cleaner:
         self.dropped = 0
 
     def member(self, owner: dict[str, Any], name: str, fits: Member) -> None:
-        """Replace a member by what fits of it, or take it away; a null says nothing and goes uncounted."""
+        """Replace a member by its valid part, or remove it; a null is empty and is not counted."""
         if name not in owner:
             return
         kept = UNFIT if owner[name] is None else fits(owner[name])

@@ -41,7 +41,7 @@ Part = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
 class Rejected(msgspec.Struct):
-    """What of a batch was not stored as it came, by reason."""
+    """The parts of a batch that were not stored as they came, by reason."""
 
     objects: dict[str, int] = {}
     members: int = 0
@@ -60,7 +60,7 @@ class ConnectionsBatch(msgspec.Struct, frozen=True):
 
 
 class InventoryPart(msgspec.Struct, frozen=True):
-    """One part of an inventory; `objects` by kind, `complete` says which kinds are whole, `reasons` why not."""
+    """One part of an inventory; `objects` by kind, `complete`: the complete kinds, `reasons`: why others are not."""
 
     window: Window
     namespace: str
@@ -75,7 +75,7 @@ class InventoryPart(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """What names an object; lengths are those that the API server allows."""
+    """The fields that identify an object; lengths are those that the API server allows."""
 
     uid: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
@@ -201,7 +201,7 @@ def read_window(wire: WindowWire) -> Window:
 
 
 def read_observation(raw: msgspec.Raw, rejected: Rejected) -> dict[str, Any]:
-    """The counts of a window; members that are none are left out and counted."""
+    """The counts of a window; other members are left out and counted."""
     text = bytes(raw)
     if len(text) > OBSERVATION_BYTES:
         raise BadBodyError(f"observation is larger than {OBSERVATION_BYTES} bytes", "/observation")

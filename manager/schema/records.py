@@ -137,7 +137,7 @@ def decode_records(text: bytes, decoder: msgspec.json.Decoder[Any], place: str, 
 
 
 def schema_error(error: Exception, place: str = "", first: int = 0) -> BadBodyError:
-    """What msgspec found, as an error with a JSON pointer and without the value."""
+    """The error of msgspec, with a JSON pointer and without the value."""
     if not isinstance(error, msgspec.ValidationError):
         return BadBodyError("body is not valid JSON in UTF-8, or nests too deep", place)
     text, _, path = str(error).partition(" - at `")

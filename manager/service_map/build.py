@@ -26,7 +26,7 @@ MAX_NODES = 10_000
 
 
 class NodeReport(NamedTuple):
-    """What one batch says of a node: its counts, its connections, what it accepted; records are read once."""
+    """One batch's report of a node: counts, connections, accepted connections; records are read once."""
 
     node_name: str
     counts: Mapping[str, Any]

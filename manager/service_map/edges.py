@@ -22,7 +22,7 @@ EdgeId = tuple[str, str, str, str]
 
 @dataclass(slots=True)
 class EdgeCounts:
-    """What the connections of one edge add up to."""
+    """The sums of the connections of one edge."""
 
     attempts: int = 0
     established: int = 0
@@ -114,7 +114,7 @@ def can_be_accepted(record: ConnectionRecord, topology: Topology, observing: set
 def edge_wire(
     key: EdgeId, edge: EdgeCounts, topology: Topology, accepting: Mapping[str, ObjectReference]
 ) -> dict[str, Any]:
-    """An edge's JSON; `bothEnds` says whether the accepting end was seen too, null if it could not be."""
+    """An edge's JSON; `bothEnds`: whether the accepting end was seen too, null if it could not be."""
     accepted = edge.accepted
     if edge.backends:
         accepted = edge.backends.total()

@@ -67,7 +67,7 @@ def join_ends(
     waiting: list[tuple[str, AcceptedRecord, int]] = []
     for node, one in accepted:
         if one.remote_ip in topology.node_at and one.remote_ip != one.local_ip:
-            masqueraded.append((node, one, one.accepted))  # pods on the node's network, and whoever it hides
+            masqueraded.append((node, one, one.accepted))  # pods on the node's network, and those that it masquerades
             continue
         port = int(one.local_port)
         dialled = direct.get((one.remote_ip, one.local_ip, port), ())
@@ -139,7 +139,7 @@ def has_unobserved_owners(address: str, topology: Topology, observers: Observers
 
 
 def explain(budgets: Sequence[ClientBudget], one: AcceptedRecord, asked: int, join: Join, *, certain: bool) -> int:
-    """What is left of `asked`; the pod is named for the records only if they are all of one edge."""
+    """Explain `asked` accepted connections and return the rest; the pod is named only if all are of one edge."""
     if not certain or any(budget.edge != budgets[0].edge for budget in budgets):
         return match_in_sum(budgets, asked, join)
     return match(budgets, one.pod.uid, asked, join)

@@ -62,7 +62,7 @@ class ClientBudget:
 
 
 def match(budgets: Iterable[ClientBudget], pod_uid: str, asked: int, join: Join) -> int:
-    """What is left of `asked` after the budgets gave what they could."""
+    """Spend the budgets on `asked` accepted connections and return the unexplained rest."""
     for budget in budgets:
         given = min(budget.left, asked)
         if given:
@@ -73,7 +73,7 @@ def match(budgets: Iterable[ClientBudget], pod_uid: str, asked: int, join: Join)
 
 
 def match_in_sum(budgets: Sequence[ClientBudget], asked: int, join: Join) -> int:
-    """What is left of `asked` after all budgets together gave what they could; no pod is named for any."""
+    """Spend all budgets together on `asked` and return the unexplained rest; no pod is named for any of them."""
     for budget in budgets:
         given = min(budget.left, asked)
         budget.left -= given

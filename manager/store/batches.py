@@ -37,7 +37,7 @@ class BodyMismatchError(Exception):
 
 
 class Receipt(NamedTuple):
-    """The fate of a batch."""
+    """The result of storing a batch."""
 
     stored: bool
     duplicate: bool
@@ -129,7 +129,7 @@ def store_part(connection: Connection, agent_id: str, part: InventoryPart, now_n
         return True
     this_inventory = (INVENTORIES.c.agent_id == agent_id) & (INVENTORIES.c.inventory_id == part.id)
     if connection.execute(select(INVENTORIES.c.complete).where(this_inventory)).scalar():
-        return True  # it is whole already: a part of it that comes again under another batch id changes nothing
+        return True  # already complete: one of its parts under another batch id changes nothing
     expire_parts(connection, agent_id, now_ns)
     this = (INVENTORY_PARTS.c.agent_id == agent_id) & (INVENTORY_PARTS.c.inventory_id == part.id)
     body = orjson.dumps({"objects": part.objects, "complete": part.complete})

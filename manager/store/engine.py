@@ -15,7 +15,7 @@ from podsonar.errors import SettingsError, StoreConflictError, StoreError
 BUSY_TIMEOUT_MS = 5000
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
-# A manager that stands still in the middle of a transaction (a paused machine) must not hold an agent's row for ever.
+# A manager that is paused in the middle of a transaction must not hold an agent's row forever.
 IDLE_SECONDS = 60
 POOL_SECONDS = 5
 # Of PostgreSQL's advisory locks: schema and tokens change in one transaction at a time, whichever manager runs it.
@@ -40,7 +40,7 @@ def open_engine(given: str) -> Engine:
 
 
 def redacted_url(url: URL) -> str:
-    """The URL without what may hold a password: it can stand before the host and in the query."""
+    """The URL without parts that may hold a password, which can be before the host and in the query."""
     return url.set(drivername=url.drivername.partition("+")[0], query={}).render_as_string()
 
 
@@ -135,7 +135,7 @@ def lock_exclusively(connection: Connection) -> None:
 
 
 def store_error(engine: Engine, error: Exception) -> StoreError:
-    """What the database raised, in one sentence: its own words where they tell of the server and not of rows."""
+    """The database's error in one sentence: its own message if it is about the server and not about rows."""
     cause = getattr(error, "orig", None)
     if getattr(cause, "sqlstate", None) in CONFLICTS:
         return StoreConflictError(f"database {engine.dialect.name}: another transaction was in the way")

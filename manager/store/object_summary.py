@@ -21,7 +21,7 @@ def items(value: object) -> list[Mapping[str, Any]]:
 
 
 def created_ns(item: Mapping[str, Any]) -> int:
-    """When the API server created the object; 0 if it does not say."""
+    """The creation time of the object at the API server; 0 if it has none."""
     try:
         return parse_rfc3339(str(mapping(item.get("metadata")).get("creationTimestamp")))
     except InputError:

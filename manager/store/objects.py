@@ -14,7 +14,7 @@ BYTES_AT_ONCE = 4 << 20
 
 
 class ObjectFilter(NamedTuple):
-    """Which current objects: of a kind, perhaps of one namespace, perhaps with a text in their name."""
+    """A filter of current objects: a kind, optionally a namespace and a text in the name."""
 
     agent_id: str
     kind: str

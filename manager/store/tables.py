@@ -1,4 +1,4 @@
-"""The tables, as SQLAlchemy knows them; migrations/ creates them. Every table is keyed by the agent (one a cluster)."""
+"""The tables for SQLAlchemy; migrations/ creates them. Every table is keyed by the agent (one per cluster)."""
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
 

@@ -38,7 +38,7 @@ def parse(text: str) -> Token | None:
 
 
 def digest(token: Token) -> str:
-    """What is stored of the secret. A fast hash is right for 256 random bits."""
+    """The stored digest of the secret. A fast hash is right for 256 random bits."""
     return hashlib.sha256(token.secret.encode()).hexdigest()
 
 

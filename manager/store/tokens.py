@@ -28,7 +28,7 @@ NAME = re.compile("[A-Za-z0-9](?:[A-Za-z0-9 ._@:+-]{0,251}[A-Za-z0-9])?")
 
 
 class Principal(NamedTuple):
-    """Who a token stands for; `agent_removed`: a good token of an agent that is gone."""
+    """The holder of a token; `agent_removed`: a valid token whose agent was removed."""
 
     token_id: str
     scope: str
@@ -47,7 +47,7 @@ class Agent(NamedTuple):
 
 
 def check_name(name: str) -> None:
-    """UsageError unless the name can stand in a path, a log line and a terminal as it is."""
+    """Raise UsageError unless the name is safe in a path, a log line and a terminal."""
     if not NAME.fullmatch(name):
         raise UsageError(
             f"name {escape(name[:80])!r}: expected 1 to 253 letters, digits and . _ - @ : + or spaces inside, "
@@ -137,7 +137,7 @@ def revoke_token(store: Store, token_id: str, now_ns: int) -> None:
 
 
 def authenticate(store: Store, text: str, scope: token_format.Scope, now_ns: int) -> Principal | None:
-    """Who the token stands for, or None: wrong, revoked, expired, of another scope, or no token at all."""
+    """The holder of the token; None if it is wrong, revoked, expired, of another scope, or no token at all."""
     token = token_format.parse(text)
     if token is None:
         return None

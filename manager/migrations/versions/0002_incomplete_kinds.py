@@ -8,5 +8,5 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """A JSON object by kind; null for inventories of before, of which nobody knows."""
+    """A JSON object by kind; null for earlier inventories, for which it is unknown."""
     op.add_column("inventories", Column("reasons", LargeBinary))

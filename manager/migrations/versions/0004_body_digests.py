@@ -1,4 +1,4 @@
-"""What a batch's body was, so that another body under the same id is told from the same one."""
+"""The digest of a batch's body, which distinguishes another body under the same id from the same one."""
 
 from alembic import op
 from sqlalchemy import Column, Text

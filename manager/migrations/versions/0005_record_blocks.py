@@ -28,7 +28,7 @@ CLEANED = "UPDATE objects SET body = :body, facts = :facts WHERE agent_id = :age
 
 
 def inflated(packed: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """What the old schema stored."""
+    """The content that the old schema stored."""
     return orjson.loads(igzip_lib.decompress(packed, igzip_lib.DECOMP_GZIP))
 
 
