@@ -11,9 +11,12 @@ from collector.k8s.kinds import WatchTarget
 from directory import snapshot
 from directory.interval import REPORT_NS
 from directory.lookup import Directory
-from podsonar.model import NS_PER_SECOND, rfc3339
+from podsonar.model import NS_PER_SECOND, Query, rfc3339
 from tests.collector.directory.test_reflector import PODS, live_directory, names, pod
 from tests.collector.scripted_api import ScriptedApi
+from tests.directory.test_identity import HASH, marked
+from tests.directory.test_lookup import NODE
+from tests.directory.test_proven_outside import gke, with_host_port
 
 
 def test_intervals_outlive_a_restart(tmp_path: Path) -> None:
@@ -95,3 +98,31 @@ def remembered_by(file: Path) -> tuple[int, str]:
     results = ("absent", "corrupt", "stale", "restored")
     (counted,) = [one for one in results if live.metrics.restores.labels(one)._value.get() == 1]
     return len(live.directory.pods), counted
+
+
+def test_everything_that_decides_an_answer_outlives_a_restart(tmp_path: Path) -> None:
+    """Static pods, host ports, addresses of services, gaps: the same answers from the file."""
+    directory = gke()
+    directory.apply("Pod", marked("mirror", "n1", HASH, owner="n1"), 0)
+    directory.apply("Pod", with_host_port("web", "10.244.0.51", {"hostPort": 8080, "hostIP": NODE}), 0)
+    directory.add_unwatched("Service", 7 * NS_PER_SECOND, 9 * NS_PER_SECOND)
+    now_ns = time.time_ns()
+    assert snapshot_file.write(tmp_path / "file", snapshot.state_of(directory, {}, now_ns)) == "written"
+    restored, _result = snapshot_file.read(tmp_path / "file", now_ns, NS_PER_SECOND)
+    assert restored is not None
+    restored.directory.selection = directory.selection  # the settings are not in the file
+    asked = [Query(pod_uid=HASH, node=node) for node in ("n1", "n2", None)]
+    for address in (NODE, "10.96.0.20", "198.51.100.2", "198.51.100.3", "198.51.100.7", "10.244.0.51"):
+        for port in (443, 8080, 30080):
+            asked += [Query(address, port, at_ns, at_ns) for at_ns in (8 * NS_PER_SECOND, 500 * NS_PER_SECOND)]
+    answers = [directory.answer(query) for query in asked]
+    assert [restored.directory.answer(query) for query in asked] == answers
+    assert {answer.reason for answer in answers} >= {"host_port", "node_port", "port_not_served", "not_watched_then"}
+
+
+def test_file_of_an_older_version_is_ignored(tmp_path: Path) -> None:
+    """Version 1 has aliases that anybody could write: it is not believed."""
+    state = snapshot.state_of(Directory(), {}, time.time_ns())
+    state.version = 1
+    assert snapshot_file.write(tmp_path / "file", state) == "written"
+    assert snapshot_file.read(tmp_path / "file", time.time_ns(), NS_PER_SECOND) == (None, "corrupt")
