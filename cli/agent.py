@@ -88,7 +88,7 @@ def capture(file: Path, **_checked: object) -> None:
 @settings_options(AgentSettings)
 @supervisor_fd
 def capture_bare(file: Path, seconds: float, settings: AgentSettings, supervisor_fd: int) -> None:
-    """What `capture` starts below the supervisor."""
+    """The loader command that `capture` starts below the supervisor."""
     from node_agent.capture import capture_file  # noqa: PLC0415
     from node_agent.runtime.window_loop import capture_now  # noqa: PLC0415
 

@@ -16,7 +16,7 @@ Kind = Literal["connections", "inventory"]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`payload` is gzipped JSON; `id` is the Idempotency-Key; `events` is how many connect attempts it tells of."""
+    """A batch: `payload` is gzipped JSON, `id` the Idempotency-Key, `events` the number of connect attempts in it."""
 
     id: str
     kind: Kind

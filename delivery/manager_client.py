@@ -124,7 +124,7 @@ class ManagerClient:
         self.pool = make_pool(settings, self.deadline)
 
     def file_stamp(self) -> Stamp:
-        """Inode and time of each certificate file, which tell a changed one; absent ones are left out."""
+        """Inode and time of each certificate file, by which a change is recognized; absent files are left out."""
         found = []
         for name in self.files:
             path = Path(name)

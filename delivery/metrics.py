@@ -1,4 +1,4 @@
-"""What spool and push count; names as in docs/metrics.md."""
+"""The counters of spool and push; names as in docs/metrics.md."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 

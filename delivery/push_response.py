@@ -1,4 +1,4 @@
-"""What a response of the manager means for a batch, and how long to wait after it."""
+"""The meaning of a manager's response for a batch, and the wait that follows."""
 
 import email.utils
 import math
@@ -13,7 +13,7 @@ WHOLE_NUMBER = re.compile(r"\d{1,20}", re.ASCII)
 
 
 class ResponseAction(Enum):
-    """What becomes of a batch after a response."""
+    """What happens to a batch after a response."""
 
     STORED = "stored"
     RETRY = "retry"

@@ -17,7 +17,7 @@ MOST_BYTES = 128 << 20
 
 
 class Attempts(msgspec.Struct):
-    """What is read of a record."""
+    """The fields that are read of a record."""
 
     attempts: Annotated[int, Meta(ge=0, le=1 << 53)] | None = None
 
@@ -44,7 +44,7 @@ def split_batch(batch: Batch) -> tuple[Batch, Batch] | None:
     if sum(map(len, lists.values())) < 2:
         return None
     rest = min(attempts, batch.events)
-    # Counts are of the whole window and stay with the first half; both say how the node was watched.
+    # Counts are of the whole window and stay with the first half; both halves state how the node was watched.
     bodies = (body, body | {"observation": Raw(orjson.dumps(without_counts(observation)))})
     events = (batch.events - rest, rest)
     halves = [

@@ -41,7 +41,7 @@ class SpoolLimits:
 
 @dataclass(frozen=True, slots=True)
 class SpoolStats:
-    """What waits now; `oldest_ns` is when the oldest batch was made, None if none waits."""
+    """The waiting batches; `oldest_ns` is the creation time of the oldest one, None if none waits."""
 
     batches: int
     bytes: int
@@ -51,7 +51,7 @@ class SpoolStats:
 
 @dataclass(frozen=True, slots=True)
 class SpoolEntry:
-    """A waiting batch's file: its name, the batch id in it, its size, and what its header says."""
+    """A waiting batch's file: its name, its batch id, its size, and the fields of its header."""
 
     name: str
     batch_id: str
@@ -61,7 +61,7 @@ class SpoolEntry:
 
 
 def ignore_dropped(_reason: str, _batch_id: str, _events: int) -> None:
-    """Notify nobody of a dropped batch."""
+    """Ignore a dropped batch."""
 
 
 class Spool:
@@ -161,7 +161,7 @@ class Spool:
             try:
                 batch = spool_file.read_batch(self.folder / entry.name)
             except FileNotFoundError:
-                pass  # somebody removed it: as lost as a damaged one
+                pass  # another program removed it: as lost as a damaged one
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise

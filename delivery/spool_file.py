@@ -24,7 +24,7 @@ Count = Annotated[int, Meta(ge=0, le=1 << 53)]
 
 
 class Header(msgspec.Struct, frozen=True):
-    """What a file says of its batch."""
+    """The header of a batch's file."""
 
     id: str
     kind: Kind
@@ -79,13 +79,13 @@ def parse(content: bytes, start: int, form: type[Header]) -> Batch | None:
 
 
 def read_batch(path: Path) -> Batch | None:
-    """The batch in a file, or None where it holds none; OSError where the file cannot be read."""
+    """The batch in a file; None if it holds none, OSError if the file cannot be read."""
     with open_regular(path) as file:
         return decode(file.read())
 
 
 def read_header(path: Path) -> Header | None:
-    """The header of a file, not verified by its checksum; None where there is none or the file cannot be read."""
+    """The header of a file, not verified by its checksum; None if there is none or the file cannot be read."""
     try:
         with open_regular(path) as file:
             head = file.read(HEAD_BYTES)

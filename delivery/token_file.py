@@ -26,7 +26,7 @@ class TokenFile:
         return f"TokenFile({str(self.path)!r})"
 
     def file_stamp(self) -> tuple[int, int, int]:
-        """What tells a changed file; OSError where there is none."""
+        """The values by which a changed file is recognized; OSError if there is no file."""
         found = self.path.stat()
         return found.st_mtime_ns, found.st_ino, found.st_size
 

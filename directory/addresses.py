@@ -109,7 +109,7 @@ NOT_PUBLIC = Ranges.of(
         # IPv4: private, shared, loopback, link-local, protocols, 6to4 relays, benchmarks, multicast, reserved
         *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
         *("192.0.0.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"),
-        "34.118.224.0/20",  # the services of GKE clusters: public, and Google announces it to nobody
+        "34.118.224.0/20",  # the services of GKE clusters: public, but not announced
         # IPv6, inside 2000::/3: protocols with Teredo and ORCHID, 6to4
         *("2001::/23", "2002::/16"),
     )
@@ -117,7 +117,7 @@ NOT_PUBLIC = Ranges.of(
 
 
 def is_public(key: int) -> bool:
-    """Whether an address is one of the Internet, which no cluster has without being told to.
+    """Return whether an address is one of the Internet, which a cluster uses only if configured.
 
     The ranges for documentation (192.0.2.0/24, 2001:db8::/32 and others) count as public: they stand for the Internet.
     """

@@ -25,7 +25,7 @@ NODE_ADDRESS_TYPES = ("InternalIP", "ExternalIP")
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What is kept of a service."""
+    """The stored fields of a service."""
 
     uid: str
     namespace: str
@@ -216,7 +216,7 @@ class ClusterState:
         ]
 
     def namespace_of(self, kind: str, uid: str) -> str | None:
-        """Return the namespace of a known object; None if it has none or nobody knows it."""
+        """Return the namespace of a known object; None if it has none or is unknown."""
         if kind == "Pod":
             pod = self.pods.get(uid)
             return pod.namespace if pod else None

@@ -38,7 +38,7 @@ class HostPorts:
     pods_at: dict[tuple[str, int], set[str]] = field(default_factory=dict)
 
     def put(self, uid: str, node: str, ports: Iterable[HostPort]) -> None:
-        """Note the host ports of a pod; what was noted of it before is replaced."""
+        """Record the host ports of a pod, in place of those recorded before."""
         self.drop(uid)
         opened = frozenset(ports)
         if not opened or not node:

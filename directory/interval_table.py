@@ -17,7 +17,7 @@ class IntervalTable:
         return len(self.table)
 
     def at(self, claimed: Hashable) -> list[Interval]:
-        """Return everybody's intervals of an address or port."""
+        """Return every owner's intervals of an address or port."""
         return self.table.get(claimed, [])
 
     def set_claims(

@@ -89,7 +89,7 @@ class Directory(ClusterState):
             return self.pod_answer(pod)
         claimants = self.static_pods.claimants(node, uid)
         living = {claimant for claimant in claimants if ("Pod", claimant) not in self.deleted_at}
-        chosen = living or claimants  # a mirror pod that is deleted comes again under another UID
+        chosen = living or claimants  # a deleted mirror pod is created again under another UID
         if len(chosen) > 1:
             return SEVERAL_OWNERS
         mirror = self.pods.get(next(iter(chosen))) if chosen else None
@@ -212,7 +212,7 @@ class Directory(ClusterState):
         return Answer("Unknown", reason="cluster_range_unknown")
 
     def unowned_answer_of(self, address: int, query: Query) -> Answer:
-        """Return the answer about the IPv4 address behind a translated one: not external if anybody may have it."""
+        """Return the answer about the IPv4 address behind a translated one: not external if an owner is possible."""
         owned = self.pods.keys_at(address) or self.node_addresses.at(address) or self.cluster_ips.at(address)
         return POD_UNKNOWN if owned else self.unowned_answer(address, query)
 
@@ -224,7 +224,7 @@ class Directory(ClusterState):
         return any(address in ranges for ranges in (self.ranges, self.public_neighbourhoods, self.configured.cluster))
 
     def explain(self, address: str) -> list[dict[str, Any]]:
-        """Return everybody who has or had an address: kind, UID, name, and the four times of the interval."""
+        """Return every past and present owner of an address: kind, UID, name, and the four times of the interval."""
         key = address_key(address)
         found = []
         for interval in self.pods.at(key):

@@ -21,7 +21,7 @@ Shared = str | ControllerReference | None  # a namespace, a node, a controller
 
 
 class Pod(NamedTuple):
-    """The fields that are kept of a pod."""
+    """The stored fields of a pod."""
 
     uid: str
     namespace: str
@@ -32,7 +32,7 @@ class Pod(NamedTuple):
 
 
 class AddressInterval(NamedTuple):
-    """An address of a pod, and when it had it."""
+    """An address of a pod, and its interval."""
 
     address: int
     interval: Interval
@@ -72,7 +72,7 @@ class InternTable:
 
 @dataclass(slots=True)
 class PodTable:
-    """Pods by UID, intervals by address; `get` gives a pod as a value, `at` everybody's intervals of an address."""
+    """Pods by UID, intervals by address; `get` returns a pod as a value, `at` every owner's intervals of an address."""
 
     records: dict[OwnerKey, bytes] = field(default_factory=dict)
     holders: dict[int, OwnerKey | tuple[OwnerKey, ...]] = field(default_factory=dict)
@@ -156,7 +156,7 @@ class PodTable:
         ]
 
     def at(self, address: int) -> list[Interval]:
-        """Return everybody's intervals of an address."""
+        """Return every owner's intervals of an address."""
         return [
             entry.interval
             for key in self.keys_at(address)

@@ -32,7 +32,7 @@ class Selection:
 
     @property
     def leaves_namespaces_out(self) -> bool:
-        """Whether an inventory made with it lacks the objects of some namespaces."""
+        """Return whether an inventory made with it lacks the objects of some namespaces."""
         return bool(self.observed or self.blacklisted or self.selected is not None)
 
     def among(self, names: Iterable[str]) -> "Selection":

@@ -45,7 +45,7 @@ class StaticPods:
     claims: dict[tuple[str, str], set[str]] = field(default_factory=dict)
 
     def put(self, node: str, config_hash: str, uid: str) -> None:
-        """Note that a pod mirrors the static pod of a node."""
+        """Record that a pod mirrors the static pod of a node."""
         self.claims.setdefault((node, config_hash), set()).add(uid)
 
     def claimants(self, node: str | None, config_hash: str) -> set[str]:
