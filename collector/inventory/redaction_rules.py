@@ -83,6 +83,8 @@ WORD_RULES = ("url_credentials", "image_credentials")
 ARGUMENT_RULES = ("argument", "authorization")
 SCAN = BytesAhoCorasick([hint.encode() for hint in HINTS if hint != "@"])  # as one byte among them it would cost thrice
 NAME_SCAN = BytesAhoCorasick([name.encode() for name in NAMES])
+CHUNK = 4096  # of a text, scanned at a time: a text that is full of hints costs no more than its first ones
+LONGEST_NAME, LONGEST_HINT = max(map(len, NAMES)), max(map(len, HINTS))
 Span = tuple[int, int]
 
 
@@ -106,12 +108,10 @@ def redacted_text(text: str, counts: Counter[str], *, structural: bool = False) 
     `structural`: a name, an image, a reference: without spaces in it `auth:1.2` is a tag, not a name and its secret.
     """
     raw = text.encode("utf-8", "surrogatepass")
-    if b"@" not in raw and not SCAN.find_matches_as_indexes(raw.lower()):
+    if not holds_hint(raw):
         return text
     for rule, pattern in SHAPE_RULES:
-        raw, times = pattern.subn(mark(rule).encode(), raw)
-        if times:
-            counts[rule] += times
+        raw = substituted(raw, rule, pattern, b"", counts)
     narrow = structural and SPACE.search(raw) is None
     for rule, places in (
         ("url_credentials", url_credentials),
@@ -120,10 +120,18 @@ def redacted_text(text: str, counts: Counter[str], *, structural: bool = False) 
     ):
         raw = replaced(raw, rule, places, counts)
     if not narrow:
-        raw, times = BEARER.subn(rb"\1" + mark("authorization").encode(), raw)
-        if times:
-            counts["authorization"] += times
+        raw = substituted(raw, "authorization", BEARER, rb"\1", counts)
     return raw.decode("utf-8", "surrogatepass")
+
+
+def substituted(raw: bytes, rule: str, pattern: re.Pattern[bytes], kept: bytes, counts: Counter[str]) -> bytes:
+    """The text with each match replaced by the rule's mark; the mark alone where there are too many."""
+    raw, times = pattern.subn(kept + mark(rule).encode(), raw, count=MOST_PLACES + 1)
+    if times > MOST_PLACES:
+        raw, times = mark(rule).encode(), 1
+    if times:
+        counts[rule] += times
+    return raw
 
 
 def replaced(raw: bytes, rule: str, places: Callable[[bytes], Iterator[Span]], counts: Counter[str]) -> bytes:
@@ -143,6 +151,15 @@ def replaced(raw: bytes, rule: str, places: Callable[[bytes], Iterator[Span]], c
     return b"".join((*pieces, raw[copied:]))
 
 
+def holds_hint(raw: bytes) -> bool:
+    """Whether a text holds a hint; a text that is full of them is known by its first piece."""
+    lowered = raw.lower()
+    return b"@" in lowered or any(
+        SCAN.find_matches_as_indexes(lowered[start : start + CHUNK + LONGEST_HINT])
+        for start in range(0, len(lowered), CHUNK)
+    )
+
+
 def words_with_at(raw: bytes) -> Iterator[Span]:
     """Where the words are that hold an `@`; a word has no spaces in it."""
     if b"@" not in raw:
@@ -160,9 +177,11 @@ def words_with_at(raw: bytes) -> Iterator[Span]:
 def last_at(word: bytes) -> int:
     """Where the last `@` is that does not begin a digest (`app@sha256:…`); -1 where there is none."""
     at = word.rfind(b"@")
-    while at >= 0 and DIGEST.match(word, at):
+    for _ in range(MOST_PLACES):
+        if at < 0 or not DIGEST.match(word, at):
+            return at
         at = word.rfind(b"@", 0, at)
-    return at
+    raise TooManyError
 
 
 def url_credentials(raw: bytes) -> Iterator[Span]:
@@ -200,25 +219,32 @@ def named_values_of_images(raw: bytes) -> Iterator[Span]:
 
 def named_values(raw: bytes, separator: re.Pattern[bytes] = SEPARATOR) -> Iterator[Span]:
     """Where values are that are joined to a name of a secret (`token=…`), or follow a flag of one (`--token …`)."""
-    floor, places = 0, 0
-    for _, begin, end in NAME_SCAN.find_matches_as_indexes(raw.lower()):
-        if begin < floor:
-            continue
-        places += 1
-        if places > MOST_PLACES:
-            raise TooManyError
-        run_end = RUN.match(raw, end).end()  # type: ignore[union-attr]
-        joined = separator.match(raw, run_end)
-        value = joined.end() if joined else follows_flag(raw, floor, begin, run_end)
-        floor = run_end
-        if value is None:
-            continue
-        if MARKED.match(raw, value) or value == len(raw):
-            floor = value
-            continue
-        floor = value_end(raw, value, line=b"authorization" in raw[begin - 20 if begin > 20 else 0 : run_end].lower())
-        if floor > value:
-            yield value, floor
+    lowered = raw.lower()
+    start = floor = places = 0
+    while start < len(raw):
+        stop = start + CHUNK
+        for _, begin, end in NAME_SCAN.find_matches_as_indexes(lowered[start : stop + LONGEST_NAME]):
+            if start + begin < floor or start + begin >= stop:
+                continue
+            places += 1
+            if places > MOST_PLACES:
+                raise TooManyError
+            value, floor = named_value(raw, lowered, floor, (start + begin, start + end), separator)
+            if floor > value:
+                yield value, floor
+        start = max(stop, floor)
+
+
+def named_value(raw: bytes, lowered: bytes, floor: int, name: Span, separator: re.Pattern[bytes]) -> Span:
+    """Where the value of a name begins, and where to go on; the same place twice where there is no value."""
+    begin, run_end = name[0], RUN.match(raw, name[1]).end()  # type: ignore[union-attr]
+    joined = separator.match(raw, run_end)
+    value = joined.end() if joined else follows_flag(raw, floor, begin, run_end)
+    if value is None:
+        return run_end, run_end
+    if value == len(raw) or MARKED.match(raw, value):
+        return value, value
+    return value, value_end(raw, value, line=b"authorization" in lowered[max(0, begin - 20) : run_end])
 
 
 def follows_flag(raw: bytes, floor: int, name: int, run_end: int) -> int | None:
