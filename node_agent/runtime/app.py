@@ -15,7 +15,7 @@ from delivery.push import Pusher, PushOutcome
 from delivery.spool import Spool, SpoolLimits
 from delivery.token_file import TokenFile
 from node_agent.attribution.directory_client import DirectoryClient
-from node_agent.capture.capture_queue import CaptureQueue
+from node_agent.capture.capture_queue import CaptureQueue, QueueLimits
 from node_agent.runtime.metrics import AgentMetrics
 from node_agent.runtime.tracer_lifecycle import TracerLifecycle
 from node_agent.runtime.window_loop import AgentParts, observe_windows, resolve_queue, resolve_turn
@@ -90,7 +90,8 @@ def serve(
     metrics = AgentMetrics(registry)
     delivery = DeliveryMetrics(registry, settings.spool.max_bytes)
     spool = make_spool(settings, delivery, metrics)
-    queue = CaptureQueue(Path(settings.spool.folder), metrics.record_dropped)
+    limits = QueueLimits(settings.spool.max_bytes // 2, settings.spool.max_files, settings.spool.max_age_seconds)
+    queue = CaptureQueue(Path(settings.spool.folder), metrics.record_dropped, limits)
     shutdown = Shutdown(queue, spool, stop)
     pusher = make_pusher(settings, spool, delivery, metrics, shutdown.on_idle)
     directory = DirectoryClient(

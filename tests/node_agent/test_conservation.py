@@ -227,9 +227,16 @@ def test_threads_that_wait_go_on_when_a_window_comes_and_end_when_woken(lab: Lab
 def test_capture_that_cannot_be_resolved_is_set_aside_and_the_next_one_is_resolved(lab: Lab) -> None:
     """A defect that one capture triggers is counted once, its attempts are dropped as corrupt, and others go on."""
     lab.directory_is_there = True
-    store_capture(lab.parts, replace(window(0), cgroups={7: (7,)}))  # type: ignore[dict-item]
+    store_capture(lab.parts, window(0))
     store_capture(lab.parts, window(1))
-    assert resolve_queue(lab.parts) is None
+    defects = iter([ZeroDivisionError("a defect")])
+
+    def ask(queries: list[Query]) -> list[Answer]:
+        if defect := next(defects, None):
+            raise defect
+        return lab.parts.ask(queries)
+
+    assert resolve_queue(replace(lab.parts, ask=ask)) is None
     assert lab.counts()["dropped"] == SEEN - LOST
     assert lab.parts.spool.stats().batches == 1
     assert lab.registry.get_sample_value("podsonar_node_agent_loop_failures_total", {"loop": "resolve"}) == 1
