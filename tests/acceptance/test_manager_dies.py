@@ -124,8 +124,11 @@ def test_full_disk_is_503_and_what_was_stored_is_still_served(tmp_path: Path) ->
 
 
 def big(names: list[str]) -> dict[str, object]:
-    """A body of 80 kB."""
-    return observed("node-a", NODE_A["connectionList"], []) | {"observation": {"names": names}}
+    """A body of 80 kB: each record has names that this manager does not know, and keeps."""
+    records = NODE_A["connectionList"]
+    some = len(names) // len(records) + 1
+    padded = [record | {"names": names[place * some : (place + 1) * some]} for place, record in enumerate(records)]
+    return observed("node-a", padded, [])
 
 
 def test_locked_database_is_503_and_the_same_push_is_stored_afterwards(tmp_path: Path) -> None:
