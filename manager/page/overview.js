@@ -3,7 +3,7 @@
 import { button, counted, make, makeSvg, place, short } from "./dom.js";
 import { isFiltered } from "./filters.js";
 import { joinEdges, sumOf } from "./map_model.js";
-import { DOTS, layoutOverview, linesFor, MOST_OPEN } from "./overview_layout.js";
+import { DOTS, layoutOverview, linesFor, MOST_OPEN, SMALL } from "./overview_layout.js";
 import { Stage } from "./stage.js";
 import { linesOf } from "./text_size.js";
 import { state, update } from "./url_state.js";
@@ -109,7 +109,7 @@ export class Overview {
       class: `group ${group.kind}`, "aria-expanded": "false",
       "aria-label": `${group.name}: ${facts} connects${total.failed ? `, ${short(total.failed)} failed` : ""}. Opens to its services`,
     });
-    const meta = make("span", total.failed || box.w < 190 ? facts : `${facts} connects`, { class: "meta" });
+    const meta = make("span", total.failed || box.w < SMALL ? facts : `${facts} connects`, { class: "meta" });
     if (total.failed) meta.append(" · ", make("b", `${short(total.failed)} failed`));
     card.append(make("span", group.name, { class: "name" }), meta, dotsOf(group, box.w));
     return this.keep(card, group.id);

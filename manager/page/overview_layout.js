@@ -5,10 +5,11 @@ import { layeredBlock } from "./layers.js";
 import { acrossColumns, bow, curvesOf, port, routeInBlock, slotsOf } from "./routes.js";
 import { linesOf, textWidth } from "./text_size.js";
 
-const GROUP = { w: 212, gapX: 70, gapY: 14 };
+const GROUP = { w: 226, gapX: 64, gapY: 14 };
 const PLACE = { w: 188, gapX: 60, gapY: 12 };
 const AREA = { side: 16, top: 40, bottom: 16 };
-export const READABLE = 0.72; // the smallest zoom at which names are read
+export const SMALL = 190; // boxes narrower than this have two lines of figures
+export const READABLE = 0.74; // the smallest zoom at which names are read
 const PHONE = 560; // stages narrower than this have smaller boxes
 export const MOST_OPEN = 150; // services drawn in an open group
 export const DOTS = { pitch: 8, size: 5.5, most: 240 };
@@ -19,7 +20,7 @@ function groupSize(group, w) {
   const lines = linesOf(group.name, w - 26, 13.5, 600);
   const perRow = Math.floor((w - 26) / DOTS.pitch);
   const dots = Math.ceil(Math.min(DOTS.most, group.places.length) / perRow);
-  return { id: group.id, w, h: 19 + lines * 18 + 17 + dots * DOTS.pitch + 6 };
+  return { id: group.id, w, h: 19 + lines * 18 + (w < SMALL ? 34 : 17) + dots * DOTS.pitch + 6 };
 }
 
 function placeSize(place, w) {
@@ -46,9 +47,12 @@ function openBlock(group, edges, w, narrow) {
   return layeredBlock(items, inner, { most, gapX: PLACE.gapX, gapY: PLACE.gapY, fill: true });
 }
 
-function shifted(block, dx, dy) {
+/* A block at its place within an area. */
+function shifted(block, dx, dy, area) {
   const boxes = new Map([...block.boxes].map(([id, box]) => [id, { ...box, x: box.x + dx, y: box.y + dy }]));
-  const columns = block.columns.map((column) => ({ x: column.x + dx, w: column.w, boxes: column.boxes.map((box) => boxes.get(box.id)) }));
+  const columns = block.columns.map((column) => ({
+    x: column.x + dx, w: column.w, top: dy - 8, bottom: area.y + area.h - 2, boxes: column.boxes.map((box) => boxes.get(box.id)),
+  }));
   return { boxes, columns };
 }
 
@@ -74,7 +78,7 @@ export function layoutOverview(groups, open, edges, { width, height }) {
   const inner = new Map();
   for (const [id, block] of blocks) {
     const area = outer.boxes.get(id);
-    const moved = shifted(block, area.x + (area.w - block.w) / 2, area.y + block.top);
+    const moved = shifted(block, area.x + (area.w - block.w) / 2, area.y + block.top, area);
     inner.set(id, moved);
     for (const [place, box] of moved.boxes) boxes.set(place, box);
   }
@@ -111,7 +115,7 @@ function wayOut(layout, id, groupId, right, slot, goal) {
   const points = [start];
   if (box.column >= 0) {
     const [first, last] = right ? [box.column + 1, columns.length - 1] : [box.column - 1, 0];
-    if (right ? first <= last : first >= last) points.push(...acrossColumns(columns, first, last, start[1], goal));
+    points.push(...acrossColumns(columns, first, last, right ? 1 : -1, start[1], goal));
   }
   points.push([right ? area.x + area.w : area.x, points.at(-1)[1]]);
   return points;
@@ -138,7 +142,7 @@ function routeOf(layout, edge, slotA, slotB) {
     enter.unshift([side(columns[b.column], !right), enter[0][1]]);
   }
   const between = a.column < 0 || b.column < 0 || Math.abs(a.column - b.column) < 2
-    ? [] : acrossColumns(columns, a.column + step, b.column - step, leave.at(-1)[1], enter[0][1]);
+    ? [] : acrossColumns(columns, a.column + step, b.column - step, step, leave.at(-1)[1], enter[0][1]);
   return [...leave, ...between, ...enter];
 }
 

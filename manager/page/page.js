@@ -100,8 +100,8 @@ async function load() {
   parts("search", "views", "recall", "link", "filters", "main", ...(now.agents.length > 1 ? ["cluster"] : []));
   search.use(now.model);
   showHeader();
+  strip.show(data.windows, data.window ? data.window.id : ""); // before the views: it takes its room from them
   show();
-  strip.show(data.windows, data.window ? data.window.id : "");
   document.body.dataset.ready = "true";
   readAhead(turn);
 }

@@ -49,7 +49,7 @@ export class PanZoom {
 
   /* Shows a box {x, y, w, h} as a whole if that leaves it readable, else as much as can be read around `middle`;
      without one, its beginning. */
-  fit(box, middle = null, { readable = 0.72, largest = 1.2, side = 16, top = 8, bottom = 16 } = {}) {
+  fit(box, middle = null, { readable = 0.74, largest = 1.2, side = 16, top = 8, bottom = 16 } = {}) {
     const [wide, high] = [this.host.clientWidth - 2 * side, this.host.clientHeight - top - bottom];
     const least = wide < NARROW ? Math.min(1, wide / box.w) : readable;
     const k = Math.max(least, Math.min(largest, wide / box.w, high / box.h));

@@ -2,13 +2,13 @@
 
 const BOW = 26; // how far a line within a column swings out
 
-/* The middle of the free space of a column that is nearest to `y`. */
+/* The height nearest to `y` that is free in a column {boxes, top, bottom}; one without `top` and `bottom` has no end. */
 function gapNear(column, y) {
   const boxes = column.boxes;
   let best = null;
   for (let place = 0; place <= boxes.length; place += 1) {
-    const above = place ? boxes[place - 1].y + boxes[place - 1].h : -Infinity;
-    const below = place < boxes.length ? boxes[place].y : Infinity;
+    const above = place ? boxes[place - 1].y + boxes[place - 1].h : column.top ?? -Infinity;
+    const below = place < boxes.length ? boxes[place].y : column.bottom ?? Infinity;
     const room = Math.min(5, (below - above) / 4);
     const at = Math.max(above + room, Math.min(below - room, y));
     if (best === null || Math.abs(at - y) < Math.abs(best - y)) best = at;
@@ -16,12 +16,11 @@ function gapNear(column, y) {
   return best;
 }
 
-/* Points that lead across columns `first`…`last` (in the order of travel) from height `y` towards `goal`. */
-export function acrossColumns(columns, first, last, y, goal) {
+/* Points that lead to the right (`step` 1) or left (-1) across columns `first`…`last` from height `y` towards `goal`. */
+export function acrossColumns(columns, first, last, step, y, goal) {
   const points = [];
-  const step = first <= last ? 1 : -1;
   const total = Math.abs(last - first) + 2;
-  for (let index = first, passed = 1; step > 0 ? index <= last : index >= last; index += step, passed += 1) {
+  for (let index = first, passed = 1; (last - index) * step >= 0; index += step, passed += 1) {
     const column = columns[index];
     const at = gapNear(column, y + ((goal - y) * passed) / total);
     const sides = [column.x - 4, column.x + column.w + 4];
@@ -59,7 +58,7 @@ export function routeInBlock(columns, a, b, slotA, slotB) {
   const end = port(b, !right, slotB);
   const step = right ? 1 : -1;
   if (Math.abs(a.column - b.column) === 1) return [start, end];
-  return [start, ...acrossColumns(columns, a.column + step, b.column - step, start[1], end[1]), end];
+  return [start, ...acrossColumns(columns, a.column + step, b.column - step, step, start[1], end[1]), end];
 }
 
 /* Slots for each edge at each of its boxes, in the order of the far ends: lines do not cross where they leave. */

@@ -35,9 +35,8 @@ export class Stage {
   resized() {
     const size = `${this.host.clientWidth}x${this.host.clientHeight}`;
     if (!this.host.clientWidth || size === this.size) return;
-    const first = !this.size;
     this.size = size;
-    if (!first && this.onResize) this.onResize();
+    if (this.onResize) this.onResize();
     this.repaint();
   }
 
@@ -73,6 +72,7 @@ export class Stage {
 
   /* The place of the address bar, else everything. */
   settle() {
+    this.size = `${this.host.clientWidth}x${this.host.clientHeight}`;
     const [x, y, k] = state.at.split(",").map(Number);
     if (state.at && [x, y, k].every(Number.isFinite) && k > 0) {
       this.motion.set({ k, x: this.host.clientWidth / 2 - x * k, y: this.host.clientHeight / 2 - y * k });
