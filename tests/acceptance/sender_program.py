@@ -1,0 +1,35 @@
+"""Puts batches into a spool and pushes them until it is killed; arguments: folder, URL, number of the turn.
+
+The id of each batch is printed once the spool has it.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from delivery.batch import Batch
+from delivery.push import Pusher
+from delivery.spool import Spool
+from delivery.token_file import TokenFile
+from podsonar.json_gzip import pack
+from podsonar.settings import AgentConfiguration, ManagerEndpoint
+from tests.manager.shop import NODE_A
+
+
+def main() -> None:
+    """Put two batches, push one, and so on: when it is killed some wait, and one may be under way."""
+    folder, url, turn = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    spool = Spool(folder / "spool")
+    settings = AgentConfiguration(manager=ManagerEndpoint(url=url))
+    pusher = Pusher(settings, spool, TokenFile(str(folder / "token")))
+    for number in range(1_000_000):
+        name = f"c-{turn}-{number}"
+        spool.put(Batch(name, "connections", time.time_ns(), pack(NODE_A)))
+        sys.stdout.write(f"{name}\n")
+        sys.stdout.flush()
+        if number % 2:
+            pusher.step()
+
+
+if __name__ == "__main__":
+    main()
