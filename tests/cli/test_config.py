@@ -1,4 +1,4 @@
-"""`podsonar config check` tells what a program would start with."""
+"""`podsonar config check` prints what a program would start with."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from podsonar.errors import SettingsError
 
 
 def test_good_settings_list_what_is_not_the_default(tmp_path: Path) -> None:
-    """Two settings of the file and one of a flag are told, and nothing else on stdout."""
+    """Two settings of the file and one of a flag are printed, and nothing else on stdout."""
     file = tmp_path / "agent.yaml"
     file.write_text("data: {collectionWindowInMin: 7, observedNamespaces: [a, b]}\n")
     done = CliRunner().invoke(config, ["check", "agent", "--config", str(file), "--node-name", "node-a"], env={})

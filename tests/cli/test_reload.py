@@ -77,7 +77,7 @@ def running(folder: Path, words: list[str], settings: dict[str, Any]) -> Iterato
 
 
 def test_manager_takes_in_tokens_and_its_log_level_and_names_the_rest(tmp_path: Path) -> None:
-    """A new token of the file opens; the level counts at once; what needs a restart is named; a bad file is told."""
+    """A new token of the file opens; the level counts at once; what needs a restart is named; a bad file is named."""
     held = token_format.generate_token(secrets.token_bytes)
     row = {"id": held.id, "scope": "read", "name": "operator", "secretSha256": token_format.digest(held)}
     (tmp_path / "tokens.json").write_bytes(orjson.dumps({"tokens": []}))

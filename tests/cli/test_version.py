@@ -10,7 +10,7 @@ from cli.main import podsonar
 
 
 def test_version_names_release_revision_and_platform() -> None:
-    """The text and the JSON say the same; a build without a revision says `unknown`, never a wrong one."""
+    """Text and JSON agree; a build without a revision reports `unknown`, never a wrong one."""
     text = CliRunner().invoke(podsonar, ["version"]).output
     facts = orjson.loads(CliRunner().invoke(podsonar, ["version", "--json"]).output)
     release, _, revision = version("podsonar").partition("+")

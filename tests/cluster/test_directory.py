@@ -122,7 +122,7 @@ def live(plane: ControlPlane) -> Iterator[LiveDirectory]:
 
 @pytest.mark.cluster
 def test_address_that_changes_hands_names_the_pod_that_had_it_then(plane: ControlPlane, live: LiveDirectory) -> None:
-    """The watch tells one pod's time of an address from the next one's, and never names the wrong pod."""
+    """The watch separates one pod's time of an address from the next one's, and never names the wrong pod."""
     now_ns = time.time_ns()
     former = pod("former", ADDRESS, now_ns - 60 * SECOND)
     plane.apply([former])

@@ -1,4 +1,4 @@
-"""How a run of the collector ends that a real API server would not let end: by its time, or when it is told to stop."""
+"""How a run of the collector ends that a real API server would not let end: by its time, or by a request to stop."""
 
 import threading
 import time

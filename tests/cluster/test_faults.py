@@ -56,7 +56,7 @@ def half(ask: Ask) -> Reply:
 
 
 def half_chunked(ask: Ask) -> Reply:
-    """The same, of an answer whose length was not told before."""
+    """The same, of an answer whose length is not announced."""
     whole = ask(None)
     return Reply(whole.status, whole.body, cut_after=len(whole.body) // 2, chunked=True)
 

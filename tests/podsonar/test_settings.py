@@ -41,7 +41,7 @@ def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
     ],
 )
 def test_bad_file_names_key_value_and_expectation(tmp_path: Path, text: str, words: list[str]) -> None:
-    """The sentence tells what to change."""
+    """The sentence names what to change."""
     file = tmp_path / "settings.yaml"
     file.write_text(text)
     for environment in ({}, {"PODSONAR_DATA_CRON_EXPRESSION": "1 * * * *"}):

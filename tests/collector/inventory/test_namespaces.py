@@ -65,7 +65,7 @@ def listed(live: LiveDirectory) -> LiveDirectory:
 
 
 def who(live: LiveDirectory, address: str, port: int = 443) -> Answer:
-    """The answer about an address soon, if nothing is heard until then."""
+    """The answer about an address soon, if no event comes until then."""
     soon_ns = time.time_ns() + 10 * NS_PER_SECOND
     return live.answers([Query(address, port, soon_ns, soon_ns)])[0]
 
@@ -83,7 +83,7 @@ def test_each_kind_is_followed_in_each_namespace_and_nothing_beyond() -> None:
 
 @pytest.mark.parametrize("last", NAMES)
 def test_directory_is_complete_only_up_to_its_slowest_watch(last: str) -> None:
-    """Not synced while one kind of one namespace is missing; then as of the one that has told least."""
+    """Not synced while one kind of one namespace is missing; then as of the one that is furthest behind."""
     live = kept(cluster(), "shop", "bank")
     for name, follower in live.reflectors.items():
         if name != last:

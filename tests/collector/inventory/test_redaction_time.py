@@ -50,31 +50,32 @@ def filled(pieces: list[str], size: int) -> str:
     return (unit * (size // max(1, len(unit.encode())) + 1))[:size]
 
 
-def cpu_seconds(function: Callable[[], object]) -> float:
-    """The least CPU time of this thread that a call took, of three."""
-    taken = []
+def cpu_seconds(function: Callable[[], object], bound: float) -> float:
+    """The least CPU time of this thread that a call took, of up to three; the first within the bound is enough."""
+    least = float("inf")
     for _ in range(3):
         began = time.thread_time()
         function()
-        taken.append(time.thread_time() - began)
-    return min(taken)
+        least = min(least, time.thread_time() - began)
+        if least <= bound:
+            break
+    return least
 
 
 @pytest.mark.parametrize("structural", [False, True])
 @pytest.mark.parametrize("piece", PIECES)
 def test_hostile_mebibyte_is_redacted_in_its_time(piece: str, structural: bool) -> None:
-    """1 MiB of a piece that rules look for, alone and behind a word of a secret, in a fifth of a second of CPU."""
-    for text in (filled([piece], MIB), "token " + filled([piece], MIB)):
-        seconds = cpu_seconds(lambda text=text: redacted_text(text, Counter(), structural=structural))
-        assert seconds <= SECONDS_PER_256_KIB * 4
+    """1 MiB of a piece that rules look for, as free text behind a name of a secret, in a fifth of a second of CPU."""
+    text, bound = ("" if structural else "token ") + filled([piece], MIB), SECONDS_PER_256_KIB * 4
+    assert cpu_seconds(lambda: redacted_text(text, Counter(), structural=structural), bound) <= bound
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from([*PIECES, *HINTS]), st.text(max_size=6)), min_size=1, max_size=6))
 def test_any_text_is_redacted_in_its_time(pieces: list[str]) -> None:
     """Whatever is repeated: 256 KiB in 50 ms of CPU."""
-    text = filled(pieces, KIB_256)
-    assert cpu_seconds(lambda: redacted_text(text, Counter())) <= SECONDS_PER_256_KIB
+    text, bound = filled(pieces, KIB_256), SECONDS_PER_256_KIB
+    assert cpu_seconds(lambda: redacted_text(text, Counter()), bound) <= bound
 
 
 @pytest.mark.parametrize("mode", ["structure", "patterns"])
@@ -88,4 +89,5 @@ def test_object_with_a_hostile_string_is_redacted_in_its_time(piece: str, mode: 
         meta = {"annotations": {"a": text}, "labels": {text: "x"}}
         Redaction(mode).json("Pod", [{"metadata": meta, "spec": {"containers": [container]}}])  # type: ignore[arg-type]
 
-    assert cpu_seconds(redact) <= SECONDS_PER_256_KIB * 4 * 4
+    bound = SECONDS_PER_256_KIB * 4 * 4  # four strings of a mebibyte
+    assert cpu_seconds(redact, bound) <= bound

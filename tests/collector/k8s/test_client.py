@@ -193,15 +193,15 @@ def test_plugin_that_waits_ends_with_the_program(tmp_path: Path) -> None:
             time.sleep(0.01)
 
 
-def test_plugin_is_told_about_the_cluster_only_if_the_kubeconfig_says_so(tmp_path: Path) -> None:
+def test_plugin_gets_the_cluster_only_if_the_kubeconfig_says_so(tmp_path: Path) -> None:
     """KUBERNETES_EXEC_INFO has its version, that nobody answers, and the server where it is asked for."""
     mark = f"import os; open({str(tmp_path / 'info')!r}, 'w').write(os.environ['KUBERNETES_EXEC_INFO'])"
-    for told in (False, True):
-        user = plugin(tmp_path, giving({"token": "t"}, mark), provideClusterInfo=told)
+    for cluster_info in (False, True):
+        user = plugin(tmp_path, giving({"token": "t"}, mark), provideClusterInfo=cluster_info)
         with asked_as(tmp_path, user) as (client, server):
             client.page("/api/v1/pods", {})
         info = orjson.loads((tmp_path / "info").read_bytes())
-        cluster = {"cluster": {"server": server.url}} if told else {}
+        cluster = {"cluster": {"server": server.url}} if cluster_info else {}
         assert info == {"apiVersion": EXEC_V1, "kind": "ExecCredential", "spec": {"interactive": False, **cluster}}
 
 

@@ -90,7 +90,7 @@ def test_field_is_honoured(tmp_path: Path, user: Any, cluster: Any, expected: di
 
 
 def test_plugin_is_read_with_all_that_it_is_started_with(tmp_path: Path) -> None:
-    """Command, arguments, environment and whether it is told about the cluster."""
+    """Command, arguments, environment and whether it gets the cluster."""
     plugin = access(
         tmp_path,
         {
