@@ -74,7 +74,7 @@ class InventoryPart(msgspec.Struct, frozen=True):
     rejected: Rejected
 
 
-class Identity(msgspec.Struct, frozen=True):
+class RequiredIdentity(msgspec.Struct, frozen=True):
     """The fields that identify an object; lengths are those that the API server allows."""
 
     uid: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -229,7 +229,7 @@ def read_object(kind: str, raw: msgspec.Raw, rejected: Rejected) -> dict[str, An
             check_depth(text)
             item = orjson.loads(text)
             reason = "no_identity"
-            msgspec.convert(item.get("metadata"), Identity)
+            msgspec.convert(item.get("metadata"), RequiredIdentity)
             rejected.members += clean_object(kind, item)
             return item  # type: ignore[no-any-return]
     except (BadBodyError, orjson.JSONDecodeError, msgspec.ValidationError, AttributeError):

@@ -47,7 +47,7 @@ def window(minute: int) -> Capture:
     )
 
 
-class Lab:
+class ConservationRun:
     """A node agent's parts around a real manager; the directory answers only while `directory_is_there`."""
 
     def __init__(self, folder: Path, url: str, max_files: int) -> None:
@@ -102,17 +102,17 @@ class Lab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
+def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ConservationRun]:
     """The parts and a manager that knows their token."""
     database = f"sqlite:///{tmp_path}/manager.db"
     (tmp_path / "token").write_text(migrated(database).token)
     with serving(database) as url:
-        made = Lab(tmp_path, url, getattr(request, "param", 10))
+        made = ConservationRun(tmp_path, url, getattr(request, "param", 10))
         yield made
         made.close()
 
 
-def test_attempts_move_from_pending_to_their_outcome(lab: Lab) -> None:
+def test_attempts_move_from_pending_to_their_outcome(lab: ConservationRun) -> None:
     """Seen at once; resolved when the directory is there; delivered when the manager has stored them."""
     store_capture(lab.parts, window(0))
     assert resolve_queue(lab.parts) is not None
@@ -126,7 +126,7 @@ def test_attempts_move_from_pending_to_their_outcome(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("lab", [1], indirect=True)
-def test_dropped_attempts_are_counted_by_reason(lab: Lab) -> None:
+def test_dropped_attempts_are_counted_by_reason(lab: ConservationRun) -> None:
     """A spool with room for one batch drops the older; a capture that was damaged on disk is dropped whole."""
     lab.directory_is_there = True
     for minute in range(2):
@@ -142,7 +142,7 @@ def test_dropped_attempts_are_counted_by_reason(lab: Lab) -> None:
     assert counts["pending"] == DELIVERED + AMBIGUOUS
 
 
-def test_disk_that_takes_nothing_holds_captures_in_memory(lab: Lab) -> None:
+def test_disk_that_takes_nothing_holds_captures_in_memory(lab: ConservationRun) -> None:
     """A folder that is gone loses nothing: the capture is pending in memory and written when the folder is back."""
     folder = lab.parts.queue.folder
     folder.rmdir()
@@ -155,7 +155,7 @@ def test_disk_that_takes_nothing_holds_captures_in_memory(lab: Lab) -> None:
     assert lab.counts()["delivered"] == DELIVERED + AMBIGUOUS
 
 
-def test_crash_between_batch_and_capture_sends_the_window_once(lab: Lab) -> None:
+def test_crash_between_batch_and_capture_sends_the_window_once(lab: ConservationRun) -> None:
     """The capture is still there after its batch was spooled: the same batch id, so the manager stores one."""
     lab.directory_is_there = True
     store_capture(lab.parts, window(0))
@@ -176,7 +176,7 @@ def test_crash_between_batch_and_capture_sends_the_window_once(lab: Lab) -> None
     assert lab.pusher.step().code == "201"
 
 
-def test_two_captures_of_one_window_are_both_kept(lab: Lab) -> None:
+def test_two_captures_of_one_window_are_both_kept(lab: ConservationRun) -> None:
     """An agent that was started again in its window does not replace what it saw before."""
     store_capture(lab.parts, window(0))
     store_capture(lab.parts, window(0))
@@ -184,7 +184,7 @@ def test_two_captures_of_one_window_are_both_kept(lab: Lab) -> None:
     assert lab.counts() == {"lost": 2 * LOST, "pending": 2 * (SEEN - LOST)}
 
 
-def test_resolving_and_observing_at_once_write_each_capture_once(lab: Lab) -> None:
+def test_resolving_and_observing_at_once_write_each_capture_once(lab: ConservationRun) -> None:
     """Two threads that find the disk usable again do not write what is held twice."""
     folder = lab.parts.queue.folder
     folder.rmdir()
@@ -200,7 +200,7 @@ def test_resolving_and_observing_at_once_write_each_capture_once(lab: Lab) -> No
     assert lab.parts.queue.unwritten == []
 
 
-def test_threads_that_wait_go_on_when_a_window_comes_and_end_when_woken(lab: Lab) -> None:
+def test_threads_that_wait_go_on_when_a_window_comes_and_end_when_woken(lab: ConservationRun) -> None:
     """Nothing wakes them but what they wait for: a capture is resolved, its batch sent, and both say what is left."""
     lab.directory_is_there = True
     ending = Shutdown(lab.parts.queue, lab.parts.spool, threading.Event(), windows_ended=True)
@@ -224,7 +224,7 @@ def test_threads_that_wait_go_on_when_a_window_comes_and_end_when_woken(lab: Lab
         thread.join()
 
 
-def test_capture_that_cannot_be_resolved_is_set_aside_and_the_next_one_is_resolved(lab: Lab) -> None:
+def test_capture_that_cannot_be_resolved_is_set_aside_and_the_next_one_is_resolved(lab: ConservationRun) -> None:
     """A defect that one capture triggers is counted once, its attempts are dropped as corrupt, and others go on."""
     lab.directory_is_there = True
     store_capture(lab.parts, window(0))
@@ -243,7 +243,7 @@ def test_capture_that_cannot_be_resolved_is_set_aside_and_the_next_one_is_resolv
     assert [path.suffix for path in lab.parts.queue.folder.iterdir()] == [".corrupt"]
 
 
-def test_window_that_fails_by_a_defect_is_one_that_was_not_observed(lab: Lab) -> None:
+def test_window_that_fails_by_a_defect_is_one_that_was_not_observed(lab: ConservationRun) -> None:
     """The loop of windows goes on: that window has no tracer and the gap internal_error."""
 
     class Broken:
