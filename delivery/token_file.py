@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 class TokenFile:
-    """The token in a file: a rotated Secret is seen at the next read, a briefly absent one keeps the last token."""
+    """The token in a file: a rotated Secret counts from the next read, the last token while the file is absent."""
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
@@ -38,7 +38,7 @@ class TokenFile:
             return False
 
     def read(self) -> str:
-        """The token; TokenError where the file is absent, TokenInvalidError where it holds something else."""
+        """The token; TokenError if the file is absent, TokenInvalidError if it holds something else."""
         try:
             stamp = self.file_stamp()
             if stamp != self.stamp or self.token is None:
@@ -52,7 +52,7 @@ class TokenFile:
         return self.token or ""
 
     def check_at_start(self) -> None:
-        """Tell at start of a token that is not one yet, or never will change; TokenError where the file is absent."""
+        """Warn of a file that holds no token yet, or whose rotation never arrives; TokenError if it is absent."""
         try:
             self.read()
         except TokenInvalidError as error:

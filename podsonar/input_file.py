@@ -21,11 +21,14 @@ def read_input(path: Path, what: str, most_bytes: int, expected: str) -> bytes:
         raise InputError(f"{what} {str(path)!r}: {error.strerror}; expected a readable file") from error
     if len(content) > most_bytes:
         raise InputError(f"{what} {str(path)!r}: it has more than {most_bytes >> 20} MiB; expected {expected}")
+    size = len(content)
     try:
         if content.startswith(GZIP):
             content = inflate_within(content, most_bytes)
         if content.startswith(UTF16_MARKS):
             content = content.decode("utf-16").encode("utf-8", "replace")
     except ValueError as error:
-        raise InputError(f"{what} {str(path)!r}: {error}; expected {expected}") from error
+        raise InputError(
+            f"{what} {str(path)!r}: its {size} bytes are unusable: {error}; expected {expected}"
+        ) from error
     return content.removeprefix(UTF8_MARK)
