@@ -110,7 +110,10 @@ class Capture:
     `cgroups` maps a cgroup id to its names, leaf first, up to the pod's. `lost` counts connects per reason that the
     kernel saw but could not record, `accepted_lost` accepted connections, `outcomes_lost` outcomes of attempts that
     are recorded (they stay `unfinished`); `opened_left_out` counts connections open before the window that cannot be
-    attributed, `opened_by` is how they were read (`iterator`, `procfs`). `missed_runs` counts runs of the program
+    attributed, `opened_by` is how they were read (`iterator`, `procfs`), `opened_not_read` counts pods and processes
+    whose connections could not be read. `incomplete` counts what the kernel side had no room for or met too late
+    without losing an attempt: names of cgroups, connections during the scan, outcomes of earlier attempts.
+    `missed_runs` counts runs of the program
     that the kernel skipped since it interrupted another one: an outcome or an accepted connection each, at most.
     `observed` is the part of the window in which the program was attached (None: unknown, or not at all); `gap` says
     why that is not the whole of it.
@@ -131,6 +134,8 @@ class Capture:
     outcomes_lost: dict[str, int] = field(default_factory=dict)
     opened_left_out: dict[str, int] = field(default_factory=dict)
     opened_by: str = "procfs"
+    opened_not_read: Mapping[str, int] = field(default_factory=dict)
+    incomplete: Mapping[str, int] = field(default_factory=dict)
     missed_runs: int = 0
 
 

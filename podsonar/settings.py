@@ -127,6 +127,7 @@ class NodeSettings(Group, frozen=True):
     """The node agent's own settings."""
 
     name: str = ""  # from the downward API, spec.nodeName
+    pod_uid: str = ""  # from the downward API, metadata.uid: in its own cgroup namespace the agent cannot see it
     proc_folder: str = "/proc"
     drain_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0  # the map pairs are swapped this often
     flow_capacity: Annotated[int, Meta(ge=64, le=1 << 20)] = 16384  # entries of each map of flows

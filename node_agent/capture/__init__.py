@@ -1,5 +1,5 @@
 """One window on this node becomes a file.
 
-Reading order: `loader_client` → `bpf_maps` → `open_sockets`, `open_connections` → `pod_cgroup` → `window_capture` →
-`capture_file` → `capture_queue`.
+Reading order: `loader_client` → `bpf_maps` → `pod_cgroup` → `open_sockets`, else `process_table` → `open_connections` →
+`window_capture` → `capture_file` → `capture_queue`.
 """

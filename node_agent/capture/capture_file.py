@@ -70,6 +70,8 @@ class CaptureHeader(msgspec.Struct, frozen=True, rename="camel"):
     outcomes_lost: Counts = {}
     missed_runs: Count = 0
     opened_left_out: Counts = {}
+    opened_not_read: Counts = {}
+    incomplete: Counts = {}
     opened_by: Text = "procfs"
     observed: WindowTimes | None = None
     gap: Text | None = None
@@ -103,6 +105,8 @@ def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:
         "outcomesLost": dict(sorted(capture.outcomes_lost.items())),
         "missedRuns": capture.missed_runs,
         "openedLeftOut": dict(sorted(capture.opened_left_out.items())),
+        "openedNotRead": dict(sorted(capture.opened_not_read.items())),
+        "incomplete": dict(sorted(capture.incomplete.items())),
         "openedBy": capture.opened_by,
         "observed": window_times(capture.observed) if capture.observed else None,
         "gap": capture.gap,
@@ -230,6 +234,10 @@ def from_parts(header: CaptureHeader, records: memoryview, name: str) -> Capture
         outcomes_lost=header.outcomes_lost,
         missed_runs=header.missed_runs,
         opened_left_out=header.opened_left_out,
+        opened_not_read=header.opened_not_read,
+        incomplete=header.incomplete,
+        opened_not_read=header.opened_not_read,
+        incomplete=header.incomplete,
         opened_by=header.opened_by,
         observed=header.observed.window() if header.observed else None,
         gap=header.gap,

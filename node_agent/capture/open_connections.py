@@ -1,22 +1,28 @@
-"""Connections that were open before the window, read once from `/proc/<pid>/net/tcp` and `tcp6` of one process per pod.
+"""Connections that were open before the window, from the socket tables in /proc, one read per network namespace.
 
-proc_net_tcp(5). World-readable: needs no capability. Whether a socket is the client or the server end is decided by
-listening ports, or by ephemeral port ranges if there is no listener (`side_of`).
+For nodes without BPF iterators (see open_sockets). proc_net_tcp(5); world-readable, needs no capability. Listeners
+decide whether a socket is the client or the server end, or ephemeral port ranges if none is seen. Reading is bounded in
+rows and time; what is beyond is counted.
 """
 
-import ipaddress
-import os
+import functools
 import struct
+import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from node_agent.capture.process_table import Network, read_processes
+from node_agent.privileged.bpf_structs import MAPPED_PREFIX, address_text
 from podsonar.model import Flow
 
 ESTABLISHED, LISTEN = "01", "0A"
 EPHEMERAL = range(32768, 61000)  # Linux's default
+MOST_SOCKETS = 65536  # kept at once: 20 MiB
+MOST_SECONDS = 5.0
+NO_TABLE, TIME_OVER = "pod_without_table", "time_over"
+RECENT_FULL, TOO_MANY, SHARED, DIRECTION = "recent_full", "too_many_sockets", "shared_namespace", "direction_unknown"
 
 Side = Literal["client", "server", "unknown"]
 
@@ -33,90 +39,65 @@ class Socket(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """Flows that were open before the window, and how many connections were left out, by reason."""
+    """Flows that were open before the window, connections left out, and pods or processes not read; by reason."""
 
     flows: list[Flow]
     left_out: dict[str, int]
+    not_read: dict[str, int]
 
 
-def table_address(text: str) -> tuple[str, int]:
-    """Address and port of `0100007F:1F90` or its 32-digit form (32-bit words in the machine's byte order)."""
-    digits, _, port = text.partition(":")
+class Recent(NamedTuple):
+    """Connections made during the scan, `(local, port, remote, port)`; `full`: some of them are not in it."""
+
+    connections: set[tuple[str, int, str, int]]
+    full: bool = False
+
+
+@functools.lru_cache(maxsize=65536)
+def hex_address(digits: str) -> str:
+    """Return the canonical text of 8 or 32 hexadecimal digits (32-bit words in the machine's byte order)."""
     words = struct.pack(f"={len(digits) // 8}I", *(int(digits[i : i + 8], 16) for i in range(0, len(digits), 8)))
-    address = ipaddress.ip_address(words)
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return str(address), int(port, 16)
+    return address_text(words if len(words) == 16 else MAPPED_PREFIX + words)
 
 
-def sockets(rows: Iterable[str]) -> Iterator[Socket]:
-    """The listening and established sockets of a table; the header and other states are passed over."""
-    for row in rows:
-        fields = row.split()
-        if len(fields) > 9 and fields[3] in (ESTABLISHED, LISTEN):
-            yield Socket(*table_address(fields[1]), *table_address(fields[2]), fields[3], int(fields[9]))
+def parse_socket(row: str) -> Socket | None:
+    """Return a listening or established socket; None for the header, other states and rows of another form."""
+    fields = row.split(None, 10)
+    if len(fields) < 10 or fields[3] not in (ESTABLISHED, LISTEN):
+        return None
+    try:
+        (local, port), (remote, remote_port) = fields[1].split(":"), fields[2].split(":")
+        return Socket(
+            hex_address(local), int(port, 16), hex_address(remote), int(remote_port, 16), fields[3], int(fields[9])
+        )
+    except (ValueError, struct.error):
+        return None
 
 
-def socket_table(folder: Path, pid: int) -> list[Socket]:
-    """All sockets of a process's network namespace; empty when the process is gone."""
+def socket_table(folder: Path, pid: int, room: int = MOST_SOCKETS) -> tuple[list[Socket], int] | None:
+    """Return the sockets of a process's network namespace, at most `room`, and how many established are beyond.
+
+    None if there is no table: the process has ended or is a zombie, or may not be read.
+    """
     found: list[Socket] = []
+    beyond = tables = 0
     for name in ("tcp", "tcp6"):
         try:
-            with (folder / str(pid) / "net" / name).open(encoding="ascii") as file:
-                found.extend(sockets(file))
+            with (folder / str(pid) / "net" / name).open(encoding="ascii", errors="replace") as file:
+                tables += 1
+                for row in file:
+                    if len(found) < room:
+                        if (socket := parse_socket(row)) is not None:
+                            found.append(socket)
+                    else:
+                        beyond += row[:160].split(None, 4)[3:4] == [ESTABLISHED]
         except OSError:
             continue
-    return found
-
-
-def processes(folder: Path) -> Iterator[tuple[int, list[tuple[str, ...]]]]:
-    """Each process with the names of its cgroups, leaf first, in each hierarchy."""
-    for entry in os.scandir(folder):
-        if entry.name.isdigit():
-            with suppress(OSError):  # it has ended
-                lines = Path(entry.path, "cgroup").read_text().splitlines()
-                paths = [line.split(":", 2)[2].split("/") for line in lines]
-                yield int(entry.name), [tuple(name for name in reversed(path) if name) for path in paths]
-
-
-def one_process_per_pod(folder: Path, pod_of: Callable[[tuple[str, ...]], str | None]) -> dict[str, int]:
-    """A process id for each pod on the node, by the cgroup names of `/proc/<pid>/cgroup` (leaf first)."""
-    found: dict[str, int] = {}
-    for pid, hierarchies in processes(folder):
-        pod = next(filter(None, map(pod_of, hierarchies)), None)
-        if pod is not None:
-            found.setdefault(pod, pid)
-    return found
-
-
-def network_namespace(folder: Path, pid: int) -> int:
-    """A number for the network namespace of a process, 0 when it is gone.
-
-    The inode of its socket table: procfs makes that file once a namespace, and unlike `ns/net` anyone may look at it.
-    """
-    try:
-        return (folder / str(pid) / "net" / "tcp").stat().st_ino
-    except OSError:
-        return 0
-
-
-def host_process_by_netns(
-    folder: Path, pod_of: Callable[[tuple[str, ...]], str | None], namespaces: Collection[int]
-) -> dict[int, int]:
-    """Return a process outside every pod for each of those network namespaces that has one, above all the node's own.
-
-    Process 1 is not enough: `/proc` may show a machine that holds several nodes.
-    """
-    found: dict[int, int] = {}
-    for pid, names in processes(folder):
-        namespace = network_namespace(folder, pid)
-        if namespace in namespaces and namespace not in found and not any(map(pod_of, names)):
-            found[namespace] = pid
-    return found
+    return (found, beyond) if tables else None
 
 
 def ephemeral_ports(folder: Path) -> range:
-    """The ports that the kernel gives to clients (ip_sysctl: ip_local_port_range)."""
+    """Return the ports that the kernel gives to clients (ip_sysctl: ip_local_port_range)."""
     try:
         first, last = map(int, (folder / "sys/net/ipv4/ip_local_port_range").read_text().split())
     except (OSError, ValueError):
@@ -140,60 +121,81 @@ def side_of(row: Socket, listening: set[int], servers: set[tuple[str, int]], eph
     return "client" if own else "server"
 
 
-def open_connections(
-    tables: dict[str, list[Socket]],
-    node_table: list[Socket],
-    recent: set[tuple[str, int, str, int]],
-    at_ns: int,
-    ephemeral: range = EPHEMERAL,
-) -> Opened:
-    """Return the flows open before the window, from each pod's socket table, without those in `recent`, which were
-    counted.
+class NamespaceTable(NamedTuple):
+    """The sockets of one network namespace, and the one pod that it belongs to; None if it is shared."""
 
-    A socket that more than one table shows belongs to a shared network namespace, such as the node's, and has no known
-    owner. Such sockets are left out and counted, and so are those whose direction is unknown.
+    pod: str | None
+    sockets: list[Socket]
+
+
+def open_connections(
+    tables: Iterable[NamespaceTable], recent: Recent, at_ns: int, ephemeral: range = EPHEMERAL
+) -> tuple[list[Flow], Counter[str]]:
+    """Return the flows open before the window, without `recent` ones, which were counted, and what is left out.
+
+    Sockets of a namespace that several pods or the node's processes share have no known owner; those whose direction is
+    unknown have none either. If `recent` is not whole, none of them can be told from those made in the window.
     """
-    seen_in = Counter(row.inode for table in tables.values() for row in table)
-    on_node = {row.inode for row in node_table}
-    listeners = {pod: {row.port for row in table if row.state == LISTEN} for pod, table in tables.items()}
+    tables = list(tables)
+    listeners = [{row.port for row in table.sockets if row.state == LISTEN} for table in tables]
     servers = {
         (row.local, row.port)
-        for pod, table in tables.items()
-        for row in table
-        if row.state == ESTABLISHED and row.port in listeners[pod]
+        for table, listening in zip(tables, listeners, strict=True)
+        for row in table.sockets
+        if row.state == ESTABLISHED and row.port in listening
     }
     flows: Counter[tuple[str, str, str, int]] = Counter()
-    left_out: dict[int, str] = {}
-    for pod, table in tables.items():
-        for row in table:
-            if row.state != ESTABLISHED or (row.local, row.port, row.remote, row.remote_port) in recent:
+    left_out: Counter[str] = Counter()
+    for table, listening in zip(tables, listeners, strict=True):
+        for row in table.sockets:
+            if row.state != ESTABLISHED or (row.local, row.port, row.remote, row.remote_port) in recent.connections:
                 continue
-            side = side_of(row, listeners[pod], servers, ephemeral)
+            side = side_of(row, listening, servers, ephemeral)
             if side == "server":
                 continue
-            if row.inode in on_node or seen_in[row.inode] > 1:
-                left_out[row.inode] = "shared_namespace"
+            if recent.full:
+                left_out[RECENT_FULL] += 1
+            elif table.pod is None:
+                left_out[SHARED] += 1
             elif side == "unknown":
-                left_out[row.inode] = "direction_unknown"
+                left_out[DIRECTION] += 1
             else:
-                flows[pod, row.local, row.remote, row.remote_port] += 1
+                flows[table.pod, row.local, row.remote, row.remote_port] += 1
     found = [
         Flow(0, local, remote, port, 0, count, 0, 0, at_ns, at_ns, 0, 0, 0, opened_before=True, pod_uid=pod)
         for (pod, local, remote, port), count in sorted(flows.items())
     ]
-    return Opened(found, dict(sorted(Counter(left_out.values()).items())))
+    return found, left_out
 
 
-def scan(
-    folder: Path,
-    pod_of: Callable[[tuple[str, ...]], str | None],
-    recent: Callable[[], set[tuple[str, int, str, int]]],
-    at_ns: int,
-) -> Opened:
-    """Read the open connections of every pod on the node now."""
-    pods = one_process_per_pod(folder, pod_of)
-    namespaces = {network_namespace(folder, pid) for pid in pods.values()} - {0}
-    others = {1, *host_process_by_netns(folder, pod_of, namespaces).values()}
-    tables = {pod: socket_table(folder, pid) for pod, pid in pods.items()}
-    node_table = [row for pid in others for row in socket_table(folder, pid)]
-    return open_connections(tables, node_table, recent(), at_ns, ephemeral_ports(folder))
+def table_of(folder: Path, network: Network, room: int) -> tuple[list[Socket], int] | None:
+    """Return the table of a namespace by the first of its processes that still shows one."""
+    return next((table for pid in network.processes if (table := socket_table(folder, pid, room)) is not None), None)
+
+
+def scan(folder: Path, recent: Callable[[], Recent], at_ns: int, clock: Callable[[], float] = time.monotonic) -> Opened:
+    """Read the open connections of every pod on the node now: each network namespace once, private ones first."""
+    deadline = clock() + MOST_SECONDS
+    processes = read_processes(folder)
+    not_read, beyond = processes.not_read, Counter[str]()
+    for _pod in processes.pods_without_network():
+        not_read[NO_TABLE] += 1
+    tables: list[NamespaceTable] = []
+    room = MOST_SOCKETS
+    networks = [network for network in processes.networks.values() if network.pods]
+    for network in sorted(networks, key=lambda network: (network.outside, len(network.pods))):
+        if clock() > deadline:
+            not_read[TIME_OVER] += len(network.pods)
+            continue
+        table = table_of(folder, network, room)
+        if table is None:
+            not_read[NO_TABLE] += len(network.pods)
+            continue
+        sockets, more = table
+        room -= len(sockets)
+        beyond[TOO_MANY] += more
+        shared = network.outside or len(network.pods) > 1
+        tables.append(NamespaceTable(None if shared else next(iter(network.pods)), sockets))
+    flows, left_out = open_connections(tables, recent(), at_ns, ephemeral_ports(folder))
+    counts = left_out + beyond
+    return Opened(flows, dict(sorted(counts.items())), dict(sorted(not_read.items())))

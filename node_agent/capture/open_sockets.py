@@ -9,6 +9,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from node_agent.capture.bpf_maps import AttachedProgram, ConnectionKey, wait_grace_period
@@ -66,6 +67,7 @@ class OpenedConnections(NamedTuple):
     accepted: list[AcceptedFlow]
     left_out: dict[str, int]
     method: str
+    not_read: Mapping[str, int] = MappingProxyType({})
 
 
 def read_sockets(descriptor: int) -> Iterator[OpenSocket]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from node_agent.capture import open_connections, open_sockets, pod_cgroup
+from node_agent.capture import open_connections, open_sockets, pod_cgroup, process_table
 from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.privileged.bpf_structs import ENDPOINTS, address_text
 from podsonar.model import NS_PER_SECOND, AcceptedFlow, Capture, Flow, Window
@@ -15,6 +15,7 @@ LOST = ("flows_full", "unreadable")
 MISSED = "program_missed"
 ACCEPTED_LOST = ("accepted_full",)
 OUTCOMES_LOST = ("pending_full", "outcome_full")
+INCOMPLETE = ("names_full", "recent_full", "outcome_unmatched")  # nothing is lost, something is known less well
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,7 @@ class ObservedNode:
     name: str
     proc_folder: Path
     drain_seconds: float
-
-
-def pod_of(names: tuple[str, ...]) -> str | None:
-    """The pod UID (or static pod's config hash) in the names of a process's cgroup."""
-    return pod_cgroup.pod_uid(names)
+    own_pod_uid: str | None = None
 
 
 def flow_records(counts: Counts, wall_offset_ns: int) -> list[Flow]:
@@ -85,13 +82,19 @@ def cgroup_table(
 
 
 def own_pod(proc_folder: Path) -> str | None:
-    """The UID of the pod that this agent runs in; None outside a pod."""
+    """Return the UID of the pod that this process runs in, as far as its cgroup namespace shows it; else None."""
     try:
-        lines = (proc_folder / "self" / "cgroup").read_text().splitlines()
+        content = (proc_folder / "self" / "cgroup").read_bytes()
     except OSError:
         return None
-    found = (pod_of(tuple(name for name in reversed(line.split(":", 2)[2].split("/")) if name)) for line in lines)
-    return next((pod for pod in found if pod), None)
+    owner = pod_cgroup.owner_in_hierarchies(process_table.cgroup_paths(content))
+    return owner.uids[0] if owner.uids else None
+
+
+def recent_connections(tracer: AttachedProgram) -> open_connections.Recent:
+    """Return the connections made since the program was attached; full if there was no room for some of them."""
+    connections = tracer.recent()
+    return open_connections.Recent(connections, full=bool(tracer.counters()["recent_full"]))
 
 
 def scan_open_connections(tracer: AttachedProgram, node: ObservedNode, at_ns: int) -> open_sockets.OpenedConnections:
@@ -103,8 +106,8 @@ def scan_open_connections(tracer: AttachedProgram, node: ObservedNode, at_ns: in
     try:
         if iterator is not None:
             return open_sockets.scan(tracer, iterator, at_ns)
-        opened = open_connections.scan(node.proc_folder, pod_of, tracer.recent, at_ns)
-        return open_sockets.OpenedConnections(opened.flows, [], opened.left_out, "procfs")
+        opened = open_connections.scan(node.proc_folder, lambda: recent_connections(tracer), at_ns)
+        return open_sockets.OpenedConnections(opened.flows, [], opened.left_out, "procfs", opened.not_read)
     finally:
         tracer.mark_scan_done()
 
@@ -150,9 +153,11 @@ def observe(
         accepted=accepted,
         cgroups=cgroup_table((*flows, *accepted), tracer.cgroup_names()),
         lost={name: totals[name] for name in names if totals[name]},
-        own_pod_uid=own_pod(node.proc_folder),
+        own_pod_uid=node.own_pod_uid or own_pod(node.proc_folder),
         opened_left_out=opened.left_out,
         opened_by=opened.method,
+        opened_not_read=opened.not_read,
+        incomplete={name: totals[name] for name in INCOMPLETE if totals[name]},
         missed_runs=0 if MISSED in names else totals[MISSED],
         accepted_lost={name: totals[name] for name in ACCEPTED_LOST if totals[name]},
         outcomes_lost={name: totals[name] for name in OUTCOMES_LOST if totals[name]},

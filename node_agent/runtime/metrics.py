@@ -12,13 +12,20 @@ from delivery.metrics import DROPS
 from node_agent.attribution import filters
 from node_agent.attribution.connections_body import ResolvedWindow
 from node_agent.capture.bpf_maps import Counts
-from node_agent.capture.window_capture import ACCEPTED_LOST, LOST, MISSED, OUTCOMES_LOST
+from node_agent.capture.open_connections import DIRECTION, NO_TABLE, RECENT_FULL, SHARED, TIME_OVER, TOO_MANY
+from node_agent.capture.process_table import HIDDEN, PROC_UNREADABLE, PROCESS_UNREADABLE
+from node_agent.capture.window_capture import ACCEPTED_LOST, INCOMPLETE, LOST, MISSED, OUTCOMES_LOST
 from podsonar.logs_and_probes import start_at_zero
 from podsonar.model import Capture, Exclusion
 
 STARTING = "starting"
+SHARED_SOCKET = "shared_socket"
 FAMILIES = ("ipv4", "ipv6", "unknown")
 SIDES = ("source", "destination")
+OPENED_LEFT_OUT = (
+    *(DIRECTION, RECENT_FULL, SHARED, SHARED_SOCKET, TOO_MANY),
+    *(NO_TABLE, TIME_OVER, PROC_UNREADABLE, PROCESS_UNREADABLE, HIDDEN),
+)
 LOOPS = ("load", "push", "resolve", "windows")
 
 
@@ -75,6 +82,20 @@ class AgentMetrics:
             ["loop"],
             registry=registry,
         )
+        self.incomplete = Counter(
+            "podsonar_node_agent_incomplete_total",
+            "What is known less well although no attempt is lost",
+            ["reason"],
+            registry=registry,
+        )
+        self.opened_left_out = Counter(
+            "podsonar_node_agent_open_connections_left_out_total",
+            "Connections from before a window that cannot be attributed, and pods or processes that could not be read",
+            ["reason"],
+            registry=registry,
+        )
+        start_at_zero(self.incomplete, INCOMPLETE)
+        start_at_zero(self.opened_left_out, OPENED_LEFT_OUT)
         start_at_zero(self.loop_failures, LOOPS)
         start_at_zero(self.events, FAMILIES)
         start_at_zero(self.lost, (*LOST, *ACCEPTED_LOST, *OUTCOMES_LOST, MISSED))
@@ -113,6 +134,10 @@ class AgentMetrics:
         missed = {MISSED: capture.missed_runs} if capture.missed_runs else {}
         for stage, count in {**capture.lost, **capture.accepted_lost, **capture.outcomes_lost, **missed}.items():
             self.lost.labels(stage).inc(count)
+        for reason, count in capture.incomplete.items():
+            self.incomplete.labels(reason).inc(count)
+        for reason, count in (*capture.opened_left_out.items(), *capture.opened_not_read.items()):
+            self.opened_left_out.labels(reason).inc(count)
 
     def record_resolved(self, outcome: ResolvedWindow) -> None:
         """Count one resolved window."""

@@ -53,7 +53,8 @@ class AgentParts:
 
 def node_of(settings: AgentSettings) -> ObservedNode:
     """Return the node of the settings."""
-    return ObservedNode(settings.node.name, Path(settings.node.proc_folder), settings.node.drain_seconds)
+    node = settings.node
+    return ObservedNode(node.name, Path(node.proc_folder), node.drain_seconds, node.pod_uid or None)
 
 
 def nothing_observed(settings: AgentSettings, window: Window, gap: str) -> Capture:
@@ -126,6 +127,8 @@ def spool_resolved(parts: AgentParts, path: Path, capture: Capture) -> None:
     """Resolve one capture and put its batch in the spool, then remove the capture."""
     traffic = group_flows(capture)
     outcome = connections_body.build_body(traffic, answers_to(parts, directory_queries(traffic)))
+    if outcome.node_name_mismatch:
+        log.warning("node_name_mismatch", error=outcome.node_name_mismatch)
     if parts.settings.log.level.lower() == "debug":
         for decision in outcome.decisions():
             log.debug("flow", line=flow_log.decision_line(decision))

@@ -77,9 +77,12 @@ def test_agent_runs_on_every_linux_node_with_a_kernel_of_its_own(chart: Chart, o
 
 
 def test_agent_gets_its_node_name_from_the_downward_api(objects: list[Object]) -> None:
-    """NODE_NAME is spec.nodeName (row 40)."""
+    """NODE_NAME is spec.nodeName (row 40), and its own pod is metadata.uid, which its cgroup namespace may hide."""
     (container,) = pod(only(objects, "DaemonSet"))["containers"]
-    assert container["env"] == [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]
+    assert container["env"] == [
+        {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+        {"name": "PODSONAR_NODE_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+    ]
 
 
 def test_image_names_follow_registry_tag_and_digest(chart: Chart) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from node_agent.capture.open_connections import scan
-from node_agent.capture.window_capture import pod_of
+from node_agent.capture.open_connections import Recent, scan
+from node_agent.capture.process_table import cgroup_paths
 
 POD = "2dc5e8c6-1111-4222-8333-944444444444"
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -40,4 +40,50 @@ def test_sockets_are_a_pods_only_when_its_namespace_is(tmp_path: Path, group: st
     process(proc, 1, "0::/init.scope\n", namespaces["machine"])
     process(proc, 20, POD_GROUP, namespaces["node"])
     process(proc, 30, group, namespaces["node"])
-    assert [flow.pod_uid for flow in scan(proc, pod_of, set, 7).flows] == sources
+    assert [flow.pod_uid for flow in scan(proc, lambda: Recent(set()), 7).flows] == sources
+
+
+def test_pod_whose_first_process_has_no_table_is_read_by_another_one(tmp_path: Path) -> None:
+    """The lowest process id may be a zombie, or live in a network of its own: every network of the pod is read."""
+    table = tmp_path / "table"
+    table.write_text(HEADER + ROW)
+    nested = tmp_path / "nested"
+    nested.write_text(HEADER)
+    proc = tmp_path / "proc"
+    (proc / "19").mkdir(parents=True)
+    (proc / "19" / "cgroup").write_text(POD_GROUP)  # a zombie: no socket table
+    process(proc, 20, POD_GROUP, nested)
+    process(proc, 21, POD_GROUP, table)
+    opened = scan(proc, lambda: Recent(set()), 7)
+    assert [flow.pod_uid for flow in opened.flows] == [POD]
+    assert opened.not_read == {}
+
+
+def test_pod_that_no_process_shows_a_table_of_is_counted(tmp_path: Path) -> None:
+    """All its processes are zombies: nothing is known of its connections, and that is said."""
+    (tmp_path / "19").mkdir()
+    (tmp_path / "19" / "cgroup").write_text(POD_GROUP)
+    assert scan(tmp_path, lambda: Recent(set()), 7) == ([], {}, {"pod_without_table": 1})
+
+
+@pytest.mark.parametrize("folder", ["absent", "file"])
+def test_folder_that_is_no_proc_is_counted_and_ends_nothing(tmp_path: Path, folder: str) -> None:
+    """A wrong node.procFolder leaves every pod unread, in each window anew, and no error."""
+    (tmp_path / "file").write_text("")
+    assert scan(tmp_path / folder, lambda: Recent(set()), 7).not_read == {"proc_unreadable": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "paths"),
+    [
+        (b"0::/caf\xe9\n", [("caf\ufffd",)]),
+        (b"", []),
+        (b"no colons\n0::/a/b\n", [("b", "a")]),
+        (b"0::/a:b:c\n", [("a:b:c",)]),
+        (b"0::/\n", [()]),
+        (b"0::/../pod\n", [("pod", "..")]),
+    ],
+)
+def test_cgroup_of_any_bytes_is_names(content: bytes, paths: list[tuple[str, ...]]) -> None:
+    """A name is any bytes but NUL and slash (cgroups(7)); lines of another form are passed over."""
+    assert cgroup_paths(content) == paths
