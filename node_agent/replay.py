@@ -1,7 +1,7 @@
 """Resolves a capture again, with an inventory for a directory: the same bytes on any machine, at any time."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -55,32 +55,9 @@ def replay_capture(capture: Capture, resolve: Resolver) -> Replay:
     """Return the connections body of a capture."""
     traffic = group_flows(capture)
     answers = {query: resolve(query) for query in directory_queries(traffic)}
-    node_name, notes = node_name_of(capture, answers)
-    if node_name != capture.node_name:
-        traffic = group_flows(replace(capture, node_name=node_name))
     outcome = connections_body.build_body(traffic, answers)
+    notes = [outcome.node_name_mismatch] if outcome.node_name_mismatch else []
     return Replay([outcome.content()], outcome=outcome, notes=notes)
-
-
-def node_name_of(capture: Capture, answers: dict[Query, Answer]) -> tuple[str, list[str]]:
-    """Return the name of a capture's node as the inventory has it, and a sentence if it is another one.
-
-    The kernel named the pods of the capture, and the inventory knows the node of each. A capture that was taken without
-    a name, or with one in another case or with a domain, is of that node.
-    """
-    pods = (answer for query, answer in answers.items() if query.pod_uid is not None and answer.kind == "Pod")
-    names = sorted({answer.node_name for answer in pods if answer.node_name})
-    named = capture.node_name
-    if not names or named in names:
-        return named, []
-    if len(names) == 1 and (not named or short_name(named) == short_name(names[0])):
-        return names[0], [f"the capture names node {named!r}: taken as {names[0]!r}, where the inventory has its pods"]
-    return named, [f"the capture names node {named!r}, the inventory has its pods on {', '.join(names)}"]
-
-
-def short_name(node: str) -> str:
-    """Return a node's name in lower case without its domain."""
-    return node.lower().partition(".")[0]
 
 
 def replay(path: Path, resolve: Resolver) -> Replay:

@@ -1,21 +1,51 @@
-"""The accepting end of one window: which pod took each accepted flow, and a count for each one left out.
+"""Builds the accepting end of one window: the pod of each accepted flow, and counts of those left out.
 
-Conservation: seen = delivered + lost + filtered + unresolved, where each accepted connection is in exactly one of them.
+Conservation: seen = delivered + lost + filtered + unresolved; each accepted connection is in exactly one of them.
 """
 
 from collections import Counter
 from collections.abc import Mapping
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from node_agent.attribution import filters, pod_lookup
+from node_agent.attribution.filters import is_loopback
 from node_agent.attribution.json_format import reference, wire_time
-from node_agent.attribution.pod_lookup import NOT_ASKED, pod_by_address
+from node_agent.attribution.pod_lookup import (
+    CONFLICT,
+    NOT_ASKED,
+    NamedPod,
+    is_outside_pods,
+    listener_queries,
+    listener_query,
+    named_pod,
+    needs_address_lookup,
+    owners_of_cgroups,
+    pod_by_address,
+)
+from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner
 from podsonar.model import AcceptedFlow, Answer, Capture, Query
 
 
+class LeftOut(NamedTuple):
+    """The count and the reason under which an accepted flow is left out."""
+
+    kind: Literal["filtered", "unresolved"]
+    reason: str
+
+
+class Listeners(NamedTuple):
+    """The owner of each cgroup, and the question whose each pod's listening address was."""
+
+    owners: Mapping[int, CgroupOwner]
+    queries: Mapping[tuple[int, str], Query]
+
+    def owner(self, entry: AcceptedFlow) -> CgroupOwner:
+        """Return the owner of the listener's cgroup."""
+        return self.owners.get(entry.cgroup, UNKNOWN_OWNER)
+
+
 def merge_accepted(first: AcceptedFlow, other: AcceptedFlow) -> AcceptedFlow:
-    """Two accepted flows of one pod as one."""
+    """Return two accepted flows of one pod as one."""
     return first._replace(
         accepted=first.accepted + other.accepted,
         first_ns=min(first.first_ns, other.first_ns),
@@ -24,7 +54,7 @@ def merge_accepted(first: AcceptedFlow, other: AcceptedFlow) -> AcceptedFlow:
 
 
 def accepted_element(entry: AcceptedFlow, pod: Answer) -> dict[str, Any]:
-    """One element of `acceptedList`."""
+    """Return one element of `acceptedList`."""
     return {
         "pod": reference(pod),
         "localIP": entry.local,
@@ -38,31 +68,32 @@ def accepted_element(entry: AcceptedFlow, pod: Answer) -> dict[str, Any]:
 
 
 def accepting_pod(
-    capture: Capture, entry: AcceptedFlow, pods: dict[int, str | None], answers: Mapping[Query, Answer]
-) -> Answer | None:
-    """The pod that took an accepted flow, by its listener's cgroup, else by its address; None where it was no pod."""
-    uid = pods.get(entry.cgroup)
-    if uid:
-        return answers.get(Query(pod_uid=uid), NOT_ASKED)
-    if not pod_lookup.needs_address_lookup(capture, entry):
-        return None
-    pod = pod_by_address(answers, pod_lookup.listener_query(entry))
-    return None if pod is NOT_ASKED and pod_lookup.is_outside_pods(capture, entry, pods) else pod
+    capture: Capture, entry: AcceptedFlow, listeners: Listeners, answers: Mapping[Query, Answer]
+) -> NamedPod:
+    """Return the pod that accepted a flow: its listener's cgroup names it, checked by the address, else the address."""
+    owner = listeners.owner(entry)
+    if owner.kind == "pod":
+        query = listeners.queries.get((entry.cgroup, entry.local))
+        return named_pod(capture, owner, answers.get(query, NOT_ASKED) if query else NOT_ASKED, answers)
+    if needs_address_lookup(owner):
+        return NamedPod(pod_by_address(answers, listener_query(entry)))
+    return NamedPod(NOT_ASKED)
 
 
-def left_out_rule(
-    capture: Capture, entry: AcceptedFlow, pods: dict[int, str | None], pod: Answer | None
-) -> tuple[str, str] | None:
-    """Return `filtered` or `unresolved` and the reason why an accepted flow is left out; None if it is delivered."""
-    if filters.is_loopback(entry.remote):
-        return "filtered", "loopback"
-    if pod is None:
-        return "filtered", "not_a_pod"
+def left_out_rule(capture: Capture, entry: AcceptedFlow, listeners: Listeners, named: NamedPod) -> LeftOut | None:
+    """Return why an accepted flow is left out; None if it is delivered."""
+    owner, pod = listeners.owner(entry), named.pod
+    if is_loopback(entry.remote):
+        return LeftOut("filtered", "loopback")
+    if named.conflict:
+        return LeftOut("unresolved" if named.conflict == CONFLICT else "filtered", named.conflict)
     if pod.kind != "Pod" or pod.uid is None:
-        return "unresolved", "pod_unknown" if pods.get(entry.cgroup) else "cgroup_unknown"
-    if pod.node_name and pod.node_name != capture.node_name:
-        return "filtered", "other_node"
-    return ("filtered", pod.excluded) if pod.excluded else None
+        if is_outside_pods(entry, owner, listeners.owners):
+            return LeftOut("filtered", "not_a_pod")
+        return LeftOut("unresolved", "pod_unknown" if owner.kind == "pod" else "cgroup_unknown")
+    if capture.node_name and pod.node_name and pod.node_name != capture.node_name:
+        return LeftOut("filtered", "other_node")
+    return LeftOut("filtered", pod.excluded) if pod.excluded else None
 
 
 def accepted_list(capture: Capture, answers: Mapping[Query, Answer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -70,24 +101,25 @@ def accepted_list(capture: Capture, answers: Mapping[Query, Answer]) -> tuple[li
 
     Connections that were open before the window have counts of their own.
     """
-    pods = pod_lookup.pods_of_cgroups(capture)
-    kept: dict[tuple[str, str, int, str, bool], tuple[AcceptedFlow, Answer]] = {}
+    owners = owners_of_cgroups(capture)
+    listeners = Listeners(owners, listener_queries(capture, owners))
+    delivered_flows: dict[tuple[str, str, int, str, bool], tuple[AcceptedFlow, Answer]] = {}
     left_out: dict[str, Counter[str]] = {"filtered": Counter(), "unresolved": Counter(), "openedBefore": Counter()}
     for entry in capture.accepted:
-        pod = accepting_pod(capture, entry, pods, answers)
-        rule = left_out_rule(capture, entry, pods, pod)
+        named = accepting_pod(capture, entry, listeners, answers)
+        rule = left_out_rule(capture, entry, listeners, named)
         if rule is not None:
-            kind, reason = rule
-            left_out["openedBefore" if entry.opened_before else kind][reason] += entry.accepted
-        elif pod is not None and pod.uid is not None:
-            where = (pod.uid, entry.local, entry.port, entry.remote, entry.opened_before)
-            held = kept.get(where)
-            kept[where] = (merge_accepted(held[0], entry) if held else entry, pod)
-    found = [accepted_element(entry, pod) for _where, (entry, pod) in sorted(kept.items(), key=itemgetter(0))]
+            left_out["openedBefore" if entry.opened_before else rule.kind][rule.reason] += entry.accepted
+        else:
+            place = (named.pod.uid or "", entry.local, entry.port, entry.remote, entry.opened_before)
+            earlier = delivered_flows.get(place)
+            delivered_flows[place] = (merge_accepted(earlier[0], entry) if earlier else entry, named.pod)
+    listed = sorted(delivered_flows.items(), key=itemgetter(0))
+    elements = [accepted_element(entry, pod) for _place, (entry, pod) in listed]
     delivered = Counter({True: 0, False: 0})
-    for entry, _pod in kept.values():
+    for entry, _pod in delivered_flows.values():
         delivered[entry.opened_before] += entry.accepted
-    return found, {
+    return elements, {
         "seen": sum(entry.accepted for entry in capture.accepted if not entry.opened_before)
         + sum(capture.accepted_lost.values()),
         "delivered": delivered[False],

@@ -22,6 +22,7 @@ from node_agent.attribution.flow_decisions import (
     total,
 )
 from node_agent.attribution.flow_groups import Destination, FlowGroup, FlowGroups
+from node_agent.attribution.node_name import on_node
 from node_agent.attribution.pod_lookup import NOT_ASKED
 from podsonar.model import Answer, Capture, Flow, Query
 
@@ -38,6 +39,7 @@ class ResolvedWindow:
     group_decisions: list[FlowGroupDecision]
     destinations: dict[Destination, Answer]
     accepted: list[dict[str, Any]]
+    node_name_mismatch: str | None = None
 
     @property
     def observation(self) -> dict[str, Any]:
@@ -137,6 +139,7 @@ def observation(
         "gap": capture.gap,
         "outcomesLost": dict(sorted(capture.outcomes_lost.items())),
         "missedRuns": capture.missed_runs,
+        "incomplete": dict(sorted(capture.incomplete.items())),
         "ownPod": capture.own_pod_uid,
         "openedBefore": opened_before_counts(capture, decisions),
         "accepted": accepted_counts,
@@ -145,10 +148,11 @@ def observation(
 
 def build_body(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> ResolvedWindow:
     """Return the body for grouped flows and the directory's answers; equal input gives equal bytes."""
+    traffic, answers, names = on_node(traffic, answers)
     capture, decisions = traffic.capture, decide(traffic, answers)
     asked = {(query.address, query.port): answer for query, answer in answers.items() if query.port is not None}
     destinations = {target: asked.get((target.address, target.port), NOT_ASKED) for target in traffic.targets}
     accepted, accepted_counts = accepted_flows.accepted_list(capture, answers)
     counts = observation(capture, decisions, accepted_counts)
     head = {"nodeName": capture.node_name, "window": capture.window.wire(), "observation": counts}
-    return ResolvedWindow(head, decisions, destinations, accepted)
+    return ResolvedWindow(head, decisions, destinations, accepted, names.mismatch)

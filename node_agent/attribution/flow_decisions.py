@@ -1,20 +1,29 @@
-"""Decides each flow: delivered from its source pod to its destination, or left out for exactly one reason."""
+"""What becomes of each flow: delivered from its source pod to its destination, or left out for exactly one reason."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from node_agent.attribution import filters, pod_lookup
+from node_agent.attribution import filters
 from node_agent.attribution.flow_groups import FlowGroup, FlowGroups
-from node_agent.attribution.pod_lookup import NOT_ASKED, pod_by_address
+from node_agent.attribution.pod_lookup import (
+    CONFLICT,
+    NOT_ASKED,
+    named_pod,
+    needs_address_lookup,
+    pod_by_address,
+    source_query,
+)
+from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner
 from podsonar.model import Answer, Capture, Flow, Query
 
-UNRESOLVED = frozenset({"source_unknown", "source_pod_unknown"})
+UNRESOLVED = frozenset({"source_unknown", "source_pod_unknown", CONFLICT})
+HOLDER_UNKNOWN = "holder_unknown"
 
 
 class Decision(NamedTuple):
-    """The decision on one flow: left out for `reason`, or delivered from `source` to `destination` if that is None."""
+    """What became of one flow: left out by `reason`, or delivered from `source` to `destination` where that is None."""
 
     flow: Flow
     reason: str | None
@@ -24,7 +33,7 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FlowGroupDecision:
-    """The decision on flows with the same source: left out for `reason`, or delivered if that is None."""
+    """Flows that share source and fate: left out by `reason`, or delivered where that is None."""
 
     source: Answer
     reason: str | None
@@ -36,64 +45,80 @@ class FlowGroupDecision:
         return sum(self.group.column(count))
 
 
-def source_by_address(capture: Capture, flow: Flow, answers: Mapping[Query, Answer]) -> Answer:
-    """Return the pod of a flow whose cgroup is not a pod's, if its address belonged to exactly one pod at that time."""
-    return (
-        pod_by_address(answers, pod_lookup.source_query(flow))
-        if pod_lookup.needs_address_lookup(capture, flow)
-        else NOT_ASKED
-    )
-
-
-def left_out_reason(capture: Capture, flow: Flow, uid: str | None, source: Answer) -> str | None:
-    """Why a flow is left out, or None: one of the filters' reasons, `source_unknown` or `source_pod_unknown`."""
+def left_out_reason(
+    capture: Capture, flow: Flow, owner: CgroupOwner, source: Answer, conflict: str | None = None
+) -> str | None:
+    """Return why a flow is left out, or None: one of the filters' reasons or of `UNRESOLVED`."""
     if flow.opened_before and flow.pod_uid and source.host_network:
-        return "shared_namespace"  # any process of the node's may have opened it
-    if uid is None and source.uid is None and pod_lookup.cgroup_unknown(capture, flow):
-        return "loopback" if filters.is_loopback(flow.destination) else "source_unknown"
-    reason = filters.source_reason(flow, uid, source, capture.node_name, capture.own_pod_uid)
+        return "shared_namespace"  # any process of the node may have opened it
+    reason = filters.source_reason(flow, owner, source, capture.node_name, capture.own_pod_uid)
+    if reason in ("source_not_a_pod", "loopback", "own_traffic"):
+        return reason
+    if conflict:
+        return conflict
+    if owner.kind == "unknown" and source.uid is None:
+        return "source_unknown"
     if reason is None and (source.kind != "Pod" or source.uid is None):
         return "source_pod_unknown"
     return reason
 
 
+def foreign_addresses(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> set[str]:
+    """Return addresses of pods at which a process of another pod made connections in the window.
+
+    Ambient proxies do: whose the sockets are that were open there before, the socket table of /proc cannot tell.
+    """
+    conflicts = (
+        (key.source, named_pod(traffic.capture, key.owner, answers.get(query, NOT_ASKED), answers).conflict)
+        for key, query in traffic.source_queries.items()
+        if not key.opened_before
+    )
+    return {source for source, conflict in conflicts if conflict == CONFLICT}
+
+
 def decide(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> list[FlowGroupDecision]:
-    """Decide every flow; loopback needs no source, every other rule does."""
-    found = []
-    for (uid, opened, _loopback), group in traffic.of_pods.items():
-        source = answers.get(Query(pod_uid=uid), NOT_ASKED)
-        found.append(
-            FlowGroupDecision(source, left_out_reason(traffic.capture, group.flows[0], uid, source), opened, group)
-        )
-    return found + decide_by_address(traffic.capture, traffic.of_others, answers)
+    """Return the decision on every flow; loopback needs no source, every other rule does."""
+    foreign = foreign_addresses(traffic, answers)
+    decisions = []
+    for key, group in traffic.of_pods.items():
+        query = traffic.source_queries.get(key)
+        holder = answers.get(query, NOT_ASKED) if query else NOT_ASKED
+        source, conflict = named_pod(traffic.capture, key.owner, holder, answers)
+        if group.flows[0].pod_uid and conflict is None and key.source in foreign:
+            conflict = HOLDER_UNKNOWN
+        reason = left_out_reason(traffic.capture, group.flows[0], key.owner, source, conflict)
+        decisions.append(FlowGroupDecision(source, reason, key.opened_before, group))
+    return decisions + decide_by_address(traffic, answers)
 
 
-def decide_by_address(capture: Capture, others: FlowGroup, answers: Mapping[Query, Answer]) -> list[FlowGroupDecision]:
-    """Decide flows whose cgroup identifies no pod, each by itself."""
+def decide_by_address(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> list[FlowGroupDecision]:
+    """Return the decisions on flows whose cgroup names no pod: each is decided by itself."""
     alike: dict[tuple[Answer, str | None, bool], FlowGroupDecision] = {}
+    others = traffic.of_others
     for flow, target in zip(others.flows, others.targets, strict=True):
-        source = source_by_address(capture, flow, answers)
-        reason = left_out_reason(capture, flow, source.uid, source)
-        fate = source, reason, flow.opened_before
-        held = alike.get(fate)
-        if held is None:
-            held = alike[fate] = FlowGroupDecision(source, reason, flow.opened_before, FlowGroup())
-        held.group.flows.append(flow)
-        held.group.targets.append(target)
+        owner = traffic.owners.get(flow.cgroup, UNKNOWN_OWNER)
+        source = pod_by_address(answers, source_query(flow)) if needs_address_lookup(owner) else NOT_ASKED
+        reason = left_out_reason(traffic.capture, flow, owner, source)
+        key = source, reason, flow.opened_before
+        decision = alike.get(key)
+        if decision is None:
+            decision = alike[key] = FlowGroupDecision(source, reason, flow.opened_before, FlowGroup())
+        decision.group.flows.append(flow)
+        decision.group.targets.append(target)
     return list(alike.values())
 
 
-def total(count: str, found: Iterable[FlowGroupDecision]) -> int:
-    """The sum of one of the counts over all their flows."""
-    return sum(one.total(count) for one in found)
+def total(count: str, decisions: Iterable[FlowGroupDecision]) -> int:
+    """Return the sum of one of the counts over all flows of the decisions."""
+    return sum(decision.total(count) for decision in decisions)
 
 
-def counts_by_reason(found: Iterable[FlowGroupDecision]) -> tuple[dict[str, int], dict[str, int]]:
-    """Attempts filtered and attempts unresolved, by reason; a reason without attempts is not named."""
+def counts_by_reason(decisions: Iterable[FlowGroupDecision]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return attempts filtered and attempts unresolved, by reason; a reason without attempts is not named."""
     counts: Counter[str] = Counter()
-    for one in found:
-        if one.reason:
-            counts[one.reason] += one.total("attempts")
+    for decision in decisions:
+        if decision.reason:
+            counts[decision.reason] += decision.total("attempts")
     named = [(reason, count) for reason, count in sorted(counts.items()) if count]
     return (
         {reason: count for reason, count in named if reason not in UNRESOLVED},
@@ -101,15 +126,20 @@ def counts_by_reason(found: Iterable[FlowGroupDecision]) -> tuple[dict[str, int]
     )
 
 
-def opened_before_counts(capture: Capture, found: Iterable[FlowGroupDecision]) -> dict[str, object]:
-    """How many connections older than the window are delivered, and why the others are not."""
+def opened_before_counts(capture: Capture, decisions: Iterable[FlowGroupDecision]) -> dict[str, object]:
+    """Return how many connections older than the window are delivered, and why the others are not."""
     left_out = Counter(capture.opened_left_out)
     delivered = 0
-    for one in found:
-        if not one.opened_before:
+    for decision in decisions:
+        if not decision.opened_before:
             continue
-        if one.reason:
-            left_out[one.reason] += one.total("established")
+        if decision.reason:
+            left_out[decision.reason] += decision.total("established")
         else:
-            delivered += one.total("established")
-    return {"delivered": delivered, "leftOut": dict(sorted(left_out.items())), "by": capture.opened_by}
+            delivered += decision.total("established")
+    return {
+        "delivered": delivered,
+        "leftOut": dict(sorted(left_out.items())),
+        "notRead": dict(sorted(capture.opened_not_read.items())),
+        "by": capture.opened_by,
+    }

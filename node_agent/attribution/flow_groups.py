@@ -3,8 +3,10 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 from operator import itemgetter
+from typing import NamedTuple
 
 from node_agent.attribution import filters, pod_lookup
+from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner
 from podsonar.model import Capture, Flow, Query
 
 NOT_YET_NS = 1 << 64  # later than any time in a capture
@@ -12,7 +14,7 @@ NOT_YET_NS = 1 << 64  # later than any time in a capture
 
 @dataclass(slots=True, eq=False)  # one object for each address and port: a key that is quick to hash
 class Destination:
-    """An address and port, and the time span of the flows to it that may have come from a pod."""
+    """An address and port that flows went to, and the time in which flows used it that may have come from a pod."""
 
     address: str
     port: int
@@ -22,7 +24,7 @@ class Destination:
 
     @property
     def asked(self) -> bool:
-        """Return whether its owner must be resolved. Loopback is in every namespace and identifies no owner."""
+        """Whether its owner has to be known. Loopback tells of nobody: every namespace has it."""
         return not self.loopback and self.from_ns < NOT_YET_NS
 
 
@@ -38,63 +40,88 @@ class FlowGroup:
         return list(map(itemgetter(Flow._fields.index(name)), self.flows))
 
 
+class SourceKey(NamedTuple):
+    """What flows of one group share, so that one decision holds for all of them."""
+
+    owner: CgroupOwner
+    source: str
+    opened_before: bool
+    loopback: bool
+
+
 @dataclass(frozen=True, slots=True)
 class FlowGroups:
-    """A capture, grouped.
+    """A capture, sorted.
 
-    `of_pods` has the flows of each pod that the kernel identified, by `(uid, opened before, to loopback)`: flows of one
-    such group get the same decision. `of_others` has the flows whose cgroup identifies no pod.
+    `of_pods` has the flows whose cgroup names a pod, `source_queries` the question whose their source address was
+    (loopback raises none); `of_others` has the flows whose cgroup names no pod.
     """
 
     capture: Capture
-    pods: dict[int, str | None]
+    owners: dict[int, CgroupOwner]
     targets: list[Destination]
-    of_pods: dict[tuple[str, bool, bool], FlowGroup]
+    of_pods: dict[SourceKey, FlowGroup]
     of_others: FlowGroup
+    source_queries: dict[SourceKey, Query]
 
 
 def group_flows(capture: Capture) -> FlowGroups:
-    """Every flow of a capture in one group, in the capture's order; one pass, since there may be 100,000."""
-    pods = pod_lookup.pods_of_cgroups(capture)
+    """Return every flow of a capture in one group, in the capture's order; one pass, since there may be 100,000."""
+    owners = pod_lookup.owners_of_cgroups(capture)
+    opened_owners = {flow.pod_uid: CgroupOwner("pod", (flow.pod_uid,), True) for flow in capture.flows if flow.pod_uid}
     targets: dict[tuple[str, int], Destination] = {}
-    of_pods: defaultdict[tuple[str, bool, bool], FlowGroup] = defaultdict(FlowGroup)
+    of_pods: defaultdict[SourceKey, FlowGroup] = defaultdict(FlowGroup)
+    groups: dict[tuple[int, str | None, str, bool, bool], FlowGroup] = {}
     of_others = FlowGroup()
+    host = {cgroup for cgroup, owner in owners.items() if owner.kind == "host"}
     for flow in capture.flows:
         # Unpacked, for a field by its name takes as long as all of them.
-        cgroup, _, address, port, _, _, _, _, first_ns, last_ns, _, _, _, opened, pod_uid = flow
+        cgroup, source, address, port, _, _, _, _, first_ns, last_ns, _, _, _, opened, pod_uid = flow
         target = targets.get((address, port))
         if target is None:
             target = targets[address, port] = Destination(address, port, filters.is_loopback(address))
-        uid = pod_uid or pods.get(cgroup)
-        group = of_pods[uid, opened, target.loopback] if uid else of_others
+        place = cgroup, pod_uid, source, opened, target.loopback
+        group = groups.get(place)
+        if group is None:
+            owner = opened_owners[pod_uid] if pod_uid else owners.get(cgroup, UNKNOWN_OWNER)
+            group = of_pods[SourceKey(owner, source, opened, target.loopback)] if owner.kind == "pod" else of_others
+            groups[place] = group
         group.flows.append(flow)
         group.targets.append(target)
-        if (first_ns < target.from_ns or last_ns > target.to_ns) and (
-            uid or pod_lookup.needs_address_lookup(capture, flow)
-        ):
+        if cgroup not in host and (first_ns < target.from_ns or last_ns > target.to_ns):
             target.from_ns = min(first_ns, target.from_ns)
             target.to_ns = max(last_ns, target.to_ns)
-    return FlowGroups(capture, pods, list(targets.values()), of_pods, of_others)
+    source_queries = {
+        key: Query(address=key.source, from_ns=min(group.column("first_ns")), to_ns=max(group.column("last_ns")))
+        for key, group in of_pods.items()
+        if not key.loopback
+    }
+    return FlowGroups(capture, owners, list(targets.values()), dict(of_pods), of_others, source_queries)
 
 
 def directory_queries(traffic: FlowGroups) -> list[Query]:
-    """Return every query once: pods by UID, sources known by address only, destinations.
+    """Return every question once: pods by UID, whose the sources' and listeners' addresses were, destinations.
 
-    A destination is queried once, for the time span of the flows to it that may have come from a pod.
+    A destination is asked once, over the time in which flows used it that may have come from a pod.
     """
-    capture, others = traffic.capture, traffic.of_others
-    uids = {uid for uid, _opened, _loopback in traffic.of_pods}
-    uids |= {uid for entry in capture.accepted if (uid := traffic.pods.get(entry.cgroup))}
-    by_address = {
+    capture, owners, others = traffic.capture, traffic.owners, traffic.of_others
+    uids = {uid for key in traffic.of_pods for uid in key.owner.uids}
+    uids |= {uid for entry in capture.accepted for uid in owners.get(entry.cgroup, UNKNOWN_OWNER).uids}
+    by_address = dict.fromkeys(traffic.source_queries.values())
+    by_address |= {
         pod_lookup.source_query(flow): None
         for flow, target in zip(others.flows, others.targets, strict=True)
-        if not target.loopback and pod_lookup.needs_address_lookup(capture, flow)
+        if not target.loopback and pod_lookup.needs_address_lookup(owners.get(flow.cgroup, UNKNOWN_OWNER))
     }
+    by_address |= dict.fromkeys(pod_lookup.listener_queries(capture, owners).values())
     by_address |= {
         pod_lookup.listener_query(entry): None
         for entry in capture.accepted
-        if pod_lookup.needs_address_lookup(capture, entry) and not filters.is_loopback(entry.remote)
+        if pod_lookup.needs_address_lookup(owners.get(entry.cgroup, UNKNOWN_OWNER))
+        and not filters.is_loopback(entry.remote)
     }
-    asked = sorted((one for one in traffic.targets if one.asked), key=lambda one: (one.address, one.port))
-    destinations = [Query(one.address, one.port, one.from_ns, one.to_ns) for one in asked]
-    return [*(Query(pod_uid=uid) for uid in sorted(uids)), *by_address, *destinations]
+    asked = sorted(
+        (target for target in traffic.targets if target.asked), key=lambda target: (target.address, target.port)
+    )
+    destinations = [Query(target.address, target.port, target.from_ns, target.to_ns) for target in asked]
+    return [*(pod_lookup.uid_query(capture, uid) for uid in sorted(uids)), *by_address, *destinations]

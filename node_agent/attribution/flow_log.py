@@ -30,6 +30,7 @@ WORDS = {
     "source_not_a_pod": "source is not a pod",
     "source_unknown": "source is unknown",
     "source_pod_unknown": "source pod is unknown",
+    "identity_conflict": "source address is another pod's",
     "loopback": "destination is loopback",
     "own_traffic": "source is this agent",
     "other_node": "source is on another node",

@@ -236,8 +236,6 @@ def from_parts(header: CaptureHeader, records: memoryview, name: str) -> Capture
         opened_left_out=header.opened_left_out,
         opened_not_read=header.opened_not_read,
         incomplete=header.incomplete,
-        opened_not_read=header.opened_not_read,
-        incomplete=header.incomplete,
         opened_by=header.opened_by,
         observed=header.observed.window() if header.observed else None,
         gap=header.gap,

@@ -194,10 +194,12 @@ def test_a_connection_is_written_as_its_dictionary_would_be(flows: list[Flow], t
     seen = [flows[number % len(flows)]._replace(destination=f"10.96.0.{number}") for number in range(count)]
     traffic = group_flows(capture(seen))
     answers = {
-        query: told[number % len(told)] for number, query in enumerate(directory_queries(traffic)) if query.address
+        query: told[number % len(told)]
+        for number, query in enumerate(directory_queries(traffic))
+        if query.port is not None
     }
     pod = Answer("Pod", WEB, "shop", "web-1", node_name="node-a")
-    outcome = build_body(traffic, {**answers, Query(pod_uid=WEB): pod})
+    outcome = build_body(traffic, {**answers, Query(pod_uid=WEB, node="node-a"): pod})
     destinations = {query.address: answer for query, answer in answers.items()}
     in_order = sorted(seen, key=lambda flow: (flow.source, flow.destination, flow.port, flow.opened_before))
     listed = [dictionary(flow, pod, destinations[flow.destination]) for flow in in_order]
