@@ -13,6 +13,7 @@ from manager.store.batches import ACCEPTED_SIDE, CONNECTIONS_SIDE
 from manager.store.database import Store
 from manager.store.queries import iterate_blocks, read_counts, read_observations, read_summaries
 from manager.store.tokens import Agent
+from podsonar.gc_pause import gc_paused
 from podsonar.model import Window
 
 CACHED_BYTES = 64 << 20
@@ -70,10 +71,11 @@ class MapCache:
             )
             for batch in seen
         ]
-        found: dict[str, Any] = build_map(
-            window or NO_WINDOW, read_summaries(self.store, agent.id, window), reports, namespace
-        )
-        if window is None:
-            found["window"] = None
-        shown, services, edges = (orjson.dumps(found.pop(part)) for part in ("window", "services", "edges"))
-        return MapText(shown, services, edges, orjson.dumps(found)[1:])
+        with gc_paused():  # a map has many objects and no cycles; looking for some takes half of the time
+            found: dict[str, Any] = build_map(
+                window or NO_WINDOW, read_summaries(self.store, agent.id, window), reports, namespace
+            )
+            if window is None:
+                found["window"] = None
+            shown, services, edges = (orjson.dumps(found.pop(part)) for part in ("window", "services", "edges"))
+            return MapText(shown, services, edges, orjson.dumps(found)[1:])

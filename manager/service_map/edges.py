@@ -67,7 +67,8 @@ class Edges:
                 edge = self.edge(source, destination, record)
                 edge.add(record, pod_name(pod, self.topology))
                 if index is not None:
-                    edge.backends.update(join.backends.get(index, {}))
+                    if index in join.backends:
+                        edge.backends.update(join.backends[index])
                     edge.in_sums |= index in join.in_sums
                 if destination.kind == "Unresolved" and record.destination and record.destination.reason:
                     add_bounded(edge.reasons, record.destination.reason)
