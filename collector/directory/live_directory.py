@@ -70,6 +70,7 @@ class LiveDirectory:
         self.directory = directory
         self.keep_ns = int((window_seconds + KEEP_AFTER_END_SECONDS) * NS_PER_SECOND)
         self.expire_seconds = expire_seconds
+        self.save_at = 0.0  # monotonic seconds
         self.file = file
         self.metrics = metrics or DirectoryMetrics(CollectorRegistry())
         self.lock = threading.Lock()
@@ -137,19 +138,20 @@ class LiveDirectory:
 
     def maintenance_loop(self) -> None:
         """Drop the past, request progress and save the rest now and then until `stop`."""
-        self.pause_seconds = self.expire_seconds
         run_supervised("maintenance", self.maintain, self.stop, self.metrics.count_loop_failure)
 
     def maintain(self) -> None:
-        """Wait, then do one turn of maintenance."""
-        if self.stop.wait(self.pause_seconds):
+        """Wait, then do one turn of maintenance; a slow disk delays the next save, never the request for progress."""
+        if self.stop.wait(self.expire_seconds):
             return
         with self.lock:
             self.directory.expire(time.time_ns() - self.keep_ns)
         self.request_progress(time.time_ns() - QUIET_NS)
         began = time.monotonic()
-        self.save()
-        self.pause_seconds = max(self.expire_seconds, SAVE_PAUSE_SHARE * (time.monotonic() - began))
+        if began >= self.save_at:
+            self.save()
+            ended = time.monotonic()
+            self.save_at = ended + SAVE_PAUSE_SHARE * (ended - began)
 
     def save(self) -> None:
         """Write what is known to the file, if there is one and anything was listed."""
