@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
-from node_agent.attribution.flow_groups import Destination, FlowGroup
+from node_agent.attribution.flow_groups import FlowDestination, FlowGroup
 from node_agent.attribution.json_format import SECONDS, json_text, reference
 from podsonar.model import NS_PER_SECOND, Answer
 
@@ -20,7 +20,7 @@ class DestinationJson(NamedTuple):
     after: str
 
     @classmethod
-    def of(cls, target: Destination, answer: Answer) -> "DestinationJson":
+    def of(cls, target: FlowDestination, answer: Answer) -> "DestinationJson":
         """Return the pieces for a destination and the directory's answer on it."""
         owner = json_text(reference(answer))
         service, pod = (owner if answer.kind == kind else "null" for kind in ("Service", "Pod"))
@@ -31,14 +31,14 @@ class DestinationJson(NamedTuple):
         )
 
 
-class DestinationJsonCache(dict[Destination, DestinationJson]):
+class DestinationJsonCache(dict[FlowDestination, DestinationJson]):
     """The pieces for each destination, made on first use."""
 
-    def __init__(self, destinations: Mapping[Destination, Answer]) -> None:
+    def __init__(self, destinations: Mapping[FlowDestination, Answer]) -> None:
         super().__init__()
         self.destinations = destinations
 
-    def __missing__(self, target: Destination) -> DestinationJson:
+    def __missing__(self, target: FlowDestination) -> DestinationJson:
         pieces = self[target] = DestinationJson.of(target, self.destinations[target])
         return pieces
 

@@ -21,7 +21,7 @@ from node_agent.attribution.flow_decisions import (
     opened_before_counts,
     total,
 )
-from node_agent.attribution.flow_groups import Destination, FlowGroup, FlowGroups
+from node_agent.attribution.flow_groups import FlowDestination, FlowGroup, FlowGroups
 from node_agent.attribution.node_name import on_node
 from node_agent.attribution.pod_lookup import NOT_ASKED
 from podsonar.model import Answer, Capture, Flow, Query
@@ -37,7 +37,7 @@ class ResolvedWindow:
 
     head: dict[str, Any]
     group_decisions: list[FlowGroupDecision]
-    destinations: dict[Destination, Answer]
+    destinations: dict[FlowDestination, Answer]
     accepted: list[dict[str, Any]]
     node_name_mismatch: str | None = None
 
@@ -96,7 +96,7 @@ def merged_by_endpoints(groups: list[FlowGroup]) -> FlowGroup:
     places = list(map(ENDPOINTS_AND_AGE, flows))
     if all(map(lt, places, islice(places, 1, None))):  # as the agent writes those of one cgroup
         return FlowGroup(flows, targets)
-    by_place: dict[tuple[str, str, int, bool], tuple[Flow, Destination]] = {}
+    by_place: dict[tuple[str, str, int, bool], tuple[Flow, FlowDestination]] = {}
     for place, flow, target in zip(places, flows, targets, strict=True):
         earlier = by_place.get(place)
         by_place[place] = (merge_flows(earlier[0], flow) if earlier else flow, target)
@@ -104,7 +104,9 @@ def merged_by_endpoints(groups: list[FlowGroup]) -> FlowGroup:
     return FlowGroup([flow for flow, _target in in_order], [target for _flow, target in in_order])
 
 
-def connection_list(decisions: list[FlowGroupDecision], destinations: Mapping[Destination, Answer]) -> Iterator[bytes]:
+def connection_list(
+    decisions: list[FlowGroupDecision], destinations: Mapping[FlowDestination, Answer]
+) -> Iterator[bytes]:
     """Yield the elements of `connectionList` in parts, ordered by pod, addresses and port."""
     of_pods: defaultdict[str, list[FlowGroupDecision]] = defaultdict(list)
     for decision in decisions:

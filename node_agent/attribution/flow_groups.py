@@ -13,7 +13,7 @@ NOT_YET_NS = 1 << 64  # later than any time in a capture
 
 
 @dataclass(slots=True, eq=False)  # one object for each address and port: a key that is quick to hash
-class Destination:
+class FlowDestination:
     """An address and port that flows went to, and the time in which flows used it that may have come from a pod."""
 
     address: str
@@ -33,7 +33,7 @@ class FlowGroup:
     """Flows, and the target of each in the same place of the other list."""
 
     flows: list[Flow] = field(default_factory=list)
-    targets: list[Destination] = field(default_factory=list)
+    targets: list[FlowDestination] = field(default_factory=list)
 
     def column(self, name: str) -> list[int]:
         """One of the counts or times of every flow."""
@@ -59,7 +59,7 @@ class FlowGroups:
 
     capture: Capture
     owners: dict[int, CgroupOwner]
-    targets: list[Destination]
+    targets: list[FlowDestination]
     of_pods: dict[SourceKey, FlowGroup]
     of_others: FlowGroup
     source_queries: dict[SourceKey, Query]
@@ -69,7 +69,7 @@ def group_flows(capture: Capture) -> FlowGroups:
     """Return every flow of a capture in one group, in the capture's order; one pass, since there may be 100,000."""
     owners = pod_lookup.owners_of_cgroups(capture)
     opened_owners = {flow.pod_uid: CgroupOwner("pod", (flow.pod_uid,), True) for flow in capture.flows if flow.pod_uid}
-    targets: dict[tuple[str, int], Destination] = {}
+    targets: dict[tuple[str, int], FlowDestination] = {}
     of_pods: defaultdict[SourceKey, FlowGroup] = defaultdict(FlowGroup)
     groups: dict[tuple[int, str | None, str, bool, bool], FlowGroup] = {}
     of_others = FlowGroup()
@@ -79,7 +79,7 @@ def group_flows(capture: Capture) -> FlowGroups:
         cgroup, source, address, port, _, _, _, _, first_ns, last_ns, _, _, _, opened, pod_uid = flow
         target = targets.get((address, port))
         if target is None:
-            target = targets[address, port] = Destination(address, port, filters.is_loopback(address))
+            target = targets[address, port] = FlowDestination(address, port, filters.is_loopback(address))
         place = cgroup, pod_uid, source, opened, target.loopback
         group = groups.get(place)
         if group is None:
