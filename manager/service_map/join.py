@@ -125,7 +125,7 @@ def clients_of_listener(
 ) -> list[ClientBudget]:
     """Budgets of clients that came to the listener by a service or host port.
 
-    A service leads to a pod's address, whoever listens there: a process of another pod in the same network is as good.
+    A service leads to a pod's address: the listener may be a process of another pod in the same network.
     """
     uids = dict.fromkeys([record.pod.uid, *topology.pods_at.get(record.local_ip, ())])
     port = int(record.local_port)

@@ -113,6 +113,8 @@ def wrong(**fields: Any) -> dict[str, Any]:
         (wrong(attempts="4"), "/connectionList/0/attempts"),
         (wrong(kubernetes={}), "/connectionList/0/kubernetes"),
         (wrong(destinationPort=80), "/connectionList/0/destinationPort"),
+        (NODE_A | {"schemaVersion": 2}, "/schemaVersion"),
+        (NODE_A | {"schemaVersion": "1.1"}, "/schemaVersion"),
         (NODE_A | {"window": {"start": "yesterday", "end": WINDOW["end"]}}, "/window"),
         (NODE_A | {"window": {"start": WINDOW["end"], "end": WINDOW["start"]}}, "/window"),
         (wrong(destinationPort="80\n"), "/connectionList/0/destinationPort"),

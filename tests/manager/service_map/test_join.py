@@ -12,7 +12,7 @@ from manager.service_map.ambiguous_destinations import resolve_ambiguous
 from manager.service_map.join import Observers, join_ends
 from manager.service_map.topology import build_topology
 from manager.store.object_summary import summarize_object
-from tests.manager.shop import LISTS, connection, taken
+from tests.manager.shop import LISTS, connection, pod, taken
 
 FACTS = {kind: [summarize_object(kind, item) for item in LISTS.get(key, [])] for key, kind in INVENTORY_LISTS.items()}
 TOPOLOGY = build_topology(FACTS)
@@ -276,3 +276,60 @@ def test_masqueraded_dial_of_a_pods_own_address_is_explained() -> None:
     ends = [("node-b", msgspec.convert(taken("cart-1", "10.1.1.20", 8080, "192.0.2.1", 5), AcceptedRecord))]
     join = join_ends([msgspec.convert(DIRECT, ConnectionRecord)], ends, TOPOLOGY, BOTH_WATCHED)
     assert (join.backends, join.recall.value) == ({0: Counter({"uid-cart-1": 5})}, 1.0)
+
+
+HOST_PORT_POD = pod("edge-1", "10.1.2.50", "node-b", "edge")
+HOST_PORT_POD["spec"]["containers"] = [{"ports": [{"name": "web", "containerPort": 8443, "hostPort": 443}]}]
+WITH_HOST_PORT = build_topology(
+    {**FACTS, "Pod": [*FACTS["Pod"], summarize_object("Pod", HOST_PORT_POD)]},
+)
+
+
+@pytest.mark.parametrize(
+    ("client", "accepted"),
+    [
+        pytest.param(
+            connection("frontend-1", "10.1.1.10", "192.0.2.2", 443, kind="Node", n=5),
+            taken("edge-1", "10.1.2.50", 8443, "10.1.1.10", 5),
+            id="host port, dialled as the node's",
+        ),
+        pytest.param(
+            connection("frontend-1", "10.1.1.10", "192.0.2.2", 443, pod="edge-1", n=5),
+            taken("edge-1", "10.1.2.50", 8443, "10.1.1.10", 5),
+            id="host port, resolved to its pod",
+        ),
+        pytest.param(
+            connection("frontend-1", "10.1.1.10", "192.0.2.2", 443, kind="Node", n=5),
+            taken("edge-1", "10.1.2.50", 8443, "192.0.2.1", 5),
+            id="host port, masqueraded by the client's node",
+        ),
+        pytest.param(
+            connection("frontend-1", "10.1.1.10", "10.96.0.11", 7000, service="cart", n=5),
+            taken("db-1", "10.1.1.20", 8080, "10.1.1.10", 5),
+            id="listener of another pod's process, by a service",
+        ),
+        pytest.param(
+            connection("frontend-1", "10.1.1.10", "10.1.1.20", 8080, pod="cart-1", n=5),
+            taken("db-1", "10.1.1.20", 8080, "10.1.1.10", 5),
+            id="listener of another pod's process, directly",
+        ),
+    ],
+)
+def test_connection_that_was_forwarded_to_another_listener_is_explained(
+    client: dict[str, Any], accepted: dict[str, Any]
+) -> None:
+    """By a host port, or by a process of another pod in the pod's network: none of it is missing."""
+    ends = [("node-b", msgspec.convert(accepted, AcceptedRecord))]
+    join = join_ends([msgspec.convert(client, ConnectionRecord)], ends, WITH_HOST_PORT, BOTH_WATCHED)
+    assert (join.recall.accepted, join.recall.explained, dict(join.recall.not_comparable)) == (5, 5, {})
+
+
+def test_window_that_was_not_read_whole_misses_nothing_and_names_no_backend() -> None:
+    """What the records that were left out may explain is named, and what is explained is compared in sums."""
+    ends = [
+        ("node-a", msgspec.convert(taken("cart-1", "10.1.1.20", 8080, "10.1.1.10", 30), AcceptedRecord)),
+    ]
+    join = join_ends([msgspec.convert(BY_SERVICE, ConnectionRecord)], ends, TOPOLOGY, BOTH_WATCHED, whole=False)
+    assert (join.recall.accepted, join.recall.explained) == (23, 23)
+    assert dict(join.recall.not_comparable) == {"too_many_connections": 7}
+    assert (sum(join.backends.values(), Counter()), join.in_sums) == (Counter(), {0})
