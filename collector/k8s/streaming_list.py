@@ -1,7 +1,7 @@
 """A list that comes in one answer of any size: its objects in groups, without holding it whole.
 
-Where a server ignores `limit`, or where pages expire before they are read. An object ends where the text from its
-beginning is JSON: no shorter piece of an object is.
+Where a server ignores `limit`, or where pages expire before they are read. A group of objects ends where the text from
+its beginning is JSON: no piece of an object is.
 """
 
 import re
@@ -14,7 +14,9 @@ LARGE_BODY_BYTES = 32 << 20  # 1,000 objects of 32 KiB: more is no page
 LARGEST_OBJECT_BYTES = 8 << 20
 HEAD_BYTES = 64 << 10
 ITEMS = re.compile(rb',\s*"items"\s*:\s*\[\s*')
-BETWEEN = re.compile(rb"\}\s*(?:,\s*(?=\{)|\](?=\s*\}\s*\Z))")
+BETWEEN = re.compile(rb"\}\s*+,\s*+(?=\{)")
+END = re.compile(rb"\]\s*+\}\s*+\Z")
+TAIL_BYTES = 4096  # white space of a server that writes some
 Group = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
@@ -45,7 +47,7 @@ class ObjectSplitter:
         self.buffer = b""
         self.searched = 0
         self.metadata: dict[str, Any] | None = None
-        self.ended = False
+        self.size = 0  # of the next text to parse: twice that of one that was only a part of an object
 
     def head(self) -> None:
         """Take the list's own metadata off the front, once it is there."""
@@ -66,28 +68,31 @@ class ObjectSplitter:
                 return []
         objects: list[dict[str, Any]] = []
         begin = 0
-        while not self.ended:
-            end = BETWEEN.search(self.buffer, self.searched)
-            if end is None:
-                break
+        while end := BETWEEN.search(self.buffer, max(self.searched, begin + self.size)):
             try:
-                objects.append(orjson.loads(self.buffer[begin : end.start() + 1]))
-            except orjson.JSONDecodeError:
+                objects += orjson.loads(b"[%b]" % self.buffer[begin : end.start() + 1])
+            except orjson.JSONDecodeError:  # between two parts of one object: many of them cost no more than a few
+                self.size = 2 * (end.start() + 1 - begin)
                 self.searched = end.start() + 1
                 continue
-            self.ended = end[0].endswith(b"]")
             begin = self.searched = end.end()
+            self.size = 0
         self.buffer = self.buffer[begin:]
         self.searched -= begin
         if len(self.buffer) > LARGEST_OBJECT_BYTES:
             raise MalformedAnswerError("an object of the list does not end")
         return objects
 
-    def close(self) -> None:
-        """MalformedAnswerError where the body did not end as a list does."""
-        empty = self.metadata is not None and re.fullmatch(rb"\s*\]\s*\}\s*", self.buffer)
-        if not self.ended and not empty:
-            raise MalformedAnswerError("truncated answer")
+    def close(self) -> list[dict[str, Any]]:
+        """The last objects; MalformedAnswerError where the body did not end as a list does."""
+        end = END.search(self.buffer, max(0, len(self.buffer) - TAIL_BYTES)) if self.metadata is not None else None
+        try:
+            if end is None:
+                raise MalformedAnswerError("truncated answer")
+            objects: list[dict[str, Any]] = orjson.loads(b"[%b]" % self.buffer[: end.start()])
+        except orjson.JSONDecodeError as error:
+            raise MalformedAnswerError("truncated answer") from error
+        return objects
 
 
 def stream_groups(pieces: Iterator[bytes], size: int) -> Iterator[Group]:
@@ -99,5 +104,8 @@ def stream_groups(pieces: Iterator[bytes], size: int) -> Iterator[Group]:
         while len(pending) >= size:
             yield splitter.metadata or {}, pending[:size]
             del pending[:size]
-    splitter.close()
+    pending += splitter.close()
+    while len(pending) > size:
+        yield splitter.metadata or {}, pending[:size]
+        del pending[:size]
     yield splitter.metadata or {}, pending

@@ -26,13 +26,18 @@ class WatchStream:
 
     def lines(self) -> Iterator[bytes]:
         """The lines of the watch until the server ends it or it is cut; ApiServerError where it breaks."""
-        buffer = b""
+        parts: list[bytes] = []  # of a line whose end has not come: joined once, however small they are
+        size = 0
         try:
             while chunk := self.response.read1():
-                buffer += chunk
-                *whole, buffer = buffer.split(b"\n")
-                yield from whole
-                if len(buffer) > LONGEST_LINE_BYTES:
+                *whole, rest = chunk.split(b"\n")
+                if whole:
+                    yield b"".join((*parts, whole[0]))
+                    yield from whole[1:]
+                    parts, size = [], 0
+                parts.append(rest)
+                size += len(rest)
+                if size > LONGEST_LINE_BYTES:
                     raise ApiServerError(f"watch {self.path}: a line has more than {LONGEST_LINE_BYTES} bytes")
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:  # ValueError: cut while it is read
             raise ApiServerError(f"watch {self.path} was cut: {error}") from error

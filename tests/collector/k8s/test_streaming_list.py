@@ -51,3 +51,10 @@ def test_object_that_does_not_end_is_not_held_for_ever(monkeypatch: pytest.Monke
     body = body_of([{"a": "x" * 2000}, {"b": "y"}])
     with pytest.raises(MalformedAnswerError, match="does not end"):
         list(stream_groups(pieces(body, 100), 2))
+
+
+def test_object_of_many_parts_is_parsed_a_few_times() -> None:
+    """60,000 borders inside one object, each a piece of JSON that is none: as many attempts would take minutes."""
+    objects = [{"env": [{"name": str(number)} for number in range(60_000)]}, {"b": "y"}]
+    found = list(stream_groups(pieces(body_of(objects), 1 << 16), 4))
+    assert [one for _, items in found for one in items] == objects
