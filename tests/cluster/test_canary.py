@@ -180,7 +180,7 @@ def pushed(folder: Path, url: str, positions: dict[str, list[Position]]) -> tupl
     for number, payload in enumerate(inventory.bodies(spool.folder)):
         spool.put(batch_of_payload(payload, "inventory", WINDOW, str(number)))
     files = [path.read_bytes() for path in spool.paths()]
-    plain = [inflated(content.split(b"\n", 1)[1]) for content in files]
+    plain = [inflated(content.split(b"\n", 2)[2]) for content in files]
     pusher = Pusher(settings, spool, TokenFile(settings.manager.token_file))
     assert pusher.flush(120)
     pusher.close()
