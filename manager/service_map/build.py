@@ -83,17 +83,15 @@ def build_map(
         [(one.node_name, one.counts) for one in reports], [str(n["name"]) for n in summaries.get("Node", ())]
     )
     records = iter(share_ends(record for report in reports for record in report.connections))
-    # Connections from before the window have no attempt in it, at either end: recall is of the window's own.
-    ends = iter(
-        (report.node_name, record) for report in reports for record in report.accepted if not record.opened_before
-    )
+    ends = iter((report.node_name, record) for report in reports for record in report.accepted)
     connections, accepted = list(islice(records, MAX_JOINED)), list(islice(ends, MAX_JOINED))
     edges = Edges(topology, nodes_in_state(nodes, "whole", "part"))
     rest = next(records, None)
     observers = observers_of(nodes, reports)
-    join = join_ends(connections, accepted, topology, observers, whole=rest is None)
+    join, opened_recall = join_ends(connections, accepted, topology, observers, whole=rest is None)
     # What others took of an address decides only if all of them are known.
-    resolved = resolve_ambiguous(connections, accepted, topology) if rest is None else {}
+    new = [(node, record) for node, record in accepted if not record.opened_before]
+    resolved = resolve_ambiguous(connections, new, topology) if rest is None else {}
     # Named destinations first: of what has no room on the map, addresses are the least loss.
     for of_address in (False, True):
         for index, record in enumerate(connections):
@@ -132,7 +130,11 @@ def build_map(
             for vertex in sorted(vertices.values())
         ],
         "edges": shown,
-        "recall": recall_wire(join.recall) | {"nodes": {n: recall_wire(r) for n, r in sorted(join.nodes.items())}},
+        "recall": recall_wire(join.recall)
+        | {
+            "nodes": {node: recall_wire(recall) for node, recall in sorted(join.nodes.items())},
+            "openedBefore": recall_wire(opened_recall),
+        },
         "observation": dict(observation),
         "coverage": nodes,
         "aggregated": {

@@ -45,15 +45,35 @@ def join_ends(
     observers: Observers,
     *,
     whole: bool = True,
-) -> Join:
-    """The join of one window; `accepted` has the name of the observing node beside each record.
+) -> tuple[Join, Recall]:
+    """Return the join of one window, and the recall of the connections that were open before it.
 
-    Unless the connections are the `whole` window's, those left out may explain what these do not.
+    `accepted` has the name of the observing node beside each record. Unless the connections are the `whole` window's,
+    those left out may explain what these do not. What is left of a connection from before the window may explain one
+    that its server accepted in it: the two ends of a handshake are half a round trip apart.
     """
     budgets = [
-        ClientBudget(place, max(one.established, one.attempts - one.failed), EdgeKey.of(one))
+        ClientBudget(place, one.established if one.opened_before else 0, EdgeKey.of(one))
         for place, one in enumerate(connections)
     ]
+    before = [(node, one) for node, one in accepted if one.opened_before]
+    opened = join_budgets(connections, budgets, before, topology, observers, whole=whole)
+    for budget, one in zip(budgets, connections, strict=True):
+        budget.left = budget.left if one.opened_before else max(one.established, one.attempts - one.failed)
+    new = [(node, one) for node, one in accepted if not one.opened_before]
+    return join_budgets(connections, budgets, new, topology, observers, whole=whole), opened.recall
+
+
+def join_budgets(
+    connections: Sequence[ConnectionRecord],
+    budgets: Sequence[ClientBudget],
+    accepted: Sequence[tuple[str, AcceptedRecord]],
+    topology: Topology,
+    observers: Observers,
+    *,
+    whole: bool,
+) -> Join:
+    """Return the join of accepted connections with what the budgets, one per connection, can still explain."""
     direct, by_listener = index_clients(connections, budgets, topology)
     client_addresses = {one.source_ip for one in connections}
     unsure = {

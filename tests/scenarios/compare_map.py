@@ -65,6 +65,13 @@ def judge_recall(scenario: Scenario, bodies: Mapping[str, Body], recall: Body) -
     wanted = (comparable, comparable - scenario.unexplained, dict(scenario.uncompared))
     if (recall["accepted"], recall["explained"], recall["notComparable"]) != wanted:
         yield f"map: recall {recall}, expected (accepted, explained, not comparable) {wanted}"
+    before = recall["openedBefore"]
+    opened = sum(one["accepted"] for body in bodies.values() for one in body["acceptedList"] if one["openedBefore"])
+    if (
+        before["accepted"] != before["explained"]
+        or before["accepted"] + sum(before["notComparable"].values()) != opened
+    ):
+        yield f"map: recall of connections from before {before}, expected {opened} accepted in all, each explained"
     for body in bodies.values():
         arguments = recall["nodes"].get(body["nodeName"], {"accepted": 0, "notComparable": {}})
         taken = accepted[body["nodeName"]]

@@ -93,7 +93,7 @@ def test_accepted_is_explained_counted_or_named(
 ) -> None:
     """Each accepted connection is explained, or missing, or named as not comparable; none twice, none silently."""
     ends = [("node-a", msgspec.convert(one, AcceptedRecord)) for one in accepted]
-    join = join_ends([msgspec.convert(one, ConnectionRecord) for one in clients], ends, TOPOLOGY, WATCHED)
+    join, _opened = join_ends([msgspec.convert(one, ConnectionRecord) for one in clients], ends, TOPOLOGY, WATCHED)
     assert (join.recall.accepted, join.recall.explained) == recall
     assert dict(join.recall.not_comparable) == uncompared
     seen = sum(one["accepted"] for one in accepted)
@@ -121,7 +121,7 @@ def test_masqueraded_is_compared_in_sums_of_the_node_that_hid_the_client(
     """A pod behind a node's address is named for a client only where no other client can have been meant."""
     taken_there = [taken("cart-1", "10.1.1.20", 8080, remote, 13), taken("cart-2", "10.1.2.20", 8080, remote, 4)]
     ends = [("node-a", msgspec.convert(one, AcceptedRecord)) for one in taken_there]
-    join = join_ends(
+    join, _opened = join_ends(
         [msgspec.convert(one, ConnectionRecord) for one in clients],
         ends,
         TOPOLOGY,
@@ -216,7 +216,7 @@ def test_backend_is_named_only_where_one_edge_can_be_meant(
     clients: list[Any], accepted: list[Any], backends: dict[str, int], in_sums: set[int]
 ) -> None:
     """An address that went from one client to another is compared in sums; all of it is explained all the same."""
-    join = join_ends(
+    join, _opened = join_ends(
         [msgspec.convert(one, ConnectionRecord) for one in clients],
         [("node-b", msgspec.convert(one, AcceptedRecord)) for one in accepted],
         TOPOLOGY,
@@ -233,8 +233,8 @@ def test_clients_address_that_two_pods_had_is_sure_only_where_all_was_watched() 
     topology = build_topology({**FACTS, "Pod": pods})
     ends = [("node-b", msgspec.convert(one, AcceptedRecord)) for one in TAKEN_BY_TWO]
     late = [msgspec.convert(LATE, ConnectionRecord)]
-    nodes_in_state = join_ends(late, ends, topology, BOTH_WATCHED)
-    in_part = join_ends(late, ends, topology, Observers(frozenset({"node-b"}), part=frozenset({"node-a"})))
+    nodes_in_state, _opened = join_ends(late, ends, topology, BOTH_WATCHED)
+    in_part, _opened = join_ends(late, ends, topology, Observers(frozenset({"node-b"}), part=frozenset({"node-a"})))
     assert sum(nodes_in_state.backends.values(), Counter()).total() == 35
     assert (sum(in_part.backends.values(), Counter()), in_part.in_sums) == (Counter(), {0})
 
@@ -253,7 +253,7 @@ def test_host_network_client_behind_the_bridge_address_is_marked_in_sums() -> No
     """On its way to a pod of its own node it gets an address of the pods' range, which an unlisted pod may have had."""
     client = connection("watcher-1", "192.0.2.1", "10.96.0.11", 7000, service="cart", n=5)
     ends = [("node-a", msgspec.convert(taken("cart-1", "10.1.1.20", 8080, "10.1.1.1", 3), AcceptedRecord))]
-    join = join_ends([msgspec.convert(client, ConnectionRecord)], ends, TOPOLOGY, BOTH_WATCHED)
+    join, _opened = join_ends([msgspec.convert(client, ConnectionRecord)], ends, TOPOLOGY, BOTH_WATCHED)
     assert (join.backends, join.in_sums) == ({}, {0})
     assert (join.recall.accepted, dict(join.recall.not_comparable)) == (0, {"remote_pod_not_observed": 3})
 
@@ -262,7 +262,7 @@ def test_host_networks_client_shares_its_address_with_the_pods_that_its_node_hid
     """What came from the node's address is of either, so that no backend is named for one of them."""
     watcher = connection("watcher-1", "192.0.2.1", "10.96.0.11", 7000, service="cart", n=5)
     took = [taken("cart-1", "10.1.1.20", 8080, "192.0.2.1", 14), taken("cart-2", "10.1.2.20", 8080, "192.0.2.1", 14)]
-    join = join_ends(
+    join, _opened = join_ends(
         [msgspec.convert(one, ConnectionRecord) for one in (watcher, BY_SERVICE)],
         [("node-b", msgspec.convert(one, AcceptedRecord)) for one in took],
         TOPOLOGY,
@@ -274,7 +274,7 @@ def test_host_networks_client_shares_its_address_with_the_pods_that_its_node_hid
 def test_masqueraded_dial_of_a_pods_own_address_is_explained() -> None:
     """Without a service there is but one pod that it can have reached."""
     ends = [("node-b", msgspec.convert(taken("cart-1", "10.1.1.20", 8080, "192.0.2.1", 5), AcceptedRecord))]
-    join = join_ends([msgspec.convert(DIRECT, ConnectionRecord)], ends, TOPOLOGY, BOTH_WATCHED)
+    join, _opened = join_ends([msgspec.convert(DIRECT, ConnectionRecord)], ends, TOPOLOGY, BOTH_WATCHED)
     assert (join.backends, join.recall.value) == ({0: Counter({"uid-cart-1": 5})}, 1.0)
 
 
@@ -320,7 +320,7 @@ def test_connection_that_was_forwarded_to_another_listener_is_explained(
 ) -> None:
     """By a host port, or by a process of another pod in the pod's network: none of it is missing."""
     ends = [("node-b", msgspec.convert(accepted, AcceptedRecord))]
-    join = join_ends([msgspec.convert(client, ConnectionRecord)], ends, WITH_HOST_PORT, BOTH_WATCHED)
+    join, _opened = join_ends([msgspec.convert(client, ConnectionRecord)], ends, WITH_HOST_PORT, BOTH_WATCHED)
     assert (join.recall.accepted, join.recall.explained, dict(join.recall.not_comparable)) == (5, 5, {})
 
 
@@ -329,7 +329,42 @@ def test_window_that_was_not_read_whole_misses_nothing_and_names_no_backend() ->
     ends = [
         ("node-a", msgspec.convert(taken("cart-1", "10.1.1.20", 8080, "10.1.1.10", 30), AcceptedRecord)),
     ]
-    join = join_ends([msgspec.convert(BY_SERVICE, ConnectionRecord)], ends, TOPOLOGY, BOTH_WATCHED, whole=False)
+    join, _opened = join_ends(
+        [msgspec.convert(BY_SERVICE, ConnectionRecord)], ends, TOPOLOGY, BOTH_WATCHED, whole=False
+    )
     assert (join.recall.accepted, join.recall.explained) == (23, 23)
     assert dict(join.recall.not_comparable) == {"too_many_connections": 7}
     assert (sum(join.backends.values(), Counter()), join.in_sums) == (Counter(), {0})
+
+
+@pytest.mark.parametrize(
+    ("client_before", "client_new", "server_before", "server_new", "recall", "opened"),
+    [
+        pytest.param(7, 0, 7, 0, (0, 0), (7, 7), id="all are from before"),
+        pytest.param(7, 5, 7, 5, (5, 5), (7, 7), id="each age by itself"),
+        pytest.param(7, 0, 6, 1, (1, 1), (6, 6), id="accepted just after the window began"),
+        pytest.param(7, 0, 7, 1, (1, 0), (7, 7), id="one that no client is seen to have made"),
+        pytest.param(0, 5, 3, 5, (5, 5), (3, 0), id="no client of a connection from before"),
+    ],
+)
+def test_connections_from_before_the_window_have_a_recall_of_their_own(
+    client_before: int,
+    client_new: int,
+    server_before: int,
+    server_new: int,
+    recall: tuple[int, int],
+    opened: tuple[int, int],
+) -> None:
+    """A connection from before explains one from before, and what is left of it one that was accepted at the start."""
+    old = {**DIRECT, "attempts": 0, "established": client_before, "openedBefore": True}
+    new = connection("frontend-1", "10.1.1.10", "10.1.1.20", 8080, pod="cart-1", n=client_new)
+    taken_new = taken("cart-1", "10.1.1.20", 8080, "10.1.1.10", server_new)
+    taken_old = {**taken("cart-1", "10.1.1.20", 8080, "10.1.1.10", server_before), "openedBefore": True}
+    join, before = join_ends(
+        [msgspec.convert(one, ConnectionRecord) for one in (old, new)],
+        [("node-a", msgspec.convert(one, AcceptedRecord)) for one in (taken_new, taken_old)],
+        TOPOLOGY,
+        BOTH_WATCHED,
+    )
+    assert (join.recall.accepted, join.recall.explained) == recall
+    assert (before.accepted, before.explained) == opened
