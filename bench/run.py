@@ -25,6 +25,7 @@ SCRIPTS = {
     "agent_footprint": ("--small",),
     "replay": ("--small",),
     "manager": ("--small",),
+    "page": ("--small",),
     "listing": ("--pods", "1000", "--nodes", "40", "--services", "40", "--rounds", "1"),
     "directory_scale": ("--rounds", "11"),
 }

@@ -62,7 +62,7 @@ function intoColumns(items, level, most, gap) {
   }
   const ideal = Math.max(tall(items, gap) / most, ...items.map((one) => one.h));
   const highest = Math.max(...[...whole.values()].map((column) => tall(column, gap)));
-  if (whole.size <= most && highest <= 1.5 * ideal) return [...whole.values()];
+  if (whole.size <= most && highest <= 1.3 * ideal) return [...whole.values()];
   const columns = [[]];
   let filled = 0;
   for (const item of sorted) {

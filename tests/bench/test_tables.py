@@ -23,6 +23,7 @@ KERNEL = pytest.mark.kernel
         pytest.param("agent_footprint", [], marks=KERNEL),
         ("replay", []),
         ("manager", []),
+        pytest.param("page", [], marks=pytest.mark.browser),
     ],
 )
 def test_small_measurement_prints_its_table_and_writes_it(
