@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.inventory.redaction import Redaction
@@ -378,6 +378,7 @@ def slowly(node: Any, counts: Any) -> Any:
     return [slowly(item, counts) for item in node] if isinstance(node, list) else node
 
 
+@settings(deadline=None)  # a busy machine is no failure; the time has tests of its own
 @given(st.dictionaries(TEXT, st.dictionaries(TEXT, TEXT, max_size=4), max_size=5))
 def test_scan_of_bytes_comes_to_what_a_walk_over_every_string_comes_to(node: dict[str, Any]) -> None:
     """Whatever stands in a string (quotes, backslashes, control characters), each is judged alone and whole."""
@@ -388,6 +389,7 @@ def test_scan_of_bytes_comes_to_what_a_walk_over_every_string_comes_to(node: dic
     assert redaction.counts == counts
 
 
+@settings(deadline=None)  # a busy machine is no failure; the time has tests of its own
 @given(JSON, st.sampled_from(["structure", "patterns"]), st.sampled_from([kind.name for kind in KINDS]))
 def test_any_object_becomes_json_that_is_not_changed_again(node: Any, mode: Mode, kind: str) -> None:
     """Whatever stands where, what comes out parses, and redacted again it gives itself."""
@@ -397,6 +399,7 @@ def test_any_object_becomes_json_that_is_not_changed_again(node: Any, mode: Mode
         assert Redaction(mode).json(kind, parsed) == once
 
 
+@settings(deadline=None)  # a busy machine is no failure; the time has tests of its own
 @given(JSON)
 def test_no_string_of_an_unknown_field_leaves(node: Any) -> None:
     """Of a field that no table has, no text leaves, however deep it stands."""
@@ -404,6 +407,7 @@ def test_no_string_of_an_unknown_field_leaves(node: Any) -> None:
     assert content == b'{"spec":{"fieldOfTomorrow":"[redacted:unknown_field]"}}'
 
 
+@settings(deadline=None)  # a busy machine is no failure; the time has tests of its own
 @given(st.text(max_size=200), st.sampled_from([hint.upper() for hint in HINTS]))
 def test_string_that_a_rule_changes_holds_a_hint(text: str, hint: str) -> None:
     """No rule matches a string that the scan would pass over."""
