@@ -17,6 +17,17 @@ KIND_SYSTEMD = (
 )
 IN_A_POD = "kubepods/burstable/pod11111111-2222-4333-8444-555555555555/{outer}/kubepods/besteffort/pod{uid}/{container}"
 OWN_SYSTEMD = "kubepods/burstable/pod{uid}/{container}/system.slice/nginx.service"
+COLON = "system.slice/containerd.service/kubepods-burstable-pod{underscored}.slice:cri-containerd:{container}"
+NO_KUBELET = "k8s.io/{container}"
+CUT = (
+    "acme_platform_team_workloads.slice/acme_platform_team_workloads-kubernetes.slice/"
+    "acme_platform_team_workloads-kubernetes-kubepods-burstable-pod{underscored}.slice/cri-containerd-{container}.scope"
+)
+CAPITALS = (
+    "Node-1.2.slice/Node-1.2-kubepods.slice/Node-1.2-kubepods-burstable-pod{underscored}.slice/"
+    "cri-containerd-{container}.scope"
+)
+TENANT = "kubepods/burstable/pod{uid}/{container}/pod11111111-2222-4333-8444-555555555555"
 TOO_DEEP = "kubepods/burstable/pod{uid}/{container}/1/2/3/4/5/6/7/8/9"
 
 
@@ -45,6 +56,15 @@ SCENARIOS = (
     in_cgroup("v2-only", "no controller on v1: the v2 hierarchy names both ends", CGROUPFS, "v2", "v2"),
     in_cgroup("v2-only-systemd", "the same with the systemd driver", SYSTEMD, "v2", "v2"),
     in_cgroup("hybrid-without-memory", "v1 and v2 side by side, no controller on v1", KIND, None, "v2"),
+    in_cgroup("colon", "kubelet with the systemd driver, containerd with cgroupfs", COLON),
+    in_cgroup("colon-v2-only", "the same without v1", COLON, "v2", "v2"),
+    in_cgroup("no-cgroups-per-qos", "no name says pod: the address decides", NO_KUBELET),
+    in_cgroup("no-cgroups-per-qos-v1-only", "the same without v2", NO_KUBELET, "v1"),
+    in_cgroup("no-cgroups-per-qos-v2-only", "the same without v1", NO_KUBELET, "v2", "v2"),
+    in_cgroup("cut-name", "a cgroup root so long that the UID is cut: the address decides", CUT),
+    in_cgroup("cut-name-v2-only", "the same without v1", CUT, "v2", "v2"),
+    in_cgroup("capitals-and-dots", "a cgroup root with capital letters and dots", CAPITALS),
+    in_cgroup("tenants-inner-name", "a pod that names a cgroup of its own after another pod stays itself", TENANT),
     in_cgroup(
         "deeper-than-names",
         "a cgroup so deep that its kept names do not reach the pod's: the address decides, and not `no pod`",
