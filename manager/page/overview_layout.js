@@ -99,7 +99,7 @@ function bestBlock(items, edges, groups, { width, height, narrow, open }) {
       most, gapX: narrow ? 40 : GROUP.gapX, gapY: GROUP.gapY, last, rowWidth: narrow ? width - 32 : Math.max(width, Math.sqrt(area) * 1.2),
     });
     const [across, down] = [(width - 32) / block.w, (height - 24) / block.h];
-    const score = Math.min(across, down) >= READABLE ? 2 + Math.min(1.2, across, down) : Math.min(across, READABLE) + down / 1000;
+    const score = Math.min(across, down) >= READABLE ? 2 + Math.min(1.2, across, down) : across >= READABLE ? 1 + down : across;
     if (!best || score > best.score * 1.01) best = { block, score };
   }
   return best.block;
