@@ -3,25 +3,24 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from cli.demo.replay import replayed
 from lab.demo import shop
 from manager.server import serving
-from tests.browser.conftest import FLAGS, SECONDS
+from tests.browser.conftest import SECONDS
 from tests.manager.fresh_database import migrated
 
 pytestmark = pytest.mark.browser
 
 
-def test_page_shows_the_services_and_edges_of_the_demo(tmp_path: Path) -> None:
+def test_page_shows_the_services_and_edges_of_the_demo(tmp_path: Path, browser: Browser) -> None:
     """Every service of the shop and every true edge between workloads and services is in the page's tables."""
     database = f"sqlite:///{tmp_path}/manager.db"
     token, key = migrated(database, "demo")
     (tmp_path / "token").write_text(token)
-    with serving(database) as url, sync_playwright() as playwright:
+    with serving(database) as url:
         replayed(tmp_path, url)
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS, headless=True)
         page = browser.new_page()
         page.goto(f"{url}/#key={key}&view=table")
         page.wait_for_selector("body[data-ready]", timeout=20 * SECONDS)
@@ -29,7 +28,7 @@ def test_page_shows_the_services_and_edges_of_the_demo(tmp_path: Path) -> None:
         edges = page.eval_on_selector_all(
             "#edges tbody tr", "rows => rows.map(row => [row.dataset.destination, row.dataset.port])"
         )
-        browser.close()
+        page.close()
     assert {f"service/shop/{service.name}" for service in shop.SERVICES} <= set(services)
     shown = {(destination.rpartition("/")[2], port) for destination, port in edges}
     assert {(edge.name, str(edge.port)) for edge in shop.EDGES} <= shown
