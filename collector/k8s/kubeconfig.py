@@ -103,9 +103,11 @@ def document(path: Path) -> object:
         return yaml.safe_load(content)  # in Python: the C parser ends the process where brackets nest deeply
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ApiServerError(f"{place} is no YAML{line}") from None  # its text shows the line, which may hold a token
+        raise ApiServerError(
+            f"{place} is no YAML{line}, expected a kubeconfig"
+        ) from None  # its text shows the line, which may hold a token
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise ApiServerError(f"{place} is no YAML") from None
+        raise ApiServerError(f"{place} is no YAML, expected a kubeconfig") from None
 
 
 def named(place: str, entries: Iterable[object], name: str, inner: str, known: frozenset[str]) -> Section:

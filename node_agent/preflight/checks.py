@@ -197,6 +197,20 @@ def manager(facts: NodeFacts) -> CheckResult:
     )
 
 
+def pods_recognised(facts: NodeFacts) -> CheckResult:
+    """Check that the cgroup names of every running container name its pod."""
+    named = facts.containers - len(facts.unrecognised)
+    found = f"{named} of {facts.containers} containers"
+    if not facts.unrecognised:
+        return CheckResult("pods recognised", "ok", found)
+    return CheckResult(
+        "pods recognised",
+        "warn",
+        f"{found}; not {facts.unrecognised[0]!r}",
+        "no kubelet runs them, or their cgroup names have another shape: their address alone can name their pod",
+    )
+
+
 def program(facts: NodeFacts) -> CheckResult:
     """Check that the program was compiled, loaded and attached."""
     if facts.tracer_error:
@@ -222,6 +236,7 @@ CHECKS: tuple[Callable[[NodeFacts], CheckResult], ...] = (
     security_modules,
     cgroups,
     memory,
+    pods_recognised,
     program,
     node_name,
     token,

@@ -6,6 +6,7 @@ import resource
 import socket
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ import orjson
 from delivery.manager_client import probe_manager
 from delivery.token_file import MOUNTS, TokenFile, is_mount_point
 from node_agent.capture import loader_client
+from node_agent.capture.pod_cgroup import owner_in_hierarchies
+from node_agent.capture.process_table import cgroup_paths, process_ids
 from node_agent.privileged import kernel_headers, load_diagnosis
 from node_agent.runtime.tracer_lifecycle import LOADER_SECONDS, capacity
 from podsonar.errors import PodsonarError, SettingsError, TracerError
@@ -49,6 +52,32 @@ class NodeFacts:
     tracer: str
     tracer_reason: str
     tracer_error: str
+    containers: int
+    unrecognised: tuple[str, ...]
+
+
+def is_container_init(status: str) -> bool:
+    """Return whether a process is the first one of a pid namespace of its own (proc(5), NSpid in status)."""
+    pids = next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
+    return len(pids) > 1 and pids[-1] == "1"
+
+
+def find_containers(proc_folder: Path) -> tuple[int, tuple[str, ...]]:
+    """Return the number of running containers and the cgroup path of each whose names name no pod."""
+    containers, unrecognised = 0, []
+    for pid in process_ids(proc_folder, Counter()):
+        folder = proc_folder / str(pid)
+        try:
+            if not is_container_init((folder / "status").read_text(errors="replace")):
+                continue
+            paths = cgroup_paths((folder / "cgroup").read_bytes())
+        except OSError:
+            continue  # it has ended
+        containers += 1
+        if owner_in_hierarchies(paths).kind != "pod":
+            longest = max(paths, key=len, default=())
+            unrecognised.append("/" + "/".join(reversed(longest)))
+    return containers, tuple(sorted(unrecognised))
 
 
 def headers_source(root: Path, environment: Mapping[str, str]) -> tuple[str, str]:
@@ -150,6 +179,7 @@ def gather_facts(settings: AgentSettings, loader: list[str], root: Path = Path("
     source, headers_error = headers_source(root, os.environ)
     status, manager_error = ask_manager(settings)
     tracer, reason, tracer_error = load_once(settings, loader)
+    containers, unrecognised = find_containers(Path(settings.node.proc_folder))
     return NodeFacts(
         release=load_diagnosis.text_of(root / "proc/sys/kernel/osrelease").strip(),
         machine=platform.machine(),
@@ -175,4 +205,6 @@ def gather_facts(settings: AgentSettings, loader: list[str], root: Path = Path("
         tracer=tracer,
         tracer_reason=reason,
         tracer_error=tracer_error,
+        containers=containers,
+        unrecognised=unrecognised,
     )

@@ -1,11 +1,12 @@
 """What preflight makes of machines that we do not have, from values."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from node_agent.preflight.checks import check_all
-from node_agent.preflight.probes import NodeFacts
+from node_agent.preflight.probes import NodeFacts, find_containers
 from node_agent.privileged.load_diagnosis import Situation
 
 EVERY = (1 << 41) - 1
@@ -16,7 +17,7 @@ GOOD = NodeFacts(
     debugfs=False, paranoid="2", unprivileged_bpf="2", kprobes=False, modules="lockdown,yama", cgroup="v2",
     memory_limit=512 << 20, method="raw_tracepoint", node_name="node-a", token_error="", token_rotates=True,
     spool_error="", manager_status=405, manager_error="", tracer="bcc:raw_tracepoint", tracer_reason="",
-    tracer_error="",
+    tracer_error="", containers=14, unrecognised=(),
 )  # fmt: skip
 
 
@@ -27,9 +28,9 @@ def on_kernel(major: int, minor: int, capabilities: int = SITUATION.capabilities
 
 
 def test_good_machine_has_only_ok_lines_and_nothing_to_do() -> None:
-    """Twenty-two checks, all well (row 31)."""
+    """Twenty-three checks, all well (row 31)."""
     lines = check_all(GOOD)
-    assert len(lines) == 22
+    assert len(lines) == 23
     assert {(line.state, line.todo) for line in lines} == {("ok", "")}
 
 
@@ -45,6 +46,7 @@ def test_good_machine_has_only_ok_lines_and_nothing_to_do() -> None:
         (replace(GOOD, headers="", headers_error="headers_missing: no"), "kernel headers", "fail", "headers_missing"),
         (replace(GOOD, method="tracepoint"), "tracefs", "fail", "raw_tracepoint"),
         (replace(GOOD, memory_limit=64 << 20), "memory limit", "warn", "250 MiB"),
+        (replace(GOOD, unrecognised=("/docker/4f",)), "pods recognised", "warn", "their address alone"),
         (replace(GOOD, token_rotates=False), "token", "warn", "subPath"),
         (replace(GOOD, manager_status=None, manager_error="tls_expired"), "manager", "fail", "manager.caFile"),
         (replace(GOOD, manager_status=None, manager_error="dns"), "manager", "warn", "wait in the spool"),
@@ -65,3 +67,20 @@ def test_lockdown_integrity_is_reported_and_well() -> None:
     """Integrity lets programs read kernel memory (row 32)."""
     facts = replace(GOOD, situation=SITUATION._replace(lockdown="integrity"))
     assert next(line for line in check_all(facts) if line.name == "lockdown")[1:] == ("ok", "integrity", "")
+
+
+def test_containers_are_first_processes_of_a_pid_namespace_and_pods_are_named(tmp_path: Path) -> None:
+    """One container of a pod, one of another runtime, a second process of it, a process of the host, one that ended."""
+    processes = {
+        "101": ("101\t1", "/kubepods/besteffort/pod0d65c44c-1cf6-4c9b-a3f6-7c4dc2f8e3b1/4f"),
+        "102": ("102\t1", "/docker/4f"),
+        "103": ("103\t7", "/docker/4f"),
+        "104": ("104", "/system.slice/sshd.service"),
+    }
+    for pid, (ids, path) in processes.items():
+        folder = tmp_path / pid
+        folder.mkdir()
+        (folder / "status").write_text(f"Name:\tx\nNSpid:\t{ids}\n")
+        (folder / "cgroup").write_text(f"0::{path}\n")
+    (tmp_path / "105").mkdir()
+    assert find_containers(tmp_path) == (2, ("/docker/4f",))
