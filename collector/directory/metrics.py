@@ -8,6 +8,7 @@ from typing import Protocol, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from collector.directory.snapshot_file import ReadResult
+from collector.k8s.kinds import WATCHED
 from directory.lookup import Directory
 from podsonar.logs_and_probes import start_at_zero
 from podsonar.model import NS_PER_SECOND, Answer, OwnerKind
@@ -15,6 +16,7 @@ from podsonar.model import NS_PER_SECOND, Answer, OwnerKind
 SAVES = ("written", "too_large", "error")
 PROBE_RESULTS = {"probe": "sent", "proven": "proven", "probe_failed": "failed"}
 LOOPS = ("watch", "maintenance")
+REJECTIONS = ("no_identity", "unexpected")
 
 
 class GaugedDirectory(Protocol):
@@ -71,6 +73,11 @@ class DirectoryMetrics:
         start_at_zero(self.saves, SAVES)
         start_at_zero(self.loop_failures, LOOPS)
         start_at_zero(self.restores, get_args(ReadResult))
+        for kind in WATCHED:
+            for reason in REJECTIONS:
+                self.rejected.labels(kind.name, reason)
+            for result in PROBE_RESULTS.values():
+                self.probes.labels(kind.name, result)
 
     def watch_directory(self, live: GaugedDirectory) -> None:
         """Make the gauges read a directory."""
