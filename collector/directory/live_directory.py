@@ -272,12 +272,14 @@ class LiveDirectory:
     def record_failure(self, target: WatchTarget, reason: str, *, refused: bool) -> None:
         """Record that the target cannot be followed; `refused`: for lack of rights, or the server does not have it.
 
-        Nothing about a refused target is known after the last proof: its objects may change unobserved.
+        Nothing about a refused target is known after the last proof: its objects may change unobserved. What has been
+        listed before waits for `STALE_NS` first: a role that is replaced takes the right away for a moment only, and a
+        question about that time gets its answer later.
         """
         self.failures[target.name] = reason
-        if not refused:
-            return
         at_ns, known_ns, kind = time.time_ns(), self.through_ns.get(target.name, 0), target.kind.name
+        if not refused or (target.name in self.whole and at_ns - known_ns < STALE_NS):
+            return
         with self.lock:
             self.refusals[target.name] = "unsupported" if "unsupported" in reason else "forbidden"
             for uid in self.directory.missing(kind, set(), target.namespace):

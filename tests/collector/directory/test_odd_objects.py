@@ -111,7 +111,7 @@ def test_refused_kind_leaves_nobody_external_and_keeps_no_owner(kind: str) -> No
     live = live_directory(ScriptedApi({"pods": [pod("web", started_ns=began)]}))
     listed_except(live)
     assert outside(live) == ("External", None)
-    live.through_ns[kind] = time.time_ns() - 60 * NS_PER_SECOND
+    live.through_ns[kind] = time.time_ns() - live_directory_module.STALE_NS
     live.record_failure(live.reflectors[kind].target, "list: forbidden", refused=True)
     assert live.synced
     assert outside(live) == ("Unknown", f"{kind.lower()}_forbidden")
@@ -119,6 +119,20 @@ def test_refused_kind_leaves_nobody_external_and_keeps_no_owner(kind: str) -> No
     assert names(live, before_ns, after_ns) == ["web", None if kind == "Pod" else "web"]
     live.reflectors[kind].list_all()
     assert outside(live) == ("External", None)
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Service", "Node"])
+def test_right_that_is_missing_for_a_moment_costs_no_answer(kind: str) -> None:
+    """A role is replaced: questions about that time wait for the next list, and all that was known stays known."""
+    began = time.time_ns() - 3600 * NS_PER_SECOND
+    live = live_directory(ScriptedApi({"pods": [pod("web", started_ns=began)]}))
+    listed_except(live)
+    known_ns = live.through_ns[kind] = time.time_ns() - 60 * NS_PER_SECOND
+    live.record_failure(live.reflectors[kind].target, "list: forbidden", refused=True)
+    assert (live.refusals, live.as_of_ns) == ({}, known_ns)
+    live.reflectors[kind].list_all()
+    assert live.as_of_ns > known_ns
+    assert names(live, began + 600 * NS_PER_SECOND, time.time_ns()) == ["web", "web"]
 
 
 def test_watch_without_progress_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:

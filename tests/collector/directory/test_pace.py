@@ -115,7 +115,7 @@ def test_server_that_brings_nothing_is_asked_at_a_growing_pace(steps: Any, watch
     reflector.stop = stop  # type: ignore[assignment]
     reflector.run()
     assert len(stop.waited) >= api.requests // 3
-    assert sum(stop.waited[:6]) > 10
+    assert sum(stop.waited[:6]) >= 7  # at least half of 1, 2 and 4 s, by the pace of lists and by that of watches
     assert min(stop.waited[-5:]) >= LONGEST_WAIT_SECONDS / 2
 
 
