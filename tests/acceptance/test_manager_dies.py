@@ -88,9 +88,13 @@ def test_killed_manager_keeps_acknowledged_batches_and_accepts_the_rest_again(tm
                 try:
                     assert running.push(NODE_A, waiting[0]).status_code == 201
                 except httpx.TransportError:
+                    if killer.ident is None:  # not killed yet: a busy machine answers late, and the batch goes again
+                        assert manager.poll() is None
+                        continue
                     break
                 answered.append(waiting.pop(0))
-            killer.join()
+            if killer.ident is not None:
+                killer.join()
         assert set(answered) <= set(stored_ids(database)), turn
     with process(tmp_path, database, port) as manager:
         running = Running(f"http://127.0.0.1:{port}", database, token, key)
