@@ -105,10 +105,11 @@ class Lab:
         return self.pods[name]
 
     def add_outside(self, listen: tuple[int, ...]) -> None:
-        """Start a server on these ports at an address outside every pod range, in no pod's cgroup."""
+        """Start a server on these ports at an address outside every pod range, in a cgroup of the host."""
         namespace = f"{self.run}-outside"
         network.add_namespace(self.node, namespace, "outside", (network.OUTSIDE,), (network.OUTSIDE_GATEWAY,))
-        self.pods["(outside)"] = PodProcess("(outside)", namespace, (), listen)
+        folders = cgroups.make_in_every_hierarchy(f"{self.run}/system.slice/outside.service")
+        self.pods["(outside)"] = PodProcess("(outside)", namespace, folders, listen)
 
     def translate(self, translations: list[Translation]) -> None:
         """Make the node send these ClusterIPs to their backends."""

@@ -1,5 +1,6 @@
 """What becomes of each flow: delivered from its source pod to its destination, or left out for exactly one reason."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from node_agent.attribution.pod_lookup import (
 from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner
 from podsonar.model import Answer, Capture, Flow, Query
 
+CONFIG_HASH = re.compile("[0-9a-f]{32}")
 UNRESOLVED = frozenset({"source_unknown", "source_pod_unknown", CONFLICT})
 HOLDER_UNKNOWN = "holder_unknown"
 
@@ -76,6 +78,16 @@ def foreign_addresses(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> s
     return {source for source, conflict in conflicts if conflict == CONFLICT}
 
 
+def is_static_pod_elsewhere(owner: CgroupOwner, holder: Answer, node_name: str) -> bool:
+    """Return whether the cgroup names a static pod of another node: two nodes on one kernel, as in kind, see all flows.
+
+    The hash in the name is known to its own node alone; the address is the pod's in the whole cluster.
+    """
+    named_by_hash = any(CONFIG_HASH.fullmatch(uid) for uid in owner.uids)
+    by_address = holder.kind == "Pod" and not holder.host_network
+    return named_by_hash and by_address and holder.node_name not in (None, node_name)
+
+
 def decide(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> list[FlowGroupDecision]:
     """Return the decision on every flow; loopback needs no source, every other rule does."""
     foreign = foreign_addresses(traffic, answers)
@@ -87,6 +99,8 @@ def decide(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> list[FlowGro
         if group.flows[0].pod_uid and conflict is None and key.source in foreign:
             conflict = HOLDER_UNKNOWN
         reason = left_out_reason(traffic.capture, group.flows[0], key.owner, source, conflict)
+        if reason == "source_pod_unknown" and is_static_pod_elsewhere(key.owner, holder, traffic.capture.node_name):
+            reason = "other_node"
         decisions.append(FlowGroupDecision(source, reason, key.opened_before, group))
     return decisions + decide_by_address(traffic, answers)
 
