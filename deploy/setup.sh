@@ -48,7 +48,9 @@ python=/usr/bin/python3
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
   { echo "setup: Python 3.11 or newer is needed; $("$python" --version 2>&1) was found" >&2; exit 2; }
 stamp=$(cat requirements.lock requirements-build.lock pyproject.toml | sha256sum | cut -c1-16)-$("$python" -c 'import sys; print(sys.version_info[:2])')
-if [ "$(cat .venv/.stamp 2>/dev/null)" = "$stamp" ]; then
+if [ -L .venv ]; then
+  echo "setup: .venv is a link to $(readlink .venv), which others may use: left as it is"
+elif [ "$(cat .venv/.stamp 2>/dev/null)" = "$stamp" ]; then
   echo "setup: .venv is up to date"
 else
   echo "setup: making .venv with $("$python" --version) from requirements.lock"
