@@ -1,10 +1,11 @@
 """Markers of what tests need: a test is skipped only if the need is missing; REQUIRE turns the skip into a failure."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from lab.controlplane import binaries
 from lab.real_cluster.images import cluster_images
@@ -95,3 +96,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def repository() -> Path:
     """The root of the checkout."""
     return REPOSITORY
+
+
+@pytest.fixture(autouse=True)
+def default_logs() -> Iterator[None]:
+    """A program that a test runs in this process configures logs for that test alone."""
+    yield
+    structlog.reset_defaults()

@@ -145,7 +145,7 @@ def test_file_that_cannot_be_read_now_is_not_lost(tmp_path: Path, lost: list[tup
     spool = Spool(tmp_path, on_dropped=lambda *dropped: lost.append(dropped))
     spool.put(batch("c-1"))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) - 2, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
         with pytest.raises(OSError, match="Too many open files"):
             spool.oldest()

@@ -103,7 +103,7 @@ def test_capture_that_cannot_be_read_now_is_not_lost(tmp_path: Path, lost: list[
     queue.put(taken(1))
     path = queue.paths()[0]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) - 2, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
         with pytest.raises(OSError, match="Too many open files"):
             queue.read(path)
