@@ -1,6 +1,8 @@
 # Each target works on a fresh Debian 12/13 machine as root; it installs what it needs and reports it.
-.PHONY: setup demo test lint lock images manifests cluster cluster-down bench
+.PHONY: setup demo test test-fast lint lock images manifests cluster cluster-down bench
 ARGS ?=
+# Without what needs more than Python, and without the suites that run whole programs.
+FAST := -m "not (kernel or cluster or browser or postgresql or long)" $(addprefix --ignore=tests/,acceptance bench demo deploy)
 
 setup:
 	@deploy/setup.sh run
@@ -12,6 +14,10 @@ demo:
 test:
 	@deploy/setup.sh test
 	deploy/private_mount_namespace.py .venv/bin/pytest $(ARGS)
+
+test-fast:
+	@deploy/setup.sh run
+	.venv/bin/pytest -n 2 $(FAST) $(ARGS)
 
 images:
 	@deploy/images/build.sh $(ARGS)

@@ -13,6 +13,8 @@ import pytest
 from tests.collector.k8s.header_server import HeaderServer
 from tests.collector.k8s.test_kubeconfig import CANARY, EXEC_V1, kubeconfig
 
+pytestmark = pytest.mark.long
+
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "collector"]
 
 

@@ -13,11 +13,14 @@ from typing import Any
 
 import httpx
 import orjson
+import pytest
 import yaml
 
 from lab.demo.fake_api_server import kubeconfig
 from manager.store import token_format
 from tests.silent_server import SilentServer
+
+pytestmark = pytest.mark.long
 
 PATIENCE_SECONDS = 30
 

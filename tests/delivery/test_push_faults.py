@@ -197,6 +197,7 @@ def write_for_ever(folder: Path, turn: int, told: int) -> None:
         os._exit(1)
 
 
+@pytest.mark.long
 def test_killed_amid_writing_leaves_whole_batches_alone(tmp_path: Path) -> None:
     """SIGKILL at any moment, 100 times: what is there is whole, none of those that were told to be kept is missing."""
     kept = tmp_path / "kept"

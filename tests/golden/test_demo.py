@@ -3,10 +3,13 @@
 from contextlib import ExitStack
 
 import httpx
+import pytest
 
 from cli.demo.command import untraced
 from cli.demo.processes import AGENT, free_port
 from tests.golden.conftest import Golden
+
+pytestmark = pytest.mark.long
 
 
 def test_bundled_capture_finds_every_edge_and_gives_the_recorded_map(golden: Golden) -> None:

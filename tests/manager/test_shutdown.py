@@ -17,6 +17,8 @@ from tests.manager.manager_process import ManagerProcess, manager_process
 from tests.manager.postgresql import PostgresqlServer
 from tests.manager.shop import NODE_A
 
+pytestmark = pytest.mark.long
+
 END_SECONDS = 10
 
 

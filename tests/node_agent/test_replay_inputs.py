@@ -418,6 +418,7 @@ def bombs() -> dict[str, bytes]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["zeros", "lines", "log", "members", "capture", "header"])
 def test_memory_of_replay_is_bounded(tmp_path: Path, repository: Path, name: str) -> None:
     """3 MB of gzip of any kind: at most 256 MiB of a process of its own."""

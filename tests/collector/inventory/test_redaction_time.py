@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from collector.inventory.redaction import Redaction
 from collector.inventory.redaction_rules import HINTS, redacted_text
 
+pytestmark = pytest.mark.long
+
 KIB_256, MIB = 256 << 10, 1 << 20
 SECONDS_PER_256_KIB = 0.05
 

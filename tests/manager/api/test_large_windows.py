@@ -14,6 +14,8 @@ from tests.manager.fresh_database import fresh_id
 from tests.manager.manager_process import MIB, ManagerProcess, manager_process
 from tests.manager.shop import WINDOW, inventory, reference
 
+pytestmark = pytest.mark.long
+
 PER_BATCH, BATCHES = 80_000, 5
 EDGES = PER_BATCH * BATCHES
 

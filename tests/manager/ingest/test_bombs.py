@@ -12,6 +12,8 @@ from tests.manager.fresh_database import fresh_id
 from tests.manager.manager_process import MIB, ManagerProcess, manager_process
 from tests.manager.shop import NODE_A, WINDOW, connection, inventory, pod
 
+pytestmark = pytest.mark.long
+
 LIMIT = 32 * MIB
 BASE = orjson.dumps(NODE_A)[:-1]
 HEAD = BASE[: BASE.index(b'"connectionList"')]

@@ -18,6 +18,8 @@ from tests.manager.conftest import CLIENT, Running
 from tests.manager.fresh_database import fresh_id
 from tests.manager.shop import NODE_A, WINDOW, inventory, node, observed, pod, service
 
+pytestmark = pytest.mark.long
+
 BIG = 2**53 - 1
 READS = (
     "",
