@@ -17,7 +17,7 @@ test:
 
 test-fast:
 	@deploy/setup.sh run
-	.venv/bin/pytest -n 2 $(FAST) $(ARGS)
+	.venv/bin/pytest -n 3 $(FAST) $(ARGS)
 
 images:
 	@deploy/images/build.sh $(ARGS)

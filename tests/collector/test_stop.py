@@ -19,6 +19,8 @@ from lab.demo.fake_api_server import kubeconfig
 from podsonar.json_gzip import pack
 from tests.silent_server import SilentServer
 
+pytestmark = pytest.mark.long
+
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "collector", "run", "--now"]
 PATIENCE_SECONDS = 15  # 5 are promised, on a machine that does nothing else; without them it would be 30 to 60
 

@@ -40,6 +40,7 @@ def used(tmp_path: Path) -> tuple[Path, Path]:
     return files
 
 
+@pytest.mark.long
 def test_manager_serves_https_and_nothing_in_the_clear(tmp_path: Path, used: tuple[Path, Path]) -> None:
     """A push and a read; plain http gets no answer; a changed certificate is in use without a restart."""
     names = {"PODSONAR_TLS_CERTIFICATE_FILE": str(used[0]), "PODSONAR_TLS_KEY_FILE": str(used[1])}

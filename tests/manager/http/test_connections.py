@@ -237,6 +237,7 @@ def test_sockets_are_known_as_tcp() -> None:
         assert bound.proto == socket.IPPROTO_TCP
 
 
+@pytest.mark.long
 def test_database_file_is_its_owners_alone(tmp_path: Path) -> None:
     """Database, write-ahead log and index have mode 600, also if the file was there with another mode."""
     (tmp_path / "manager.db").touch(0o644)
@@ -247,6 +248,7 @@ def test_database_file_is_its_owners_alone(tmp_path: Path) -> None:
     assert len(modes) == 3
 
 
+@pytest.mark.long
 def test_metrics_have_a_port_of_their_own(tmp_path: Path) -> None:
     """With `metrics.listen` the API's port has no /metrics, and the other one nothing but metrics and probes."""
     with bind("127.0.0.1:0", "x") as free:
