@@ -1,5 +1,5 @@
 # Each target works on a fresh Debian 12/13 machine as root; it installs what it needs and reports it.
-.PHONY: setup demo test test-fast lint lock images manifests cluster cluster-down bench
+.PHONY: setup demo test test-fast lint lock images manifests models cluster cluster-down bench soak
 ARGS ?=
 # Without what needs more than Python, and without the suites that run whole programs.
 FAST := -m "not (kernel or cluster or browser or postgresql or long)" $(addprefix --ignore=tests/,acceptance bench demo deploy)
@@ -13,7 +13,7 @@ demo:
 
 test:
 	@deploy/setup.sh test
-	deploy/private_mount_namespace.py .venv/bin/pytest $(ARGS)
+	deploy/private_mount_namespace.py .venv/bin/pytest -n 2 --dist loadgroup $(ARGS)
 
 test-fast:
 	@deploy/setup.sh run
@@ -23,7 +23,12 @@ images:
 	@deploy/images/build.sh $(ARGS)
 
 manifests:
-	deploy/manifests/render.sh $$(.venv/bin/python -c "from lab.controlplane.binaries import find_or_build; print(find_or_build(['helm'], lambda _: None)['helm'])") > deploy/manifests/podsonar.yaml
+	@helm=$$(.venv/bin/python -c "from lab.controlplane.binaries import find_or_build; print(find_or_build(['helm'], lambda _: None)['helm'])"); \
+	deploy/manifests/render.sh $$helm > deploy/manifests/podsonar.yaml; deploy/manifests/render.sh $$helm agent > manager/installations/agent.yaml
+
+models:
+	@deploy/setup.sh test >&2
+	.venv/bin/python deploy/api_models.py
 
 cluster:
 	@deploy/setup.sh cluster >&2
@@ -36,6 +41,10 @@ cluster-down:
 bench:
 	@deploy/setup.sh bench >&2
 	@.venv/bin/python bench/run.py $(ARGS)
+
+soak:
+	@deploy/setup.sh test >&2
+	@.venv/bin/python -m tests.soak.soak $(ARGS)
 
 lint:
 	@deploy/setup.sh run

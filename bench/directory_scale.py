@@ -23,10 +23,10 @@ from typing import Any
 import httpx
 import orjson
 
+from cluster_api.client import ApiClient
 from collector.directory.live_directory import LiveDirectory
 from collector.directory.server import serve
 from collector.directory.snapshot_file import write
-from collector.k8s.client import ApiClient
 from directory import snapshot
 from directory.lookup import Directory
 from directory.selection import Selection

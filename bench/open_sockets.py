@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import report
 from bench.report import Row
 from node_agent.capture.open_connections import socket_table
-from node_agent.capture.open_sockets import CONNECTED, one_per_socket, read_sockets
+from node_agent.capture.open_sockets import one_per_socket, read_sockets
+from node_agent.privileged.bpf_structs import CONNECTION
 from tests.node_agent.kernel_side import attached
 
 TURNS = 9
@@ -82,11 +83,9 @@ def turn(pid: int, sockets: int) -> dict[str, float]:
         if descriptor is None:
             raise SystemExit("bench: the kernel has no iterator over open sockets")
         began = time.perf_counter()
-        rows = one_per_socket(read_sockets(descriptor)).rows
+        found = one_per_socket(read_sockets(descriptor)).places
         whole = time.perf_counter() - began
-        seen = sum(
-            row.state in CONNECTED and LOOPBACK in (row.local[12:15], row.remote[12:15]) for row in rows.values()
-        )
+        seen = sum(LOOPBACK in (key[:3], key[4:7]) for key in found if len(key) < CONNECTION.size)
         if seen != sockets:
             raise SystemExit(f"bench: the iterator reported {seen} of {sockets} sockets")
     with attached() as tracer:

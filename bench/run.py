@@ -7,6 +7,7 @@ if a budget is not met or a measurement failed.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,10 +23,15 @@ SCRIPTS = {
     "tracing_overhead": ("--small",),
     "short_lived": ("--small",),
     "open_sockets": ("--small",),
+    "volume": ("--small",),
     "agent_footprint": ("--small",),
     "replay": ("--small",),
     "manager": ("--small",),
+    "logs": ("--small",),
+    "history": ("--small",),
     "page": ("--small",),
+    "layouts": ("--small",),
+    "redaction": ("--small",),
     "listing": ("--pods", "1000", "--nodes", "40", "--services", "40", "--rounds", "1"),
     "directory_scale": ("--rounds", "11"),
 }
@@ -43,10 +49,12 @@ def measure(name: str, options: tuple[str, ...]) -> tuple[int, str]:
 
 
 def record(tables: dict[str, str]) -> None:
-    """Replace the recorded tables of the page by these."""
+    """Replace the recorded tables of these measurements on the page; the others stay."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    blocks = "\n".join(f"`bench/{name}.py`\n\n```\n{text.rstrip()}\n```\n" for name, text in tables.items())
+    recorded, _, after = rest.partition(END)
+    kept = dict(re.findall(r"^`bench/(\w+)\.py`\n\n```\n(.*?)\n```$", recorded, re.MULTILINE | re.DOTALL)) | tables
+    names = [name for name in SCRIPTS if name in kept]
+    blocks = "\n".join(f"`bench/{name}.py`\n\n```\n{kept[name].rstrip()}\n```\n" for name in names)
     PAGE.write_text(f"{before}{BEGIN}\n\nMeasured on: {machine_line(machine())}.\n\n{blocks}\n{END}{after}")
 
 

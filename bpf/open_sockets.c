@@ -1,5 +1,6 @@
 /*
- * Reports every TCP socket that a process of the node holds, with what it has carried so far.
+ * Reports every TCP socket that a process of the node holds, with what it has carried so far; and every thread, with its
+ * network namespace.
  *
  * A BPF iterator over the files of all tasks (task_file, 5.8; bpf_sock_from_file(), 5.11). The loader opens it; who reads
  * the descriptor needs no capability. It shows the tasks of the pid namespace in which it was opened. Tasks that share a
@@ -33,8 +34,11 @@ int each_file(u64 *context) /* const struct bpf_iter_meta *, struct task_struct 
 	u64 task = context[1], file = context[3], socket, sk, tcp, kernfs_node = 0;
 	struct open_socket row = {};
 	struct endpoints key = {};
+	struct control *now;
+	u32 zero = 0;
 
-	if (!task || !file)
+	now = control.lookup(&zero);
+	if (!task || !file || !now)
 		return 0;
 	socket = (u64)SOCKET_OF_FILE((void *)file);
 	if (!socket)
@@ -49,22 +53,46 @@ int each_file(u64 *context) /* const struct bpf_iter_meta *, struct task_struct 
 	if (row.state == STATE_CLOSE || read_socket(tcp, &key))
 		return 0;
 	row.inode = FIELD(u64, FIELD(u64, file + OFF_FILE_INODE) + OFF_INODE_NUMBER);
+#ifdef PERF_TRACEPOINT
+	bpf_probe_read_kernel(&row.socket, sizeof(row.socket), (void *)(socket + OFF_SOCKET_SK));
+	row.socket = mixed(row.socket ^ SEED);
+#else
+	row.socket = SOCKET_NUMBER(sk, now);
+#endif
 	row.cgroup = holder_cgroup(task, &kernfs_node);
 	remember_names(row.cgroup, kernfs_node);
 	__builtin_memcpy(row.local, key.local, 16);
 	__builtin_memcpy(row.remote, key.remote, 16);
 	row.local_port = FIELD(u16, tcp + OFF_SKC_NUM);
 	row.remote_port_be = FIELD(u16, tcp + OFF_SKC_DPORT);
-	row.namespace = FIELD(u32, FIELD(u64, tcp + OFF_SKC_NET) + OFF_NET_INODE);
+	row.namespace = FIELD(u64, FIELD(u64, tcp + OFF_SKC_NET) + OFF_NET_COOKIE);
 	row.process = FIELD(u32, task + OFF_TASK_TGID);
 	row.backlog = FIELD(u32, tcp + OFF_SK_MAX_ACK_BACKLOG);
 	row.bytes_acked = FIELD(u64, tcp + OFF_BYTES_ACKED);
 	row.bytes_sent = FIELD(u64, tcp + OFF_BYTES_SENT);
 	row.bytes_retransmitted = FIELD(u64, tcp + OFF_BYTES_RETRANS);
-	row.bytes_received = FIELD(u64, tcp + OFF_BYTES_RECEIVED);
+	row.bytes_received = FIELD(u64, tcp + OFF_BYTES_RECEIVED) - (FIELD(u64, tcp + OFF_SKC_FLAGS) >> FLAG_SOCK_DONE & 1);
 	row.in_flight = FIELD(u32, tcp + OFF_SND_NXT) - FIELD(u32, tcp + OFF_SND_UNA);
 	row.srtt_us = FIELD(u32, tcp + OFF_SRTT) >> 3;
 	row.retransmitted = FIELD(u32, tcp + OFF_TOTAL_RETRANS);
+	SEQ_WRITE((void *)FIELD(u64, context[0]), &row, sizeof(row));
+	return 0;
+}
+
+int each_task(u64 *context) /* const struct bpf_iter_meta *, struct task_struct * */
+{
+	u64 task = context[1], spaces, kernfs_node = 0;
+	struct task_row row = {};
+
+	if (!task)
+		return 0;
+	spaces = FIELD(u64, task + OFF_TASK_NSPROXY);
+	if (!spaces) /* it has ended */
+		return 0;
+	row.namespace = FIELD(u64, FIELD(u64, spaces + OFF_NSPROXY_NET) + OFF_NET_COOKIE);
+	row.task = FIELD(u32, task + OFF_TASK_PID);
+	row.cgroup = holder_cgroup(task, &kernfs_node);
+	remember_names(row.cgroup, kernfs_node);
 	SEQ_WRITE((void *)FIELD(u64, context[0]), &row, sizeof(row));
 	return 0;
 }

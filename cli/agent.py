@@ -10,6 +10,7 @@ import click
 
 from cli.lazy_group import LazyGroup
 from cli.options import settings_options
+from node_agent.privileged import unprivileged_user
 from node_agent.runtime import entrypoint
 from podsonar.errors import UsageError
 from podsonar.settings import AgentSettings
@@ -30,6 +31,33 @@ def agent() -> None:
 def loader_command() -> list[str]:
     """How a loader is started; the descriptor of its socket is to be added."""
     return [LOADER_PYTHON, "-I", "-B", str(NODE_AGENT / "privileged" / "loader.py")]
+
+
+def give_up_root(settings: AgentSettings, *folders: str) -> None:
+    """Become `node.runAsUser` with a loader's capabilities alone, if it is set and this is uid 0; UsageError if not
+    possible.
+
+    The folders, which belong to uid 0 on a host path, become writable to that user first.
+    """
+    node = settings.node
+    if not node.run_as_user or os.geteuid():
+        return
+    group = node.run_as_group or node.run_as_user
+    try:
+        for folder in folders:
+            unprivileged_user.hand_over(folder, node.run_as_user, group)
+        unprivileged_user.become(node.run_as_user, group, perf=node.method == "tracepoint")
+    except OSError as error:
+        raise UsageError(f"node.runAsUser {node.run_as_user}: {error}") from error
+
+
+def give_up_root_or_say(settings: AgentSettings, *folders: str) -> str:
+    """Do the same; return why it is not possible, empty if it is."""
+    try:
+        give_up_root(settings, *folders)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def become_supervisor(agent_command: list[str]) -> None:
@@ -56,6 +84,7 @@ supervisor_fd = click.option("--supervisor-fd", type=int, required=True, hidden=
 def run(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
     """Observe every window, resolve and push what was seen."""
     check_settings(settings, once_window)
+    give_up_root(settings, settings.spool.folder)
     kept = entrypoint.write_handoff(settings, version("podsonar"))
     become_supervisor([entrypoint.PROGRAM, "observe", "{fd}", str(kept), *(once_window or ())])
 
@@ -74,10 +103,13 @@ def check_settings(settings: AgentSettings, once_window: tuple[str, str] | None)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--seconds", type=click.FloatRange(min=0.1, max=3600), default=30, show_default=True)
 @settings_options(AgentSettings)
-def capture(file: Path, **_checked: object) -> None:
-    """Write what this node does in the next SECONDS into FILE, for `podsonar replay`."""
+def capture(file: Path, settings: AgentSettings, **_checked: object) -> None:
+    """Write what this node does now into FILE. For SECONDS; `podsonar replay` reads it."""
     if not file.resolve().parent.is_dir():
         raise UsageError(f"capture file {str(file)!r}: expected a file in an existing folder")
+    give_up_root(settings)
+    if not os.access(file.resolve().parent, os.W_OK):
+        raise UsageError(f"capture file {str(file)!r}: expected a folder to which uid {os.geteuid()} may write")
     words = sys.argv[sys.argv.index("capture") + 1 :]
     become_supervisor(["from cli.main import main; main()", "agent", "capture-bare", "--supervisor-fd", "{fd}", *words])
 

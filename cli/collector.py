@@ -64,14 +64,15 @@ def writing(output: str) -> Iterator[BinaryIO]:
 @click.option("--output", default="-", show_default=True, help="File for the bodies, one a line; `-` for stdout.")
 def once(settings: CollectorSettings, kubeconfig: Path | None, output: str) -> None:
     """List once and print exactly what would be pushed."""
+    from cluster_api.client import ApiClient  # noqa: PLC0415
     from collector import app  # noqa: PLC0415
-    from collector.k8s.client import ApiClient  # noqa: PLC0415
-    from collector.k8s.list_limits import ListLimits  # noqa: PLC0415
+    from collector.k8s.list_deadline import ListLimits  # noqa: PLC0415
     from collector.k8s.malloc import return_large_blocks  # noqa: PLC0415
 
     start_logs(settings.log.level, settings.log.format)
     return_large_blocks()
     api = ApiClient.connect(kubeconfig)
+    api.first_answer_seconds = ONCE_SECONDS
     limits = ListLimits(unauthorized_seconds=ONCE_SECONDS, unreachable_seconds=ONCE_SECONDS)
     selection = app.checked_selection(api, settings, limits)
     inventory = app.inventory_of(api, settings, app.window_now(settings), selection, limits)

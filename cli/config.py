@@ -58,7 +58,7 @@ def config() -> None:
 
 @config.group()
 def check() -> None:
-    """Exit code 2 and one sentence where a program would not start with these settings."""
+    """Check settings. Exit code 2 and one sentence where a program would not start with them."""
 
 
 def add_check_command(name: str, cls: type[msgspec.Struct]) -> None:

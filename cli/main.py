@@ -15,7 +15,23 @@ COMMANDS = {
     "agent": "cli.agent:agent",
     "manager": "cli.manager:manager",
     "collector": "cli.collector:collector",
+    "map": "cli.map.commands:map_command",
+    "windows": "cli.map.commands:windows",
+    "window": "cli.map.commands:window",
+    "edges": "cli.map.commands:edges",
+    "history": "cli.map.commands:history",
+    "explain": "cli.map.explaining:explain",
+    "diff": "cli.map.compare:diff",
+    "policy": "cli.map.policies:policy",
+    "export": "cli.map.commands:export",
+    "logs": "cli.logs:logs",
+    "linux": "cli.linux:linux",
+    "linux-agent": "cli.linux_agent:linux_agent",
+    "delegate": "cli.delegate:delegate",
     "replay": "cli.replay:replay",
+    "chaos": "cli.chaos:chaos",
+    "runner": "cli.runner:runner",
+    "injector": "cli.injector:injector",
     "config": "cli.config:config",
     "version": "cli.main:version",
 }
@@ -29,7 +45,7 @@ def podsonar() -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def version(as_json: bool) -> None:
-    """Print the version, the revision it was built from, and what it runs on."""
+    """Print the version, its revision, and what it runs on."""
     release, _, revision = installed_version("podsonar").partition("+")
     facts = {
         "version": release,

@@ -2,31 +2,38 @@
 
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import closing
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
 
+from chaos.control.mount import mount_chaos
+from cli.log_tokens import log_token
 from cli.options import settings_options
 from cli.reload import reload_on_hangup
+from cli.stores import database_url, open_store
+from manager.installations.installations import take_away
 from manager.server import serve
-from manager.store.database import Store
+from manager.store.agents import list_agents, purge_agent, remove_agent
+from manager.store.tenancy import Tenant
+from manager.store.token_format import Scope
 from manager.store.token_import import import_tokens, read_tokens
 from manager.store.tokens import (
     create_token,
-    list_agents,
     list_tokens,
-    purge_agent,
-    remove_agent,
     revoke_token,
     rotate_token,
 )
-from podsonar.errors import SettingsError, UsageError
+from podsonar.errors import UsageError
 from podsonar.logs_and_probes import escape, start_logs
 from podsonar.model import NS_PER_SECOND, rfc3339
 from podsonar.settings import ManagerSettings
 
+PARTS = (mount_chaos,)
 HOUR_NS = 3600 * NS_PER_SECOND
 DAY_NS = 24 * HOUR_NS
 
@@ -34,28 +41,6 @@ DAY_NS = 24 * HOUR_NS
 @click.group()
 def manager() -> None:
     """Store what agents push, serve the API and the map."""
-
-
-def database_url(settings: ManagerSettings) -> str:
-    """The database's URL, from its file where one is set."""
-    if not settings.database_file:
-        return settings.database
-    try:
-        url = Path(settings.database_file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"setting databaseFile is {settings.database_file!r}: {error}; expected a readable file with a URL"
-        ) from error
-    if "://" not in url:
-        raise SettingsError(f"setting databaseFile is {settings.database_file!r}: it holds no URL, expected one")
-    return url
-
-
-def open_store(settings: ManagerSettings) -> Store:
-    """The migrated store."""
-    store = Store(database_url(settings))
-    store.migrate()
-    return store
 
 
 def import_tokens_file(settings: ManagerSettings) -> None:
@@ -71,6 +56,9 @@ def import_tokens_file(settings: ManagerSettings) -> None:
         store.close()
 
 
+manager.add_command(log_token)
+
+
 @manager.command("serve")
 @settings_options(ManagerSettings)
 def serve_command(settings: ManagerSettings) -> None:
@@ -78,7 +66,7 @@ def serve_command(settings: ManagerSettings) -> None:
     start_logs(settings.log.level, settings.log.format)
     import_tokens_file(settings)
     reload_on_hangup(settings, import_tokens_file)
-    serve(settings, database_url(settings), lambda url: click.echo(f"manager: {url}/", err=True))
+    serve(settings, database_url(settings), lambda url: click.echo(f"manager: {url}/", err=True), PARTS)
 
 
 @manager.command()
@@ -89,6 +77,18 @@ def migrate(settings: ManagerSettings) -> None:
     click.echo("schema is up to date", err=True)
 
 
+def tenant_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the four options that name a tenant; the command gets them as `tenant`."""
+
+    @wraps(command)
+    def with_tenant(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - what click passes
+        return command(*given, tenant=Tenant(*(named.pop(part) for part in Tenant._fields)), **named)
+
+    for part in reversed(Tenant._fields):
+        with_tenant = click.option(f"--{part}", default="", help=f"The tenant's {part}.")(with_tenant)
+    return with_tenant
+
+
 @manager.group()
 def token() -> None:
     """Tokens of agents and keys of people."""
@@ -97,28 +97,37 @@ def token() -> None:
 @token.command("create")
 @settings_options(ManagerSettings)
 @click.option(
-    "--agent", help="The cluster's agent, created if there is none; with --scope read the key reads it alone."
+    "--agent", help="The cluster's agent, created if there is none; with --scope read or admin the key is for it alone."
 )
-@click.option("--scope", type=click.Choice(["ingest", "read"]), help="read: an API key for a person.")
-@click.option("--name", help="Whose key it is, with --scope read.")
+@click.option(
+    "--scope",
+    type=click.Choice(["ingest", "read", "admin", "delegate"]),
+    default="ingest",
+    help="read, admin: an API key for a person, who may read, or read and change; delegate: the token of a delegate.",
+)
+@click.option("--name", help="Whose key or token it is, with another scope than ingest.")
 @click.option("--days", type=click.IntRange(1, 3650), help="After how many days the token expires; without it, never.")
-def create(settings: ManagerSettings, agent: str | None, scope: str | None, name: str | None, days: int | None) -> None:
+@tenant_options
+def create(
+    settings: ManagerSettings, agent: str | None, scope: Scope, name: str | None, days: int | None, tenant: Tenant
+) -> None:
     """Print a new token, this once."""
     now_ns = time.time_ns()
     expires_ns = now_ns + days * DAY_NS if days else None
-    if scope == "read":
+    if scope != "ingest":
         if not name:
-            raise UsageError("--scope read wants --name")
+            raise UsageError(f"--scope {scope} wants --name")
     elif not agent:
         raise UsageError("expected --agent NAME, or --scope read --name NAME")
     with closing(open_store(settings)) as store:
         made = create_token(
             store,
-            "read" if scope == "read" else "ingest",
-            (name if scope == "read" else agent) or "",
+            scope,
+            (agent if scope == "ingest" else name) or "",
             now_ns,
             secrets.token_bytes,
             agent=agent or "",
+            tenant=tenant,
             expires_ns=expires_ns,
         )
     click.echo(made.text())
@@ -139,7 +148,9 @@ def list_command(settings: ManagerSettings, as_json: bool) -> None:
         if row["expires_ns"] and not row["revoked_ns"]:
             state = f"{'expires' if row['expires_ns'] > time.time_ns() else 'expired'} {rfc3339(row['expires_ns'])}"
         used = f"  used {rfc3339(row['last_used_ns'])}" if row["last_used_ns"] else ""
-        line = f"{row['id']}  {row['scope']:6}  {escape(row['name'])}  {rfc3339(row['created_ns'])}  {state}{used}"
+        tenant = "/".join(escape(row[part]) for part in Tenant._fields)
+        owner = f"{escape(row['name'])}{f'  {tenant}' if tenant.strip('/') else ''}"
+        line = f"{row['id']}  {row['scope']:6}  {owner}  {rfc3339(row['created_ns'])}  {state}{used}"
         click.echo(line)
 
 
@@ -148,7 +159,7 @@ def list_command(settings: ManagerSettings, as_json: bool) -> None:
 @click.argument("token_id")
 @click.option("--hours", type=click.IntRange(0, 720), default=24, help="How long the old token stays good beside it.")
 def rotate(settings: ManagerSettings, token_id: str, hours: int) -> None:
-    """Print a new token in place of the one with this id, which expires after the overlap."""
+    """Print a new token in place of one. The one with this id expires after the overlap."""
     with closing(open_store(settings)) as store:
         made = rotate_token(store, token_id, time.time_ns(), hours * HOUR_NS, secrets.token_bytes)
     click.echo(f"token {token_id} expires in {hours} h", err=True)
@@ -177,25 +188,36 @@ def list_agents_command(settings: ManagerSettings) -> None:
     with closing(open_store(settings)) as store:
         rows = list_agents(store)
     for row in rows:
-        click.echo(f"{row.id}  {escape(row.identity)}  {rfc3339(row.created_ns)}")
+        tenant = f"  {'/'.join(map(escape, row.tenant))}" if any(row.tenant) else ""
+        click.echo(f"{row.id}  {escape(row.identity)}  {rfc3339(row.created_ns)}{tenant}")
 
 
 @agent.command()
 @settings_options(ManagerSettings)
 @click.argument("name")
-def remove(settings: ManagerSettings, name: str) -> None:
-    """The agent's tokens get 404 from now on and it is in no list; what it sent stays until it is too old."""
+@tenant_options
+def remove(settings: ManagerSettings, name: str, tenant: Tenant) -> None:
+    """Remove an agent. Its tokens get 404 from now on, it is in no list; what it sent stays until it is too old."""
     with closing(open_store(settings)) as store:
-        remove_agent(store, name, time.time_ns())
+        left = take_away(store, name, tenant, time.time_ns(), secrets.token_bytes)
+        remove_agent(store, name, time.time_ns(), tenant)
     click.echo(f"agent {escape(name)} is removed", err=True)
+    if left:
+        click.echo(f"{left} objects in its cluster are being deleted by the delegate", err=True)
 
 
 @agent.command()
 @settings_options(ManagerSettings)
 @click.argument("name")
-def purge(settings: ManagerSettings, name: str) -> None:
+@tenant_options
+def purge(settings: ManagerSettings, name: str, tenant: Tenant) -> None:
     """Delete the agent, its tokens and everything that it sent."""
     with closing(open_store(settings)) as store:
-        counts = purge_agent(store, name)
+        if left := take_away(store, name, tenant, time.time_ns(), secrets.token_bytes):
+            raise UsageError(
+                f"a delegate has still to delete {left} objects of agent {name!r} in its cluster, expected none: "
+                "they are being deleted, try again in a minute"
+            )
+        counts = purge_agent(store, name, tenant)
     for table, rows in counts.items():
         click.echo(f"{table}: {rows} rows deleted", err=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from directory.configured_ranges import ConfiguredRanges, ranges_of
 from directory.from_inventory import directory_from_inventory
 from directory.selection import Selection
 from node_agent.replay import Resolver, without_inventory
@@ -17,15 +18,15 @@ from podsonar.errors import InputError
 from podsonar.gc_pause import gc_paused
 
 
-def make_resolver(inventory: Path | None) -> tuple[Resolver, list[str]]:
+def make_resolver(inventory: Path | None, configured: ConfiguredRanges) -> tuple[Resolver, list[str]]:
     """Return what answers queries, the directory of an inventory file if there is one, and what was left out of it."""
     if inventory is None:
         return without_inventory, []
     file = read_inventory(inventory)
-    made = directory_from_inventory(file.bodies, Selection())
+    made = directory_from_inventory(file.bodies, Selection(), configured)
     notes = [f"left out of the inventory: {count} {kind}" for kind, count in sorted(file.left_out.items())]
     rejected = sorted(made.rejected.items())
-    notes += [f"left out of the inventory: {count} {kind} without UID or name" for kind, count in rejected]
+    notes += [f"left out of the inventory: {count} {kind}: {reason}" for (kind, reason), count in rejected]
     return made.directory.answer, notes
 
 
@@ -41,6 +42,20 @@ def printable(text: str) -> str:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Output of `collector once` or of `kubectl get … -A -o json`.",
 )
+@click.option(
+    "--cluster-range",
+    "cluster_ranges",
+    multiple=True,
+    metavar="CIDR",
+    help="A range that the cluster uses, as `data.clusterRanges`; may be given several times.",
+)
+@click.option(
+    "--external-range",
+    "external_ranges",
+    multiple=True,
+    metavar="CIDR",
+    help="A private range that is outside the cluster, as `data.externalRanges`; may be given several times.",
+)
 @click.option("--output", default="-", show_default=True, help="File for the connections body, `-` for stdout.")
 @click.option(
     "--log-level",
@@ -49,11 +64,21 @@ def printable(text: str) -> str:
     show_default=True,
     help="`debug` prints one line on stderr for each flow: where it went, or why it was left out.",
 )
-def replay(capture: Path, inventory: Path | None, output: str, log_level: str) -> None:
-    """Resolve CAPTURE (or a log) again and print the connections body."""
+def replay(
+    capture: Path,
+    inventory: Path | None,
+    cluster_ranges: tuple[str, ...],
+    external_ranges: tuple[str, ...],
+    output: str,
+    log_level: str,
+) -> None:
+    """Print the connections of CAPTURE (or a log), resolved again."""
     refuse_input_as_output(output, [capture, *([inventory] if inventory else [])])
+    configured = ConfiguredRanges(
+        ranges_of("option --cluster-range", cluster_ranges), ranges_of("option --external-range", external_ranges)
+    )
     with gc_paused():
-        resolve, notes = make_resolver(inventory)
+        resolve, notes = make_resolver(inventory, configured)
         outcome = replayed(capture, resolve)
         for line in chain(notes, outcome.lines(debug=log_level == "debug")):
             click.echo(printable(line), err=True)

@@ -46,7 +46,7 @@ def spool_files(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def bundle_files(settings: AgentSettings) -> Iterator[tuple[str, bytes]]:
+def bundle_files(settings: AgentSettings, user_error: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of each file of the bundle."""
     from cli.agent import loader_command  # noqa: PLC0415 - it imports this module
     from node_agent.preflight.checks import check_all  # noqa: PLC0415 - other commands need none of it
@@ -62,7 +62,8 @@ def bundle_files(settings: AgentSettings) -> Iterator[tuple[str, bytes]]:
     }
     yield "version.json", packed(versions)
     yield "settings.json", packed(msgspec.to_builtins(settings))
-    yield "preflight.json", packed([line._asdict() for line in check_all(gather_facts(settings, loader_command()))])
+    facts = gather_facts(settings, loader_command(), user_error)
+    yield "preflight.json", packed([line._asdict() for line in check_all(facts)])
     yield "spool.json", packed(spool_files(Path(settings.spool.folder)))
     yield "metrics.txt", masked(scrape_metrics(settings.metrics.listen)).encode()
 
@@ -71,10 +72,13 @@ def bundle_files(settings: AgentSettings) -> Iterator[tuple[str, bytes]]:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @settings_options(AgentSettings)
 def support_bundle(file: Path, settings: AgentSettings) -> None:
-    """Write FILE (.tar.gz): versions, settings, preflight, metrics, what waits; no token, no record of a connection."""
+    """Write FILE (.tar.gz) for who helps. Versions, settings, preflight, metrics, what waits; no token, no record."""
+    from cli.agent import give_up_root_or_say  # noqa: PLC0415 - it imports this module
+
     try:
         with tarfile.open(file, "w:gz") as bundle:
-            for name, content in bundle_files(settings):
+            user_error = give_up_root_or_say(settings, settings.spool.folder)
+            for name, content in bundle_files(settings, user_error):
                 about = tarfile.TarInfo(f"podsonar-support/{name}")
                 about.size = len(content)
                 bundle.addfile(about, io.BytesIO(content))

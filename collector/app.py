@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
+from cluster_api.client import ApiClient
 from collector.directory.live_directory import LiveDirectory
 from collector.directory.metrics import DirectoryMetrics
 from collector.directory.server import serve as serve_directory
@@ -16,9 +17,8 @@ from collector.inventory.field_table import checked_keep
 from collector.inventory.inventory import Inventory, role_namespaces
 from collector.inventory.metrics import InventoryMetrics
 from collector.inventory.scheduler import Scheduler
-from collector.k8s.client import ApiClient
 from collector.k8s.kinds import KINDS, Kind
-from collector.k8s.list_limits import ListLimits, StoppedError
+from collector.k8s.list_deadline import ListLimits, StoppedError
 from collector.k8s.malloc import return_large_blocks
 from collector.k8s.paged_list import Listed, PageSource, list_pages
 from delivery.batch import batch_of_payload

@@ -15,13 +15,13 @@ import httpx
 import structlog
 
 from delivery.deadline_stream import Deadline, DeadlineBackend
-from delivery.manager_url import ingest_url
+from delivery.manager_url import PATH, manager_url
 from delivery.proxies import manager_proxy
 from podsonar.errors import SettingsError
-from podsonar.settings import AgentConfiguration
+from podsonar.keep_alive import CLIENT_IDLE_SECONDS
+from podsonar.settings import ManagerConnection
 
 ATTEMPT_SECONDS, PROBE_SECONDS = 60.0, 10.0
-KEEP_ALIVE_SECONDS = 5.0
 RESPONSE_BYTES = 64 << 10
 TIMEOUTS = {"connect": 5.0, "write": 30.0, "read": 30.0, "pool": 5.0}
 # X509_V_ERR_* of openssl/x509_vfy.h
@@ -42,13 +42,14 @@ log = structlog.get_logger()
 
 
 class ManagerResponse(NamedTuple):
-    """The status of a response, and its Retry-After header."""
+    """The status of a response, its Retry-After header, and as much of its body as was wanted."""
 
     status: int
     retry_after: str | None
+    body: bytes = b""
 
 
-def tls_context(settings: AgentConfiguration) -> ssl.SSLContext:
+def tls_context(settings: ManagerConnection) -> ssl.SSLContext:
     """The TLS settings of the connection to the manager; SettingsError for files that cannot be used."""
     ca_file, mtls = settings.manager.ca_file, settings.mtls
     try:
@@ -73,14 +74,14 @@ def core_url(url: httpx.URL) -> httpcore.URL:
     return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
-def make_pool(settings: AgentConfiguration, deadline: Deadline) -> httpcore.ConnectionPool:
+def make_pool(settings: ManagerConnection, deadline: Deadline) -> httpcore.ConnectionPool:
     """A pool of one connection to the manager, straight or through the proxy of the settings."""
     proxy = manager_proxy(settings.proxy, settings.manager.url)
     return httpcore.ConnectionPool(
         ssl_context=tls_context(settings),
         proxy=httpcore.Proxy(core_url(proxy.url), proxy.raw_auth, proxy.headers.raw) if proxy else None,
         max_connections=1,
-        keepalive_expiry=KEEP_ALIVE_SECONDS,
+        keepalive_expiry=CLIENT_IDLE_SECONDS,
         network_backend=DeadlineBackend(deadline),
     )
 
@@ -101,7 +102,7 @@ def failure_reason(error: BaseException) -> str:
     return "connect" if isinstance(error, httpcore.ConnectError) else "transport"
 
 
-def probe_manager(settings: AgentConfiguration) -> tuple[int | None, str]:
+def probe_manager(settings: ManagerConnection) -> tuple[int | None, str]:
     """The status of a HEAD request without a token, or None and the reason why there was no response."""
     client = ManagerClient(settings)
     try:
@@ -113,9 +114,10 @@ def probe_manager(settings: AgentConfiguration) -> tuple[int | None, str]:
 class ManagerClient:
     """The current connection; a new one whenever a certificate file has changed."""
 
-    def __init__(self, settings: AgentConfiguration) -> None:
+    def __init__(self, settings: ManagerConnection) -> None:
         self.settings = settings
-        self.url = core_url(httpx.URL(ingest_url(settings)))
+        self.base = manager_url(settings)
+        self.url = core_url(httpx.URL(self.base + PATH))
         self.files = [
             name for name in (settings.manager.ca_file, settings.mtls.cert_path, settings.mtls.key_path) if name
         ]
@@ -147,8 +149,20 @@ class ManagerClient:
         self.pool, self.stamp = fresh, stamp
         return self.pool
 
-    def request(self, method: str, headers: Mapping[str, str], content: bytes, seconds: float) -> ManagerResponse:
-        """The response to one request, within that time; its body is read no further than 64 KiB."""
+    def request(
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        content: bytes,
+        seconds: float,
+        target: str = PATH,
+        body_bytes: int = 0,
+    ) -> ManagerResponse:
+        """The response to one request, within that time; `target` is path and query below the manager's URL.
+
+        It has up to `body_bytes` of the body; 64 KiB beyond that are read, so that the connection stays usable.
+        """
+        url = self.url if target == PATH else core_url(httpx.URL(self.base + target))
         host = self.url.host.decode("ascii")
         host = f"[{host}]" if ":" in host else host
         sent = {"Host": host if self.url.port is None else f"{host}:{self.url.port}", "User-Agent": "podsonar"}
@@ -157,22 +171,25 @@ class ManagerClient:
         self.deadline.start(seconds)
         request = httpcore.Request(
             method,
-            self.url,
+            url,
             headers=[(name.encode(), value.encode()) for name, value in sent.items()],
             content=content,
             extensions={"timeout": TIMEOUTS},
         )
         response = pool.handle_request(request)
         try:
+            kept = bytearray()
             read_bytes = 0
             for chunk in response.iter_stream():
+                kept += chunk[: body_bytes - len(kept)]
                 read_bytes += len(chunk)
-                if read_bytes >= RESPONSE_BYTES:
+                if read_bytes >= RESPONSE_BYTES + body_bytes:
                     break
         finally:
             response.close()
         retry_after = next((value for name, value in response.headers if name.lower() == b"retry-after"), None)
-        return ManagerResponse(response.status, retry_after.decode("latin-1") if retry_after is not None else None)
+        said = retry_after.decode("latin-1") if retry_after is not None else None
+        return ManagerResponse(response.status, said, bytes(kept))
 
     def post(self, content: bytes, headers: Mapping[str, str], seconds: float = ATTEMPT_SECONDS) -> ManagerResponse:
         """The response to one push."""

@@ -6,15 +6,20 @@ from urllib.parse import urlsplit
 import httpx
 
 from podsonar.errors import SettingsError
-from podsonar.settings import AgentConfiguration
+from podsonar.settings import ManagerConnection
 
 PATH = "/api/v1/collections"
 HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+(%[\w.-]+)?")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def ingest_url(settings: AgentConfiguration) -> str:
+def ingest_url(settings: ManagerConnection) -> str:
     """The manager's ingest URL; SettingsError for one that would leak or cannot work."""
+    return manager_url(settings) + PATH
+
+
+def manager_url(settings: ManagerConnection) -> str:
+    """The manager's URL without a trailing slash; SettingsError for one that would leak or cannot work."""
     url = settings.manager.url
     try:
         parts = urlsplit(url)
@@ -32,7 +37,7 @@ def ingest_url(settings: AgentConfiguration) -> str:
         raise SettingsError(
             f"setting manager.url is {url!r}, expected https (or manager.allowInsecureHttp, if it must be)"
         )
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}{PATH}"
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
 def without_user(url: str) -> str:

@@ -16,6 +16,7 @@ from delivery.push_response import PushPace, ResponseAction, action_for, retry_a
 from delivery.split_batch import split_batch
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
+from podsonar.batch_sequence import HEADER
 from podsonar.errors import SpoolError, TokenError, TokenInvalidError
 from podsonar.settings import AgentConfiguration
 from podsonar.supervised import run_supervised
@@ -93,6 +94,8 @@ class Pusher:
             "Content-Encoding": "gzip",
             "Idempotency-Key": batch.id,
         }
+        if batch.sequence is not None:
+            headers[HEADER] = batch.sequence.text()
         return self.manager.post(batch.payload, headers, seconds)
 
     def next_batch(self) -> Batch | None:

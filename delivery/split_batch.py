@@ -54,6 +54,7 @@ def split_batch(batch: Batch) -> tuple[Batch, Batch] | None:
             batch.created_ns,
             deflated([msgspec.json.encode(bodies[number] | encode_lists(part))]),
             events[number],
+            sequence=batch.sequence.half(number) if batch.sequence else None,
         )
         for number, part in enumerate((first, second))
     ]
@@ -71,7 +72,7 @@ def without_counts(observation: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_count(value: object) -> bool:
-    """Whether a member of an observation is a number, or holds nothing but numbers."""
+    """Whether a member of an observation is a number, holds nothing but numbers, or lists sums."""
     if isinstance(value, dict):
         return all(is_count(inner) for inner in value.values())
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, list) or (isinstance(value, int | float) and not isinstance(value, bool))

@@ -18,7 +18,9 @@ import structlog
 
 from delivery import spool_file
 from delivery.batch import BATCH_ID, Batch
+from delivery.sequence import SequenceFile
 from podsonar import atomic_file
+from podsonar.batch_sequence import BatchSequence, parse_sequence
 from podsonar.errors import SpoolError
 from podsonar.private_folder import lacking_bytes, make_private, regular_files, remove_unfinished
 
@@ -58,6 +60,7 @@ class SpoolEntry:
     size: int
     created_ns: int | None
     events: int
+    place: BatchSequence | None = None
 
 
 def ignore_dropped(_reason: str, _batch_id: str, _events: int) -> None:
@@ -82,6 +85,9 @@ class Spool:
         found = [read_entry(folder, name, size) for name, size in regular_files(folder, ".batch")]
         self.entries = {entry.name: entry for entry in found if entry is not None}
         self.sequence = max((int(name.split("-", 1)[0]) for name in self.entries), default=0)
+        self.numbers = SequenceFile(folder)
+        for place in (entry.place for entry in self.entries.values() if entry.place is not None):
+            self.numbers.advance_to(place)
 
     def close(self) -> None:
         """Let another process own the folder."""
@@ -106,27 +112,37 @@ class Spool:
     def put(self, batch: Batch) -> None:
         """Add a batch, which is on disk when this returns; the oldest make room where the spool is full.
 
-        A batch that is larger than the whole spool is dropped itself. SpoolError if the disk takes no file.
+        A batch that is larger than the whole spool is dropped itself; its number is missing at the manager then.
+        SpoolError if the disk takes no file: the next batch has the number of this one.
         """
         if not BATCH_ID.fullmatch(batch.id):
             raise SpoolError(f"batch id {batch.id[:80]!r}, expected 1 to 64 of A-Z a-z 0-9 . _ -")
+        with self.writing:
+            place, last = (batch.sequence, None) if batch.sequence else self.numbers.next(batch.window)
+            entry = self.write(replace(batch, sequence=place))
+            if last is not None:
+                self.numbers.save(last)
+            if entry is not None:  # not sent before its number is kept: a crash would give the number away again
+                self.entries[entry.name] = entry
+        self.wakeup.set()
+
+    def write(self, batch: Batch) -> SpoolEntry | None:
+        """Write a numbered batch's file; None if it is dropped."""
         content = spool_file.encode(batch)
         if len(content) > self.limits.max_bytes:
             log.error("batch_larger_than_spool", batch=batch.id, size=len(content), limit=self.limits.max_bytes)
             self.on_dropped("too_large", batch.id, batch.events)
-            return
-        with self.writing:
-            try:
-                self.make_room(len(content))
-                self.sequence += 1
-                name = f"{self.sequence:012d}-{batch.id}.batch"
-                atomic_file.write(self.folder / name, content)
-            except OSError as error:
-                raise SpoolError(
-                    f"spool folder {str(self.folder)!r}: {error.strerror} while writing batch {batch.id}"
-                ) from error
-            self.entries[name] = SpoolEntry(name, batch.id, len(content), batch.created_ns, batch.events)
-        self.wakeup.set()
+            return None
+        try:
+            self.make_room(len(content))
+            self.sequence += 1
+            name = f"{self.sequence:012d}-{batch.id}.batch"
+            atomic_file.write(self.folder / name, content)
+        except OSError as error:
+            raise SpoolError(
+                f"spool folder {str(self.folder)!r}: {error.strerror} while writing batch {batch.id}"
+            ) from error
+        return SpoolEntry(name, batch.id, len(content), batch.created_ns, batch.events, batch.sequence)
 
     def make_room(self, wanted_bytes: int) -> None:
         """Drop the oldest connections, then the oldest of anything, until a batch of that size fits.
@@ -232,7 +248,9 @@ def read_entry(folder: Path, name: str, size: int) -> SpoolEntry | None:
     if match is None:
         return None
     header = spool_file.read_header(folder / name)
-    return SpoolEntry(name, match[2], size, header.created if header else None, header.events if header else 0)
+    if header is None:
+        return SpoolEntry(name, match[2], size, None, 0)
+    return SpoolEntry(name, match[2], size, header.created, header.events, parse_sequence(header.sequence))
 
 
 def prune(folder: Path, most_files: int) -> None:

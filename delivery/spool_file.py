@@ -1,7 +1,7 @@
 """The format of a batch's file in the spool: every byte is under a checksum.
 
 `podsonar-batch 2 <crc32 in hex>` on the first line, then what it is the checksum of: a JSON header line (`id`, `kind`,
-`created`, `events`) and the gzipped body. Version 1, whose checksum covered the body alone, is still read.
+`created`, `events`, `sequence`) and the gzipped body. Version 1, whose checksum covered the body alone, is still read.
 """
 
 import re
@@ -14,6 +14,7 @@ import orjson
 from msgspec import Meta
 
 from delivery.batch import BATCH_ID, Batch, Kind
+from podsonar.batch_sequence import parse_sequence
 from podsonar.private_folder import open_regular
 
 MAGIC, VERSION = "podsonar-batch", 2
@@ -30,6 +31,7 @@ class Header(msgspec.Struct, frozen=True):
     kind: Kind
     created: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
     events: Count = 0
+    sequence: str = ""
 
 
 class OldHeader(Header, frozen=True, kw_only=True):
@@ -44,6 +46,8 @@ class OldHeader(Header, frozen=True, kw_only=True):
 def encode(batch: Batch) -> bytes:
     """The bytes of a batch's file."""
     header = {"id": batch.id, "kind": batch.kind, "created": batch.created_ns, "events": batch.events}
+    if batch.sequence is not None:
+        header["sequence"] = batch.sequence.text()
     covered = orjson.dumps(header) + b"\n" + batch.payload
     return f"{MAGIC} {VERSION} {zlib.crc32(covered):08x}\n".encode() + covered
 
@@ -75,7 +79,7 @@ def parse(content: bytes, start: int, form: type[Header]) -> Batch | None:
         return None
     if not BATCH_ID.fullmatch(header.id):
         return None
-    return Batch(header.id, header.kind, header.created, payload, header.events)
+    return Batch(header.id, header.kind, header.created, payload, header.events, "", parse_sequence(header.sequence))
 
 
 def read_batch(path: Path) -> Batch | None:

@@ -14,8 +14,9 @@ from directory.interval import REPORT_NS, SECOND, OwnerKey
 from directory.interval_table import IntervalTable
 from directory.object_fields import Identity, identity_of, mapping_at, mappings_at, tcp_ports, text_at, texts_at
 from directory.pod_intervals import closed_intervals, updated_intervals
+from directory.pod_status import own_addresses
 from directory.pod_table import Pod, PodTable, uid_key, uid_text
-from directory.pod_timestamps import created_ns, own_addresses
+from directory.pod_timestamps import created_ns
 from directory.static_pods import StaticPods, mirrored_hash
 from podsonar.errors import InputError
 from podsonar.owner_chain import controller_reference

@@ -19,19 +19,17 @@ class ConfiguredRanges:
     def of(cls, settings: AgentConfiguration) -> "ConfiguredRanges":
         """Return the ranges of an agent configuration; SettingsError for a text that is no range."""
         return cls(
-            ranges_of("data.clusterRanges", settings.data.cluster_ranges),
-            ranges_of("data.externalRanges", settings.data.external_ranges),
+            ranges_of("setting data.clusterRanges", settings.data.cluster_ranges),
+            ranges_of("setting data.externalRanges", settings.data.external_ranges),
         )
 
 
-def ranges_of(setting: str, networks: Sequence[str]) -> Ranges:
-    """Return the ranges of a setting; SettingsError for a text that is no range."""
+def ranges_of(named: str, networks: Sequence[str]) -> Ranges:
+    """Return the ranges of a setting or option, which `named` names; SettingsError for a text that is no range."""
     ranges = Ranges()
     for cidr in networks:
         try:
             ranges.add(cidr)
         except InputError as error:
-            raise SettingsError(
-                f"setting {setting} has {cidr[:60]!r}, expected ranges such as 203.0.113.0/24"
-            ) from error
+            raise SettingsError(f"{named} has {cidr[:60]!r}, expected ranges such as 203.0.113.0/24") from error
     return ranges

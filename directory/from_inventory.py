@@ -12,13 +12,14 @@ from directory.object_fields import identity_of
 from directory.pod_table import uid_key
 from directory.selection import Selection
 from podsonar.errors import InputError
+from podsonar.object_identity import identity_fault
 
 
 class InventoryDirectory(NamedTuple):
-    """A directory, and how many objects of each kind could not be used: they have no UID or no name."""
+    """A directory, and how many objects of each kind could not be used, by kind and fault of their identity."""
 
     directory: Directory
-    rejected: Counter[str]
+    rejected: Counter[tuple[str, str]]
 
 
 def directory_from_inventory(
@@ -30,7 +31,7 @@ def directory_from_inventory(
     that one of them does not have whole is not known whole.
     """
     directory = Directory(selection=selection, configured=configured or ConfiguredRanges())
-    rejected: Counter[str] = Counter()
+    rejected: Counter[tuple[str, str]] = Counter()
     before = None
     for snapshot in snapshots_of(bodies):
         at_ns = FOREVER - 1 if before is None else snapshot.end_ns
@@ -40,7 +41,7 @@ def directory_from_inventory(
             try:
                 directory.apply(kind, obj, at_ns, known_ns, from_start=before is None)
             except InputError:
-                rejected[kind] += 1
+                rejected[kind, identity_fault(obj, namespaced=False) or "malformed"] += 1
                 directory.incomplete[kind] = f"{kind.lower()}_rejected"
                 continue
             seen.setdefault(kind, set()).add(uid_key(identity_of(obj).uid))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from directory import pod_timestamps
+from directory import pod_status, pod_timestamps
 from directory.interval import FOREVER, REPORT_NS, Interval, OwnerKey
 from directory.pod_table import AddressInterval
 
@@ -21,11 +21,11 @@ def updated_intervals(
 
     `known_ns` is the last moment at which it was known to be as before.
     """
-    shown = pod_timestamps.own_addresses(obj)
-    if pod_timestamps.has_ended(obj) and not before:
+    shown = pod_status.own_addresses(obj)
+    if pod_status.has_ended(obj) and not before:
         return ended_pod_intervals(obj, owner, shown, at_ns, from_start=from_start)
     intervals = [update_interval(obj, entry, shown, at_ns, known_ns) for entry in before]
-    if pod_timestamps.has_ended(obj):
+    if pod_status.has_ended(obj):
         return intervals
     there = {entry.address for entry in intervals if entry.interval.open}
     return intervals + new_intervals(obj, owner, shown - there, at_ns, from_start=from_start)
@@ -54,7 +54,7 @@ def update_interval(
     if address not in shown:
         lost_ns = pod_timestamps.address_lost_ns(obj, known_ns, replaced=bool(shown))
         return AddressInterval(address, interval.with_end(lost_ns, at_ns))
-    if pod_timestamps.has_ended(obj):
+    if pod_status.has_ended(obj):
         return AddressInterval(address, interval.with_end(pod_timestamps.proven_to_ns(obj, known_ns), at_ns))
     interval = interval.with_proof(pod_timestamps.proven_from_ns(obj, at_ns, from_start=False))
     if pod_timestamps.is_being_deleted(obj):  # its kubelet may give the address back at any moment from now on

@@ -9,13 +9,11 @@ cannot be read proves nothing.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from directory.addresses import address_keys
 from directory.interval import FOREVER, REPORT_NS, SECOND
-from directory.object_fields import mapping_at, mappings_at, text_at
+from directory.object_fields import mapping_at, mappings_at
 from podsonar.errors import InputError
 from podsonar.model import parse_rfc3339
 
-ENDED_PHASES = ("Succeeded", "Failed")
 STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 
 
@@ -27,21 +25,6 @@ def time_ns(text: object) -> int | None:
         return min(max(parse_rfc3339(text), 0), FOREVER - 1)
     except (InputError, OverflowError):
         return None
-
-
-def has_ended(pod: Mapping[str, Any]) -> bool:
-    """Whether the pod has given its addresses back (or is about to), though it still shows them."""
-    return text_at(mapping_at(pod, "status"), "phase") in ENDED_PHASES
-
-
-def own_addresses(pod: Mapping[str, Any]) -> frozenset[int]:
-    """Return the addresses that the pod shows as its own: none if it shares them with its node."""
-    status = mapping_at(pod, "status")
-    if mapping_at(pod, "spec").get("hostNetwork"):
-        return frozenset()
-    shown = {text_at(entry, "ip") for entry in mappings_at(status, "podIPs")} | {text_at(status, "podIP")}
-    hosts = {text_at(entry, "ip") for entry in mappings_at(status, "hostIPs")} | {text_at(status, "hostIP")}
-    return address_keys(shown) - address_keys(hosts)
 
 
 def container_states(status: Mapping[str, Any], state: str, *, last: bool = False) -> Iterator[Mapping[str, Any]]:

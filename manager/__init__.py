@@ -1,5 +1,6 @@
 """Takes batches in, keeps them, serves the service discovery API and draws the map.
 
-Reading order: `schema` → `store` → `http` → `ingest` → `service_map` → `api` → `app` → `tls` → `server`;
-`migrations`, `page`, `metrics`.
+Reading order: `schema` → `store` → `http` → `ingest` → `service_map` → `history` → `policies` →
+`installations` → `api` → `app` → `tls` → `server`;
+`migrations`, `page`, `maintenance_loops`, `metrics`, `parts`.
 """

@@ -1,7 +1,9 @@
 """The manager's routes: pushes, reads behind a key with scope read, the page's own files, and metrics with probes."""
 
-from collections.abc import AsyncIterator, Callable
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,26 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from manager.api.handlers import KIND_PATHS, ReadHandlers
-from manager.http.auth import require_reader
+from manager.api.endpoint import Api, endpoint
+from manager.api.handlers import ReadHandlers
+from manager.api.history_routes import history_routes, scope_of
+from manager.api.routes import document_routes
+from manager.history.service import History
 from manager.http.responses import InternalErrors, SecurityHeaders, error_response, json_response, unavailable
 from manager.ingest.body_limits import PushLimits
 from manager.ingest.handler import IngestHandler
+from manager.installations.agent_values import Source
+from manager.installations.routes import delegate_routes, installations_loop
+from manager.maintenance_loops import MaintenanceLoop, run_loops
 from manager.metrics import ManagerMetrics
+from manager.parts import Part, PartContext
+from manager.schema.document import FILE as DOCUMENT
+from manager.store.agents import list_agents
 from manager.store.database import Store
 from manager.store.retention import delete_outdated
-from manager.store.tokens import list_agents, store_token_uses
+from manager.store.tokens import store_token_uses
 from podsonar.errors import StoreError
+from podsonar.settings import QuotaSettings
 
 PAGE = Path(__file__).parent / "page"
 PREFIXES = ("/api/v1", "/gateway/servicediscovery/api/v1")
@@ -34,43 +46,6 @@ USE_SECONDS = 60
 READY_SECONDS = 5.0
 
 log = structlog.get_logger()
-
-Handler = Callable[[Request], Response]
-
-
-def read_routes(reads: ReadHandlers) -> dict[str, Handler]:
-    """Path below a prefix -> handler."""
-    agent = "/agents/{agent_identity}"
-    return {
-        "/agents": reads.agents,
-        agent: reads.agent,
-        f"{agent}/connections": reads.connections,
-        f"{agent}/pods/{{pod_uid}}/connections": reads.connections,
-        f"{agent}/discoveredservices": reads.discovered_services,
-        f"{agent}/discoveredserviceconnections": reads.discovered_connections,
-        f"{agent}/map": reads.service_map,
-        **{f"{agent}/{path}": reads.objects for path in KIND_PATHS},
-        # The API document spells this one path so.
-        "/nfras/{agent_identity}/statefulsets": reads.objects,
-    }
-
-
-def reader_endpoint(store: Store, handler: Handler, clock: Callable[[], int]) -> Callable[[Request], Any]:
-    """The handler behind a key, in a thread."""
-
-    def answer(request: Request) -> Response:
-        try:
-            require_reader(store, request, clock())
-            if any("\0" in text for text in (*request.path_params.values(), *request.query_params.values())):
-                raise HTTPException(400, "NUL character")
-            return handler(request)
-        except StoreError as error:
-            raise unavailable(error) from error
-
-    async def endpoint(request: Request) -> Response:
-        return await to_thread.run_sync(answer, request)
-
-    return endpoint
 
 
 async def retention_loop(store: Store, clock: Callable[[], int], days: int) -> None:
@@ -150,34 +125,57 @@ def make_app(
     clock: Callable[[], int],
     retention_days: int,
     limits: PushLimits,
+    history: History,
+    quota: QuotaSettings,
     *,
     serves_metrics: bool,
+    parts: Sequence[Part] = (),
+    agents: Source,
 ) -> Starlette:
-    """The application over a migrated store; /metrics unless another port serves it."""
-    ingest = IngestHandler(store, metrics, clock, limits)
+    """The application over a migrated store, with what `parts` add; /metrics unless another port serves it."""
+    added = [part(PartContext(store, metrics, clock, retention_days, history.maps)) for part in parts]
+    ingest = IngestHandler(store, metrics, clock, limits, quota)
+    api, reads = Api(store, clock, secrets.token_bytes, agents), ReadHandlers(store, history.maps)
 
     async def push(request: Request) -> Response:
         return await ingest(request)
 
-    async def page(_request: Request) -> Response:
-        return FileResponse(PAGE / "index.html")
+    def file(path: Path) -> Callable[[Request], Any]:
+        async def answer(_request: Request) -> Response:
+            return FileResponse(path)
+
+        return answer
 
     routes: list[BaseRoute] = [
-        Route("/", page),
+        Route("/", file(PAGE / "index.html")),
+        Route("/docs", file(PAGE / "docs.html")),
+        Route("/openapi.json", file(DOCUMENT)),
         Mount("/page", StaticFiles(directory=PAGE)),
         *(Route(path, endpoint) for path, endpoint in probe_routes(store).items() if path != "/livez"),
         *([metrics_route(metrics)] if serves_metrics else []),
     ]
+    routes += delegate_routes(store, clock, agents)
     for prefix in PREFIXES:
         routes.append(Route(f"{prefix}/collections", push, methods=["POST"]))
-        for path, handler in read_routes(ReadHandlers(store)).items():
-            routes.append(Route(prefix + path, reader_endpoint(store, handler, clock), methods=["GET"]))
+        routes += document_routes(api, reads, prefix)
+        for method, path, handler in history_routes(history):
+            routes.append(Route(prefix + path, endpoint(api, handler, scope_of(method)), methods=[method]))
+
+    routes += [route for one in added for route in one.routes]
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        loops: dict[str, MaintenanceLoop] = {
+            "outdated": partial(retention_loop, store, clock, retention_days),
+            "token_use": partial(token_use_loop, store),
+            "maps": history.keep_loop,
+            "history": history.retain_loop,
+            "installations": partial(installations_loop, store, clock, metrics),
+        }
+        for one in added:
+            loops.update(one.loops)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(retention_loop, store, clock, retention_days)
-            tasks.start_soon(token_use_loop, store)
+            tasks.start_soon(run_loops, loops, lambda loop: metrics.loop_failures.labels(loop).inc())
             yield
             tasks.cancel_scope.cancel()
         store.close()

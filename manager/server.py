@@ -6,25 +6,30 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import NamedTuple
 
+import msgspec
 import structlog
 import uvicorn
 from starlette.applications import Starlette
 
+from delivery.manager_url import manager_url
 from manager.app import make_app, make_metrics_app
+from manager.history.service import History
 from manager.http.connections import ConnectionLimits, OpenConnections, guarded_protocol
-from manager.http.responses import HEAD_BYTES
 from manager.ingest.body_limits import PushLimits
+from manager.installations.agent_values import Source
 from manager.metrics import ManagerMetrics
+from manager.parts import Part
 from manager.store.database import Store
 from manager.tls import Certificate
 from podsonar.errors import SettingsError
-from podsonar.settings import ManagerSettings
+from podsonar.settings import ManagerConnection, ManagerEndpoint, ManagerSettings
 
+DEFAULTS = ManagerSettings()
 LIMITS = PushLimits()
 CONNECTIONS = ConnectionLimits()
 METRICS_CONNECTIONS = ConnectionLimits(total=64, per_address=64, exchange_seconds=30.0)
@@ -131,11 +136,20 @@ def port_config(app: Starlette, opened: OpenConnections, lifespan: str) -> uvico
         lifespan=lifespan,  # type: ignore[arg-type]
         http=guarded_protocol(opened),
         ws="none",
-        h11_max_incomplete_event_size=HEAD_BYTES,
         timeout_keep_alive=opened.limits.head_seconds,  # type: ignore[arg-type]
         timeout_graceful_shutdown=GRACE_SECONDS,
         proxy_headers=False,
     )
+
+
+def source_of_agents(settings: ManagerSettings) -> Source:
+    """Where agents that delegates install push to, and where their images are; SettingsError for another URL."""
+    agents = settings.agents
+    if agents.url:
+        manager_url(
+            ManagerConnection(manager=ManagerEndpoint(url=agents.url, allow_insecure_http=agents.allow_insecure_http))
+        )
+    return Source(agents.url.rstrip("/"), agents.allow_insecure_http, agents.ca_secret, agents.registry, agents.tag)
 
 
 def make_server(
@@ -144,6 +158,7 @@ def make_server(
     clock: Callable[[], int] = time.time_ns,
     limits: PushLimits = LIMITS,
     connections: ConnectionLimits = CONNECTIONS,
+    parts: Sequence[Part] = (),
 ) -> ManagerServer:
     """A server over a migrated database, its sockets bound."""
     with ExitStack() as undo:
@@ -157,7 +172,20 @@ def make_server(
         store.migrate()
         metrics = ManagerMetrics()
         metrics.follow_store(store, clock)
-        app = make_app(store, metrics, clock, settings.retention_days, limits, serves_metrics=metrics_socket is None)
+        history = History(store, settings.history, clock)
+        history.on_window = lambda brought: metrics.count_window(*brought)
+        app = make_app(
+            store,
+            metrics,
+            clock,
+            settings.retention_days,
+            limits,
+            history,
+            settings.quota,
+            serves_metrics=metrics_socket is None,
+            parts=parts,
+            agents=source_of_agents(settings),
+        )
         opened = OpenConnections(connections, metrics.connections_refused.inc)
         ports = [Port(bound, port_config(app, opened, "on"), certificate)]
         if metrics_socket is not None:
@@ -167,9 +195,14 @@ def make_server(
     return ManagerServer(ports)
 
 
-def serve(settings: ManagerSettings, database: str, ready: Callable[[str], None] = lambda _url: None) -> None:
+def serve(
+    settings: ManagerSettings,
+    database: str,
+    ready: Callable[[str], None] = lambda _url: None,
+    parts: Sequence[Part] = (),
+) -> None:
     """Serve until SIGTERM or SIGINT; `ready` gets the URL once the sockets are bound."""
-    server = make_server(settings, database)
+    server = make_server(settings, database, parts=parts)
 
     def end(_number: int, _frame: FrameType | None) -> None:
         """What uvicorn falls back to before and after its own handlers: it sends itself the signal again at its end."""
@@ -188,9 +221,11 @@ def serving(
     clock: Callable[[], int] = time.time_ns,
     limits: PushLimits = LIMITS,
     connections: ConnectionLimits = CONNECTIONS,
+    parts: Sequence[Part] = (),
+    settings: ManagerSettings = DEFAULTS,
 ) -> Iterator[str]:
     """The URL of a manager that runs in a thread of this process until the block ends."""
-    server = make_server(ManagerSettings(listen=listen), database, clock, limits, connections)
+    server = make_server(msgspec.structs.replace(settings, listen=listen), database, clock, limits, connections, parts)
     thread = threading.Thread(target=server.run, name="manager", daemon=True)
     url = url_of(server.ports[0])
     thread.start()

@@ -1,5 +1,6 @@
 """Resolves a capture again, with an inventory for a directory: the same bytes on any machine, at any time."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -43,10 +44,12 @@ class Replay:
             yield from body if number == 0 else chain((b"\n",), body)
 
     def lines(self, *, debug: bool) -> Iterator[str]:
-        """Return every log line that is left out; with `debug` also every decision on a flow."""
+        """Return every log line that is left out and their counts by reason; with `debug` every decision on a flow."""
         yield from self.notes
         for line in self.skipped_lines:
             yield f"left out line {line.number}: {line.reason}: {line.text}"
+        for reason, count in sorted(Counter(line.reason for line in self.skipped_lines).items()):
+            yield f"left out of the log: {count} {reason}"
         if debug and self.outcome:
             yield from map(flow_log.decision_line, self.outcome.decisions())
 

@@ -8,8 +8,12 @@ import re
 
 FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 REPLACEMENT = "\ufffd"
-ESCAPED_NUL = rb"\u0000"
-ESCAPED_BACKSLASH, STAND_IN = rb"\\", b"\x00\x01"  # plain control characters are in no JSON
+ESCAPED_NUL, TEXT_OR_NUL = rb"\u0000", rb"\\u0000"
+ESCAPED_BACKSLASH = rb"\\"
+# Control characters stand for both while NUL is replaced: as plain bytes they are in no JSON.
+STAND_IN, START_STAND_IN = b"\x01", b"\x00"
+# `bytes.replace` prepares its search anew behind each match of more than five bytes: two short ones take less time.
+ESCAPE_START, ESCAPE_END = rb"\u000", b"0"
 
 
 def clean_text(text: str) -> str:
@@ -23,10 +27,14 @@ def clean_json(raw: bytes) -> tuple[bytes, int]:
     In JSON a NUL is the escape `\u0000` alone (RFC 8259, 7): as a plain byte it is no JSON, and stays for the parser to
     refuse, as half of a surrogate pair does.
     """
-    if ESCAPED_NUL not in raw or b"\x00" in raw:
+    if ESCAPED_NUL not in raw or START_STAND_IN in raw or STAND_IN in raw:
         return raw, 0
-    text = raw.replace(ESCAPED_BACKSLASH, STAND_IN)
-    count = text.count(ESCAPED_NUL)
+    has_text = TEXT_OR_NUL in raw  # else no backslash precedes an escape of NUL, and each is one
+    escaped = raw.replace(ESCAPED_BACKSLASH, STAND_IN) if has_text else raw
+    text = escaped.replace(ESCAPE_START, START_STAND_IN).replace(START_STAND_IN + ESCAPE_END, REPLACEMENT.encode())
+    if START_STAND_IN in text:
+        text = text.replace(START_STAND_IN, ESCAPE_START)
+    count = (len(escaped) - len(text)) // (len(ESCAPED_NUL) - len(REPLACEMENT.encode()))
     if not count:
         return raw, 0
-    return text.replace(ESCAPED_NUL, REPLACEMENT.encode()).replace(STAND_IN, ESCAPED_BACKSLASH), count
+    return text.replace(STAND_IN, ESCAPED_BACKSLASH) if has_text else text, count

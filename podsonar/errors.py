@@ -10,11 +10,14 @@ PodsonarError                     exit 1: something failed while running
 │   └── TokenInvalidError         it is there, and empty or not a token
 ├── SpoolError                    the spool folder cannot be used
 ├── ApiServerError                the Kubernetes API server cannot be reached or refuses
-│   └── WatchRefusedError         … a watch, with a status: list again, authenticate again, or wait
+│   ├── WatchRefusedError         … a watch, with a status: list again, authenticate again, or wait
+│   └── ObjectRefusedError        … a read or change of one object, with a status
+├── ManagerUnavailableError       the manager cannot be asked now, or gives an answer of another program
 ├── DirectoryUnavailableError     the directory cannot be asked now; the window waits in the spool
 │   └── NotFinalYetError           … as planned: its answers on that window are not final before a time
 └── StoreError                    the manager's database cannot be used
-    └── StoreConflictError        … by this transaction at this moment: try it again
+    ├── StoreConflictError        … by this transaction at this moment: try it again
+    └── HistoryFileError          a file of history is not there, though the database names it
 
 Every text says what, which value, and what was expected; none holds a token, a header or a body.
 """
@@ -79,6 +82,18 @@ class WatchRefusedError(ApiServerError):
         self.retry_after = retry_after
 
 
+class ObjectRefusedError(ApiServerError):
+    """The API server refuses to read, apply or delete an object; the text names verb, object and its answer."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class ManagerUnavailableError(PodsonarError):
+    """The manager cannot be asked now."""
+
+
 class DirectoryUnavailableError(PodsonarError):
     """The directory cannot be asked now; what waits for it stays in the spool."""
 
@@ -97,3 +112,7 @@ class StoreError(PodsonarError):
 
 class StoreConflictError(StoreError):
     """Another transaction was in the way; the same one may well succeed now."""
+
+
+class HistoryFileError(StoreError):
+    """A file of history that the database names is not there."""

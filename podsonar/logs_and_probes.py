@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
@@ -19,11 +20,14 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # Control characters, and those that turn the direction of a text: on a terminal they could hide or forge lines.
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+ESCAPED = {
+    ord(char): char.encode("unicode_escape").decode("ascii") for char in map(chr, range(0x2070)) if UNSAFE.match(char)
+}
 
 
 def escape(text: str) -> str:
     """The text with every character that could act on a terminal as its escape sequence."""
-    return UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    return text.translate(ESCAPED) if UNSAFE.search(text) else text
 
 
 def escape_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -37,6 +41,37 @@ def as_text(logger: WrappedLogger, method: str, event: EventDict) -> str | bytes
     if isinstance(line, str):
         return line
     return structlog.processors.LogfmtRenderer()(logger, method, event)
+
+
+class LogStream:
+    """A stream that fails nobody: lines that met a full disk or closed pipe are counted, and told once it works.
+
+    Some of them may come late, from the stream's own buffer.
+    """
+
+    def __init__(self, stream: TextIO, told: Callable[[int], str]) -> None:
+        self.stream, self.told, self.failed = stream, told, 0
+
+    def write(self, text: str) -> None:
+        """Write a line, after the number of lines that failed before it."""
+        head = self.told(self.failed) + "\n" if self.failed else ""
+        try:
+            self.stream.write(head + text)
+            self.stream.flush()
+        except (OSError, ValueError):
+            self.failed += 1
+        else:
+            self.failed = 0
+
+    def flush(self) -> None:
+        """Nothing is left to do after a write."""
+
+
+def failed_lines(form: str) -> Callable[[int], str]:
+    """The line that tells how many failed, in the logs' format."""
+    if form == "json":
+        return lambda number: f'{{"event": "log_stream_failed", "level": "error", "lines": {number}}}'
+    return lambda number: f"event=log_stream_failed level=error lines={number}"
 
 
 def log_level(level: str, form: str) -> int:
@@ -61,7 +96,7 @@ def start_logs(level: str, form: str) -> None:
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", LogStream(sys.stderr, failed_lines(form)))),
     )
 
 

@@ -1,4 +1,4 @@
-"""The settings of the three programs; names follow the agent configuration of the API.
+"""The settings of the programs; names follow the agent configuration of the API.
 
 A YAML file, environment variables and flags fill them (flag > environment > file > default); `docs/settings.md` lists
 every one. An unknown key or a bad value is a SettingsError that names key, value and what was expected.
@@ -35,6 +35,7 @@ class Data(Group, frozen=True):
     cluster_ranges: list[str] = []  # what the cluster uses and no object shows: never called external
     external_ranges: list[str] = []  # what is outside though its addresses are private
     enable_orphaned_pod: bool = False  # pods without a controller are noise for most maps
+    volume: bool = True  # bytes, round-trip times and retransmissions cost a third more per connect
     enable_batch_resources: bool = False  # jobs come and go with every window
     collection_window_in_min: Minutes = 2  # minutes; long enough for keep-alive pools to reconnect
     cron: Cron = Cron()
@@ -129,8 +130,10 @@ class NodeSettings(Group, frozen=True):
     name: str = ""  # from the downward API, spec.nodeName
     pod_uid: str = ""  # from the downward API, metadata.uid: in its own cgroup namespace the agent cannot see it
     proc_folder: str = "/proc"
+    run_as_user: Annotated[int, Meta(ge=0, le=(1 << 32) - 2)] = 0  # given up uid 0 for it; 0: stay who started it
+    run_as_group: Annotated[int, Meta(ge=0, le=(1 << 32) - 2)] = 0  # 0: the same number as the user
     drain_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0  # the map pairs are swapped this often
-    flow_capacity: Annotated[int, Meta(ge=64, le=1 << 20)] = 16384  # entries of each map of flows
+    flow_capacity: Annotated[int, Meta(ge=64, le=1 << 20)] = 10240  # entries of each map of flows
     cgroup_capacity: Annotated[int, Meta(ge=64, le=1 << 16)] = 2048
     method: Literal["raw_tracepoint", "tracepoint"] = "raw_tracepoint"
     stop_seconds: Annotated[float, Meta(ge=0, le=600)] = (
@@ -140,18 +143,23 @@ class NodeSettings(Group, frozen=True):
     require_tracer: bool = False  # end with code 3 instead of going on without a tracer
 
 
-class AgentConfiguration(Group, frozen=True):
+class ManagerConnection(Group, frozen=True):
+    """How a program reaches the manager."""
+
+    manager: ManagerEndpoint = ManagerEndpoint()
+    mtls: Mtls = Mtls()
+    proxy: Proxy = Proxy()
+    skip_secure_verify: bool = False
+
+
+class AgentConfiguration(ManagerConnection, frozen=True):
     """Settings shared by collector and node agent: the agent configuration of the API, and Podsonar's own."""
 
     data: Data = Data()
     kubernetes: Kubernetes = Kubernetes()
-    mtls: Mtls = Mtls()
-    proxy: Proxy = Proxy()
-    skip_secure_verify: bool = False
     collector_image: str = ""
     log_watcher_image: str = ""
     image_pull_secrets: list[str] | None = None
-    manager: ManagerEndpoint = ManagerEndpoint()
     spool: SpoolSettings = SpoolSettings()
     directory: DirectorySettings = DirectorySettings()
     metrics: MetricsSettings = MetricsSettings()
@@ -169,11 +177,84 @@ class AgentSettings(AgentConfiguration, frozen=True):
     node: NodeSettings = NodeSettings()
 
 
+class DelegateRules(Group, frozen=True):
+    """What the delegate may be asked to do; a list that asks for more is refused as a whole."""
+
+    name: str = ""  # by which the manager's lists show it
+    namespaces: list[str] = []  # where objects may be applied and deleted
+    image_prefixes: list[str] = []  # each image begins with one of these, such as registry.example/podsonar-
+    # each object's name begins with one of these: nobody else's is touched
+    name_prefixes: list[str] = msgspec.field(default_factory=lambda: ["podsonar"])
+    service_accounts: list[str] = []  # accounts that pods may use although they are not in the list of manifests
+    # preinstalled: the chart made roles and their bindings, which are compared; managed: they are applied, too
+    rbac: Literal["preinstalled", "managed"] = "preinstalled"
+    runners: bool = False  # runners of experiments, too: their roles may delete pods; wants rbac managed
+    poll_seconds: Annotated[int, Meta(ge=1, le=28)] = 25  # how long the manager may hold a request; exchanges end at 30
+
+
+class DelegateSettings(ManagerConnection, frozen=True):
+    """Settings of `podsonar delegate`."""
+
+    delegate: DelegateRules = DelegateRules()
+    metrics: MetricsSettings = MetricsSettings()
+    log: Log = Log()
+
+
+class LinuxHost(Group, frozen=True):
+    """The Linux agent's own settings."""
+
+    access_key_file: str = "/etc/podsonar/access-key"  # the first key; later ones are in the state folder
+    state_folder: str = "/var/lib/podsonar-linux-agent"  # access key, journal, results that wait
+    hostname: str = ""  # empty: the machine's
+    poll_seconds: Annotated[float, Meta(ge=0.1, le=300)] = 5.0  # between two questions for a task
+    probe_folder: str = "/"  # where commands of probes run
+    cgroup: str = ""  # whose traffic network faults touch; empty: the whole host's (the root of cgroup v2)
+
+
+class LinuxAgentSettings(ManagerConnection, frozen=True):
+    """Settings of `podsonar linux-agent`."""
+
+    linux: LinuxHost = LinuxHost()
+    metrics: MetricsSettings = MetricsSettings()
+    log: Log = Log()
+
+
 class ServerTls(Group, frozen=True):
     """TLS of the manager's API; plain HTTP without a certificate."""
 
     certificate_file: str = ""  # PEM, with the chain; read again when it changes
     key_file: str = ""  # PEM, not encrypted
+
+
+class HistorySettings(Group, frozen=True):
+    """Maps of windows, which are kept for longer than the batches they are computed from."""
+
+    folder: str = ""  # empty: beside the file of SQLite, `podsonar.history`; with PostgreSQL in the database
+    settle_seconds: Annotated[int, Meta(ge=0, le=3600)] = 30  # without a batch: a window's map is computed
+    retention_days: Annotated[int, Meta(ge=7, le=36500)] = 400  # a year to compare with, and a month of grace
+    # Pods and handshake times of edges take as much room as the edges; they are kept as long as batches.
+    details_days: Annotated[int, Meta(ge=1, le=36500)] = 30
+
+
+class QuotaSettings(Group, frozen=True):
+    """What one agent (a cluster) may push to one manager process; 0: no limit.
+
+    The defaults are twice what a cluster of 5,000 nodes pushes within a minute of each hourly window.
+    """
+
+    batches_per_minute: Annotated[int, Meta(ge=0)] = 12_000
+    bytes_per_minute: Annotated[int, Meta(ge=0)] = 2 << 30
+    bytes_per_day: Annotated[int, Meta(ge=0)] = 64 << 30
+
+
+class InstalledAgents(Group, frozen=True):
+    """The agents that delegates install: where they push to, and where their images are."""
+
+    url: str = ""  # empty: the URL by which the delegate of their cluster reaches the manager
+    allow_insecure_http: bool = False  # of `url`: plain http to a manager outside the cluster
+    ca_secret: str = ""  # Secret with ca.crt in the agents' namespace, where the certificate is of an own authority
+    registry: str = "localhost"
+    tag: str = ""  # empty: this release
 
 
 class ManagerSettings(Group, frozen=True):
@@ -184,7 +265,10 @@ class ManagerSettings(Group, frozen=True):
     database_file: str = ""  # file that holds the database's URL, for a URL with a password in a mounted Secret
     # Days since a batch came; a batch's id must be known for longer than a spool may keep it.
     retention_days: Annotated[int, Meta(ge=7, le=3650)] = 30
+    history: HistorySettings = HistorySettings()
     tokens_file: str = ""  # JSON of token hashes that are taken in at start: what an installation brings along
     tls: ServerTls = ServerTls()
+    quota: QuotaSettings = QuotaSettings()
+    agents: InstalledAgents = InstalledAgents()
     metrics: MetricsSettings = MetricsSettings()  # empty: /metrics is beside the API
     log: Log = Log()

@@ -2,18 +2,34 @@
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
 
 from lab.controlplane import binaries
+from lab.real_cluster.debian_image import programs_image
 from lab.real_cluster.images import cluster_images
 from lab.real_cluster.installed.install import prepare_images
 from podsonar.errors import ApiServerError
+from tests import lanes
+from tests.lanes import LaneScheduling
+from tests.manager.api.go_program import missing_go
 from tests.manager.postgresql import missing_postgresql
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# No test asserts how fast this machine is at this moment. EXAMPLES=10000 looks longer, by hand.
+settings.register_profile(
+    "any_machine",
+    deadline=None,
+    max_examples=int(os.environ.get("EXAMPLES", "100")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("any_machine")
 
 
 def missing_kernel() -> str | None:
@@ -46,21 +62,39 @@ MISSING: dict[str, Callable[[], str | None]] = {
     "kernel": missing_kernel,
     "cluster": missing_cluster,
     "browser": missing_browser,
+    "go": missing_go,
     "postgresql": missing_postgresql,
 }
 
 
 def build_ahead(fixtures: set[str], report: Callable[[str], object]) -> None:
-    """Find or build the programs that cluster tests with these fixtures run, and the images of their pods."""
-    for version in binaries.VERSIONS:
-        binaries.find_or_build(("kube-apiserver", "etcd"), report, version=version)
-    if "installed" in fixtures:
-        prepare_images(report)
-    if "nodes" in fixtures:
-        binaries.find_or_build((*binaries.EVERY_PROGRAM, *binaries.NODE_PROGRAMS), report)
-        cluster_images(report)
-    if "watching" in fixtures:
-        binaries.find_or_build(("podtargets",), report)
+    """Find or build the programs that cluster tests with these fixtures run, and the images of their pods.
+
+    The image of real programs waits for its packages while compilers keep the processors busy.
+    """
+    with ThreadPoolExecutor() as pool:
+        programs = pool.submit(programs_image, report) if "programs" in fixtures else None
+        for version in binaries.VERSIONS:
+            binaries.find_or_build(("kube-apiserver", "etcd"), report, version=version)
+        if "installed" in fixtures:
+            prepare_images(report)
+        if "nodes" in fixtures:
+            binaries.find_or_build((*binaries.EVERY_PROGRAM, *binaries.NODE_PROGRAMS), report)
+            cluster_images(report)
+        if "watching" in fixtures:
+            binaries.find_or_build(("podtargets",), report)
+        if programs is not None:
+            programs.result()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what bears the tests of the other lane beside it."""
+    items.sort(key=lambda item: not item.nodeid.startswith(lanes.FIRST))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LaneScheduling | None:
+    """Run `--dist loadgroup` by lanes; other distributions are pytest-xdist's."""
+    return LaneScheduling(config, log) if config.option.dist == "loadgroup" else None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -23,6 +23,7 @@ from lab.simulated import cgroups
 from lab.simulated.network import LabError
 from lab.simulated.pods import Lab
 from podsonar.errors import PodsonarError, PreflightError
+from podsonar.keep_alive import CLIENT_IDLE_SECONDS
 from podsonar.model import NS_PER_SECOND, rfc3339
 
 LEAD_SECONDS = 8.0  # the loader compiles meanwhile
@@ -147,7 +148,8 @@ def observed(stack: ExitStack, port: int, seconds: float, say: Console) -> dict[
 def answer(manager: Manager, truths: list[dict[str, Any]], objects: list[dict[str, Any]]) -> dict[str, Any]:
     """The demo's document, from the manager's API."""
     base, headers = f"{manager.url}/api/v1", {"X-API-Key": manager.key}
-    with httpx.Client(base_url=base, headers=headers, trust_env=False, timeout=30) as client:
+    limits = httpx.Limits(keepalive_expiry=CLIENT_IDLE_SECONDS)
+    with httpx.Client(base_url=base, headers=headers, limits=limits, trust_env=False, timeout=30) as client:
         shown = client.get(f"/agents/{AGENT}/map", params={"window": "latest"}).raise_for_status().json()
         rows: list[dict[str, Any]] = []
         while True:

@@ -13,7 +13,7 @@ import orjson
 import structlog
 
 from collector.directory.progress_proof import ProgressProof
-from collector.directory.watch_events import Lines, ListAgainError, Observer, Source, WatchEvent, event_of
+from collector.directory.watch_events import Lines, ListAgainError, Observer, Source, WatchEvent, event_of, is_forbidden
 from collector.k8s.kinds import WatchTarget
 from collector.k8s.paged_list import Listed, list_pages, wait_seconds
 from podsonar.errors import ApiServerError, WatchRefusedError
@@ -28,7 +28,8 @@ PROBE_SECONDS = 10.0  # between the probes of a watch that has events
 PROBE_PACE_SECONDS = 1.0  # between the probes that are requested
 MOST_UNPROVEN, MOST_BEHIND = 5, 45  # probes in a row, each followed by a watch of 4 s; then the kind is listed again
 MOST_BROKEN_WATCH_LISTS = 3
-NEW_LIST_STATUS = (400, 403, 404, 410, 422)
+NEW_LIST_STATUS = (400, 404, 410, 422)
+FORBIDDEN_SECONDS = 120.0  # a role or binding that is replaced takes the right away for a moment; then a list decides
 LIST_STATUS = {"unauthorized": 401, "forbidden": 403, "unsupported": 404}
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
 WATCH_LIST = {
@@ -59,6 +60,7 @@ class Reflector:
         self.watch_list = True
         self.broken_watch_lists = 0
         self.listed_at = self.probed_at = float("-inf")  # monotonic seconds
+        self.forbidden_at: float | None = None  # since when the watch is refused for lack of rights
         self.list_pace = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         self.watch_pace = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
 
@@ -193,6 +195,8 @@ class Reflector:
         brought = self.proof.received != before
         if brought:
             self.watch_pace.reset()
+        if not is_forbidden(error):
+            self.forbidden_at = None
         if isinstance(error, ListAgainError | WatchRefusedError):
             self.handle_refusal(error)
         elif ours:
@@ -250,7 +254,11 @@ class Reflector:
         if self.proof.unproven >= (MOST_BEHIND if self.proof.probe_version is None else MOST_UNPROVEN):
             raise ListAgainError(f"watch {self.kind.plural}: nothing received proves {self.proof.unproven} probes")
         self.proof.unproven += 1
-        self.probe()
+        try:
+            self.probe()
+        except ApiServerError:
+            self.proof.unproven -= 1  # it was not made, and no watch follows it
+            raise
 
     def probe_beside_events(self) -> None:
         """Probe without ending the watch: a probe that fails is counted and proves nothing."""
@@ -264,8 +272,13 @@ class Reflector:
             log.info("probe_failed", kind=self.target.name, error=str(error))
 
     def handle_refusal(self, error: ApiServerError) -> None:
-        """Wait if the watch may go on from its version; ListAgainError if it may not."""
-        if isinstance(error, WatchRefusedError) and error.status not in NEW_LIST_STATUS:
+        """Wait if the watch may go on from its version, without rights for a while; ListAgainError if it may not."""
+        if is_forbidden(error):
+            self.forbidden_at = self.forbidden_at or time.monotonic()
+            waits = time.monotonic() - self.forbidden_at < FORBIDDEN_SECONDS
+        else:
+            waits = isinstance(error, WatchRefusedError) and error.status not in NEW_LIST_STATUS
+        if waits:
             self.observer.record_failure(self.target, str(error), refused=False)
             log.warning("watch_refused", kind=self.target.name, error=str(error))
             self.pause(error, self.watch_pace)

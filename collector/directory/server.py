@@ -22,6 +22,7 @@ from collector.directory.live_directory import LiveDirectory
 from collector.directory.resolve_request import MAX_BODY_BYTES, parse_request
 from directory.interval import FINAL_AFTER_NS
 from podsonar.errors import InputError, TokenError
+from podsonar.keep_alive import SERVER_IDLE_SECONDS
 from podsonar.logs_and_probes import listen_address
 from podsonar.model import NS_PER_SECOND, Query, rfc3339
 
@@ -143,7 +144,7 @@ class Resolver:
             deadline = time.monotonic() + self.wait_seconds
             while self.live.as_of_ns < wanted_ns:
                 if time.monotonic() > deadline:
-                    raise RefusalError(503, "the API server has told nothing new since the asked times")
+                    raise RefusalError(503, "the API server has reported nothing new since the asked times")
                 if time.time_ns() > wanted_ns:
                     self.live.request_progress(wanted_ns)
                 await asyncio.sleep(POLL_SECONDS)
@@ -173,7 +174,15 @@ def serve(live: LiveDirectory, token: Callable[[], str], listen: str) -> uvicorn
     """Serve the directory from a thread; the returned server's `should_exit` ends it."""
     host, port = listen_address("directory.listen", listen)
     app = application(live, token)
-    config = uvicorn.Config(app, host=host, port=port, log_level="warning", lifespan="off", backlog=BACKLOG)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        lifespan="off",
+        backlog=BACKLOG,
+        timeout_keep_alive=SERVER_IDLE_SECONDS,
+    )
     server = uvicorn.Server(config)
     threading.Thread(target=server.run, name="directory", daemon=True).start()
     return server

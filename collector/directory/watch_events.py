@@ -15,7 +15,7 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
 class Lines(Protocol):
-    """An open watch: `collector.k8s.watch_stream.Stream`."""
+    """An open watch: `cluster_api.watch_stream.Stream`."""
 
     def lines(self) -> Iterator[bytes]:
         """Yield its lines until it ends."""
@@ -25,7 +25,7 @@ class Lines(Protocol):
 
 
 class Source(PageSource, Protocol):
-    """Where pages and watches come from: `collector.k8s.client.ApiClient`."""
+    """Where pages and watches come from: `cluster_api.client.ApiClient`."""
 
     def watch(self, path: str, query: dict[str, str | int], seconds: int) -> Lines:
         """Return an open watch."""
@@ -61,6 +61,11 @@ class Observer(Protocol):
 
 class ListAgainError(ApiServerError):
     """The watch cannot go on from its version."""
+
+
+def is_forbidden(error: ApiServerError | None) -> bool:
+    """Whether a request was refused for lack of rights."""
+    return isinstance(error, WatchRefusedError) and error.status == 403
 
 
 class WatchEvent(NamedTuple):

@@ -1,5 +1,5 @@
 """The inventory of one window.
 
-Reading order: `scheduler` → `inventory` → `owners` → `field_table` → `structure` → `redaction_rules` → `redaction` →
-`inventory_parts`; `metrics`.
+Reading order: `scheduler` → `inventory` → `owners` → `field_table` → `redacted_text` → `redacted_fields` →
+`redaction` → `inventory_parts`; `metrics`.
 """

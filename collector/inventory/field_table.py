@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
-from collector.inventory.redaction_rules import NAMES_A_SECRET, mark
+from collector.inventory.redacted_text import NAMES_A_SECRET, mark
 from collector.k8s.kinds import KINDS
 from podsonar.errors import SettingsError
 
@@ -36,6 +36,8 @@ FREE_TEXT: dict[str, str] = {
 ANY_TYPE = {"message": "message"}  # free text wherever a field has this name
 COPIES = ("kubectl.kubernetes.io/last-applied-configuration", "consul.hashicorp.com/original-pod")  # whole objects
 NEVER_KEPT = frozenset(("env", "http_header", "credential_spec"))
+# Items that the replicas of a workload have in common, but for the field named here: its redaction is done once.
+REPEATED = {"Container": "volumeMounts", "Volume": "name"}
 LABELS, SELECTORS = ("labels",), ("selector", "matchLabels", "nodeSelector")
 
 
@@ -70,10 +72,24 @@ Step = tuple[str, Action]
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The action for each field of an object; `plans` has the steps for objects with the same fields."""
+    """The action for each field of an object; `plans` has the steps for objects with the same fields.
+
+    Where objects are `REPEATED`, `aside` is the field in which they differ, and `done` has what became of the rest.
+    """
 
     known: dict[str, Action]
+    aside: str | None = None
     plans: dict[Shape, tuple[Step, ...]] = field(default_factory=dict)
+    done: dict[bytes, "Done"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What redaction made of an object: the fields that it replaced, and by how much its counters grew."""
+
+    replaced: dict[str, Any]
+    counts: tuple[tuple[str, int], ...]
+    visited: int
 
 
 DROPPED = Dropped()
@@ -125,7 +141,7 @@ def fields_of(type_name: str, keep: Sequence[str] | None, path: str = "") -> Fie
             known[name] = StringMap("label" if name in LABELS else "selector" if name in SELECTORS else None)
         else:
             known[name] = fields_of(kind[1:], keep, where) if kind else None
-    return Fields(known)
+    return Fields(known, REPEATED.get(type_name))
 
 
 @cache

@@ -13,7 +13,7 @@ from collector.inventory.inventory_parts import InventoryParts
 from collector.inventory.owners import Owners
 from collector.inventory.redaction import Redaction
 from collector.k8s.kinds import KINDS, Kind
-from collector.k8s.list_limits import ListLimits
+from collector.k8s.list_deadline import ListLimits
 from collector.k8s.paged_list import Listed, PageSource, list_pages
 from directory.selection import Selection
 from podsonar.errors import ApiServerError
@@ -155,7 +155,8 @@ class Inventory:
             page.clear()
             chosen.reverse()
             while chosen:  # objects are let go of as soon as they are JSON
-                group = [chosen.pop() for _ in range(min(CHUNK_OBJECTS, len(chosen)))]
+                most = min(CHUNK_OBJECTS, parts.room(kind.key), len(chosen))
+                group = [chosen.pop() for _ in range(most)]
                 for chunk, size in self.chunks(kind.name, group):
                     parts.add(kind.key, chunk, size)
         return count

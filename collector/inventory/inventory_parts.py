@@ -84,6 +84,10 @@ class InventoryParts:
         self.pending_bytes += len(objects)
         self.pending_objects += count
 
+    def room(self, key: str) -> int:
+        """How many more objects of a list fit into the member that waits, or into the next one if it is full."""
+        return MEMBER_OBJECTS - (self.pending_objects % MEMBER_OBJECTS if key == self.key else 0)
+
     def pack(self) -> None:
         """Append what waits."""
         if not self.pending:

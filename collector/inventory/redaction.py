@@ -6,26 +6,23 @@ orjson escapes nothing but quotes, backslashes and control characters, so that n
 """
 
 import re
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from ahocorasick_rs import BytesAhoCorasick
 
-from collector.inventory.redaction_rules import HINTS, redacted_text
-from collector.inventory.structure import Mode, Structure
+from collector.inventory.redacted_fields import LIST_IN_LIST, OBJECT, Mode, Structure
+from collector.inventory.redacted_text import LONGEST_HINT, SCAN, redacted_text
 from podsonar.clean_text import clean_json
 
 STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+AT = re.compile(b"@")
 BACKSLASH = ord("\\")
-# As no string looks, where a quote has a backslash before it; and as no field of the table does.
-OBJECT, LIST_IN_LIST = b'{"', (b"[[", b",[")
 OPENINGS = (b',"', b':"', b'["', b'{"')
 KNOWN_STRINGS, KNOWN_LENGTH = 16_384, 256
-HINT_BYTES = tuple(hint.encode() for hint in HINTS if hint != "@")
+SCANNED = 16_384  # bytes of a text that are scanned for hints at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +44,8 @@ def replacement_of(body: bytes) -> Replacement:
     return CLEAN if redacted == text else Replacement(orjson.dumps(redacted)[1:-1], counts)
 
 
-def string_around(text: bytes, place: int, floor: int) -> tuple[int, int]:
-    """Where the string that holds a place begins, at or behind `floor`, and where it ends."""
-    quote, end = text.rfind(b'"', 0, place), text.find(b'"', place)
-    if text[quote - 1] != BACKSLASH and text[end - 1] != BACKSLASH:
-        return quote, end + 1
+def string_with_quotes(text: bytes, place: int, floor: int) -> tuple[int, int]:
+    """Where the string that holds a place begins, at or behind `floor`, and where it ends, if a quote may be in it."""
     # A quote inside a string has a backslash before it, one that opens a string has none of its characters there.
     quote = 1 + max(text.rfind(opening, floor, place) for opening in OPENINGS)
     return quote, STRING_REST.match(text, quote + 1).end()  # type: ignore[union-attr]  # orjson closes its strings
@@ -63,7 +57,6 @@ class Redaction:
     def __init__(self, mode: Mode = "structure", keep: Sequence[str] = ()) -> None:
         self.counts: Counter[str] = Counter()
         self.structure = Structure(mode, keep, self.counts)
-        self.hints = BytesAhoCorasick(HINT_BYTES)
         self.known: dict[bytes, Replacement] = {}
 
     def json(self, kind: str, objects: list[dict[str, Any]]) -> bytes:
@@ -108,20 +101,26 @@ class Redaction:
 
     def hinted_strings(self, text: bytes) -> Iterator[tuple[int, int]]:
         """Where each string with a hint begins and ends, in order; each once, however many hints it holds."""
-        places = [begin for _, begin, _ in self.hints.find_matches_as_indexes(text.lower())]
-        index, end = 0, 0
-        at = text.find(b"@")  # alone: one hint of one byte makes the scan for all others three times as slow
-        while True:
-            index = bisect_left(places, end, index)
-            if 0 <= at < end:
-                at = text.find(b"@", end)
-            place = places[index] if index < len(places) else -1
-            if at >= 0 and (place < 0 or at < place):
-                place = at
-            if place < 0:
-                return
-            quote, end = string_around(text, place, max(0, end - 1))
-            yield quote, end
+        lowered = text.lower()
+        end = scanned = 0
+        while scanned < len(text):
+            # The rest of a string that was found is not scanned: one that is full of hints costs no more than one.
+            start = max(scanned, end)
+            scanned = start + SCANNED
+            found = SCAN.find_matches_as_indexes(lowered[start : scanned + LONGEST_HINT])
+            places = [start + begin for _, begin, _ in found if begin < SCANNED]
+            # Alone: one hint of one byte makes the scan for all others three times as slow.
+            places += [match.start() for match in AT.finditer(text, start, scanned)]
+            places.sort()
+            for place in places:
+                if place < end:
+                    continue
+                quote, closing = text.rfind(b'"', 0, place), text.find(b'"', place)
+                if text[quote - 1] != BACKSLASH and text[closing - 1] != BACKSLASH:
+                    end = closing + 1
+                else:
+                    quote, end = string_with_quotes(text, place, max(0, end - 1))
+                yield quote, end
 
     def replacement(self, body: bytes) -> Replacement:
         """The replacement of a string, cached: most strings of a cluster occur many times."""

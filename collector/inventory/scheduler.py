@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from collector.inventory.metrics import InventoryMetrics
-from collector.k8s.list_limits import ListLimits
+from collector.k8s.list_deadline import ListLimits
 from podsonar.model import NS_PER_SECOND, Window
 from podsonar.schedule import due_window, next_window, period_seconds, ticks
 from podsonar.settings import CollectorSettings

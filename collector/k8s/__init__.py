@@ -1,5 +1,5 @@
-"""Reads the Kubernetes API.
+"""Lists the objects of a cluster.
 
-Reading order: `access` → `kubeconfig` → `credentials` → `transport` → `client` → `kinds` → `list_limits` →
-`paged_list` → `list_page`, `streaming_list` → `watch_stream`; `malloc`.
+Reading order: `kinds` → `list_deadline` → `paged_list` → `list_page`, `managed_fields`, `streaming_list`; `malloc`.
+Requests are made by `cluster_api`.
 """

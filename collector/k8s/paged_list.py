@@ -11,10 +11,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from cluster_api.large_answer import LARGE_BODY_BYTES, LargeAnswerError
 from collector.k8s.kinds import API_VERSIONS, Kind
-from collector.k8s.list_limits import IncompleteError, ListLimits
+from collector.k8s.list_deadline import IncompleteError, ListLimits
 from collector.k8s.list_page import parse_page
-from collector.k8s.streaming_list import LARGE_BODY_BYTES, LargeAnswerError, MalformedAnswerError, stream_groups
+from collector.k8s.streaming_list import MalformedAnswerError, stream_groups
 from delivery.push_response import retry_after_seconds
 from podsonar.errors import ApiServerError
 from podsonar.gc_pause import gc_paused
@@ -30,7 +31,7 @@ Query = dict[str, str | int]
 
 
 class PageSource(Protocol):
-    """Where pages come from: `collector.k8s.client.ApiClient`."""
+    """Where pages come from: `cluster_api.client.ApiClient`."""
 
     def page(self, path: str, query: Query) -> tuple[int, str | None, bytes]:
         """Status, Retry-After and body of one GET; LargeAnswerError beyond what a page may hold."""
@@ -229,7 +230,7 @@ def list_pages(
     selector: str = "",
     cached: bool = False,
 ) -> Iterator[list[dict[str, Any]]]:
-    """The objects of a kind, a page at a time; `listed` says afterwards how it ended.
+    """The objects of a kind, a page at a time; `listed` has afterwards how it ended.
 
     A page that begins a new snapshot is preceded by an empty one: what came before is void. No other page is empty,
     though a server may answer one in the middle of a list. StoppedError where the run is asked to stop. With `cached`

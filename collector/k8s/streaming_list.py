@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 
-LARGE_BODY_BYTES = 32 << 20  # 1,000 objects of 32 KiB: more is no page
 LARGEST_OBJECT_BYTES = 8 << 20
 HEAD_BYTES = 64 << 10
 ITEMS = re.compile(rb',\s*"items"\s*:\s*\[\s*')
@@ -18,10 +17,6 @@ BETWEEN = re.compile(rb"\}\s*+,\s*+(?=\{)")
 END = re.compile(rb"\]\s*+\}\s*+\Z")
 TAIL_BYTES = 4096  # white space of a server that writes some
 Group = tuple[dict[str, Any], list[dict[str, Any]]]
-
-
-class LargeAnswerError(Exception):
-    """A page is larger than any page of the asked number of objects should be."""
 
 
 class MalformedAnswerError(Exception):

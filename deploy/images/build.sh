@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(collector manager node-agent)
-declare -A budget=([collector]=150 [manager]=150 [node-agent]=350)
+declare -A budget=([collector]=150 [manager]=270 [node-agent]=350)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 revision=${REVISION:-$(git rev-parse HEAD 2>/dev/null || echo unknown)}
 stamp=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}

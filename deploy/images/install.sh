@@ -13,9 +13,11 @@ install_without() {
   sed -i "1s|.*|#!/opt/podsonar/bin/python3|" "/opt/$part/bin/podsonar"
   cp /src/deploy/images/slim.sh "/opt/$part/"
   for package in "$@"; do rm -rf "${site:?}/$package"; done
-  python3 -m compileall -q --invalidation-mode unchecked-hash -s "/opt/$part" -p /opt/podsonar \
-    "$site/cli" "$site/podsonar" "$site/directory" "$site/delivery" $(ls -d "$site/collector" "$site/manager" "$site/node_agent" 2>/dev/null)
+  # Our own packages, as far as this part has them; the libraries are compiled already.
+  packages=$(cd /src && for package in */; do [ ! -d "$site/$package" ] || echo "$site/$package"; done)
+  # shellcheck disable=SC2086
+  python3 -m compileall -q --invalidation-mode unchecked-hash -s "/opt/$part" -p /opt/podsonar $packages
 }
-install_without collector manager node_agent bpf
-install_without manager collector node_agent bpf
-install_without node-agent collector manager
+install_without collector chaos/control chaos/linux_agent manager node_agent bpf
+install_without manager cluster_api collector delegate node_agent bpf
+install_without node-agent chaos cluster_api collector delegate manager

@@ -14,6 +14,11 @@ for part in collector manager node-agent; do
   find "$site" -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +
   # Never used: SQLAlchemy's own tests, and pygments' lexers, a dependency of rich.
   rm -rf "$site/sqlalchemy/testing" "$site/pygments/lexers"
+  # Never imported: Arrow's remote procedure calls and S3, its headers and the sources of its bindings.
+  if [ -d "$site/pyarrow" ]; then
+    rm -rf "$site/pyarrow/include" "$site/pyarrow/src" "$site"/pyarrow/libarrow_flight.so* "$site"/pyarrow/libarrow_s3.so* \
+      "$site"/pyarrow/_flight.* "$site"/pyarrow/*.pxi "$site"/pyarrow/*.pxd "$site"/pyarrow/*.pyx
+  fi
   # Never imported: the asynchronous Kubernetes client, and its calls by name (the collector's requests are raw). Models are
   # loaded one by one, if at all: their bytecode is not worth its space.
   if [ -d "$site/kubernetes" ]; then

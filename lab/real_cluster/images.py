@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab.controlplane.binaries import find_or_build
+from lab.controlplane.binaries import exclusive_lock, find_or_build
 from lab.controlplane.toolchain import build_command, build_environ, find_go
 from podsonar.errors import ApiServerError
 
@@ -70,13 +70,15 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 
 def find_or_archive(image: str, key: str, program: Callable[[Path], Path], report: Callable[[str], object]) -> Path:
-    """The image's archive; built if it is missing."""
-    target = cache_folder() / f"{image.rpartition('/')[2].replace(':', '-')}-{key}.tar"
-    if not target.exists():
-        report(f"building the image {image} …")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as work:
-            archive(program(Path(work)), image, Path(work), target)
+    """The image's archive; built if it is missing, by one process at a time."""
+    name = image.rpartition("/")[2].replace(":", "-")
+    target = cache_folder() / f"{name}-{key}.tar"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive_lock(target.parent / f"{name}.lock"):
+        if not target.exists():
+            report(f"building the image {image} …")
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as work:
+                archive(program(Path(work)), image, Path(work), target)
     return target
 
 

@@ -1,4 +1,5 @@
 """Pods and nodes without a kubelet.
 
-Reading order: `cgroups` → `network` → `pods` → `two_nodes`; `pod_program` → `connect_modes` run inside a pod.
+Order: `cgroups` → `network` → `pods` → `two_nodes`; `pod_program` → `network_namespace` →
+`connect_modes` → `socket_passing` in a pod.
 """

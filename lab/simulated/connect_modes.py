@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import network_namespace  # type: ignore[import-not-found]  # beside this file, which runs without the package
+
 MPTCP = 262
 SOL_MPTCP = 284
 MPTCP_TCPINFO = 2
@@ -229,6 +231,19 @@ def spread(command: dict[str, Any]) -> Counter[int]:
     return Counter(close({**command, "address": address}) for address in addresses)
 
 
+def scan(command: dict[str, Any]) -> Counter[int]:
+    """Send one SYN to each of `count` ports, at ever new addresses after 65,535 of them, `rate` per second."""
+    first = int.from_bytes(socket.inet_aton(command["address"]), "big")
+    started = time.monotonic()
+    for number in range(command["count"]):
+        beyond, port = divmod(number, 65535)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as client_socket:
+            client_socket.connect_ex((socket.inet_ntoa((first + beyond).to_bytes(4, "big")), port + 1))
+        if number % 50 == 0:
+            time.sleep(max(0.0, started + number / command["rate"] - time.monotonic()))
+    return Counter({errno.EINPROGRESS: command["count"]})
+
+
 def release(_command: dict[str, Any]) -> Counter[int]:
     """Close every held socket; makes no connect."""
     while HELD_SOCKETS:
@@ -251,13 +266,19 @@ SINGLE_MODES = {
     "mptcp": multipath,
     "renamed": connect_renamed,
 }
-BULK_MODES = {"container": container, "threads": threads, "spread": spread, "release": release}
+BULK_MODES = {"container": container, "threads": threads, "spread": spread, "scan": scan, "release": release}
 
 
 def make_connects(command: dict[str, Any]) -> dict[str, Any]:
-    """Make exactly `count` connects; return established, failed, counts by errno name and the longest duration in
-    seconds.
+    """Make exactly `count` connects, in `network` if that is given; return established, failed, counts by errno name
+    and the longest duration in seconds.
     """
+    with network_namespace.in_network(command.get("network")):
+        return count_connects(command)
+
+
+def count_connects(command: dict[str, Any]) -> dict[str, Any]:
+    """Make the connects and return their counts."""
     longest, errnos = 0.0, Counter[int]()
     if command["mode"] in BULK_MODES:
         errnos = BULK_MODES[command["mode"]](command)

@@ -6,7 +6,7 @@ each made when the reader has taken the one before.
 
 import math
 import re
-import uuid
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -15,6 +15,8 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+
+from manager.api.wire import JSON
 
 PIECE_BYTES = 64 << 10
 WHOLE_PIECES = 4
@@ -67,7 +69,7 @@ def parse_number(request: Request, name: str, default: int, lowest: int) -> int:
 
 def parse_page(request: Request) -> Page:
     """`page`, `limit` and `all` of a list request."""
-    everything = request.query_params.get("all", "false").lower() == "true"
+    everything = request.query_params.get("all", "false") == "true"
     return Page(parse_number(request, "page", 0, 0), min(parse_number(request, "limit", 10, 1), MAX_LIMIT), everything)
 
 
@@ -78,7 +80,7 @@ def is_paged(request: Request) -> bool:
 
 def correlation_of(request: Request) -> str:
     """The request's correlation ID, or a new one."""
-    return request.query_params.get("correlationID") or str(uuid.uuid4())
+    return request.query_params.get("correlationID") or secrets.token_hex(16)
 
 
 def pieces(head: dict[str, Any], items: Iterable[bytes], tail: bytes) -> Iterator[bytes]:
@@ -100,5 +102,5 @@ def list_response(request: Request, items: Iterable[bytes], total: int | None = 
     text = pieces({"correlationID": correlation_of(request)}, items, page)
     first = list(islice(text, WHOLE_PIECES))
     if len(first) < WHOLE_PIECES:
-        return Response(b"".join(first), media_type="application/json")
-    return StreamingResponse(chain(first, text), media_type="application/json")
+        return Response(b"".join(first), media_type=JSON)
+    return StreamingResponse(chain(first, text), media_type=JSON)

@@ -1,1 +1,1 @@
-"""What every route needs: `connections` → `failed_auth` → `auth` → `responses`."""
+"""What every route needs: `connections` → `failed_auth` → `auth` → `responses` → `versioned`."""

@@ -15,6 +15,9 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from manager.http.responses import HEAD_BYTES
+from podsonar.keep_alive import SERVER_IDLE_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
@@ -22,7 +25,7 @@ class ConnectionLimits:
 
     total: int = 1024
     per_address: int = 512  # a proxy in front is one address
-    head_seconds: float = 10.0
+    head_seconds: float = SERVER_IDLE_SECONDS  # also after an answer, for the next request
     exchange_seconds: float = 120.0  # from the whole head to the end of the answer, read by the client
     linger_seconds: float = 1.0
     linger_bytes: int = 32 << 20
@@ -54,6 +57,10 @@ class OpenConnections:
             del self.by_address[address]
 
 
+# In an ASGI scope: a function by which the application allows an answer more time than `exchange_seconds`.
+EXCHANGE = "podsonar.exchange"
+
+
 class LingeringTransport:
     """A transport whose `close` waits a moment while the peer still sends, and throws that away."""
 
@@ -83,6 +90,21 @@ class LingeringTransport:
         self.transport.resume_reading()
 
 
+class AnnouncingConnection(h11.Connection):
+    """The HTTP state of a connection; a response to a request whose body is not read yet announces the end.
+
+    Without `Connection: close` (RFC 9112, 9.6) a client would send its next request where nobody reads it.
+    """
+
+    def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
+        """The bytes of an event; `send` joins them."""
+        closes = (b"connection", b"close")
+        if isinstance(event, h11.Response) and self.their_state is h11.SEND_BODY and closes not in event.headers:
+            headers = [*event.headers.raw_items(), closes]
+            event = h11.Response(status_code=event.status_code, headers=headers, reason=event.reason)
+        return super().send_with_data_passthrough(event)
+
+
 class GuardedProtocol(H11Protocol):
     """One connection within the limits."""
 
@@ -91,6 +113,11 @@ class GuardedProtocol(H11Protocol):
     address = ""
     counted = False
     thrown_away = 0
+
+    def __init__(self, *given: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        """Take a connection of that server."""
+        super().__init__(*given, **named)
+        self.conn = AnnouncingConnection(h11.SERVER, HEAD_BYTES)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection, or end it; answers are sent at once, since each is a head and a body (TCP_NODELAY)."""
@@ -115,7 +142,12 @@ class GuardedProtocol(H11Protocol):
         waiting = not self.is_busy()
         super().data_received(data)
         if waiting and self.is_busy() and not self.transport.is_closing():
-            self.arm(self.open_connections.limits.exchange_seconds, self.transport.abort)
+            self.scope[EXCHANGE] = self.allow_exchange  # type: ignore[literal-required]
+            self.allow_exchange(self.open_connections.limits.exchange_seconds)
+
+    def allow_exchange(self, seconds: float) -> None:
+        """Abort the connection unless its answer is complete within that time."""
+        self.arm(seconds, self.transport.abort)
 
     def is_busy(self) -> bool:
         """Whether a request has come whose answer is not complete."""

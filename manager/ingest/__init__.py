@@ -1,1 +1,1 @@
-"""`POST /api/v1/collections`: `body_limits` → `handler`."""
+"""`POST /api/v1/collections`: `body_limits` → `quotas` → `handler`."""

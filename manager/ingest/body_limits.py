@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -30,7 +30,8 @@ class PushLimits:
     under_way_per_agent: int = 64
     held_bytes: int = 192 * 2**20
     held_bytes_per_agent: int = 64 * 2**20
-    stored_at_once: int = 2  # each may hold an inflated body and what it decodes to; the database has one writer anyway
+    decoded_at_once: int = 2  # each may hold an inflated body and what it decodes to
+    stored_at_once: int = 2  # the others' blocks are decoded meanwhile: a commit waits for the disk, not for the CPU
 
 
 def retry_later(status: int, text: str) -> HTTPException:
@@ -65,8 +66,10 @@ class PushLimiter:
         self.inside = self.held = 0
         self.pushes_of: Counter[str] = Counter()
         self.bytes_of: Counter[str] = Counter()
+        self.decoding = anyio.CapacityLimiter(limits.decoded_at_once)
         self.storing = anyio.CapacityLimiter(limits.stored_at_once)
-        self.turns: dict[str, anyio.Lock] = {}
+        self.threads = anyio.CapacityLimiter(limits.decoded_at_once + limits.stored_at_once)
+        self.turns: dict[tuple[str, str], anyio.Lock] = {}
 
     @asynccontextmanager
     async def slot(self, agent_id: str) -> AsyncIterator[Slot]:
@@ -87,20 +90,29 @@ class PushLimiter:
             self.bytes_of[agent_id] -= slot.held
             if not self.pushes_of[agent_id]:
                 del self.pushes_of[agent_id], self.bytes_of[agent_id]
-                self.turns.pop(agent_id, None)
+                for stage in ("decode", "store"):
+                    self.turns.pop((agent_id, stage), None)
 
     @asynccontextmanager
-    async def turn(self, agent_id: str) -> AsyncIterator[None]:
-        """An agent's turn to store: one batch of each agent at a time, so that a flood of one holds up no other.
+    async def decode_turn(self, agent_id: str) -> AsyncIterator[None]:
+        """An agent's turn to decode: one batch of each agent at a time, so that a flood of one holds up no other."""
+        async with self.turns.setdefault((agent_id, "decode"), anyio.Lock()), self.decoding:
+            yield
 
-        Batches of one agent are stored one after the other by the database in any case.
-        """
-        async with self.turns.setdefault(agent_id, anyio.Lock()):
+    @asynccontextmanager
+    async def store_turn(self, agent_id: str) -> AsyncIterator[None]:
+        """The same to store: batches of one agent are stored one after the other by the database in any case."""
+        async with self.turns.setdefault((agent_id, "store"), anyio.Lock()), self.storing:
             yield
 
 
-async def read_body(request: Request, limits: PushLimits, slot: Slot) -> bytearray:
-    """The body; 413 as soon as it is known to be too large, 408 as soon as it is too slow."""
+async def read_body(
+    request: Request, limits: PushLimits, slot: Slot, charge: Callable[[int], object] = lambda _size: None
+) -> bytearray:
+    """The body; 413 as soon as it is known to be too large, 408 as soon as it is too slow.
+
+    `charge` gets the size of each piece before it is kept, and may refuse it.
+    """
     too_large = HTTPException(413, f"body is larger than {limits.compressed_bytes} bytes", headers=CLOSE)
     slow = HTTPException(408, "body came too slowly", headers=CLOSE)
     length = request.headers.get("content-length", "0")
@@ -111,6 +123,7 @@ async def read_body(request: Request, limits: PushLimits, slot: Slot) -> bytearr
     try:
         with anyio.fail_after(limits.body_seconds):
             async for piece in request.stream():
+                charge(len(piece))
                 slot.hold(len(piece))
                 body += piece
                 if len(body) > limits.compressed_bytes:

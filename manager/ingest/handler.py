@@ -6,6 +6,7 @@ A caller without a good token costs no read of the body. 201 is sent after the c
 import hashlib
 import re
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import msgspec
 import structlog
@@ -18,6 +19,7 @@ from manager.http.auth import require_agent, require_ingest_token
 from manager.http.failed_auth import FailedAuth
 from manager.http.responses import json_response, unavailable
 from manager.ingest.body_limits import PushLimiter, PushLimits, Slot, read_body
+from manager.ingest.quotas import AgentQuotas
 from manager.metrics import ManagerMetrics
 from manager.schema.gunzip import BadBodyError, TooLargeError, inflate
 from manager.schema.push_schema import ConnectionsBatch, InventoryPart, read_batch
@@ -25,8 +27,10 @@ from manager.store.batches import BodyMismatchError, Receipt, store_batch
 from manager.store.database import Store
 from manager.store.token_format import parse
 from manager.store.tokens import Principal
+from podsonar.batch_sequence import HEADER, BatchSequence, parse_sequence
 from podsonar.errors import StoreError
 from podsonar.model import NS_PER_SECOND, Window
+from podsonar.settings import QuotaSettings
 
 log = structlog.get_logger()
 
@@ -38,10 +42,18 @@ AHEAD_NS, OLD_NS = 10 * MINUTE_NS, 7 * 24 * 60 * MINUTE_NS
 class IngestHandler:
     """The handler; the clock is an argument."""
 
-    def __init__(self, store: Store, metrics: ManagerMetrics, clock: Callable[[], int], limits: PushLimits) -> None:
-        self.store, self.metrics, self.clock, self.limits = store, metrics, clock, limits
+    def __init__(
+        self,
+        store: Store,
+        metrics: ManagerMetrics,
+        clock: Callable[[], int],
+        limits: PushLimits,
+        quota: QuotaSettings,
+    ) -> None:
+        self.database, self.metrics, self.clock, self.limits = store, metrics, clock, limits
         self.limiter = PushLimiter(limits)
         self.failed_auth = FailedAuth(clock)
+        self.quotas = AgentQuotas(quota, clock, lambda name: self.metrics.quota_refusals.labels(name).inc())
 
     async def __call__(self, request: Request) -> Response:
         """201 once the batch is on disk; a refusal is counted, and logged with its reason."""
@@ -66,7 +78,7 @@ class IngestHandler:
             text = require_ingest_token(request)
             reason = "wrong_token"
             self.failed_auth.check(address, text)
-            principal = await to_thread.run_sync(require_agent, self.store, text, self.clock())
+            principal = await to_thread.run_sync(require_agent, self.database, text, self.clock())
         except HTTPException as error:
             reason = {404: "agent_gone", 429: "too_many"}.get(error.status_code, reason)
             self.metrics.auth_failures.labels(reason).inc()
@@ -108,29 +120,43 @@ class IngestHandler:
     async def take(self, request: Request, agent_id: str, slot: Slot) -> Response:
         """The batch of an agent that may push."""
         batch_id, gzipped = check_headers(request)
-        raw = await read_body(request, self.limits, slot)
+        given = request.headers.get(HEADER)
+        place = parse_sequence(given) if given is not None else None
+        self.quotas.take_batch(agent_id)
+        raw = await read_body(request, self.limits, slot, lambda size: self.quotas.take_bytes(agent_id, size))
         try:
-            async with self.limiter.turn(agent_id):
-                batch, receipt = await to_thread.run_sync(
-                    self.store_body, agent_id, batch_id, raw, gzipped, limiter=self.limiter.storing
-                )
+            batch, receipt = await self.store(agent_id, batch_id, raw, place, gzipped=gzipped)
         except BodyMismatchError as error:
             raise HTTPException(409, "a batch of this id is stored, with another body") from error
         except TooLargeError as error:
             raise HTTPException(413, str(error)) from error
         except StoreError as error:
             raise unavailable(error) from error
-        self.metrics.count_batch(batch, receipt)
-        return json_response({"batch_id": batch_id, **receipt._asdict()}, 201)
+        invalid = given is not None and place is None
+        self.metrics.count_batch(batch, receipt._replace(sequence="invalid") if invalid else receipt)
+        answer = {"stored": receipt.stored, "duplicate": receipt.duplicate, "stale": receipt.stale}
+        return json_response({"batch_id": batch_id, **answer}, 201)
 
-    def store_body(
-        self, agent_id: str, batch_id: str, raw: bytes | bytearray, gzipped: bool
+    async def store(
+        self, agent_id: str, batch_id: str, raw: bytes | bytearray, place: BatchSequence | None, *, gzipped: bool
     ) -> tuple[ConnectionsBatch | InventoryPart, Receipt]:
-        """Inflate, check and store a body."""
+        """Decode a body and store it; the agent's next body is decoded while this one's commit waits for the disk."""
+        threads = self.limiter.threads
+        async with AsyncExitStack() as decoding:
+            await decoding.enter_async_context(self.limiter.decode_turn(agent_id))
+            batch, digest = await to_thread.run_sync(self.decode, raw, gzipped, limiter=threads)
+            async with self.limiter.store_turn(agent_id):
+                if isinstance(
+                    batch, ConnectionsBatch
+                ):  # packed blocks; an inventory's objects take memory until stored
+                    await decoding.aclose()
+                arguments = (self.database, agent_id, batch_id, batch, self.clock(), digest, place)
+                return batch, await to_thread.run_sync(store_batch, *arguments, limiter=threads)
+
+    def decode(self, raw: bytes | bytearray, gzipped: bool) -> tuple[ConnectionsBatch | InventoryPart, str]:
+        """The checked batch in a body, and the digest of its JSON."""
         plain = inflate(raw, self.limits.inflated_bytes) if gzipped else raw
-        digest = hashlib.sha256(plain).hexdigest()
-        batch = self.clamp_window(read_batch(plain))
-        return batch, store_batch(self.store, agent_id, batch_id, batch, self.clock(), digest)
+        return self.clamp_window(read_batch(plain)), hashlib.sha256(plain).hexdigest()
 
     def clamp_window(self, batch: ConnectionsBatch | InventoryPart) -> ConnectionsBatch | InventoryPart:
         """The batch; a window of the future ends now, since it would be the newest of all until its time comes.

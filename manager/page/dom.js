@@ -2,11 +2,19 @@
 
 const COUNT = new Intl.NumberFormat("en");
 const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+const SHORT_PLAIN = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 const SVG = "http://www.w3.org/2000/svg";
 
 export const byId = (id) => document.getElementById(id);
 export const count = (number) => COUNT.format(number);
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 export const short = (number) => SHORT.format(number);
+
+/* `3.4 MiB`; below 1 KiB the number itself. */
+export function bytes(number) {
+  const power = number < 1024 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log2(number) / 10));
+  return `${SHORT_PLAIN.format(number / 1024 ** power)} ${UNITS[power]}`;
+}
 
 /* `3 services`, `1 service`. */
 export function counted(number, noun, plural = `${noun}s`) {

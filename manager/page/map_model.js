@@ -1,7 +1,6 @@
 /* A map's JSON as places (services, workloads, addresses), groups of places, and edges that know both. Pure. */
 
-/* Places without a namespace, by kind. */
-const OUTSIDE = { External: "Outside the cluster", Node: "Nodes", Unresolved: "Unresolved addresses" };
+import { groupIdOf, makeGroup } from "./groups.js";
 
 export function edgeId(edge) {
   return `edge:${edge.source}|${edge.destination}|${edge.port}|${edge.type}`;
@@ -13,33 +12,22 @@ export function stateOf({ established, failed }) {
   return "ok";
 }
 
-function groupIdOf(place) {
-  return place.namespace ? `namespace/${place.namespace}` : `kind/${place.kind}`;
-}
-
-function makeGroup(place) {
-  return {
-    id: groupIdOf(place),
-    name: place.namespace || OUTSIDE[place.kind] || place.kind,
-    kind: place.namespace ? "Namespace" : place.kind,
-    places: [],
-  };
-}
-
 export function titleOf(place) {
   return place.namespace ? `${place.namespace}/${place.name}` : place.name;
 }
 
-/* `extra` are edges that are not in this window (removed since another one), with the places that they need. */
-export function makeModel(data, changes = null) {
+/* `changes` has edges that are not in this window (removed since another one), with the places that they need. Places are
+   grouped by the value of `label`, without one by namespace; those that `like`, another model, has are in its groups. */
+export function makeModel(data, changes = null, label = "", like = null) {
   const places = new Map();
   const groups = new Map();
   const pods = new Map();
   const services = changes ? [...data.services, ...changes.places] : data.services;
   for (const one of services) {
-    const place = { ...one, title: titleOf(one), out: [], in: [], group: groupIdOf(one) };
+    const group = like?.places.get(one.id)?.group || groupIdOf(one, label);
+    const place = { ...one, title: titleOf(one), out: [], in: [], group };
     places.set(one.id, place);
-    if (!groups.has(place.group)) groups.set(place.group, makeGroup(place));
+    if (!groups.has(group)) groups.set(group, like?.groups.get(group) ? { ...like.groups.get(group), places: [] } : makeGroup(group, place, label));
     groups.get(place.group).places.push(place);
   }
   const edges = (changes ? [...data.edges, ...changes.removed] : data.edges).map((one) => {
@@ -56,7 +44,14 @@ export function makeModel(data, changes = null) {
     for (const one of edge.backends) pods.set(one.pod, edge.to);
   }
   const byId = new Map(edges.map((edge) => [edge.id, edge]));
-  return { data, places, groups, edges, byId, pods, changes };
+  return { data, label, places, groups, spaces: spacesOf(places.values()), edges, byId, pods, changes };
+}
+
+/* Namespace -> how many places it has, in the order of names. */
+function spacesOf(places) {
+  const found = new Map();
+  for (const { namespace } of places) if (namespace) found.set(namespace, (found.get(namespace) || 0) + 1);
+  return new Map([...found].sort((a, b) => (a[0] < b[0] ? -1 : 1)));
 }
 
 export function sumOf(edges) {

@@ -1,5 +1,6 @@
 /* Matrix: who (rows) connects to whom (columns), ordered by namespace; blocks from afar, cells from near. */
 
+import { absenceText, makeAbsence, unobservedNodes } from "./absence.js";
 import { button, colour, count, counted, make, perFrame } from "./dom.js";
 import { levelsOf } from "./layers.js";
 import { drawMatrix, EDGE } from "./matrix_drawing.js";
@@ -79,7 +80,8 @@ export class Matrix {
       block.failed += cell.failed;
       this.blocks.set(key, block);
     }
-    this.absence = absenceOf(model.data);
+    this.absence = makeAbsence(model.data);
+    this.blind = this.order.map((one) => !this.absence.observed(one));
     this.say(null);
     if (!again) this.fit(Boolean(state.at));
     else this.repaint();
@@ -122,19 +124,19 @@ export class Matrix {
 
   say(cell) {
     if (!cell) {
-      this.note.textContent = `${counted(this.order.length, "row")} by ${counted(this.order.length, "column")}, ${counted(this.cells.size, "cell")} with connects. ${this.absence}`;
+      this.note.textContent = `${counted(this.order.length, "row")} by ${counted(this.order.length, "column")}, ${counted(this.cells.size, "cell")} with connects. ${absenceOf(this.model.data, this.absence)}`;
       return;
     }
     const [from, to] = [this.order[cell[0]], this.order[cell[1]]];
     const found = this.cells.get(cell[0] * this.order.length + cell[1]);
-    const text = found ? `${counted(found.attempts, "attempt")}${found.failed ? `, ${count(found.failed)} failed` : ""} on ${found.edges.map((edge) => `:${edge.port}`).join(" ")}` : this.absence;
+    const text = found ? `${counted(found.attempts, "attempt")}${found.failed ? `, ${count(found.failed)} failed` : ""} on ${found.edges.map((edge) => `:${edge.port}`).join(" ")}` : absenceText(this.absence.reasons(from, to));
     this.note.textContent = `${from.title} → ${to.title}: ${text}`;
   }
 
   choose(cell) {
     if (!cell) return this.actions.select("");
     const found = this.cells.get(cell[0] * this.order.length + cell[1]);
-    if (!found) return this.actions.select("");
+    if (!found) return this.actions.select(`pair:${this.order[cell[0]].id}>${this.order[cell[1]].id}`);
     return this.actions.select(found.edges.length === 1 ? found.edges[0].id : `pair:${found.edges[0].source}>${found.edges[0].destination}`);
   }
 
@@ -163,12 +165,9 @@ export class Matrix {
 }
 
 /* What an empty cell means in this window. */
-export function absenceOf(data) {
-  const nodes = Object.values(data.coverage || {});
-  const missing = nodes.filter((one) => one.observed !== "whole").length;
-  const lost = Object.values(data.observation).flatMap((one) => Object.values(one.lost || {})).reduce((a, b) => a + b, 0);
-  if (!nodes.length) return "Empty: not observed.";
-  if (missing) return `Empty: not seen, and from pods on ${missing} of ${counted(nodes.length, "node")} not observed.`;
-  if (lost) return `Empty: not seen; ${counted(lost, "connect")} lost, so it may have been there.`;
-  return "Empty: not seen, and would have been.";
+export function absenceOf(data, absence = makeAbsence(data)) {
+  if (absence.whole) return "Empty: not seen, and would have been.";
+  const nodes = unobservedNodes(data).size;
+  if (!nodes) return "Empty: not observed.";
+  return `Empty: not seen, and would have been; shaded: not observed, on ${nodes} of ${counted(Object.keys(data.coverage).length, "node")}.`;
 }

@@ -4,6 +4,7 @@ import { textWidth } from "./text_size.js";
 
 export const EDGE = 168; // pixels for names at the left and above
 const CELL_FROM = 3.2; // pixels of a cell from which cells are drawn beside blocks
+const BORDER_FROM = 7; // pixels between two lines that part groups
 const NAMES_FROM = 13; // pixels of a cell from which each service is named
 const FONT = 'system-ui, "DejaVu Sans", sans-serif';
 
@@ -44,19 +45,9 @@ export function drawMatrix(canvas, matrix, paints) {
   context.clip();
   context.fillStyle = paints.card;
   context.fillRect(left, top, right - left, bottom - top);
-  matrix.spans.forEach((span, at) => {
-    const [start, long] = [span.start * k, (span.end - span.start) * k];
-    context.fillStyle = paints.group;
-    if (at % 2) {
-      context.fillRect(left, y + start, right - left, long);
-      context.fillRect(x + start, top, long, bottom - top);
-    }
-    context.strokeStyle = paints.edge;
-    context.globalAlpha = 0.7;
-    context.strokeRect(x + start, y + start, long, long);
-    context.globalAlpha = 1;
-  });
+  drawGroups(context, matrix, paints, { left, top, right, bottom });
   if (k < CELL_FROM * 2) drawBlocks(context, matrix, paints, comparing);
+  shadeBlind(context, matrix, paints, { left: Math.max(left, x), top: Math.max(top, y), right: Math.min(right, x + matrix.order.length * k), bottom: Math.min(bottom, y + matrix.order.length * k) });
   drawCells(context, matrix, paints, comparing, { left, top, right, bottom });
   if (matrix.cursor) {
     const [row, column] = matrix.cursor;
@@ -74,6 +65,26 @@ export function drawMatrix(canvas, matrix, paints) {
   drawNames(context, matrix, paints, { left, top, right, bottom });
 }
 
+/* A box around what each group has within itself, and a line between two groups where there is room: no area, which
+would look like one that was not observed. */
+function drawGroups(context, matrix, paints, { left, top, right, bottom }) {
+  const { x, y, k } = matrix.motion.view;
+  let last = -BORDER_FROM;
+  for (const span of matrix.spans) {
+    const [start, long] = [span.start * k, (span.end - span.start) * k];
+    if (start - last >= BORDER_FROM) {
+      context.fillStyle = paints.line;
+      context.fillRect(left, y + start, right - left, 1);
+      context.fillRect(x + start, top, 1, bottom - top);
+      last = start;
+    }
+    context.strokeStyle = paints.edge;
+    context.globalAlpha = 0.7;
+    context.strokeRect(x + start, y + start, long, long);
+    context.globalAlpha = 1;
+  }
+}
+
 /* From afar: how much of each block of two groups has connects. */
 function drawBlocks(context, matrix, paints, comparing) {
   const { x, y, k } = matrix.motion.view;
@@ -83,6 +94,19 @@ function drawBlocks(context, matrix, paints, comparing) {
     context.fillStyle = comparing ? paints.line : block.failed ? paints.some : paints.accent;
     context.fillRect(x + block.to.start * k, y + block.from.start * k, columns * k, rows * k);
   }
+  context.globalAlpha = 1;
+}
+
+/* Rows and columns of which some node was not observed: there, an empty cell proves nothing. */
+function shadeBlind(context, matrix, paints, { left, top, right, bottom }) {
+  const { x, y, k } = matrix.motion.view;
+  context.fillStyle = paints.soft;
+  context.globalAlpha = 0.2;
+  matrix.blind.forEach((blind, at) => {
+    if (!blind) return;
+    if (y + at * k < bottom && y + (at + 1) * k > top) context.fillRect(left, y + at * k, right - left, k);
+    if (x + at * k < right && x + (at + 1) * k > left) context.fillRect(x + at * k, top, k, bottom - top);
+  });
   context.globalAlpha = 1;
 }
 

@@ -1,9 +1,10 @@
 /* Overview: groups as boxes, open ones as areas with their services, joined edges as lines between them. */
 
-import { button, counted, make, makeSvg, place, short } from "./dom.js";
+import { button, counted, fillSelect, make, makeSvg, place, short } from "./dom.js";
 import { isFiltered } from "./filters.js";
+import { isOutside, labelKeys } from "./groups.js";
 import { joinEdges, sumOf } from "./map_model.js";
-import { DOTS, layoutOverview, linesFor, MOST_OPEN, SMALL } from "./overview_layout.js";
+import { DOTS, layoutOverview, linesFor, MOST_OPEN, namesSpace, SMALL } from "./overview_layout.js";
 import { Stage } from "./stage.js";
 import { linesOf } from "./text_size.js";
 import { state, update } from "./url_state.js";
@@ -19,7 +20,7 @@ export function openGroups(groups, places) {
 }
 
 function noun(group) {
-  return group.kind === "Namespace" ? "service" : group.kind === "Node" ? "node" : "address";
+  return !isOutside(group) ? "service" : group.kind === "Node" ? "node" : "address";
 }
 
 function plural(group) {
@@ -45,8 +46,10 @@ export class Overview {
       (line) => actions.select(line ? line.edge.id : ""));
     this.stage.onResize = () => this.model && this.show(this.model, this.base, this.seen);
     this.note = make("p", null, { class: "note", "aria-live": "polite" });
+    this.by = make("select", null, { id: "group" });
+    this.by.addEventListener("change", () => actions.group(this.by.value));
     this.tools = make("div", null, { class: "tools" }, [
-      button("Open all", () => update({ open: "*", at: "" })), button("Close all", () => update({ open: "-", at: "" })),
+      make("label", "Group by ", {}, [this.by]), button("Open all", () => update({ open: "*", at: "" })), button("Close all", () => update({ open: "-", at: "" })),
       button("Fit", () => this.stage.fit(), { title: "Show everything (0)" }),
     ]);
     this.stage.host.before(make("div", null, { class: "bar-above" }, [this.note, this.tools]));
@@ -56,6 +59,7 @@ export class Overview {
   /* `seen` are the edges and places that pass the filters, `base` the model whose edges arrange everything. */
   show(model, base, seen) {
     Object.assign(this, { model, base, seen });
+    fillSelect(this.by, [["", "namespace"], ...labelKeys(model.places.values(), model.label).map((key) => [key, key])], model.label);
     const shown = new Set(seen.places);
     const groups = [...model.groups.values()]
       .map((group) => ({ ...group, places: isFiltered(state) ? group.places.filter((one) => shown.has(one)) : group.places }))
@@ -128,16 +132,17 @@ export class Overview {
     const lines = linesOf(group.name, box.w - 60, 13.5, 600);
     place(head, { x: box.x + 8, y: box.y + 6, w: box.w - 16, h: 8 + 18 * lines });
     this.listen(head, group.id);
-    const cards = group.places.filter((one) => inner.has(one.id)).map((one) => this.service(one));
+    const cards = group.places.filter((one) => inner.has(one.id)).map((one) => this.service(one, namesSpace(group)));
     return [head, ...cards];
   }
 
-  service(one) {
+  service(one, space) {
     const failed = one.in.reduce((sum, edge) => sum + edge.failed, 0);
     const card = button(null, () => this.actions.select(one.id), {
       class: `place ${one.kind}${failed ? " failing" : ""}`, "aria-label": `${one.kind} ${one.title}${failed ? ", connects to it failed" : ""}`,
     });
     card.append(make("span", one.name, { class: "name" }));
+    if (space) card.append(make("span", one.namespace, { class: "space" }));
     card.addEventListener("dblclick", () => this.actions.focus(one.id));
     return this.keep(card, one.id);
   }

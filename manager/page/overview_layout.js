@@ -1,5 +1,6 @@
 /* Where groups, open groups' services and the lines between them are in the overview. Pure but for the size of text. */
 
+import { isOutside } from "./groups.js";
 import { joinEdges } from "./map_model.js";
 import { layeredBlock } from "./layers.js";
 import { acrossColumns, bow, curvesOf, port, routeInBlock, slotsOf } from "./routes.js";
@@ -23,8 +24,13 @@ function groupSize(group, w) {
   return { id: group.id, w, h: 19 + lines * 18 + (w < SMALL ? 34 : 17) + dots * DOTS.pitch + 6 };
 }
 
-function placeSize(place, w) {
-  return { id: place.id, w, h: 15 + linesOf(place.name, w - 28, 12.5) * 17 };
+/* Where services of several namespaces stand together, each has its namespace below its name. */
+export function namesSpace(group) {
+  return group.kind === "Label" || group.kind === "Ungrouped";
+}
+
+function placeSize(place, w, space) {
+  return { id: place.id, w, h: 15 + linesOf(place.name, w - 28, 12.5) * 17 + (space ? linesOf(place.namespace, w - 28, 11.5) * 15 : 0) };
 }
 
 function columnsFor(count, box, aspect) {
@@ -40,7 +46,7 @@ export function shownPlaces(group) {
 }
 
 function openBlock(group, edges, w, narrow) {
-  const items = shownPlaces(group).map((place) => placeSize(place, w));
+  const items = shownPlaces(group).map((place) => placeSize(place, w, namesSpace(group)));
   const inside = new Set(items.map((item) => item.id));
   const inner = edges.filter((edge) => inside.has(edge.from) && inside.has(edge.to));
   const most = narrow ? 1 : Math.max(Math.min(3, items.length), columnsFor(items.length, { ...PLACE, h: 34 }, 1.5));
@@ -87,7 +93,7 @@ export function layoutOverview(groups, open, edges, { width, height }) {
 
 /* Of several numbers of columns the one that can be shown largest; if none can be shown whole, one that is not too wide. */
 function bestBlock(items, edges, groups, { width, height, narrow, open }) {
-  const last = new Set(narrow ? [] : groups.filter((group) => group.kind !== "Namespace").map((group) => group.id));
+  const last = new Set(narrow ? [] : groups.filter(isOutside).map((group) => group.id));
   const area = items.reduce((sum, one) => sum + (one.w + GROUP.gapX) * (one.h + GROUP.gapY), 0);
   const wide = items.reduce((sum, one) => sum + one.w + GROUP.gapX, 0) / Math.max(1, items.length);
   const guess = Math.max(1, Math.round(Math.sqrt((area * width) / Math.max(1, height)) / wide));

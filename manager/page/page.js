@@ -5,8 +5,8 @@ import { byId, button, count, counted, fillSelect, make } from "./dom.js";
 import { applyFilters, isFiltered } from "./filters.js";
 import { showFirstRun, stepsDone } from "./first_run.js";
 import { Focus } from "./focus.js";
-import { listAgents, readMap, setKey, takeKey } from "./manager_api.js";
-import { makeModel } from "./map_model.js";
+import { listAgents, readChanges, readExplanation, readHistory, readMap, readWindows, setKey, takeKey } from "./manager_api.js";
+import { edgeId, makeModel } from "./map_model.js";
 import { Matrix } from "./matrix.js";
 import { Overview } from "./overview.js";
 import { Search } from "./search.js";
@@ -15,14 +15,12 @@ import { Table } from "./table.js";
 import { TimeStrip } from "./time_strip.js";
 import { linkOf, onlyHas, onState, state, toggleOnly, update } from "./url_state.js";
 import { compareMaps } from "./window_diff.js";
-import { forgetWindows, keepWindow, totalsOf } from "./window_history.js";
+import { forgetWindows, keepTotals, keepWindow } from "./window_history.js";
 import { KINDS } from "./words.js";
 
 const VIEWS = { overview: ["Overview", Overview], focus: ["Focus", Focus], matrix: ["Matrix", Matrix], table: ["Table", Table], coverage: ["Coverage", Coverage] };
 const ONLY = [["failed", "Failed"], ["external", "External"], ["changed", "Changed"]];
-const DATA = new Set(["agent", "window", "compare", "base"]);
-const AHEAD = 12; // windows whose totals are read for the strip
-const LARGE = 5000; // edges; other windows of such maps are read only when they are chosen
+const DATA = new Set(["agent", "window", "compare", "base", "since"]);
 const AGAIN_MS = 10_000;
 
 const views = {};
@@ -34,7 +32,10 @@ const actions = {
   select: (id) => update({ select: id }),
   focus: (id, mode = "both") => update({ view: "focus", focus: id, select: "", mode, more: "", at: "" }),
   filter: (values) => update({ ...values, at: "" }),
-  open: (id) => update({ view: "overview", open: id, select: id, namespace: "", at: "" }),
+  history: (edge) => readHistory(state.agent, edge),
+  explain: (source, destination) => readExplanation(state.agent, source, destination, now.data.window?.id),
+  open: (id, label) => update({ view: "overview", group: label, open: id, select: id, namespace: "", area: "", at: "" }),
+  group: (label, open = "auto") => update({ group: label, area: "", open, at: "" }),
 };
 const panel = new SidePanel(actions);
 const search = new Search(actions);
@@ -94,46 +95,65 @@ async function load() {
     return;
   }
   const other = state.compare ? await mapOf(state.compare) : null;
-  const base = state.base && data.windows.includes(state.base) && state.base !== data.window?.id ? makeModel(await mapOf(state.base)) : null;
+  const base = state.base && data.windows.includes(state.base) && state.base !== data.window?.id ? await mapOf(state.base) : null;
+  const fresh = state.since ? newEdges(await readChanges(state.agent, state.since).catch(unknownTime)) : null;
   if (turn !== asked) return;
-  now = { ...now, data, base, model: makeModel(data, other && compareMaps(other, data)) };
+  now = { ...now, data, fresh, changes: other && compareMaps(other, data), baseData: base };
+  makeModels();
   parts("search", "views", "recall", "link", "filters", "main", ...(now.agents.length > 1 ? ["cluster"] : []));
   search.use(now.model);
   showHeader();
   strip.show(data.windows, data.window ? data.window.id : ""); // before the views: it takes its room from them
   show();
   document.body.dataset.ready = "true";
-  readAhead(turn);
+  readTotals(turn);
 }
 
-/* Reads the totals of the newest windows one after another, for the strip. */
-async function readAhead(turn) {
-  for (const id of now.data.windows.slice(0, AHEAD)) {
-    if (turn !== asked || now.data.edges.length > LARGE) return;
-    if (totalsOf(id)) continue;
-    try {
-      keepWindow(await readMap(state.agent, id));
-    } catch (error) {
-      if (error.status !== 404) return;
-    }
-    if (turn === asked) strip.show(now.data.windows, now.data.window?.id || "");
+/* The models of what was read, grouped as the address bar says. */
+function makeModels() {
+  now.model = makeModel(now.data, now.changes, state.group);
+  now.base = now.baseData && makeModel(now.baseData, null, state.group, now.model);
+}
+
+function newEdges(changes) {
+  return new Map(changes.new.map((edge) => [edgeId(edge), edge.firstSeen]));
+}
+
+/* A time that the manager does not know: nothing is new since then. */
+function unknownTime(error) {
+  if (error.status !== 404 && error.status !== 400) throw error;
+  return { new: [] };
+}
+
+/* Reads the totals of the newest windows for the strip: one small answer, at any size of the map. */
+async function readTotals(turn) {
+  try {
+    keepTotals(await readWindows(state.agent));
+  } catch (error) {
+    if (error.status !== 404) console.error(error);
   }
-  document.body.dataset.ahead = String(turn);
+  if (turn === asked) strip.show(now.data.windows, now.data.window?.id || "");
+  document.body.dataset.totals = String(turn);
 }
 
 function showHeader() {
   const { recall } = now.data;
   byId("recall-value").textContent = recall.value === null ? "–" : percent(recall.value);
   byId("recall-text").textContent = recall.value === null ? "recall: nothing to compare" : `recall: ${count(recall.explained)} of ${count(recall.accepted)} accepted explained`;
-  const spaces = [...now.model.groups.values()].filter((group) => group.kind === "Namespace").map((group) => group.name).sort();
-  fillSelect(byId("namespace"), [["", "all"], ...spaces.map((name) => [name, name])], state.namespace);
+  fillSelect(byId("namespace"), [["", "all"], ...[...now.model.spaces.keys()].map((name) => [name, name])], state.namespace);
+  const areas = [...now.model.groups.values()].filter((group) => group.kind === "Label" || group.kind === "Ungrouped").sort((a, b) => (a.kind === b.kind ? (a.name < b.name ? -1 : 1) : a.kind === "Label" ? -1 : 1));
+  fillSelect(byId("area"), [["", "all"], ...areas.map((group) => [group.id, group.name])], state.area);
+  byId("area").parentElement.hidden = !state.group;
+  byId("area").previousSibling.textContent = `${state.group} `;
   fillSelect(byId("kind"), [["", "all"], ...KINDS.map((name) => [name, name])], state.kind);
 }
 
 function showFilters() {
   byId("namespace").value = state.namespace;
   byId("kind").value = state.kind;
+  byId("area").value = state.area;
   if (document.activeElement !== byId("port")) byId("port").value = state.port;
+  byId("since").value = [...byId("since").options].some((one) => one.value === state.since) ? state.since : "";
   const focused = document.activeElement?.dataset?.only;
   byId("only").replaceChildren(...ONLY.filter(([id]) => id !== "changed" || state.compare).map(([id, text]) => button(text, () => actions.filter({ only: toggleOnly(id) }), { "aria-pressed": String(onlyHas(id)), "data-only": id })));
   if (focused) byId("only").querySelector(`[data-only="${focused}"]`)?.focus();
@@ -144,18 +164,19 @@ function showFilters() {
 }
 
 function showLegend() {
-  const line = (name, text) => make("li", null, {}, [make("b", null, { class: name }), text]);
+  const isMatrix = state.view === "matrix";
+  const line = (name, text) => make("li", null, {}, [isMatrix ? make("i", null, { class: `cell ${name}` }) : make("b", null, { class: name }), text]);
   const kinds = KINDS.map((kind) => make("li", null, {}, [make("i", null, { class: kind }), kind]));
   const lines = state.compare
-    ? [line("added", "added"), line("removed", "removed"), line("changed", "changed"), line("ok", "as before")]
-    : [line("ok", state.view === "matrix" ? "established, darker is more" : "established, wider is more"), line("some", "some failed"), line("bad", "only failed")];
+    ? [line("added", "added"), line("removed", "removed"), line("changed", "changed"), line("before", "as before")]
+    : [line("ok", isMatrix ? "established, darker is more" : "established, wider is more"), line("some", "some failed"), line("bad", "only failed")];
   const page = state.view === "table" || state.view === "coverage";
   byId("legend").hidden = page;
-  byId("legend").replaceChildren(...(state.view === "matrix" ? [] : kinds), ...lines);
+  byId("legend").replaceChildren(...(isMatrix ? [] : kinds), ...lines, ...(isMatrix ? [line("blind", "not observed")] : []));
 }
 
 function show() {
-  now.seen = applyFilters(now.model, state);
+  now.seen = applyFilters(now.model, state, now.fresh);
   const view = VIEWS[state.view] ? state.view : "overview";
   byId("views").replaceChildren(...Object.entries(VIEWS).map(([id, [text]]) => button(text, () => update({ view: id, at: "" }), { "aria-current": id === view ? "page" : null, "data-view": id })));
   for (const id of Object.keys(VIEWS)) byId(`view-${id}`).hidden = id !== view;
@@ -181,6 +202,11 @@ onState((names) => {
   if (names.some((name) => DATA.has(name) && name !== "base")) {
     if (names.includes("agent")) forgetWindows();
     load().catch(failed);
+  } else if (now.model.label !== state.group) {
+    makeModels();
+    search.use(now.model);
+    showHeader();
+    show();
   } else if (names.length === 1 && names[0] === "select" && views[state.view].mark) {
     views[state.view].mark();
     showPanel();
@@ -202,10 +228,11 @@ byId("login").addEventListener("submit", (event) => {
   setKey(byId("key").value.trim());
   open();
 });
-byId("agent").addEventListener("change", () => update({ agent: byId("agent").value, window: "", base: "", compare: "", select: "", focus: "", open: "auto", at: "" }));
-for (const id of ["namespace", "kind"]) byId(id).addEventListener("change", () => actions.filter({ [id]: byId(id).value }));
+byId("agent").addEventListener("change", () => update({ agent: byId("agent").value, window: "", base: "", compare: "", select: "", focus: "", group: "", area: "", open: "auto", at: "" }));
+for (const id of ["namespace", "kind", "area"]) byId(id).addEventListener("change", () => actions.filter({ [id]: byId(id).value }));
 byId("port").addEventListener("change", () => actions.filter({ port: byId("port").value.trim().replace(/^:/, "") }));
-byId("unfilter").addEventListener("click", () => actions.filter({ namespace: "", kind: "", port: "", only: "" }));
+byId("since").addEventListener("change", () => actions.filter({ since: byId("since").value }));
+byId("unfilter").addEventListener("click", () => actions.filter({ namespace: "", area: "", kind: "", port: "", only: "", since: "" }));
 byId("recall").addEventListener("click", () => update({ view: "coverage" }));
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault();

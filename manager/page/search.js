@@ -8,8 +8,9 @@ const SHOWN = 12;
 function entriesOf(model, actions) {
   const entries = [];
   const add = (text, kind, act, detail = "") => entries.push({ text, lower: text.toLowerCase(), kind, act, detail });
+  for (const [name, places] of model.spaces) add(name, "namespace", () => actions.open(`namespace/${name}`, ""), `${places} services`);
   for (const group of model.groups.values()) {
-    if (group.kind === "Namespace") add(group.name, "namespace", () => actions.open(group.id), `${group.places.length} services`);
+    if (group.kind === "Label") add(group.name, model.label, () => actions.open(group.id, model.label), `${group.places.length} services`);
   }
   const ports = new Map();
   for (const edge of model.edges) ports.set(edge.port, (ports.get(edge.port) || 0) + 1);

@@ -1,12 +1,25 @@
 /* The side panel: what is known of the chosen service, group, edge or pair; without one, of the window. */
 
-import { button, byId, count, counted, make } from "./dom.js";
+import { makeAbsence } from "./absence.js";
+import { button, byId, bytes, count, counted, make } from "./dom.js";
 import { stateOf, sumOf } from "./map_model.js";
-import { figures, rows, sparkline } from "./panel_parts.js";
-import { edgeHistory } from "./window_history.js";
+import { figures, rows } from "./panel_parts.js";
+import { explainParts, historyParts } from "./edge_details.js";
 import { bothEndsText, errnoText, reasonText, whatToDo, windowText } from "./words.js";
 
+const KINDS_OF_GROUPS = { Namespace: "Namespace", Label: "Services with that label", Ungrouped: "Services without that label" };
 const CHANGES = { added: "added", removed: "removed", changed: "changed" };
+
+/* What the connections of an edge carried in the window, as its client end counts. */
+function volumeFigures({ volume }) {
+  if (!volume) return [];
+  const rtt = volume.rttSeconds;
+  return [
+    ["Sent by the caller", bytes(volume.sentBytes)], ["Received by the caller", bytes(volume.receivedBytes)],
+    ...(rtt.count ? [["Round trip, mean", milliseconds(rtt.sum / rtt.count)], ["Round trip, longest", milliseconds(rtt.max)]] : []),
+    ["Segments sent again", count(volume.retransmittedSegments)], ["Ended by a reset", count(volume.resets)],
+  ];
+}
 
 export class SidePanel {
   constructor(actions) {
@@ -31,7 +44,8 @@ export class SidePanel {
     const [from, to] = id.slice(5).split(">");
     const inside = (place, end) => place.id === end || place.group === end;
     const edges = this.model.edges.filter((edge) => inside(edge.from, from) && inside(edge.to, to));
-    if (!edges.length) return null;
+    const ends = [this.model.places.get(from), this.model.places.get(to)];
+    if (!edges.length) return ends.every(Boolean) ? { edges, ends, title: `${ends[0].title} → ${ends[1].title}` } : null;
     const name = (end) => this.model.places.get(end)?.title || this.model.groups.get(end)?.name || end;
     return { edges, title: `${name(from)} → ${name(to)}` };
   }
@@ -41,7 +55,19 @@ export class SidePanel {
     return { name, value: edge.change ? `${failed}, ${CHANGES[edge.change]}` : failed, kind: edge.failed ? stateOf(edge) : "", go: () => this.actions.select(edge.id) };
   }
 
-  pair({ edges, title }) {
+  /* A pair without an edge: what that means. */
+  noEdge([from, to], title) {
+    const reasons = makeAbsence(this.model.data).reasons(from, to);
+    return [
+      make("h2", title), make("p", reasons.length ? "Not observed." : "Not seen, and would have been.", { class: "verdict" }),
+      ...rows("Why nothing is proven", reasons.map((text) => ({ name: text, value: "" }))),
+      this.ways([["Focus on the caller", from], ["Focus on the far end", to]]),
+      this.explanation(from.id, to.id),
+    ];
+  }
+
+  pair({ edges, title, ends }) {
+    if (!edges.length) return this.noEdge(ends, title);
     const total = sumOf(edges);
     if (edges.length === 1) return this.edge(edges[0]);
     const sorted = [...edges].sort((a, b) => b.failed - a.failed || b.attempts - a.attempts);
@@ -53,7 +79,6 @@ export class SidePanel {
   }
 
   edge(edge) {
-    const history = edgeHistory(edge.id);
     const handshakes = edge.handshakeSeconds && edge.established
       ? [["Handshake, mean", milliseconds(edge.handshakeSeconds.sum / edge.established)], ["Handshake, longest", milliseconds(edge.handshakeSeconds.max)]] : [];
     return [
@@ -68,13 +93,28 @@ export class SidePanel {
         ["Accepted by the far end", edge.accepted === null ? "–" : count(edge.accepted)],
         ...(edge.inSums ? [["Far end known in sums only", "masqueraded"]] : []),
         ...(edge.openedBefore ? [["Open before the window", "yes"]] : []),
-        ...handshakes,
+        ...handshakes, ...volumeFigures(edge),
       ]),
-      ...(history.length > 1 ? [make("h3", "Attempts by window"), sparkline(history, "Attempts by window")] : []),
+      this.later(this.actions.history(edge), historyParts, "history"),
+      this.explanation(edge.source, edge.destination),
       ...rows("Backends that accepted", edge.backends.map((one) => ({ name: one.pod, value: count(one.accepted) }))),
       ...rows("Source pods", edge.sourcePods.map((name) => ({ name, value: "" }))),
       ...this.reasons(edge.reasons || []),
     ];
+  }
+
+  /* A part of the panel that is there once the manager has answered; what it cannot answer now leaves a sentence. */
+  later(answer, partsOf, name) {
+    const host = make("div", null, { class: "later", "data-part": name });
+    answer.then((found) => host.replaceChildren(...partsOf(found)), (error) => host.replaceChildren(make("p", error.status === 404 ? "The manager has no history of it yet." : error.message)))
+      .finally(() => { host.dataset.done = "true"; });
+    return host;
+  }
+
+  explanation(source, destination) {
+    const host = make("div", null, { class: "explain" });
+    host.append(button("Explain", () => host.replaceChildren(this.later(this.actions.explain(source, destination), explainParts, "explanation")), { "data-action": "explain" }));
+    return host;
   }
 
   reasons(all) {
@@ -98,6 +138,7 @@ export class SidePanel {
       ...this.reasons(one.in.flatMap((edge) => edge.reasons || [])),
       ...rows("Connects to (attempts, or failed of attempts)", sorted(one.out).map((edge) => this.edgeRow(edge, `${edge.to.title} :${edge.port}`))),
       ...rows("Connected from (attempts, or failed of attempts)", sorted(one.in).map((edge) => this.edgeRow(edge, `${edge.from.title} :${edge.port}`))),
+      ...rows("Labels: choose one to group by it", Object.entries(one.labels || {}).map(([key, text]) => ({ name: key, value: text, go: () => this.actions.group(key) }))),
       ...rows("Workloads", one.workloads.map((workload) => ({ name: workload.name, value: workload.kind }))),
       ...rows("Pods that connected or accepted", pods.map((name) => ({ name, value: "" }))),
     ];
@@ -110,9 +151,13 @@ export class SidePanel {
     const to = edges.filter((edge) => !inside.has(edge.to));
     const total = sumOf(edges);
     const row = (one) => ({ name: one.name, value: one.in.some((edge) => edge.failed) ? "failing" : one.kind, kind: one.in.some((edge) => edge.failed) ? "bad" : "", go: () => this.actions.select(one.id) });
+    const own = group.kind === "Namespace" ? { namespace: group.name } : KINDS_OF_GROUPS[group.kind] ? { area: group.id } : null;
     return [
-      make("h2", group.name), make("p", `${group.kind === "Namespace" ? "Namespace" : "Not in a namespace"}, ${counted(group.places.length, "entry", "entries")}`),
-      make("p", null, { class: "ways" }, [...(group.kind === "Namespace" ? [button("Only this namespace", () => this.actions.filter({ namespace: group.name }))] : []), button("As a table", () => this.actions.filter({ view: "table", ...(group.kind === "Namespace" ? { namespace: group.name } : { kind: group.kind }) }))]),
+      make("h2", group.kind === "Label" ? `${this.model.label}: ${group.name}` : group.name), make("p", `${KINDS_OF_GROUPS[group.kind] || "Not in a namespace"}, ${counted(group.places.length, "entry", "entries")}`),
+      make("p", null, { class: "ways" }, [
+        ...(own ? [button(own.namespace ? "Only this namespace" : "Only this group", () => this.actions.filter(own))] : []),
+        button("As a table", () => this.actions.filter({ view: "table", ...(own || { kind: group.kind }) })),
+      ]),
       figures([
         ["Connects into it", count(sumOf(from).attempts)], ["Connects out of it", count(sumOf(to).attempts)],
         ["Connects within it", count(total.attempts - sumOf(from).attempts - sumOf(to).attempts)], ["Failed", count(total.failed), total.failed ? "bad" : ""],
@@ -145,7 +190,7 @@ export class SidePanel {
         ["Connect attempts", count(total("attempts"))], ["Delivered", count(total("delivered"))],
         ["Filtered on purpose", count(sum("filtered"))], ["Unresolved", count(sum("unresolved"))], ["Lost", count(sum("lost")), sum("lost") ? "bad" : ""],
       ]),
-      ...rows("Not observed: there, no line proves nothing", nodes.filter(([, one]) => one.observed !== "whole").map(([node, one]) => ({ name: node, value: one.observed === "part" ? "in part" : "", kind: "bad", hint: reasonText(one.reason) }))),
+      ...rows("Not observed: a missing line proves nothing there", nodes.filter(([, one]) => one.observed !== "whole").map(([node, one]) => ({ name: node, value: one.observed === "part" ? "in part" : "", kind: "bad", hint: reasonText(one.reason) }))),
       make("p", null, { class: "ways" }, [button("Coverage: what was seen, and why not", () => this.actions.filter({ view: "coverage" }))]),
       ...rows("Failed connects (failed of attempts)", failing.map((edge) => this.edgeRow(edge, name(edge)))),
     ];

@@ -1,6 +1,7 @@
 /* Table: the edges or services that pass the filters, sortable; rows in portions, so that 20,000 do not stop the page. */
 
 import { button, byId, count, counted, make } from "./dom.js";
+import { labelOf } from "./groups.js";
 import { state, update } from "./url_state.js";
 import { bothEndsText, errnoText } from "./words.js";
 
@@ -9,7 +10,8 @@ const PORTION = 500;
 const EDGE_COLUMNS = [
   ["from", "From", (edge) => edge.from.title], ["to", "To", (edge) => edge.to.title], ["port", "Port", (edge) => Number(edge.port) || edge.port],
   ["attempts", "Attempts", (edge) => edge.attempts, true], ["established", "Established", (edge) => edge.established, true],
-  ["failed", "Failed", (edge) => edge.failed, true], ["error", "Last error", (edge) => (edge.lastErrno ? errnoText(edge.lastErrno) : "")],
+  ["failed", "Failed", (edge) => edge.failed, true], ["sent", "Bytes sent", (edge) => edge.volume?.sentBytes ?? null, true],
+  ["received", "Bytes received", (edge) => edge.volume?.receivedBytes ?? null, true], ["error", "Last error", (edge) => (edge.lastErrno ? errnoText(edge.lastErrno) : "")],
   ["ends", "Both ends", (edge) => bothEndsText(edge.bothEnds)], ["change", "Change", (edge) => edge.change],
 ];
 const SERVICE_COLUMNS = [
@@ -24,7 +26,7 @@ function sorted(items, columns) {
   const [name, down] = [state.sort.replace("-", ""), state.sort.startsWith("-")];
   const column = columns.find(([id]) => id === name);
   if (!column) return items;
-  const value = column[2];
+  const value = (one) => column[2](one) ?? -1;
   const compare = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en"));
   return [...items].sort((a, b) => (down ? -1 : 1) * compare(value(a), value(b)));
 }
@@ -43,7 +45,8 @@ export class Table {
     this.switches.replaceChildren(...names.map(([id, text]) => button(text, () => update({ rows: id, sort: "" }), { "aria-pressed": String(state.rows === id) })));
     const columns = EDGE_COLUMNS.filter(([id]) => id !== "change" || this.comparing);
     this.fill(this.tables.edges, "Who connects to whom", columns, seen.edges, (edge) => this.edgeRow(edge, columns), state.rows === "edges");
-    this.fill(this.tables.services, "What is there", SERVICE_COLUMNS, seen.places, (one) => this.serviceRow(one), state.rows === "services");
+    const known = model.label ? [...SERVICE_COLUMNS, ["label", model.label, (one) => labelOf(one, model.label) ?? "–"]] : SERVICE_COLUMNS;
+    this.fill(this.tables.services, "What is there", known, seen.places, (one) => this.serviceRow(one, known), state.rows === "services");
   }
 
   fill(table, caption, columns, items, rowOf, shown) {
@@ -84,16 +87,17 @@ export class Table {
       "data-id": edge.id, "data-source": edge.source, "data-destination": edge.destination, "data-port": edge.port, class: edge.change || (edge.failed ? edge.state : ""),
     });
     for (const [id, , value, numeric] of columns) {
-      const text = numeric ? count(value(edge)) : value(edge);
+      const shown = value(edge);
+      const text = shown === null ? "–" : numeric ? count(shown) : shown;
       if (id === "from") row.append(make("td", null, {}, [button(text, () => this.actions.select(edge.id), { class: "link" })]));
       else row.append(make("td", text, { class: numeric ? "number" : id }));
     }
     return row;
   }
 
-  serviceRow(one) {
+  serviceRow(one, columns) {
     const row = make("tr", null, { "data-id": one.id, "data-kind": one.kind });
-    for (const [id, , value, numeric] of SERVICE_COLUMNS) {
+    for (const [id, , value, numeric] of columns) {
       const text = numeric ? count(value(one)) : value(one);
       if (id === "name") row.append(make("td", null, {}, [button(text, () => this.actions.select(one.id), { class: "link" })]));
       else row.append(make("td", text, { class: numeric ? "number" : "" }));

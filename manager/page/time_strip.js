@@ -13,6 +13,7 @@ function textOf(id) {
   const one = totalsOf(id);
   if (!one) return windowText(id);
   const parts = [`${count(one.attempts)} attempts`, `${count(one.failed)} failed`, `recall ${one.recall === null ? "unknown" : percent(one.recall)}`, `${count(one.lost)} lost`];
+  if (one.tags?.length) parts.unshift(one.tags.join(", "));
   if (one.unobserved) parts.push(`${one.unobserved} nodes not observed as a whole`);
   return `${windowText(id)}: ${parts.join(", ")}`;
 }

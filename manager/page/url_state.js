@@ -12,10 +12,13 @@ const DEFAULTS = {
   hops: "1",
   mode: "both", // both, blast
   more: "", // 1: also what is beyond a layer's limit
+  group: "", // the label whose values group services; empty: namespaces
+  area: "", // only what touches the group of this id
   open: "auto", // groups that are open: auto, *, - or ids with commas
   namespace: "",
   kind: "",
   port: "",
+  since: "", // only edges that were first seen since then: a span before the newest window, a time, a window
   only: "", // failed, external, changed, with commas
   sort: "",
   rows: "edges", // edges, services

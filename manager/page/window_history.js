@@ -1,9 +1,5 @@
-/* Totals and edges of the windows that this tab has read, for the time strip and for each edge's small graph. */
+/* Totals of windows, for the time strip: from the manager's list, or from a map where it has none yet. */
 
-import { edgeId } from "./map_model.js";
-import { windowText } from "./words.js";
-
-const LARGE = 5000; // edges; of larger maps only the totals are kept
 const known = new Map();
 
 export function forgetWindows() {
@@ -19,7 +15,7 @@ export function keepWindow(data) {
     failed: data.edges.reduce((total, edge) => total + edge.failed, 0),
     lost: sum("lost"), recall: data.recall.value,
     unobserved: Object.values(data.coverage || {}).filter((one) => one.observed !== "whole").length,
-    edges: data.edges.length > LARGE ? null : new Map(data.edges.map((edge) => [edgeId(edge), [edge.attempts, edge.failed]])),
+    tags: known.get(data.window.id)?.tags || [],
   });
 }
 
@@ -27,10 +23,12 @@ export function totalsOf(id) {
   return known.get(id);
 }
 
-/* One entry per window that was read, oldest first: {value, failed, title}. */
-export function edgeHistory(id) {
-  return [...known].filter(([, one]) => one.edges).sort(([a], [b]) => (a < b ? -1 : 1)).map(([window, one]) => {
-    const [value, failed] = one.edges.get(id) || [0, 0];
-    return { value, failed, title: `${windowText(window)}: ${value} attempts${failed ? `, ${failed} failed` : ""}` };
-  });
+/* Windows as the manager lists them; one whose map is not kept yet has no totals. */
+export function keepTotals(windows) {
+  for (const { id, totals, recall, tags } of windows) {
+    if (totals) {
+      const { attempts, failed, lost, nodes } = totals;
+      known.set(id, { attempts, failed, lost, recall, unobserved: nodes.part + nodes.none, tags });
+    }
+  }
 }

@@ -4,6 +4,7 @@ A block is JSON of at most 1,000 records as they were pushed, each of them check
 know and skip the others, so that a member of a later version survives and nothing unknown is ever built.
 """
 
+import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,6 +56,33 @@ class Destination(msgspec.Struct, frozen=True, gc=False):
     name: Name | None = None
 
 
+class Handshake(msgspec.Struct, frozen=True, gc=False):
+    """Seconds from SYN to established: of all connections together, and the longest."""
+
+    sum: float = 0.0
+    max: float = 0.0
+
+
+class RoundTrips(msgspec.Struct, frozen=True, gc=False):
+    """Round-trip times, one per connection; `histogram` counts them below 32 µs, then in buckets that double."""
+
+    count: Count = 0
+    sum: float = 0.0
+    max: float = 0.0
+    histogram: Annotated[tuple[Count, ...], msgspec.Meta(max_length=16)] = ()
+
+
+class VolumeRecord(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """What the connections of a record carried in the window."""
+
+    sent_bytes: Count = 0
+    received_bytes: Count = 0
+    retransmitted_segments: Count = 0
+    resets: Count = 0
+    open_seconds: float = 0.0
+    rtt_seconds: RoundTrips = RoundTrips()
+
+
 class ConnectionRecord(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """One flow with its pod: `database.ConnectionSpec` and the counts."""
 
@@ -69,13 +97,8 @@ class ConnectionRecord(msgspec.Struct, frozen=True, rename="camel", gc=False):
     failed: Count = 0
     last_errno: Errno | None = None
     opened_before: bool = False
-
-
-class Handshake(msgspec.Struct, frozen=True, gc=False):
-    """Seconds from SYN to established: of all connections together, and the longest."""
-
-    sum: float = 0.0
-    max: float = 0.0
+    handshake_seconds: Handshake | None = None
+    volume: VolumeRecord | None = None
 
 
 class ListedConnection(ConnectionRecord, frozen=True, rename="camel", gc=False):
@@ -84,7 +107,6 @@ class ListedConnection(ConnectionRecord, frozen=True, rename="camel", gc=False):
     unfinished: Count = 0
     first_seen: Time | None = None
     last_seen: Time | None = None
-    handshake_seconds: Handshake | None = None
 
 
 class AcceptedRecord(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -96,6 +118,7 @@ class AcceptedRecord(msgspec.Struct, frozen=True, rename="camel", gc=False):
     remote_ip: Address = msgspec.field(name="remoteIP")
     accepted: Count
     opened_before: bool = False
+    volume: VolumeRecord | None = None
 
 
 def check_ports(ports: Sequence[str], place: str, member: str, first: int) -> None:
@@ -124,6 +147,7 @@ class Records(NamedTuple):
 
 
 LISTED = msgspec.json.Decoder(list[ListedConnection])
+LISTED_ONE, UNREAD = msgspec.json.Decoder(ListedConnection), msgspec.json.Decoder(list[msgspec.Raw])
 CONNECTIONS = msgspec.json.Decoder(list[ConnectionRecord])
 ACCEPTED = msgspec.json.Decoder(list[AcceptedRecord])
 
@@ -199,7 +223,10 @@ def positions_of(pod_uid: str, pod_index: bytes) -> list[int]:
     words = memoryview(pod_index).cast("Q")
     low = crc32(pod_uid.encode()) << 32
     found = words[bisect_left(words, low) : bisect_left(words, low + (1 << 32))]
-    return sorted({word & 0xFFFFFFFF for word in found})
+    if not found:
+        return []
+    halves = found.cast("B").cast("I")  # two to a word
+    return list(dict.fromkeys(halves[0 if sys.byteorder == "little" else 1 :: 2].tolist()))
 
 
 def unpack_block(body: bytes) -> bytes:

@@ -14,11 +14,13 @@ import msgspec
 from manager.schema.records import LARGEST_COUNT, AcceptedRecord, ConnectionEnds, ConnectionRecord
 from manager.service_map.ambiguous_destinations import resolve_ambiguous
 from manager.service_map.edges import Edges
-from manager.service_map.join import Observers, join_ends
+from manager.service_map.join import LeftOutKey, Observers, join_ends
 from manager.service_map.join_state import Recall
-from manager.service_map.node_coverage import node_coverage, nodes_in_state
+from manager.service_map.kernel_witness import add_agreement
+from manager.service_map.node_coverage import NOTHING_MISSING, node_coverage, nodes_in_state
 from manager.service_map.topology import Summary, build_topology
-from manager.service_map.vertices import inventory_vertices, workloads_of
+from manager.service_map.vertex_labels import labels_by_service, vertex_labels
+from manager.service_map.vertices import inventory_vertices, nodes_of, workloads_of
 from podsonar.model import Window
 
 MAX_JOINED = 200_000
@@ -45,11 +47,13 @@ def recall_wire(recall: Recall) -> dict[str, Any]:
 
 
 def add_counts(total: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Counts added up member by member; of texts the last one stays."""
+    """Counts added up member by member; lists are joined, of texts the last one stays."""
     for key, value in more.items():
         before = total.get(key)
         if isinstance(value, Mapping):
             total[key] = add_counts(dict(before) if isinstance(before, Mapping) else {}, value)
+        elif isinstance(value, list):
+            total[key] = [*before, *value] if isinstance(before, list) else list(value)
         elif isinstance(value, int) and isinstance(before, int):
             total[key] = min(before + value, LARGEST_COUNT)
         else:
@@ -60,7 +64,24 @@ def add_counts(total: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
 def observers_of(nodes: Mapping[str, Mapping[str, Any]], reports: Sequence[NodeReport]) -> Observers:
     """Which nodes were observed; what an agent connects to itself is in no client-side record."""
     own_pods = frozenset(str(report.counts["ownPod"]) for report in reports if report.counts.get("ownPod"))
-    return Observers(frozenset(nodes_in_state(nodes, "whole")), frozenset(nodes_in_state(nodes, "part")), own_pods)
+    whole, part = frozenset(nodes_in_state(nodes, "whole")), frozenset(nodes_in_state(nodes, "part"))
+    return Observers(whole, part, own_pods, scanning_pods(reports), left_out_connections(reports))
+
+
+def left_out_connections(reports: Sequence[NodeReport]) -> dict[LeftOutKey, int]:
+    """How many connections from an address are in no record; two nodes on one kernel report the same ones."""
+    most: dict[LeftOutKey, int] = {}
+    for report in reports:
+        for one in report.counts.get("leftOutSources") or ():
+            key = one["address"], one["reason"], one["openedBefore"]
+            most[key] = max(most.get(key, 0), one["established"])
+    return most
+
+
+def scanning_pods(reports: Sequence[NodeReport]) -> frozenset[str]:
+    """UIDs of pods of whose connects some are known in sums only."""
+    sums = (one for report in reports for one in report.counts.get("scan") or ())
+    return frozenset(str(one["pod"]["uid"]) for one in sums if one["end"] == "source")
 
 
 def share_ends(records: Iterable[ConnectionRecord]) -> Iterable[ConnectionRecord]:
@@ -75,12 +96,19 @@ def share_ends(records: Iterable[ConnectionRecord]) -> Iterable[ConnectionRecord
 
 
 def build_map(
-    window: Window, summaries: Mapping[str, Sequence[Summary]], reports: Sequence[NodeReport], namespace: str = ""
+    window: Window,
+    summaries: Mapping[str, Sequence[Summary]],
+    reports: Sequence[NodeReport],
+    namespace: str = "",
+    missing: Mapping[str, int] = NOTHING_MISSING,
 ) -> dict[str, Any]:
-    """The map's JSON but for the list of windows; with `namespace`, only edges that touch it and what they join."""
+    """The map's JSON but for the list of windows; with `namespace`, only edges that touch it and what they join.
+
+    `missing`: how many batches of each node have not come; what such a node did not report proves nothing.
+    """
     topology = build_topology(summaries)
     nodes = node_coverage(
-        [(one.node_name, one.counts) for one in reports], [str(n["name"]) for n in summaries.get("Node", ())]
+        [(one.node_name, one.counts) for one in reports], [str(n["name"]) for n in summaries.get("Node", ())], missing
     )
     records = iter(share_ends(record for report in reports for record in report.connections))
     ends = iter((report.node_name, record) for report in reports for record in report.accepted)
@@ -91,7 +119,8 @@ def build_map(
     join, opened_recall = join_ends(connections, accepted, topology, observers, whole=rest is None)
     # What others took of an address decides only if all of them are known.
     new = [(node, record) for node, record in accepted if not record.opened_before]
-    resolved = resolve_ambiguous(connections, new, topology) if rest is None else {}
+    all_known = rest is None and not any(report.counts.get("scan") for report in reports)
+    resolved = resolve_ambiguous(connections, new, topology) if all_known else {}
     # Named destinations first: of what has no room on the map, addresses are the least loss.
     for of_address in (False, True):
         for index, record in enumerate(connections):
@@ -116,6 +145,8 @@ def build_map(
     for report in reports:
         name = report.node_name if report.node_name in observation or len(observation) < MAX_NODES else "*"
         observation[name] = add_counts(observation[name], report.counts)
+    add_agreement(nodes, observation, join.nodes)
+    own_labels = labels_by_service(topology)
     return {
         "window": window.wire() | {"id": window.id},
         "services": [
@@ -126,6 +157,12 @@ def build_map(
                 "kind": vertex.kind,
                 "pods": len(pods_at.get(vertex, ())),
                 "workloads": workloads_of(pods_at.get(vertex, ()), topology),
+                "nodes": nodes_of(pods_at.get(vertex, ()), topology),
+                "labels": vertex_labels(
+                    own_labels.get((vertex.namespace, vertex.name), {}) if vertex.kind == "Service" else {},
+                    pods_at.get(vertex, ()),
+                    topology,
+                ),
             }
             for vertex in sorted(vertices.values())
         ],

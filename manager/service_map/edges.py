@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from manager.schema.records import LARGEST_COUNT, ConnectionRecord, ObjectReference
+from manager.service_map.edge_volume import EdgeVolume
 from manager.service_map.join_state import Join
 from manager.service_map.topology import Topology
 from manager.service_map.vertices import OTHER_WORKLOADS, OTHERS, Vertex, destination_vertices, pod_name, pod_vertices
@@ -29,6 +30,9 @@ class EdgeCounts:
     failed: int = 0
     last_errno: int | None = None
     opened_before: bool = False
+    handshake_sum: float = 0.0
+    handshake_max: float = 0.0
+    volume: EdgeVolume | None = None
     accepted: int | None = None
     in_sums: bool = False
     source_pods: set[str] = field(default_factory=set)
@@ -43,6 +47,12 @@ class EdgeCounts:
         self.failed += record.failed
         self.last_errno = record.last_errno or self.last_errno
         self.opened_before |= record.opened_before
+        if record.handshake_seconds is not None:
+            self.handshake_sum += record.handshake_seconds.sum
+            self.handshake_max = max(self.handshake_max, record.handshake_seconds.max)
+        if record.volume is not None:
+            self.volume = self.volume or EdgeVolume()
+            self.volume.add(record.volume)
         if len(self.source_pods) < MAX_SOURCE_PODS:
             self.source_pods.add(source_pod)
         elif source_pod not in self.source_pods:
@@ -134,6 +144,7 @@ def edge_wire(
         "failed": min(edge.failed, LARGEST_COUNT),
         "lastErrno": edge.last_errno,
         "openedBefore": edge.opened_before,
+        "handshakeSeconds": {"sum": round(edge.handshake_sum, 6), "max": edge.handshake_max},
         "accepted": None if accepted is None else min(accepted, LARGEST_COUNT),
         "bothEnds": None if accepted is None else accepted > 0,
         "inSums": edge.in_sums,
@@ -141,4 +152,6 @@ def edge_wire(
         "backends": [{"pod": named[uid], "accepted": min(n, LARGEST_COUNT)} for uid, n in backends],
         "reasons": sorted(edge.reasons),
     }
+    if edge.volume is not None:
+        shown["volume"] = edge.volume.wire()
     return shown | ({"moreSourcePods": edge.more_source_pods} if edge.more_source_pods else {})

@@ -12,7 +12,8 @@ not counted, see `not_comparable`.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from manager.schema.records import AcceptedRecord, ConnectionRecord
@@ -29,13 +30,29 @@ from manager.service_map.join_state import (
 from manager.service_map.masquerade import clients_of, compare_sums, mark_bridged
 from manager.service_map.topology import Topology
 
+# Why a connection from a pod's address has no client-side record, as its node's agent and as the map names it.
+LEFT_OUT = {
+    "identity_conflict": "remote_identity_conflict",
+    "holder_unknown": "remote_holder_unknown",
+    "own_traffic": "own_traffic",
+    "source_not_a_pod": "remote_not_a_pod",
+    "source_unknown": "remote_source_unknown",
+}
+LeftOutKey = tuple[str, str, bool]  # address, reason, whether the connection was open before the window
+
 
 class Observers(NamedTuple):
-    """Nodes observed for the whole window, nodes observed for a part of it, and the agents' own pods."""
+    """Nodes observed for the whole window, nodes observed for a part of it, the agents' own pods, and pods that scan.
+
+    Of a pod that scans, some connections are known in sums by range of ports only. `left_out` has how many connections
+    from an address are in no record because of who made them, by reason and age.
+    """
 
     whole: frozenset[str]
     part: frozenset[str] = frozenset()
     own_pods: frozenset[str] = frozenset()
+    scanning: frozenset[str] = frozenset()
+    left_out: Mapping[LeftOutKey, int] = MappingProxyType({})
 
 
 def join_ends(
@@ -77,9 +94,14 @@ def join_budgets(
     direct, by_listener = index_clients(connections, budgets, topology)
     client_addresses = {one.source_ip for one in connections}
     unsure = {
-        one.remote_ip for _, one in accepted if not whole or has_unobserved_owners(one.remote_ip, topology, observers)
+        one.remote_ip
+        for _, one in accepted
+        if not whole
+        or has_unobserved_owners(one.remote_ip, topology, observers)
+        or not observers.scanning.isdisjoint(topology.pods_at.get(one.remote_ip, ()))
     }
     join = Join(backends=defaultdict(Counter), recall=Recall(), nodes=defaultdict(Recall))
+    left_out = Counter(observers.left_out)
     join.pods = {one.pod.uid: one.pod for _, one in accepted}
     masqueraded: list[tuple[str, AcceptedRecord, int]] = []
     unknown: list[AcceptedRecord] = []
@@ -108,6 +130,7 @@ def join_budgets(
             if reason == "remote_pod_not_observed":
                 unknown.append(one)
         else:
+            left = name_left_out(one, left, left_out, join, node)
             add_recall(join, node, left, 0)
     clients = clients_of(connections, budgets, by_listener)
     compare_sums(masqueraded, clients, connections, topology, join)
@@ -165,6 +188,18 @@ def explain(budgets: Sequence[ClientBudget], one: AcceptedRecord, asked: int, jo
     return match(budgets, one.pod.uid, asked, join)
 
 
+def name_left_out(one: AcceptedRecord, asked: int, left_out: Counter[LeftOutKey], join: Join, node: str) -> int:
+    """Name as not comparable what was made from that address and is in no record; return the rest."""
+    for reason, named in LEFT_OUT.items():
+        key = one.remote_ip, reason, one.opened_before
+        given = min(asked, left_out[key])
+        if given:
+            left_out[key] -= given
+            asked -= given
+            add_reason(join, node, named, given)
+    return asked
+
+
 def not_comparable(
     one: AcceptedRecord, topology: Topology, observers: Observers, client_addresses: set[str]
 ) -> str | None:
@@ -177,6 +212,8 @@ def not_comparable(
         nodes = {topology.pods[uid]["node"] for uid in pods}
         if not observers.own_pods.isdisjoint(pods):
             return "own_traffic"
+        if not observers.scanning.isdisjoint(pods):
+            return "remote_pod_scans"
         if nodes & observers.whole:
             return None
         return "node_observed_in_part" if nodes & observers.part else "node_without_agent"

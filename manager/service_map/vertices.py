@@ -101,6 +101,13 @@ def workloads_of(pods: Iterable[str], topology: Topology) -> list[dict[str, str]
     return [{"kind": key.kind, "namespace": key.namespace, "name": key.name, "uid": key.uid} for key in found]
 
 
+def nodes_of(pods: Iterable[str], topology: Topology) -> list[str]:
+    """The names of the nodes on which some pods run, each once, sorted."""
+    return sorted(
+        {str(topology.pods[uid]["node"]) for uid in pods if uid in topology.pods and topology.pods[uid]["node"]}
+    )
+
+
 def pod_name(reference: ObjectReference, topology: Topology) -> str:
     """`namespace/name` of a pod, or its UID if nothing else is known."""
     summary = topology.pods.get(reference.uid)

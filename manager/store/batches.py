@@ -14,6 +14,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 from manager.schema.push_schema import ConnectionsBatch, InventoryPart
 from manager.store.database import Store, upsert
 from manager.store.object_summary import created_ns, summarize_object
+from manager.store.sequences import named_ns, record_sequence
 from manager.store.tables import (
     AGENTS,
     BATCHES,
@@ -24,6 +25,7 @@ from manager.store.tables import (
     RECORD_BLOCKS,
     WINDOWS,
 )
+from podsonar.batch_sequence import BatchSequence
 from podsonar.errors import StoreConflictError
 from podsonar.model import NS_PER_SECOND, Window
 
@@ -42,6 +44,7 @@ class Receipt(NamedTuple):
     stored: bool
     duplicate: bool
     stale: bool
+    sequence: str = "absent"
 
 
 @retry(retry=retry_if_exception_type(StoreConflictError), stop=stop_after_attempt(3), reraise=True)
@@ -52,6 +55,7 @@ def store_batch(
     batch: ConnectionsBatch | InventoryPart,
     now_ns: int,
     digest: str | None = None,
+    place: BatchSequence | None = None,
 ) -> Receipt:
     """Store a batch, durably; one that is there already is a duplicate and changes nothing.
 
@@ -60,13 +64,18 @@ def store_batch(
     with store.writing() as connection:
         # Batches of one agent are stored one after the other, by however many managers: else two parts of an inventory
         # that arrive together would each miss the other, and none would complete it. SQLite has one writer anyway.
+        grown = update(AGENTS).where(AGENTS.c.id == agent_id).values(revision=AGENTS.c.revision + 1)
         own = select(AGENTS.c.revision).where(AGENTS.c.id == agent_id).with_for_update(key_share=True)
         connection.execute(own).all()
         known = select(BATCHES.c.body_sha256).where(BATCHES.c.agent_id == agent_id, BATCHES.c.batch_id == batch_id)
         if (before := connection.execute(known).first()) is not None:
             if None not in (before[0], digest) and before[0] != digest:
                 raise BodyMismatchError
-            return Receipt(stored=False, duplicate=True, stale=False)
+            # Not always sent again: an agent that is killed may make the same batch anew, under another number.
+            arrival = take_number(connection, agent_id, batch, place, now_ns)
+            if arrival in ("new", "late"):
+                connection.execute(grown)
+            return Receipt(stored=False, duplicate=True, stale=False, sequence=arrival)
         kind = "inventory" if isinstance(batch, InventoryPart) else "connections"
         row = {"agent_id": agent_id, "batch_id": batch_id, "kind": kind, "received_ns": now_ns}
         connection.execute(insert(BATCHES), row | {"body_sha256": digest})
@@ -75,8 +84,24 @@ def store_batch(
             stale = store_part(connection, agent_id, batch, now_ns)
         else:
             store_connections(connection, agent_id, batch_id, batch, now_ns)
-        connection.execute(update(AGENTS).where(AGENTS.c.id == agent_id).values(revision=AGENTS.c.revision + 1))
-    return Receipt(stored=not stale, duplicate=False, stale=stale)
+        arrival = take_number(connection, agent_id, batch, place, now_ns)
+        connection.execute(grown)
+    sequence = "conflict" if arrival == "known" else arrival
+    return Receipt(stored=not stale, duplicate=False, stale=stale, sequence=sequence)
+
+
+def take_number(
+    connection: Connection,
+    agent_id: str,
+    batch: ConnectionsBatch | InventoryPart,
+    place: BatchSequence | None,
+    now_ns: int,
+) -> str:
+    """Take note of the batch's number, where it has one."""
+    if place is None:
+        return "absent"
+    node_name = "" if isinstance(batch, InventoryPart) else batch.node_name
+    return record_sequence(connection, agent_id, place, named_ns(batch.window.start_ns), node_name, now_ns)
 
 
 def upsert_window(connection: Connection, agent_id: str, window: Window) -> None:

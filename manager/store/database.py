@@ -23,11 +23,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from manager.store.engine import (
     READS,
     WRITES,
+    check_references,
     for_transaction,
     lock_exclusively,
     open_engine,
     redacted_url,
     store_error,
+    unchecked_references,
 )
 from podsonar.errors import StoreError
 
@@ -55,7 +57,7 @@ class Store:
             "script_location", str(Path(__file__).resolve().parent.parent / "migrations").replace("%", "%%")
         )
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        with self.writing(exclusive=True) as connection:
+        with self.writing(exclusive=True, checks_references=False) as connection:
             found = MigrationContext.configure(connection).get_current_heads()
             if unknown := sorted(set(found) - known):
                 raise StoreError(
@@ -66,19 +68,22 @@ class Store:
             alembic.command.upgrade(config, revision)
 
     @contextmanager
-    def writing(self, *, exclusive: bool = False) -> Iterator[Connection]:
+    def writing(self, *, exclusive: bool = False, checks_references: bool = True) -> Iterator[Connection]:
         """A transaction that is committed when the block ends well, and rolled back otherwise.
 
-        `exclusive`: no other manager is in such a one (schema, tokens).
+        `exclusive`: no other manager is in such a one (schema, tokens). Without `checks_references` SQLite checks
+        foreign keys only once, at the end: a migration may replace a table that others refer to.
         """
         one_at_a_time = nullcontext() if self.shared else self.writer
         with one_at_a_time, database_errors(self.engine), self.engine.connect() as connection:
             options = for_transaction(connection, WRITES)
             began = time.monotonic()
-            with options.begin():
+            with nullcontext() if checks_references else unchecked_references(options), options.begin():
                 if exclusive:
                     lock_exclusively(options)
                 yield options
+                if not checks_references:
+                    check_references(options)
             self.on_transaction(time.monotonic() - began)
 
     @contextmanager

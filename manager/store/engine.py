@@ -3,6 +3,11 @@
 On both a reader has one snapshot for the whole of its transaction.
 """
 
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +71,51 @@ def open_sqlite(url: URL) -> Engine:
 
 
 def protect(url: URL) -> None:
-    """Make the database's file readable for its owner alone: it holds the hashes of tokens and what runs in clusters.
+    """Make the database's files readable for their owner alone: they hold hashes of tokens and what runs in clusters.
 
-    SQLite gives the files beside it (-wal, -shm) the mode of the database (sqlite.org, wal.html).
+    SQLite gives the files beside it (-wal, -shm) the mode of the database (sqlite.org, wal.html), but takes those that
+    are there. SettingsError where another user could replace one of them, or has put something else in its place.
     """
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         return
     path = Path(url.database)
     try:
-        path.touch(mode=0o600)
-        path.chmod(0o600)
+        refuse_shared_folder(path.absolute().parent)
+        for name in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
+            make_own(name, create=name == path)
     except OSError as error:
         raise StoreError(f"database {redacted_url(url)!r} failed: {error.strerror}") from error
+
+
+def refuse_shared_folder(folder: Path) -> None:
+    """Raise SettingsError if every user of the machine may replace files of others in the folder."""
+    mode = folder.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise SettingsError(
+            f"the database's folder {str(folder)!r} has mode {stat.S_IMODE(mode):04o}, in which every user may replace "
+            "the database; expected one that others cannot write to, such as 0700"
+        )
+
+
+def make_own(path: Path, *, create: bool) -> None:
+    """Give a file mode 0600; SettingsError unless it is a regular file of this process's user.
+
+    A file that exists is not opened: its closing would end the locks that another connection of this process holds.
+    """
+    if create and not os.path.lexists(path):
+        with contextlib.suppress(FileExistsError):  # another manager that starts now
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        about = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
+        raise SettingsError(
+            f"the database's file {str(path)!r} is of user {about.st_uid} and has mode {about.st_mode:o}, "
+            f"expected a regular file of user {os.geteuid()}"
+        )
+    if stat.S_IMODE(about.st_mode) != 0o600:
+        path.chmod(0o600)
 
 
 def open_postgresql(url: URL) -> Engine:
@@ -122,6 +160,28 @@ def for_transaction(connection: Connection, what: str) -> Connection:
     if what == READS and connection.dialect.name == "postgresql":
         options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     return connection.execution_options(**options)
+
+
+@contextmanager
+def unchecked_references(connection: Connection) -> Iterator[None]:
+    """Let SQLite check no foreign keys in the block (sqlite.org, lang_altertable.html 7); before a transaction."""
+    raw: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite":
+        raw.execute("PRAGMA foreign_keys=OFF").close()
+    try:
+        yield
+    finally:
+        if connection.dialect.name == "sqlite":
+            raw.execute("PRAGMA foreign_keys=ON").close()
+
+
+def check_references(connection: Connection) -> None:
+    """Raise StoreError if a row refers to one that is not there."""
+    if connection.dialect.name != "sqlite":
+        return
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise StoreError(f"database sqlite failed: a row of {broken[0]!r} refers to a missing row of {broken[2]!r}")
 
 
 def lock_exclusively(connection: Connection) -> None:

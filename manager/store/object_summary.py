@@ -59,6 +59,7 @@ def summarize_object(kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
             if port.get("hostPort") and port.get("containerPort") and not found["hostNetwork"]
         ]
     elif kind == "Service":
+        found["labels"] = dict(mapping(metadata.get("labels")))
         found["selector"] = dict(mapping(spec.get("selector")))
         found["ports"] = [
             {

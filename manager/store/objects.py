@@ -1,6 +1,6 @@
 """Lists of current Kubernetes objects: counted and paged by the database, never more than 4 MiB of bodies at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -88,3 +88,23 @@ def read_rows(store: Store, by: ObjectFilter, sizes: list[tuple[str, int]]) -> I
                 body, first_ns, updated_ns = rows.pop(uid)
                 yield ObjectRow(orjson.loads(body), first_ns, updated_ns)
         place += len(uids)
+
+
+def find_object(store: Store, agent_id: str, kind: str, uid: str) -> ObjectRow | None:
+    """The current object of that kind and UID."""
+    return find_objects(store, agent_id, kind, [uid]).get(uid)
+
+
+def find_objects(store: Store, agent_id: str, kind: str, uids: Sequence[str]) -> dict[str, ObjectRow]:
+    """The current objects of that kind by UID."""
+    columns = (OBJECTS.c.uid, OBJECTS.c.body, OBJECTS.c.first_ns, OBJECTS.c.updated_ns)
+    of_kind = select(*columns).where(OBJECTS.c.agent_id == agent_id, OBJECTS.c.kind == kind)
+    current = of_kind.where(OBJECTS.c.removed_ns.is_(None))
+    found: dict[str, ObjectRow] = {}
+    for place in range(0, len(uids), KEYS_AT_ONCE):
+        with store.reading() as connection:
+            for uid, body, first_ns, updated_ns in connection.execute(
+                current.where(OBJECTS.c.uid.in_(uids[place : place + KEYS_AT_ONCE]))
+            ):
+                found[uid] = ObjectRow(orjson.loads(body), first_ns, updated_ns)
+    return found

@@ -9,7 +9,15 @@ from sqlalchemy import func, or_, select
 from manager.schema.records import Block, positions_of
 from manager.store.batches import CONNECTIONS_SIDE
 from manager.store.database import Store
-from manager.store.tables import INVENTORIES, INVENTORY_PARTS, OBJECTS, OBSERVATIONS, RECORD_BLOCKS, WINDOWS
+from manager.store.tables import (
+    INVENTORIES,
+    INVENTORY_PARTS,
+    OBJECTS,
+    OBSERVATIONS,
+    RECORD_BLOCKS,
+    WINDOW_MAPS,
+    WINDOWS,
+)
 from podsonar.model import Window
 
 SUMMARY_ROWS = 1000
@@ -34,16 +42,18 @@ class BlockPlace(NamedTuple):
 
 
 def list_windows(store: Store, agent_id: str) -> list[Window]:
-    """The agent's windows with connections, newest first; if there are none, those with an inventory."""
-    observed = select(OBSERVATIONS.c.window_id).where(OBSERVATIONS.c.agent_id == agent_id)
-    every = (
-        select(WINDOWS.c.start_ns, WINDOWS.c.end_ns)
-        .where(WINDOWS.c.agent_id == agent_id)
-        .order_by(WINDOWS.c.start_ns.desc())
-    )
+    """The agent's windows with connections or a kept map, newest first; if there are none, those with an inventory.
+
+    Each is looked up by one entry of an index: neither the batches of a window nor the maps are read.
+    """
+    every = select(WINDOWS.c.start_ns, WINDOWS.c.end_ns).where(WINDOWS.c.agent_id == agent_id)
+    of_window = (OBSERVATIONS.c.agent_id == agent_id) & (OBSERVATIONS.c.window_id == WINDOWS.c.window_id)
+    batches = select(OBSERVATIONS.c.window_id).where(of_window)
+    kept = select(WINDOW_MAPS.c.start_ns, WINDOW_MAPS.c.end_ns).where(WINDOW_MAPS.c.agent_id == agent_id)
     with store.reading() as connection:
-        rows = connection.execute(every.where(WINDOWS.c.window_id.in_(observed))).all()
-        return [Window(*row) for row in rows or connection.execute(every).all()]
+        rows = connection.execute(every.where(batches.exists()).union(kept)).all()
+        rows = rows or connection.execute(every).all()
+    return sorted((Window(*row) for row in rows), key=lambda one: -one.start_ns)
 
 
 def newest_inventory(store: Store, agent_id: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ however old: an older one that comes late is recognised as stale by it.
 from sqlalchemy import ColumnElement, Table, delete, exists, select, tuple_
 
 from manager.store.database import Store
+from manager.store.delegate_tables import DELEGATE_TASKS, INSTALLATIONS
 from manager.store.tables import (
     AGENTS,
     BATCHES,
@@ -15,6 +16,8 @@ from manager.store.tables import (
     OBJECTS,
     OBSERVATIONS,
     RECORD_BLOCKS,
+    SENDERS,
+    SEQUENCE_GAPS,
     WINDOWS,
 )
 from podsonar.model import NS_PER_SECOND
@@ -32,7 +35,18 @@ def outdated_rows(agent_id: str, before_ns: int) -> dict[Table, ColumnElement[bo
     outdated_batches = select(OBSERVATIONS.c.batch_id).where(
         OBSERVATIONS.c.agent_id == agent_id, OBSERVATIONS.c.received_ns < before_ns
     )
+    later = INSTALLATIONS.alias()
+    newer_installation = exists().where(later.c.agent_id == agent_id, later.c.created_ns > INSTALLATIONS.c.created_ns)
+    taken_away = select(DELEGATE_TASKS.c.id).where(
+        DELEGATE_TASKS.c.agent_id == agent_id, DELEGATE_TASKS.c.kind == "delete", DELEGATE_TASKS.c.status == "SUCCESS"
+    )
+    kept = select(INSTALLATIONS.c.id).where(INSTALLATIONS.c.agent_id == agent_id)
     return {
+        # Of what was installed and is there, the tasks are the record of what may be deleted.
+        INSTALLATIONS: (INSTALLATIONS.c.created_ns < before_ns)
+        & INSTALLATIONS.c.removal_task_id.in_(taken_away)
+        & newer_installation,
+        DELEGATE_TASKS: (DELEGATE_TASKS.c.created_ns < before_ns) & DELEGATE_TASKS.c.installation_id.not_in(kept),
         RECORD_BLOCKS: RECORD_BLOCKS.c.batch_id.in_(outdated_batches),
         OBSERVATIONS: OBSERVATIONS.c.received_ns < before_ns,
         INVENTORY_PARTS: INVENTORY_PARTS.c.received_ns < before_ns,
@@ -40,6 +54,8 @@ def outdated_rows(agent_id: str, before_ns: int) -> dict[Table, ColumnElement[bo
         WINDOWS: (WINDOWS.c.start_ns < before_ns) & WINDOWS.c.window_id.not_in(seen),
         OBJECTS: OBJECTS.c.removed_ns < before_ns,
         BATCHES: BATCHES.c.received_ns < before_ns,
+        SEQUENCE_GAPS: SEQUENCE_GAPS.c.updated_ns < before_ns,
+        SENDERS: SENDERS.c.updated_ns < before_ns,
     }
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-Scope = Literal["ingest", "read"]
+Scope = Literal["ingest", "read", "admin", "delegate"]
 
 SHAPE = re.compile(r"podsonar_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 # Compared against when the id is unknown, so that both refusals take the same time.

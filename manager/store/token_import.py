@@ -1,6 +1,7 @@
 """Imports tokens that an installation brings along: a file of hashes, read at every start.
 
-    {"tokens": [{"id": "<12 hex digits>", "scope": "ingest", "name": "<agent>", "secretSha256": "<64 hex digits>"}]}
+    {"tokens": [{"id": "<12 hex digits>", "scope": "ingest", "name": "<agent>", "secretSha256": "<64 hex digits>",
+                 "account": "", "organization": "", "project": "", "environment": ""}]}
 
 It holds only hashes, so that a reader of the manager's files learns no token. A token that is known already stays as it
 is: one that was revoked stays revoked.
@@ -14,9 +15,10 @@ import msgspec
 from msgspec import Meta
 from sqlalchemy import insert, select
 
+from manager.store.agents import get_or_create_agent
 from manager.store.database import Store
 from manager.store.tables import TOKENS
-from manager.store.tokens import get_or_create_agent
+from manager.store.tenancy import Tenant
 from podsonar.errors import SettingsError
 
 
@@ -24,9 +26,13 @@ class HashedToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     """One token of the file; `name` is the agent of an ingest token, or whose key a read token is."""
 
     id: Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]
-    scope: Literal["ingest", "read"]
+    scope: Literal["ingest", "read", "admin"]
     name: Annotated[str, Meta(min_length=1, max_length=256)]
     secret_sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    account: Annotated[str, Meta(max_length=256)] = ""
+    organization: Annotated[str, Meta(max_length=256)] = ""
+    project: Annotated[str, Meta(max_length=256)] = ""
+    environment: Annotated[str, Meta(max_length=256)] = ""
 
 
 class TokensFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,9 +64,10 @@ def import_tokens(
         known = set(connection.execute(select(TOKENS.c.id)).scalars())
         new = [token for token in tokens if token.id not in known]
         for token in new:
-            owner = (
-                get_or_create_agent(connection, token.name, now_ns, random_bytes) if token.scope == "ingest" else None
-            )
+            tenant, owner = Tenant(token.account, token.organization, token.project, token.environment), None
+            if token.scope == "ingest":
+                owner = get_or_create_agent(connection, token.name, now_ns, random_bytes, tenant)
             row = {"id": token.id, "scope": token.scope, "name": token.name, "agent_id": owner, "created_ns": now_ns}
+            row |= tenant._asdict()
             connection.execute(insert(TOKENS), row | {"secret_sha256": token.secret_sha256})
     return new

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
-from node_agent.attribution.filters import is_loopback
+from node_agent.attribution.filters import SCAN, is_loopback
 from node_agent.attribution.json_format import reference, wire_time
 from node_agent.attribution.pod_lookup import (
     CONFLICT,
@@ -22,8 +22,10 @@ from node_agent.attribution.pod_lookup import (
     owners_of_cgroups,
     pod_by_address,
 )
+from node_agent.attribution.scan_sums import ScanSums
+from node_agent.capture.fair_share import ANY_ADDRESSES
 from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner
-from podsonar.model import AcceptedFlow, Answer, Capture, Query
+from podsonar.model import AcceptedFlow, Answer, Capture, Query, sum_of_volumes
 
 
 class LeftOut(NamedTuple):
@@ -50,12 +52,13 @@ def merge_accepted(first: AcceptedFlow, other: AcceptedFlow) -> AcceptedFlow:
         accepted=first.accepted + other.accepted,
         first_ns=min(first.first_ns, other.first_ns),
         last_ns=max(first.last_ns, other.last_ns),
+        volume=sum_of_volumes(first.volume, other.volume),
     )
 
 
 def accepted_element(entry: AcceptedFlow, pod: Answer) -> dict[str, Any]:
     """Return one element of `acceptedList`."""
-    return {
+    element = {
         "pod": reference(pod),
         "localIP": entry.local,
         "localPort": str(entry.port),
@@ -65,6 +68,7 @@ def accepted_element(entry: AcceptedFlow, pod: Answer) -> dict[str, Any]:
         "firstSeen": wire_time(entry.first_ns),
         "lastSeen": wire_time(entry.last_ns),
     }
+    return element if entry.volume is None else element | {"volume": entry.volume.wire()}
 
 
 def accepting_pod(
@@ -93,10 +97,14 @@ def left_out_rule(capture: Capture, entry: AcceptedFlow, listeners: Listeners, n
         return LeftOut("unresolved", "pod_unknown" if owner.kind == "pod" else "cgroup_unknown")
     if capture.node_name and pod.node_name and pod.node_name != capture.node_name:
         return LeftOut("filtered", "other_node")
-    return LeftOut("filtered", pod.excluded) if pod.excluded else None
+    if pod.excluded:
+        return LeftOut("filtered", pod.excluded)
+    return LeftOut("filtered", SCAN) if entry.remote in ANY_ADDRESSES else None
 
 
-def accepted_list(capture: Capture, answers: Mapping[Query, Answer]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def accepted_list(
+    capture: Capture, answers: Mapping[Query, Answer], scans: ScanSums
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return `acceptedList`, one element for each pod, address, port, remote and age, and its counts.
 
     Connections that were open before the window have counts of their own.
@@ -110,6 +118,8 @@ def accepted_list(capture: Capture, answers: Mapping[Query, Answer]) -> tuple[li
         rule = left_out_rule(capture, entry, listeners, named)
         if rule is not None:
             left_out["openedBefore" if entry.opened_before else rule.kind][rule.reason] += entry.accepted
+            if rule.reason == SCAN:
+                scans.add(named.pod, "destination", entry.port, {"accepted": entry.accepted})
         else:
             place = (named.pod.uid or "", entry.local, entry.port, entry.remote, entry.opened_before)
             earlier = delivered_flows.get(place)

@@ -10,7 +10,7 @@ import orjson
 
 from node_agent.attribution.flow_groups import FlowDestination, FlowGroup
 from node_agent.attribution.json_format import SECONDS, json_text, reference
-from podsonar.model import NS_PER_SECOND, Answer
+from podsonar.model import NS_PER_SECOND, Answer, Volume
 
 
 class DestinationJson(NamedTuple):
@@ -60,6 +60,11 @@ def second_texts(spans_ns: Sequence[int]) -> list[str]:
     return number_texts([span_ns / NS_PER_SECOND for span_ns in spans_ns])
 
 
+def volume_member(volume: Volume | None) -> str:
+    """Return the member `volume` of a connection, with the comma before it; nothing if it was not measured."""
+    return "" if volume is None else f',"volume":{json_text(volume.wire())}'
+
+
 def connection_elements(source: Answer, group: FlowGroup, cache: DestinationJsonCache) -> str:
     """Return elements of `connectionList`, separated by commas, for one or more flows of one pod."""
     pod = json_text(reference(source))
@@ -68,7 +73,7 @@ def connection_elements(source: Answer, group: FlowGroup, cache: DestinationJson
         f',"failed":{failed},"unfinished":{unfinished},"lastErrno":{errno or "null"}'
         f',"openedBefore":{"true" if opened else "false"}'
         f',"firstSeen":"{SECONDS[first[:-9]]}{first[-9:-3]}Z","lastSeen":"{SECONDS[last[:-9]]}{last[-9:-3]}Z"'
-        f',"handshakeSeconds":{{"sum":{total},"max":{longest}}}}}'
+        f',"handshakeSeconds":{{"sum":{total},"max":{longest}}}{volume_member(volume)}}}'
         for flow, (before, after), first, last, total, longest in zip(
             group.flows,
             map(cache.__getitem__, group.targets),
@@ -78,6 +83,6 @@ def connection_elements(source: Answer, group: FlowGroup, cache: DestinationJson
             second_texts(group.column("handshake_max_ns")),
             strict=True,
         )
-        for _, address, _, _, attempts, established, failed, unfinished, _, _, _, _, errno, opened, _ in (flow,)
+        for _, address, _, _, attempts, established, failed, unfinished, _, _, _, _, errno, opened, _, volume in (flow,)
     ]
     return ",".join(texts)

@@ -22,9 +22,11 @@ from node_agent.attribution.flow_decisions import (
     total,
 )
 from node_agent.attribution.flow_groups import FlowDestination, FlowGroup, FlowGroups
+from node_agent.attribution.left_out_sources import left_out_sources
 from node_agent.attribution.node_name import on_node
 from node_agent.attribution.pod_lookup import NOT_ASKED
-from podsonar.model import Answer, Capture, Flow, Query
+from node_agent.attribution.scan_sums import ScanSums
+from podsonar.model import Answer, Capture, Flow, Query, sum_of_volumes
 
 UNCERTAIN = ("Ambiguous", "Unknown")
 AT_ONCE = 100  # connections per part: their pieces stay in the CPU's cache
@@ -86,6 +88,7 @@ def merge_flows(first: Flow, other: Flow) -> Flow:
         handshake_sum_ns=first.handshake_sum_ns + other.handshake_sum_ns,
         handshake_max_ns=max(first.handshake_max_ns, other.handshake_max_ns),
         last_errno=latest.last_errno or first.last_errno or other.last_errno,
+        volume=sum_of_volumes(first.volume, other.volume),
     )
 
 
@@ -122,7 +125,7 @@ def connection_list(
 
 
 def observation(
-    capture: Capture, decisions: list[FlowGroupDecision], accepted_counts: dict[str, Any]
+    capture: Capture, decisions: list[FlowGroupDecision], accepted_counts: dict[str, Any], scans: ScanSums
 ) -> dict[str, Any]:
     """Return the counts of a window as they are pushed in `observation`."""
     filtered, unresolved = counts_by_reason(decisions)
@@ -145,6 +148,10 @@ def observation(
         "ownPod": capture.own_pod_uid,
         "openedBefore": opened_before_counts(capture, decisions),
         "accepted": accepted_counts,
+        **({"leftOutSources": sources} if (sources := left_out_sources(decisions)) else {}),
+        "volume": {"by": capture.volume_by, "lost": dict(sorted(capture.volume_lost.items()))},
+        "witness": capture.witness.wire() if capture.witness else None,
+        **scans.member(),
     }
 
 
@@ -154,7 +161,9 @@ def build_body(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> Resolved
     capture, decisions = traffic.capture, decide(traffic, answers)
     asked = {(query.address, query.port): answer for query, answer in answers.items() if query.port is not None}
     destinations = {target: asked.get((target.address, target.port), NOT_ASKED) for target in traffic.targets}
-    accepted, accepted_counts = accepted_flows.accepted_list(capture, answers)
-    counts = observation(capture, decisions, accepted_counts)
+    scans = ScanSums()
+    scans.add_flows(decisions)
+    accepted, accepted_counts = accepted_flows.accepted_list(capture, answers, scans)
+    counts = observation(capture, decisions, accepted_counts, scans)
     head = {"nodeName": capture.node_name, "window": capture.window.wire(), "observation": counts}
     return ResolvedWindow(head, decisions, destinations, accepted, names.mismatch)

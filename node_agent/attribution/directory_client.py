@@ -11,7 +11,9 @@ import structlog
 
 from directory.interval import FINAL_AFTER_NS
 from node_agent.attribution.directory_answers import bounded_body, parse_answers
+from podsonar.cookies import no_cookies
 from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, SettingsError, TokenError
+from podsonar.keep_alive import CLIENT_IDLE_SECONDS
 from podsonar.model import NS_PER_SECOND, Answer, Query, rfc3339
 
 QUERIES_PER_REQUEST = 5000
@@ -38,7 +40,12 @@ class DirectoryClient:
                 ssl.PROTOCOL_TLS_CLIENT
             )  # unused, so no authorities are loaded: saves 0.7 MiB per node
         self.client = httpx.Client(
-            verify=verify, follow_redirects=False, trust_env=False, timeout=httpx.Timeout(30, connect=5)
+            verify=verify,
+            follow_redirects=False,
+            trust_env=False,
+            timeout=httpx.Timeout(30, connect=5),
+            limits=httpx.Limits(keepalive_expiry=CLIENT_IDLE_SECONDS),
+            cookies=no_cookies(),
         )
 
     def ask(self, queries: list[Query]) -> list[Answer]:
@@ -73,7 +80,7 @@ class DirectoryClient:
                         f"directory {self.url} answered {response.status_code}, expected 200"
                     )
                 body = bounded_body(response, len(queries))
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TokenError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError, TokenError) as error:
             raise DirectoryUnavailableError(f"directory {self.url}: {error or type(error).__name__}") from error
         answers, malformed = parse_answers(body, len(queries))
         if malformed:

@@ -1,14 +1,21 @@
 """Why a flow is left out on purpose: exactly one reason per flow, checked in the order of `source_reason`."""
 
+from node_agent.capture.fair_share import ANY_ADDRESSES
 from node_agent.capture.pod_cgroup import CgroupOwner
 from podsonar.model import Answer, Flow
 
-RULES = ("source_not_a_pod", "loopback", "own_traffic", "other_node")  # beside those of the selection
+SCAN = "scan"
+RULES = ("source_not_a_pod", "loopback", "own_traffic", "other_node", SCAN)  # beside those of the selection
 
 
 def is_loopback(address: str) -> bool:
     """Return whether an address, in its canonical text, is in 127.0.0.0/8 or is ::1."""
     return address.startswith("127.") or address == "::1"
+
+
+def is_ownerless(address: str) -> bool:
+    """Return whether nobody can be asked for: a loopback address, or the sum of what was beyond a pod's share."""
+    return address in ANY_ADDRESSES or is_loopback(address)
 
 
 def is_own(owner: CgroupOwner, source: Answer, own_pod_uid: str | None) -> bool:

@@ -16,6 +16,7 @@ from node_agent.attribution.pod_lookup import (
     pod_by_address,
     source_query,
 )
+from node_agent.capture.fair_share import ANY_ADDRESSES
 from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner
 from podsonar.model import Answer, Capture, Flow, Query
 
@@ -54,6 +55,8 @@ def left_out_reason(
     if flow.opened_before and flow.pod_uid and source.host_network:
         return "shared_namespace"  # any process of the node may have opened it
     reason = filters.source_reason(flow, owner, source, capture.node_name, capture.own_pod_uid)
+    if reason is None and owner.kind == "unknown" and flow.cgroup == capture.own_cgroup:
+        return "own_traffic"
     if reason in ("source_not_a_pod", "loopback", "own_traffic"):
         return reason
     if conflict:
@@ -62,7 +65,7 @@ def left_out_reason(
         return "source_unknown"
     if reason is None and (source.kind != "Pod" or source.uid is None):
         return "source_pod_unknown"
-    return reason
+    return filters.SCAN if reason is None and flow.destination in ANY_ADDRESSES else reason
 
 
 def foreign_addresses(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> set[str]:

@@ -18,14 +18,14 @@ class FlowDestination:
 
     address: str
     port: int
-    loopback: bool
+    ownerless: bool  # loopback, which every namespace has, or a sum of many addresses
     from_ns: int = NOT_YET_NS
     to_ns: int = -NOT_YET_NS
 
     @property
     def asked(self) -> bool:
-        """Whether its owner has to be known. Loopback tells of nobody: every namespace has it."""
-        return not self.loopback and self.from_ns < NOT_YET_NS
+        """Whether its owner has to be known."""
+        return not self.ownerless and self.from_ns < NOT_YET_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class SourceKey(NamedTuple):
     owner: CgroupOwner
     source: str
     opened_before: bool
-    loopback: bool
+    ownerless: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class FlowGroups:
     """A capture, sorted.
 
     `of_pods` has the flows whose cgroup names a pod, `source_queries` the question whose their source address was
-    (loopback raises none); `of_others` has the flows whose cgroup names no pod.
+    (loopback and sums raise none); `of_others` has the flows whose cgroup names no pod.
     """
 
     capture: Capture
@@ -76,15 +76,15 @@ def group_flows(capture: Capture) -> FlowGroups:
     host = {cgroup for cgroup, owner in owners.items() if owner.kind == "host"}
     for flow in capture.flows:
         # Unpacked, for a field by its name takes as long as all of them.
-        cgroup, source, address, port, _, _, _, _, first_ns, last_ns, _, _, _, opened, pod_uid = flow
+        cgroup, source, address, port, _, _, _, _, first_ns, last_ns, _, _, _, opened, pod_uid, _ = flow
         target = targets.get((address, port))
         if target is None:
-            target = targets[address, port] = FlowDestination(address, port, filters.is_loopback(address))
-        place = cgroup, pod_uid, source, opened, target.loopback
+            target = targets[address, port] = FlowDestination(address, port, filters.is_ownerless(address))
+        place = cgroup, pod_uid, source, opened, target.ownerless
         group = groups.get(place)
         if group is None:
             owner = opened_owners[pod_uid] if pod_uid else owners.get(cgroup, UNKNOWN_OWNER)
-            group = of_pods[SourceKey(owner, source, opened, target.loopback)] if owner.kind == "pod" else of_others
+            group = of_pods[SourceKey(owner, source, opened, target.ownerless)] if owner.kind == "pod" else of_others
             groups[place] = group
         group.flows.append(flow)
         group.targets.append(target)
@@ -94,7 +94,7 @@ def group_flows(capture: Capture) -> FlowGroups:
     source_queries = {
         key: Query(address=key.source, from_ns=min(group.column("first_ns")), to_ns=max(group.column("last_ns")))
         for key, group in of_pods.items()
-        if not key.loopback
+        if not key.ownerless
     }
     return FlowGroups(capture, owners, list(targets.values()), dict(of_pods), of_others, source_queries)
 
@@ -111,14 +111,14 @@ def directory_queries(traffic: FlowGroups) -> list[Query]:
     by_address |= {
         pod_lookup.source_query(flow): None
         for flow, target in zip(others.flows, others.targets, strict=True)
-        if not target.loopback and pod_lookup.needs_address_lookup(owners.get(flow.cgroup, UNKNOWN_OWNER))
+        if not target.ownerless and pod_lookup.needs_address_lookup(owners.get(flow.cgroup, UNKNOWN_OWNER))
     }
     by_address |= dict.fromkeys(pod_lookup.listener_queries(capture, owners).values())
     by_address |= {
         pod_lookup.listener_query(entry): None
         for entry in capture.accepted
         if pod_lookup.needs_address_lookup(owners.get(entry.cgroup, UNKNOWN_OWNER))
-        and not filters.is_loopback(entry.remote)
+        and not filters.is_ownerless(entry.remote)
     }
     asked = sorted(
         (target for target in traffic.targets if target.asked), key=lambda target: (target.address, target.port)

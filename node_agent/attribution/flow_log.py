@@ -38,6 +38,7 @@ WORDS = {
     "namespace_blacklisted": "source namespace is blacklisted",
     "orphaned_pod": "source is an orphaned pod",
     "batch_pod": "source is a batch pod",
+    "scan": "destinations are beyond the share of the pod",
 }
 REASONS = {words: reason for reason, words in WORDS.items()}
 NOT_A_CONNECTION = "not_a_connection_line"

@@ -8,7 +8,7 @@ pod proves nothing unless it is known to be the node's own; then the address dec
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from node_agent.attribution.filters import is_loopback
+from node_agent.attribution.filters import is_ownerless
 from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner, owner_of
 from podsonar.model import AcceptedFlow, Answer, Capture, Flow, Query
 
@@ -43,7 +43,7 @@ def listener_queries(capture: Capture, owners: Mapping[int, CgroupOwner]) -> dic
     """Return the question whose a pod's listening address was, by cgroup and address, over all accepted there."""
     times: dict[tuple[int, str], tuple[int, int]] = {}
     for entry in capture.accepted:
-        if is_loopback(entry.remote) or owners.get(entry.cgroup, UNKNOWN_OWNER).kind != "pod":
+        if is_ownerless(entry.remote) or owners.get(entry.cgroup, UNKNOWN_OWNER).kind != "pod":
             continue
         first_ns, last_ns = times.get((entry.cgroup, entry.local), (entry.first_ns, entry.last_ns))
         times[entry.cgroup, entry.local] = min(first_ns, entry.first_ns), max(last_ns, entry.last_ns)

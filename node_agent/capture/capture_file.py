@@ -3,27 +3,21 @@
 import re
 import struct
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
 import msgspec
 import orjson
 from isal import igzip
-from msgspec import Meta
 
+from node_agent.capture import capture_volumes
+from node_agent.capture.capture_header import MOST, CaptureHeader, header_of
 from node_agent.privileged.bpf_structs import address_text, packed_address
 from podsonar.errors import InputError
 from podsonar.json_gzip import inflate_within
-from podsonar.model import AcceptedFlow, Capture, Flow, Window
+from podsonar.model import AcceptedFlow, Capture, Flow
 from podsonar.private_folder import open_regular
 
-FORMAT, VERSION = "podsonar-capture", 2  # version 1, which is read, too, has no accepted flows from before the window
 FIRST_LINE = re.compile(rb'\{[^\n]*"format" ?: ?"podsonar-capture"')
 MOST_BYTES = 512 << 20  # of an inflated file
-MOST = (1 << 63) - 1  # of a count, or of a time in nanoseconds
-Count = Annotated[int, Meta(ge=0, le=MOST)]
-Counts = dict[str, Count]
-Id = Annotated[int, Meta(ge=0)]
-Text = Annotated[str, Meta(max_length=4096)]
 # cgroup, source, destination, port, opened before, pod (index + 1 into `pods`, 0: none), errno, 4 counts, 4 times
 FLOW = struct.Struct("<Q16s16sHBxIIQQQQQQQQ")
 # cgroup, local and remote address, port, opened before, accepted, 2 times
@@ -40,81 +34,12 @@ class PodUids(dict[int, str | None]):
         self[number] = None
 
 
-class WindowTimes(msgspec.Struct, frozen=True, rename="camel"):
-    """A window in the header, in nanoseconds since the epoch."""
-
-    start_ns: Count
-    end_ns: Count
-
-    def window(self) -> Window:
-        """Return the window."""
-        return Window(self.start_ns, self.end_ns)
-
-
-class CaptureHeader(msgspec.Struct, frozen=True, rename="camel"):
-    """Everything in a capture but its records; what has a default is absent in files of version 1."""
-
-    format: Literal["podsonar-capture"]
-    version: Literal[1, 2]
-    window: WindowTimes
-    node_name: Text
-    tracer: Text
-    identity: Text
-    own_pod_uid: Text | None
-    lost: Counts
-    cgroups: list[tuple[Id, tuple[Text, ...]]]
-    pods: list[Text]
-    flows: Count
-    accepted: Count
-    accepted_lost: Counts = {}
-    outcomes_lost: Counts = {}
-    missed_runs: Count = 0
-    opened_left_out: Counts = {}
-    opened_not_read: Counts = {}
-    incomplete: Counts = {}
-    opened_by: Text = "procfs"
-    observed: WindowTimes | None = None
-    gap: Text | None = None
-
-
 class AddressTexts(dict[bytes, str]):
     """Texts of packed addresses, cached: a capture has few addresses and many records."""
 
     def __missing__(self, packed: bytes) -> str:
         text = self[packed] = address_text(packed)
         return text
-
-
-def window_times(window: Window) -> dict[str, int]:
-    """Return a window in the form of the header."""
-    return {"startNs": window.start_ns, "endNs": window.end_ns}
-
-
-def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:
-    """Return the header: everything but the records."""
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "window": window_times(capture.window),
-        "nodeName": capture.node_name,
-        "tracer": capture.tracer,
-        "identity": capture.identity,
-        "ownPodUid": capture.own_pod_uid,
-        "lost": dict(sorted(capture.lost.items())),
-        "acceptedLost": dict(sorted(capture.accepted_lost.items())),
-        "outcomesLost": dict(sorted(capture.outcomes_lost.items())),
-        "missedRuns": capture.missed_runs,
-        "openedLeftOut": dict(sorted(capture.opened_left_out.items())),
-        "openedNotRead": dict(sorted(capture.opened_not_read.items())),
-        "incomplete": dict(sorted(capture.incomplete.items())),
-        "openedBy": capture.opened_by,
-        "observed": window_times(capture.observed) if capture.observed else None,
-        "gap": capture.gap,
-        "cgroups": [[cgroup, list(names)] for cgroup, names in sorted(capture.cgroups.items())],
-        "pods": pods,
-        "flows": len(capture.flows),
-        "accepted": len(capture.accepted),
-    }
 
 
 def encode(capture: Capture) -> bytes:
@@ -154,7 +79,8 @@ def encode(capture: Capture) -> bytes:
         )
         for entry in capture.accepted
     ]
-    content = orjson.dumps(header_of(capture, pods)) + b"\n" + b"".join(flows) + b"".join(accepted)
+    header = orjson.dumps(header_of(capture, pods)) + b"\n"
+    content = header + b"".join(flows) + b"".join(accepted) + capture_volumes.encode(capture)
     packed: bytes = igzip.compress(content, 2, mtime=0)
     return packed
 
@@ -204,10 +130,9 @@ def parse(content: bytes, name: str) -> Capture:
 def from_parts(header: CaptureHeader, records: memoryview, name: str) -> Capture:
     """Return the capture with this header and the records after it."""
     flow_bytes, accepted_bytes = header.flows * FLOW.size, header.accepted * ACCEPTED.size
-    if len(records) != flow_bytes + accepted_bytes:
-        raise damaged_file(
-            name, f"it holds {len(records)} bytes of records, its header says {flow_bytes + accepted_bytes}"
-        )
+    all_bytes = flow_bytes + accepted_bytes + header.volumes * capture_volumes.VOLUME.size
+    if len(records) != all_bytes:
+        raise damaged_file(name, f"it holds {len(records)} bytes of records, its header says {all_bytes}")
     for window in filter(None, (header.window, header.observed)):
         if window.end_ns < window.start_ns:
             raise damaged_file(name, f"a window ends at {window.end_ns} and starts at {window.start_ns}")
@@ -215,11 +140,13 @@ def from_parts(header: CaptureHeader, records: memoryview, name: str) -> Capture
     flows = flows_of(records[:flow_bytes], pods)
     if len(pods) > 1 + len(header.pods):
         raise damaged_file(name, f"a record names a pod beyond the {len(header.pods)} of the header")
-    accepted = accepted_of(records[flow_bytes:])
+    accepted = accepted_of(records[flow_bytes : flow_bytes + accepted_bytes])
     largest = max((max(flow[4:13]) for flow in flows), default=0)
     largest = max(largest, max((max(entry[4:7]) for entry in accepted), default=0))
     if largest > MOST:
         raise damaged_file(name, f"a record holds the count or time {largest}, at most {MOST} is one")
+    if (wrong := capture_volumes.add(records[flow_bytes + accepted_bytes :], flows, accepted)) is not None:
+        raise damaged_file(name, wrong)
     return Capture(
         window=header.window.window(),
         node_name=header.node_name,
@@ -230,6 +157,7 @@ def from_parts(header: CaptureHeader, records: memoryview, name: str) -> Capture
         cgroups=dict(header.cgroups),
         lost=header.lost,
         own_pod_uid=header.own_pod_uid,
+        own_cgroup=header.own_cgroup,
         accepted_lost=header.accepted_lost,
         outcomes_lost=header.outcomes_lost,
         missed_runs=header.missed_runs,
@@ -239,6 +167,9 @@ def from_parts(header: CaptureHeader, records: memoryview, name: str) -> Capture
         opened_by=header.opened_by,
         observed=header.observed.window() if header.observed else None,
         gap=header.gap,
+        volume_by=header.volume_by,
+        volume_lost=header.volume_lost,
+        witness=header.witness.witness() if header.witness else None,
     )
 
 
@@ -254,7 +185,7 @@ def flows_of(records: memoryview, pods: PodUids) -> list[Flow]:
     """
     texts, new = AddressTexts(), tuple.__new__
     return [
-        new(Flow, (cgroup, texts[source], texts[destination], port, *counts, errno, opened == 1, pods[pod]))
+        new(Flow, (cgroup, texts[source], texts[destination], port, *counts, errno, opened == 1, pods[pod], None))
         for cgroup, source, destination, port, opened, pod, errno, *counts in FLOW.iter_unpack(records)
     ]
 

@@ -20,7 +20,7 @@ from podsonar.model import Flow
 ESTABLISHED, LISTEN = "01", "0A"
 EPHEMERAL = range(32768, 61000)  # Linux's default
 MOST_SOCKETS = 65536  # kept at once: 20 MiB
-MOST_SECONDS = 5.0
+MOST_SECONDS = 5.0  # of CPU time
 NO_TABLE, TIME_OVER = "pod_without_table", "time_over"
 RECENT_FULL, TOO_MANY, SHARED, DIRECTION = "recent_full", "too_many_sockets", "shared_namespace", "direction_unknown"
 
@@ -134,7 +134,7 @@ def open_connections(
     """Return the flows open before the window, without `recent` ones, which were counted, and what is left out.
 
     Sockets of a namespace that several pods or the node's processes share have no known owner; those whose direction is
-    unknown have none either. If `recent` is not whole, none of them can be told from those made in the window.
+    unknown have none either. If `recent` is not whole, none of them can be distinguished from those made in the window.
     """
     tables = list(tables)
     listeners = [{row.port for row in table.sockets if row.state == LISTEN} for table in tables]
@@ -173,8 +173,13 @@ def table_of(folder: Path, network: Network, room: int) -> tuple[list[Socket], i
     return next((table for pid in network.processes if (table := socket_table(folder, pid, room)) is not None), None)
 
 
-def scan(folder: Path, recent: Callable[[], Recent], at_ns: int, clock: Callable[[], float] = time.monotonic) -> Opened:
-    """Read the open connections of every pod on the node now: each network namespace once, private ones first."""
+def scan(
+    folder: Path, recent: Callable[[], Recent], at_ns: int, clock: Callable[[], float] = time.thread_time
+) -> Opened:
+    """Read the open connections of every pod on the node now: each network namespace once, private ones first.
+
+    The bound is of this thread's CPU time: on a busy machine the scan takes longer, and is as whole.
+    """
     deadline = clock() + MOST_SECONDS
     processes = read_processes(folder)
     not_read, beyond = processes.not_read, Counter[str]()

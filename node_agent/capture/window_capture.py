@@ -3,18 +3,24 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from node_agent.capture import open_connections, open_sockets, pod_cgroup, process_table
-from node_agent.capture.bpf_maps import AttachedProgram, Counts
+from node_agent.capture import open_connections, open_sockets, pod_cgroup, process_table, third_witness
+from node_agent.capture.bpf_maps import AttachedProgram, Counts, wait_grace_period
+from node_agent.capture.open_sockets import OpenedConnections, OpenSockets
+from node_agent.capture.own_cgroup import OwnConnect, shows_no_names
+from node_agent.capture.volume_sums import NOTHING
+from node_agent.capture.window_volume import ENDED_ONLY, NO_ROOM, WHOLE, Handover, OpenVolumes
 from node_agent.privileged.bpf_structs import ENDPOINTS, address_text
-from podsonar.model import NS_PER_SECOND, AcceptedFlow, Capture, Flow, Window
+from podsonar.model import NS_PER_SECOND, AcceptedFlow, Capture, Flow, Volume, Window, Witness
 
 LOST = ("flows_full", "unreadable")
 MISSED = "program_missed"
+UNSEEN = ("unseen_by_program", "accepted_unseen_by_program", "outcome_unseen_by_program")
 ACCEPTED_LOST = ("accepted_full",)
 OUTCOMES_LOST = ("pending_full", "outcome_full")
+VOLUME_LOST = ("kept_full", NO_ROOM, "end_unseen")
 INCOMPLETE = ("names_full", "recent_full", "outcome_unmatched")  # nothing is lost, something is known less well
 
 
@@ -49,6 +55,7 @@ def flow_records(counts: Counts, wall_offset_ns: int) -> list[Flow]:
                 total,
                 longest,
                 error,
+                volume=volume_of(counts, key),
             )
         )
     return sorted(flows, key=lambda flow: flow[:4])
@@ -68,9 +75,18 @@ def accepted_records(counts: Counts, wall_offset_ns: int) -> list[AcceptedFlow]:
                 accepted,
                 first + wall_offset_ns,
                 last + wall_offset_ns,
+                volume=volume_of(counts, key),
             )
         )
     return sorted(flows, key=lambda flow: flow[:4])
+
+
+def volume_of(counts: Counts, key: bytes) -> Volume | None:
+    """Return what the connections of a flow carried; None if volumes are not measured."""
+    if not counts.with_volumes:
+        return None
+    sums = counts.volumes.get(key)
+    return sums.volume() if sums else NOTHING
 
 
 def cgroup_table(
@@ -91,25 +107,62 @@ def own_pod(proc_folder: Path) -> str | None:
     return owner.uids[0] if owner.uids else None
 
 
+def pod_named(names: Mapping[int, tuple[str, ...]], cgroup: int | None) -> str | None:
+    """Return the UID of the pod that a cgroup's names show; None if they show none."""
+    return pod_cgroup.pod_uid(names.get(cgroup, ())) if cgroup is not None else None
+
+
 def recent_connections(tracer: AttachedProgram) -> open_connections.Recent:
     """Return the connections made since the program was attached; full if there was no room for some of them."""
     connections = tracer.recent()
     return open_connections.Recent(connections, full=bool(tracer.counters()["recent_full"]))
 
 
-def scan_open_connections(tracer: AttachedProgram, node: ObservedNode, at_ns: int) -> open_sockets.OpenedConnections:
-    """Scan the connections open before the window, by the iterator if it sees the node, else by /proc.
-
-    The program stops recording `recent` afterwards.
-    """
+def read_open_sockets(tracer: AttachedProgram, node: ObservedNode) -> Iterable[open_sockets.OpenSocket] | None:
+    """Yield the sockets of the node's processes, as they are read; None without an iterator that sees them."""
     iterator = tracer.take_socket_iterator() if open_sockets.sees_every_process(node.proc_folder) else None
+    return None if iterator is None else open_sockets.read_sockets(iterator)
+
+
+def scan_open_connections(
+    tracer: AttachedProgram, node: ObservedNode, at_ns: int, reading: OpenSockets | None = None
+) -> tuple[OpenedConnections, OpenSockets]:
+    """Scan the connections open before the window; return also the reading of their sockets.
+
+    By the `reading` at the end of the window before, else by the iterator if it sees the node, else by /proc, where the
+    reading is empty. The program stops recording `recent` afterwards.
+    """
     try:
-        if iterator is not None:
-            return open_sockets.scan(tracer, iterator, at_ns)
+        if reading is None and (rows := read_open_sockets(tracer, node)) is not None:
+            reading = open_sockets.one_per_socket(rows)
+        if reading is not None:
+            return open_sockets.scan(tracer, reading, at_ns), reading
         opened = open_connections.scan(node.proc_folder, lambda: recent_connections(tracer), at_ns)
-        return open_sockets.OpenedConnections(opened.flows, [], opened.left_out, "procfs", opened.not_read)
+        return OpenedConnections(opened.flows, [], opened.left_out, "procfs", opened.not_read), OpenSockets()
     finally:
         tracer.mark_scan_done()
+
+
+def read_volumes(
+    tracer: AttachedProgram, node: ObservedNode, counts: Counts, volumes: OpenVolumes, handover: Handover
+) -> str:
+    """Read the open connections and detach; return how the volumes were measured. Counting has stopped."""
+    wait_grace_period()  # what a program at work keeps is kept by then
+    volumes.until_ns, volumes.kept = tracer.until_ns, tracer.kept_connections()
+    rows = read_open_sockets(tracer, node)
+    volumes.before.read_again()
+    if rows is not None:
+        volumes.read_open(rows, counts)
+    tracer.detach()
+    handover.until_ns, handover.read_ns = tracer.until_ns, time.monotonic_ns()
+    tracer.drain(counts)
+    tracer.drain(counts)
+    volumes.add_ended(counts)
+    if rows is None:
+        return ENDED_ONLY
+    volumes.before.names = {**volumes.before.names, **tracer.cgroup_names()}
+    handover.sockets = volumes.before
+    return WHOLE
 
 
 def observe(
@@ -119,15 +172,25 @@ def observe(
     stop: threading.Event,
     on_drain: Callable[[Counts], None],
     wall_clock_ns: Callable[[], int] = time.time_ns,
+    handover: Handover | None = None,
 ) -> Capture:
     """Return what the attached program counts until its end or `stop`; `on_drain` is called after each drain.
 
+    `handover` has the reading of open connections of the window before, if that ends where this one begins, and gets
+    this one's.
     The wall clock is read once: if it steps, the window keeps its length and its times stay inside it.
     """
     wall_offset_ns = wall_clock_ns() - time.monotonic_ns()
-    opened = scan_open_connections(tracer, node, tracer.from_ns + wall_offset_ns)
-    counts = Counts()
+    handover = handover or Handover()
+    kernel_start = read_witness_of(tracer, node)
+    reading, counted_until_ns = handover.take(tracer.from_ns)
+    opened, before = scan_open_connections(tracer, node, tracer.from_ns + wall_offset_ns, reading)
+    counts = Counts(with_volumes=bool(tracer.capacity.volume))
+    volumes = OpenVolumes(before, {}, tracer.from_ns, tracer.until_ns, counted_until_ns)
+    own_pod_uid, own_connect = node.own_pod_uid or own_pod(node.proc_folder), None
     while not stop.is_set():
+        if own_pod_uid is None and own_connect is None and time.monotonic_ns() >= tracer.from_ns:
+            own_connect = OwnConnect.make() if shows_no_names(node.proc_folder) else None
         left_seconds = (tracer.until_ns - time.monotonic_ns()) / NS_PER_SECOND
         if left_seconds <= 0:
             break
@@ -135,30 +198,66 @@ def observe(
         tracer.drain(counts)
         on_drain(counts)
     tracer.end_now()
-    tracer.detach()
-    tracer.drain(counts)
-    tracer.drain(counts)
+    kernel_end = read_witness_of(tracer, node, kernel_start) if kernel_start else None
+    witness = third_witness.compare(kernel_start, kernel_end) if kernel_start and kernel_end else None
+    volume_by = None
+    if counts.with_volumes:
+        volume_by = read_volumes(tracer, node, counts, volumes, handover)
+    else:
+        tracer.detach()
+        tracer.drain(counts)
+        tracer.drain(counts)
     on_drain(counts)
-    totals = tracer.counters()
+    totals, names = tracer.counters(), tracer.cgroup_names()
     # The kernel also skips runs of a perf tracepoint while the CPU updates a map, so these may be attempts.
-    names = (*LOST, MISSED) if tracer.tracer == "bcc:tracepoint" else LOST
-    flows = opened.flows + flow_records(counts, wall_offset_ns)
-    accepted = opened.accepted + accepted_records(counts, wall_offset_ns)
-    return Capture(
+    stages = (*LOST, MISSED) if tracer.tracer == "bcc:tracepoint" else LOST
+    own = own_connect.cgroup(counts.flows) if own_connect else None
+    older, older_accepted = opened.flows, opened.accepted
+    if counts.with_volumes:
+        counts.settle_volumes()
+        older, older_accepted = volumes.with_volumes(older, older_accepted)
+        volumes.lost.update({name: totals[name] for name in VOLUME_LOST})
+    flows = older + flow_records(counts, wall_offset_ns)
+    accepted = older_accepted + accepted_records(counts, wall_offset_ns)
+    capture = Capture(
         window=window,
         node_name=node.name,
         tracer=tracer.tracer,
         identity="cgroup",
         flows=flows,
         accepted=accepted,
-        cgroups=cgroup_table((*flows, *accepted), tracer.cgroup_names()),
-        lost={name: totals[name] for name in names if totals[name]},
-        own_pod_uid=node.own_pod_uid or own_pod(node.proc_folder),
+        cgroups=cgroup_table((*flows, *accepted), before.names | names),
+        lost={name: totals[name] for name in stages if totals[name]},
+        own_pod_uid=own_pod_uid or pod_named(names, own),
+        own_cgroup=own,
         opened_left_out=opened.left_out,
         opened_by=opened.method,
         opened_not_read=opened.not_read,
         incomplete={name: totals[name] for name in INCOMPLETE if totals[name]},
-        missed_runs=0 if MISSED in names else totals[MISSED],
+        missed_runs=0 if MISSED in stages else totals[MISSED],
         accepted_lost={name: totals[name] for name in ACCEPTED_LOST if totals[name]},
         outcomes_lost={name: totals[name] for name in OUTCOMES_LOST if totals[name]},
+        volume_by=volume_by,
+        volume_lost={name: count for name, count in sorted(volumes.lost.items()) if count},
+        witness=witness,
     )
+    return with_unseen(capture, witness) if witness else capture
+
+
+def read_witness_of(
+    tracer: AttachedProgram, node: ObservedNode, start: third_witness.NodeReading | None = None
+) -> third_witness.NodeReading | None:
+    """Return the kernel's counters beside the program's now; None where the node's processes are not seen."""
+    if not open_sockets.sees_every_process(node.proc_folder):
+        return None
+    return third_witness.read_witness(tracer, node.proc_folder, start)
+
+
+def with_unseen(capture: Capture, witness: Witness) -> Capture:
+    """Return the capture with what the program has not seen among its losses, unless it is there for a known reason."""
+    known = capture.lost, capture.accepted_lost, capture.outcomes_lost
+    lost, accepted_lost, outcomes_lost = (
+        {**losses, name: unseen - losses.get(MISSED, 0)} if unseen > losses.get(MISSED, 0) else losses
+        for name, losses, unseen in zip(UNSEEN, known, witness.unseen, strict=True)
+    )
+    return replace(capture, lost=lost, accepted_lost=accepted_lost, outcomes_lost=outcomes_lost)

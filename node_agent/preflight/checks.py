@@ -12,6 +12,7 @@ from node_agent.privileged.raw_tracepoint import BPF_SYSCALL
 
 LOADER_PEAK_BYTES = 300 << 20
 TLS = "tls_"
+POLICY = "see a NetworkPolicy, too"
 
 State = Literal["ok", "warn", "fail"]
 
@@ -193,8 +194,17 @@ def manager(facts: NodeFacts) -> CheckResult:
             "manager", "fail", facts.manager_error, "see manager.url, manager.caFile, mtls.*; nothing is sent"
         )
     return CheckResult(
-        "manager", "warn", f"no answer: {facts.manager_error}", "batches wait in the spool until it answers"
+        "manager", "warn", f"no answer: {facts.manager_error}", f"batches wait in the spool until it answers; {POLICY}"
     )
+
+
+def directory(facts: NodeFacts) -> CheckResult:
+    """Check the collector's directory; windows wait for one that does not answer."""
+    if facts.directory_error:
+        return CheckResult(
+            "directory", "warn", facts.directory_error, f"captures wait in the spool until it answers; {POLICY}"
+        )
+    return CheckResult("directory", "ok", "answers")
 
 
 def pods_recognised(facts: NodeFacts) -> CheckResult:
@@ -209,6 +219,30 @@ def pods_recognised(facts: NodeFacts) -> CheckResult:
         f"{found}; not {facts.unrecognised[0]!r}",
         "no kubelet runs them, or their cgroup names have another shape: their address alone can name their pod",
     )
+
+
+def user(facts: NodeFacts) -> CheckResult:
+    """Check that the processes that stay give up uid 0."""
+    if facts.user_error:
+        return CheckResult("user", "fail", f"uid {facts.user}", facts.user_error)
+    if facts.user == 0:
+        todo = "set node.runAsUser to a user id that nothing else has (the chart: nodeAgent.runAsUser)"
+        return CheckResult("user", "warn", "uid 0", todo)
+    return CheckResult("user", "ok", f"uid {facts.user}")
+
+
+def node_processes(facts: NodeFacts) -> CheckResult:
+    """Check that the node's processes are visible: connections from before a window are found by them."""
+    if not facts.sees_node:
+        todo = "share the node's pid namespace (the chart: nodeAgent.hostPID), or mount its /proc as node.procFolder"
+        return CheckResult("node's processes", "fail", "those of this container alone", todo)
+    if not facts.socket_iterator:
+        todo = (
+            "in a pid namespace of its own the agent looks for open connections in /proc: one end, without bytes; "
+            "the chart's nodeAgent.hostPID shares the node's"
+        )
+        return CheckResult("node's processes", "warn", "visible, not to a socket iterator", todo)
+    return CheckResult("node's processes", "ok", "visible, also to a socket iterator")
 
 
 def program(facts: NodeFacts) -> CheckResult:
@@ -236,12 +270,15 @@ CHECKS: tuple[Callable[[NodeFacts], CheckResult], ...] = (
     security_modules,
     cgroups,
     memory,
+    user,
+    node_processes,
     pods_recognised,
     program,
     node_name,
     token,
     spool,
     manager,
+    directory,
 )
 
 

@@ -15,7 +15,9 @@ import orjson
 
 from delivery.manager_client import probe_manager
 from delivery.token_file import MOUNTS, TokenFile, is_mount_point
+from node_agent.attribution.directory_client import DirectoryClient
 from node_agent.capture import loader_client
+from node_agent.capture.open_sockets import sees_every_process
 from node_agent.capture.pod_cgroup import owner_in_hierarchies
 from node_agent.capture.process_table import cgroup_paths, process_ids
 from node_agent.privileged import kernel_headers, load_diagnosis
@@ -54,6 +56,11 @@ class NodeFacts:
     tracer_error: str
     containers: int
     unrecognised: tuple[str, ...]
+    user: int
+    user_error: str
+    sees_node: bool
+    socket_iterator: bool
+    directory_error: str
 
 
 def is_container_init(status: str) -> bool:
@@ -78,6 +85,15 @@ def find_containers(proc_folder: Path) -> tuple[int, tuple[str, ...]]:
             longest = max(paths, key=len, default=())
             unrecognised.append("/" + "/".join(reversed(longest)))
     return containers, tuple(sorted(unrecognised))
+
+
+def sees_node(proc_folder: Path, pod_uid: str) -> bool:
+    """Return whether the folder shows the node's processes to a pod: the first one is of another cgroup."""
+    try:
+        first, own = ((proc_folder / name / "cgroup").read_bytes() for name in ("1", "self"))
+    except OSError:
+        return False
+    return not pod_uid or first != own
 
 
 def headers_source(root: Path, environment: Mapping[str, str]) -> tuple[str, str]:
@@ -154,6 +170,16 @@ def ask_manager(settings: AgentSettings) -> tuple[int | None, str]:
         return None, f"settings: {error}"
 
 
+def ask_directory(settings: AgentSettings) -> str:
+    """Return why the directory gives no answer; empty if it gives one, to no question."""
+    directory = settings.directory
+    try:
+        DirectoryClient(directory.url, TokenFile(directory.token_file).read, directory.ca_file or None).ask_once([])
+    except PodsonarError as error:
+        return str(error)
+    return ""
+
+
 def load_once(settings: AgentSettings, loader: list[str]) -> tuple[str, str, str]:
     """Load, attach and detach the program once; return `(tracer, reason, error)`."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -174,8 +200,11 @@ def load_once(settings: AgentSettings, loader: list[str]) -> tuple[str, str, str
                 return "", "loader_timeout", f"the loader did not answer within {LOADER_SECONDS:.0f} s"
 
 
-def gather_facts(settings: AgentSettings, loader: list[str], root: Path = Path("/")) -> NodeFacts:
-    """Return all facts; loads the program once and asks the manager once."""
+def gather_facts(settings: AgentSettings, loader: list[str], user_error: str = "", root: Path = Path("/")) -> NodeFacts:
+    """Return all facts; loads the program once and asks the manager once.
+
+    `user_error`: why this process, which has the agent's user, could not become it.
+    """
     source, headers_error = headers_source(root, os.environ)
     status, manager_error = ask_manager(settings)
     tracer, reason, tracer_error = load_once(settings, loader)
@@ -207,4 +236,9 @@ def gather_facts(settings: AgentSettings, loader: list[str], root: Path = Path("
         tracer_error=tracer_error,
         containers=containers,
         unrecognised=unrecognised,
+        user=os.geteuid(),
+        user_error=user_error,
+        sees_node=sees_node(Path(settings.node.proc_folder), settings.node.pod_uid),
+        directory_error=ask_directory(settings),
+        socket_iterator=sees_every_process(Path(settings.node.proc_folder)),
     )

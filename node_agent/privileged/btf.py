@@ -93,14 +93,27 @@ def socket_definitions(kernel: Kernel) -> dict[str, int | str]:
         "OFF_FILE_INODE": kernel.member("file", "f_inode")[0],
         "OFF_INODE_NUMBER": kernel.member("inode", "i_ino")[0],
         "OFF_TASK_TGID": kernel.member("task_struct", "tgid")[0],
+        "OFF_TASK_PID": kernel.member("task_struct", "pid")[0],
+        "OFF_TASK_NSPROXY": kernel.member("task_struct", "nsproxy")[0],
+        "OFF_NSPROXY_NET": kernel.member("nsproxy", "net_ns")[0],
         "OFF_KERNFS_ID": kernel.member("kernfs_node", "id")[0],
         "OFF_SK_MAX_ACK_BACKLOG": kernel.member("sock", "sk_max_ack_backlog")[0],
         "OFF_BYTES_ACKED": kernel.member("tcp_sock", "bytes_acked")[0],
+        "OFF_SND_NXT": kernel.member("tcp_sock", "snd_nxt")[0],
+        "OFF_SND_UNA": kernel.member("tcp_sock", "snd_una")[0],
+        **volume_definitions(kernel),
+    }
+
+
+def volume_definitions(kernel: Kernel) -> dict[str, int | str]:
+    """Return the offsets of what a TCP socket has carried (Linux 4.19), for the running kernel."""
+    return {
+        "OFF_INET_SPORT": kernel.member("inet_sock", "inet_sport")[0],
+        "OFF_SKC_FLAGS": kernel.member("sock_common", "skc_flags")[0],
+        "FLAG_SOCK_DONE": kernel.enumerator("sock_flags", "SOCK_DONE"),
         "OFF_BYTES_SENT": kernel.member("tcp_sock", "bytes_sent")[0],
         "OFF_BYTES_RETRANS": kernel.member("tcp_sock", "bytes_retrans")[0],
         "OFF_BYTES_RECEIVED": kernel.member("tcp_sock", "bytes_received")[0],
-        "OFF_SND_NXT": kernel.member("tcp_sock", "snd_nxt")[0],
-        "OFF_SND_UNA": kernel.member("tcp_sock", "snd_una")[0],
         "OFF_SRTT": kernel.member("tcp_sock", "srtt_us")[0],
         "OFF_TOTAL_RETRANS": kernel.member("tcp_sock", "total_retrans")[0],
     }
@@ -118,7 +131,7 @@ def definitions(kernel: Kernel) -> dict[str, int | str]:
         "OFF_SKC_V6_DADDR": kernel.member("sock_common", "skc_v6_daddr")[0],
         "OFF_SKC_V6_RCV_SADDR": kernel.member("sock_common", "skc_v6_rcv_saddr")[0],
         "OFF_SKC_NET": kernel.member("sock_common", "skc_net")[0],
-        "OFF_NET_INODE": kernel.member("net", "ns")[0] + kernel.member("ns_common", "inum")[0],
+        "OFF_NET_COOKIE": kernel.member("net", "net_cookie")[0],
         "OFF_SK_PROTOCOL": protocol,
         "PROTOCOL": {1: "u8", 2: "u16"}[protocol_bytes],
         "OFF_SK_SOCKET": kernel.member("sock", "sk_socket")[0],
@@ -133,6 +146,7 @@ def definitions(kernel: Kernel) -> dict[str, int | str]:
         "OFF_CSS_SET_MEMORY": kernel.member("css_set", "subsys")[0]
         + 8 * kernel.enumerator("cgroup_subsys_id", "memory_cgrp_id"),
         "OFF_CSS_CGROUP": kernel.member("cgroup_subsys_state", "cgroup")[0],
+        "OFF_SEGS_OUT": kernel.member("tcp_sock", "segs_out")[0],
         "OFF_TCP_CLOCK": kernel.member("tcp_sock", "tcp_clock_cache")[0],
         "OFF_CSS_SERIAL": kernel.member("cgroup_subsys_state", "serial_nr")[0],
         "OFF_CGROUP_SERIAL": kernel.member("cgroup", "self")[0] + kernel.member("cgroup_subsys_state", "serial_nr")[0],

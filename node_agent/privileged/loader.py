@@ -65,6 +65,8 @@ def compile_program(options: dict[str, int | str], more_flags: list[str]) -> tup
     try:
         kernel = btf.Kernel()
         offsets = btf.definitions(kernel)
+        if bpf_structs.Capacity.of(options).volume:
+            offsets |= btf.volume_definitions(kernel)
     except OSError as error:
         raise LoadError("btf_missing", f"/sys/kernel/btf/vmlinux: {error}; a kernel with BTF is needed") from error
     except LookupError as error:
@@ -75,7 +77,10 @@ def compile_program(options: dict[str, int | str], more_flags: list[str]) -> tup
     flags.append(f"-DSEED={secrets.randbits(64)}ULL")
     flags += ["-DPERF_TRACEPOINT"] if perf else []
     flags += ["-DMEMORY_HIERARCHY"] if memory_is_v1() else []
+    if "blind" in options:  # tests only
+        flags += [f"-DBLIND={int(options['blind'])}", f"-DBLIND_NETWORK={int(options['blindNetwork'])}"]
     flags += [f"-I{bpf_structs.BPF_FOLDER}", "-Wno-macro-redefined", "-Wno-address-of-packed-member"]
+    flags.append("-Werror=implicit-function-declaration")  # else the verifier refuses it, and the iterator is left out
     flags += more_flags
     sources = ["tcp_connect.c"]
     if socket_offsets := socket_definitions(kernel):
@@ -93,21 +98,30 @@ def socket_definitions(kernel: btf.Kernel) -> dict[str, int | str]:
     """Return the offsets of bpf/open_sockets.c; empty if the kernel lacks one of them or the iterator."""
     try:
         kernel.function(socket_iterator.TARGET)
+        kernel.function(socket_iterator.TASKS)
         return btf.socket_definitions(kernel)
     except LookupError:
         return {}
 
 
-def open_socket_iterators(program: object, count: int) -> tuple[list[int], str | None]:
-    """Return `count` iterators over the node's sockets, or none and the reason."""
+def open_iterators(program: object, options: dict[str, int | str]) -> tuple[dict[str, int], str | None]:
+    """Return the iterators over the node's sockets and tasks by their names, or none and the reason."""
     kernel = btf.Kernel()
     if not socket_definitions(kernel):
-        return [], "the kernel has no task_file iterator or lacks a field of bpf/open_sockets.c"
-    instructions = program.dump_func("each_file")  # type: ignore[attr-defined]
-    try:
-        return socket_iterator.open_iterators(instructions, kernel.function(socket_iterator.TARGET), count), None
-    except OSError as error:
-        return [], f"iterator task_file: {error.strerror}"
+        return {}, "the kernel has no task_file iterator or lacks a field of bpf/open_sockets.c"
+    opened: dict[str, int] = {}
+    for name, function, target in (
+        ("sockets", "each_file", socket_iterator.TARGET),
+        ("tasks", "each_task", socket_iterator.TASKS),
+    ):
+        count = int(options.get("socketIterators" if name == "sockets" else "taskIterators", 0))
+        instructions = program.dump_func(function)  # type: ignore[attr-defined]
+        try:
+            iterators = socket_iterator.open_iterators(instructions, kernel.function(target), count)
+        except OSError as error:
+            return opened, f"iterator {target}: {error.strerror}"
+        opened |= {f"{name}{number}": descriptor for number, descriptor in enumerate(iterators)}
+    return opened, None
 
 
 def attach(program: object, program_fd: int, tracer: str) -> int:
@@ -126,10 +140,11 @@ def load(options: dict[str, int | str]) -> tuple[dict[str, object], list[int]]:
     source, flags = header_flags()
     program, program_fd, tracer = compile_program(options, flags)
     capacity = bpf_structs.Capacity.of(options)
-    maps = {name: program[name].get_fd() for name in capacity.maps()}  # type: ignore[index]
+    names = [*capacity.maps(), *(["blinded"] if "blind" in options else [])]
+    maps = {name: program[name].get_fd() for name in names}  # type: ignore[index]
     descriptors = {**maps, "program": program_fd, "link": attach(program, program_fd, tracer)}
-    iterators, iterator_error = open_socket_iterators(program, int(options.get("socketIterators", 0)))
-    descriptors.update({f"sockets{number}": descriptor for number, descriptor in enumerate(iterators)})
+    iterators, iterator_error = open_iterators(program, options)
+    descriptors.update(iterators)
     answer: dict[str, object] = {
         "names": list(descriptors),
         "socketIteratorError": iterator_error,

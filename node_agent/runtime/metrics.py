@@ -11,10 +11,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from delivery.metrics import DROPS
 from node_agent.attribution import filters
 from node_agent.attribution.connections_body import ResolvedWindow
+from node_agent.attribution.flow_decisions import HOLDER_UNKNOWN, UNRESOLVED
 from node_agent.capture.bpf_maps import Counts
 from node_agent.capture.open_connections import DIRECTION, NO_TABLE, RECENT_FULL, SHARED, TIME_OVER, TOO_MANY
 from node_agent.capture.process_table import HIDDEN, PROC_UNREADABLE, PROCESS_UNREADABLE
-from node_agent.capture.window_capture import ACCEPTED_LOST, INCOMPLETE, LOST, MISSED, OUTCOMES_LOST
+from node_agent.capture.window_capture import ACCEPTED_LOST, INCOMPLETE, LOST, MISSED, OUTCOMES_LOST, UNSEEN
 from podsonar.logs_and_probes import start_at_zero
 from podsonar.model import Capture, Exclusion
 
@@ -23,8 +24,10 @@ SHARED_SOCKET = "shared_socket"
 FAMILIES = ("ipv4", "ipv6", "unknown")
 SIDES = ("source", "destination")
 OPENED_LEFT_OUT = (
-    *(DIRECTION, RECENT_FULL, SHARED, SHARED_SOCKET, TOO_MANY),
+    *(DIRECTION, RECENT_FULL, SHARED, SHARED_SOCKET, TOO_MANY, HOLDER_UNKNOWN),
     *(NO_TABLE, TIME_OVER, PROC_UNREADABLE, PROCESS_UNREADABLE, HIDDEN),
+    *sorted(UNRESOLVED),
+    *(*filters.RULES, *get_args(Exclusion)),
 )
 LOOPS = ("load", "push", "resolve", "windows")
 
@@ -98,7 +101,7 @@ class AgentMetrics:
         start_at_zero(self.opened_left_out, OPENED_LEFT_OUT)
         start_at_zero(self.loop_failures, LOOPS)
         start_at_zero(self.events, FAMILIES)
-        start_at_zero(self.lost, (*LOST, *ACCEPTED_LOST, *OUTCOMES_LOST, MISSED))
+        start_at_zero(self.lost, (*LOST, *ACCEPTED_LOST, *OUTCOMES_LOST, MISSED, *UNSEEN))
         start_at_zero(self.filtered, (*filters.RULES, *get_args(Exclusion)))
         start_at_zero(self.unresolved, SIDES)
         start_at_zero(self.dropped, (*DROPS, "io_error"))
@@ -145,6 +148,9 @@ class AgentMetrics:
             self.filtered.labels(reason).inc(count)
         self.unresolved.labels("source").inc(sum(outcome.observation["unresolved"].values()))
         self.unresolved.labels("destination").inc(outcome.uncertain())
+        for decision in outcome.group_decisions:
+            if decision.opened_before and decision.reason:
+                self.opened_left_out.labels(decision.reason).inc(decision.total("established"))
 
     def record_dropped(self, reason: str, attempts: int) -> None:
         """Count attempts that will not be delivered."""

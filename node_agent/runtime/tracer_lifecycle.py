@@ -23,22 +23,25 @@ from podsonar.supervised import place_of
 
 LOADER_SECONDS = 120.0
 FIRST_LEAD_SECONDS = 10.0
-SOCKET_ITERATORS = 1  # read at the start of the window
+SOCKET_ITERATORS = 2  # one read at each end of the window
+ENDED_CAPACITY = 4096  # ends of older connections between two drains
 
 log = structlog.get_logger()
 
 
 def capacity(settings: AgentSettings) -> dict[str, int | str]:
     """Return the sizes of the BPF maps, in entries, and the method of attachment."""
-    flows = settings.node.flow_capacity
+    flows, volume = settings.node.flow_capacity, settings.data.volume
     return {
         "flows": flows,
         "accepted": flows,
-        "pending": flows,
+        "pending": 2 * flows if volume else flows,  # connections that are open stay in it
         "recent": flows,
         "cgroups": settings.node.cgroup_capacity,
         "method": settings.node.method,
-        "socketIterators": SOCKET_ITERATORS,
+        "taskIterators": 2,  # one read at each end of the window
+        "socketIterators": SOCKET_ITERATORS if volume else 1,
+        "ended": ENDED_CAPACITY if volume else 0,
     }
 
 

@@ -21,6 +21,7 @@ from node_agent.capture import loader_client
 from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.capture.capture_queue import CaptureQueue
 from node_agent.capture.window_capture import ObservedNode, observe
+from node_agent.capture.window_volume import Handover
 from node_agent.runtime import metrics
 from node_agent.runtime.progress import Progress
 from node_agent.runtime.tracer_lifecycle import LOADER_SECONDS, ClockMap, TracerLifecycle, capacity, count_in
@@ -49,6 +50,7 @@ class AgentParts:
     ask: Callable[[list[Query]], list[Answer]]
     metrics: metrics.AgentMetrics
     progress: Progress = field(default_factory=Progress)
+    handover: Handover = field(default_factory=Handover)
 
 
 def node_of(settings: AgentSettings) -> ObservedNode:
@@ -100,7 +102,10 @@ def capture_traced(
     """Return what the tracer sees until the window's end or `stop`; `late` is why it did not begin in time."""
     log.info("tracing", window=window.id, tracer=tracer.tracer)
     offset_ns = time.time_ns() - time.monotonic_ns()
-    capture = observe(tracer, window, node_of(parts.settings), stop, parts.metrics.record_drain)
+    handover = parts.handover
+    capture = observe(tracer, window, node_of(parts.settings), stop, parts.metrics.record_drain, handover=handover)
+    if parts.tracers.ahead is None:
+        handover.sockets = None  # no window follows at once
     observed = Window(tracer.from_ns + offset_ns, tracer.until_ns + offset_ns)
     gaps = [late or LATE] if observed.start_ns > window.start_ns + LATE_NS else []
     gaps += [STOPPED] if stop.is_set() else []

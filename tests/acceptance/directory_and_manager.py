@@ -8,8 +8,8 @@ import orjson
 
 from podsonar.json_gzip import unpack
 from podsonar.model import Query
+from tests.answering_server import GivenAnswer, ReceivedRequest, answering
 from tests.node_agent import stages
-from tests.post_server import PostAnswer, PostedRequest, answering
 
 
 @contextmanager
@@ -17,15 +17,15 @@ def directory_and_manager() -> Iterator[tuple[str, list[tuple[int, dict[str, obj
     """The URL of both, and the list of (arrival time in ns, body) of each batch."""
     batches: list[tuple[int, dict[str, object]]] = []
 
-    def answer(posted: PostedRequest) -> PostAnswer:
+    def answer(posted: ReceivedRequest) -> GivenAnswer:
         if posted.path.endswith("/resolve"):
             queries = [
                 Query(query.get("address"), pod_uid=query.get("podUid"))
                 for query in orjson.loads(posted.body)["queries"]
             ]
-            return PostAnswer(200, orjson.dumps({"answers": [stages.directory(query).wire() for query in queries]}))
+            return GivenAnswer(200, orjson.dumps({"answers": [stages.directory(query).wire() for query in queries]}))
         batches.append((time.time_ns(), unpack(posted.body)))
-        return PostAnswer(201, b"{}")
+        return GivenAnswer(201, b"{}")
 
     with answering(answer) as url:
         yield url, batches

@@ -43,7 +43,7 @@ class OnePod:
         return 200, None, orjson.dumps({"metadata": {"resourceVersion": "1"}, "items": items})
 
 
-def test_canary_is_in_no_spool_file_store_or_answer(tmp_path: Path) -> None:
+def test_row_59_canary_is_in_no_spool_file_store_or_answer(tmp_path: Path) -> None:
     """The pod arrives at the manager, its secret nowhere: not in the spool, the database or any API answer."""
     database = f"sqlite:///{tmp_path}/manager.db"
     token, key = migrated(database)

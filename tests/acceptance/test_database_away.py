@@ -73,7 +73,9 @@ class PushingAgent(threading.Thread):
         self.spool.close()
 
 
-def test_database_crashes_during_ingest_every_batch_is_stored_once(server: PostgresqlServer, tmp_path: Path) -> None:
+def test_row_37_database_crashes_during_ingest_every_batch_is_stored_once(
+    server: PostgresqlServer, tmp_path: Path
+) -> None:
     """Meanwhile agents get 503 with Retry-After, and the manager is alive but not ready; then the rest arrives."""
     database = server.new_database()
     token, _key = migrated(database)
@@ -106,7 +108,7 @@ def test_database_crashes_during_ingest_every_batch_is_stored_once(server: Postg
     assert len(observed) == len(sent)
 
 
-def test_hanging_database_holds_up_neither_health_nor_metrics(server: PostgresqlServer) -> None:
+def test_row_37_hanging_database_holds_up_neither_health_nor_metrics(server: PostgresqlServer) -> None:
     """A database that accepts a statement and does not answer (here: frozen) leaves the manager alive and answering."""
     database = server.new_database()
     with serving(database) as url:

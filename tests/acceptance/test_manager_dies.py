@@ -68,7 +68,7 @@ def stored_ids(database: str) -> list[str]:
     return sorted(seen)
 
 
-def test_killed_manager_keeps_acknowledged_batches_and_accepts_the_rest_again(tmp_path: Path) -> None:
+def test_row_38_killed_manager_keeps_acknowledged_batches_and_accepts_the_rest_again(tmp_path: Path) -> None:
     """SIGKILL at any moment: every 201 was on disk, and an unanswered batch is stored once when it is pushed again."""
     database = f"sqlite:///{tmp_path}/manager.db"
     token, key = migrated(database)
@@ -105,7 +105,7 @@ def test_killed_manager_keeps_acknowledged_batches_and_accepts_the_rest_again(tm
     assert stored_ids(database) == [f"b-{n:03d}" for n in range(BATCHES)]
 
 
-def test_full_disk_is_503_and_what_was_stored_is_still_served(tmp_path: Path) -> None:
+def test_row_37_full_disk_is_503_and_what_was_stored_is_still_served(tmp_path: Path) -> None:
     """A file that cannot grow, as on a full disk: 503 with Retry-After, reads continue, no batch is stored in part."""
     database = f"sqlite:///{tmp_path}/manager.db"
     token, key = migrated(database)
@@ -135,7 +135,7 @@ def big(names: list[str]) -> dict[str, object]:
     return observed("node-a", padded, [])
 
 
-def test_locked_database_is_503_and_the_same_push_is_stored_afterwards(tmp_path: Path) -> None:
+def test_row_37_locked_database_is_503_and_the_same_push_is_stored_afterwards(tmp_path: Path) -> None:
     """Another program holds SQLite's write lock (a backup): 503 after the writer's timeout, reads continue."""
     database = f"sqlite:///{tmp_path}/manager.db"
     token, key = migrated(database)

@@ -14,7 +14,8 @@ COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "agent", "
 CHECKS = {
     "kernel", "architecture", "capabilities", "user namespace", "lockdown", "BTF", "kernel headers", "kheaders",
     "tracefs", "debugfs", "perf_event_paranoid", "unprivileged_bpf_disabled", "kprobes", "seccomp", "security modules",
-    "cgroup", "memory limit", "pods recognised", "eBPF program", "NODE_NAME", "token", "spool folder", "manager",
+    "cgroup", "memory limit", "user", "node's processes", "pods recognised", "eBPF program", "NODE_NAME",
+    "token", "spool folder", "manager", "directory",
 }  # fmt: skip
 
 
@@ -44,11 +45,16 @@ def preflight(
 
 
 def test_machine_that_can_be_traced_passes(tmp_path: Path, repository: Path) -> None:
-    """Only the manager's line is a warning: it is away. Containers of others may run beside; the program was loaded."""
+    """Manager and directory are away, and this is uid 0: warnings. Containers of others may run beside."""
     code, lines, _said = preflight(tmp_path, repository, [])
     assert code == 0
-    assert {name for name, line in lines.items() if line["state"] != "ok"} - {"pods recognised"} == {"manager"}
-    assert lines["manager"]["todo"] == "batches wait in the spool until it answers"
+    assert {name for name, line in lines.items() if line["state"] != "ok"} - {"pods recognised"} == {
+        "manager",
+        "directory",
+        "user",
+    }
+    assert lines["manager"]["todo"].startswith("batches wait in the spool until it answers")
+    assert lines["node's processes"]["found"] == "visible, also to a socket iterator"
     assert lines["eBPF program"]["found"].startswith("bcc:raw_tracepoint in ")
 
 
@@ -59,7 +65,7 @@ def test_missing_capability_fails_by_name(tmp_path: Path, repository: Path) -> N
     assert code == 3
     assert {name for name, line in lines.items() if line["state"] == "fail"} == {"capabilities", "eBPF program"}
     assert all("missing CAP_PERFMON" in lines[name]["todo"] for name in ("capabilities", "eBPF program"))
-    assert said.strip() == "podsonar: preflight: 2 of 23 checks failed: capabilities, eBPF program"
+    assert said.strip() == "podsonar: preflight: 2 of 26 checks failed: capabilities, eBPF program"
 
 
 def test_what_the_operator_forgot_fails_with_what_to_do(tmp_path: Path, repository: Path) -> None:

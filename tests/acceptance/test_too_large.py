@@ -60,7 +60,7 @@ class Delivered:
             self.map = answer.json()
 
 
-def test_halves_give_the_same_map_as_the_whole(tmp_path: Path) -> None:
+def test_row_45_halves_give_the_same_map_as_the_whole(tmp_path: Path) -> None:
     """Edges, counts, recall and coverage are the same; each record is stored once, and nothing is dropped."""
     bodies = [inventory(), NODE_A, crowded()]
     whole = Delivered(tmp_path / "whole", bodies, PushLimits())
@@ -72,7 +72,7 @@ def test_halves_give_the_same_map_as_the_whole(tmp_path: Path) -> None:
     assert (halved.lost, whole.lost) == ([], [])
 
 
-def test_what_has_no_halves_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_row_45_what_has_no_halves_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
     """One record, or inventory part, that is too large alone: quarantined and counted, and the next batch is sent."""
     huge = connection("load-1", "10.1.2.40", "203.0.113.9", 443, n=3) | {"note": secrets.token_hex(4000)}
     bodies = [inventory({"podList": []}), observed("node-b", [huge], []), NODE_A]
@@ -108,7 +108,7 @@ def test_halves_hold_every_record_once_and_every_count_once(connections: int, ac
     flows = [connection("load-1", "10.1.2.40", "203.0.113.9", n + 1, n=n + 1) for n in range(connections)]
     taken_flows = [taken("db-1", "10.1.2.30", n + 1, "10.1.2.40", 1) for n in range(accepted)]
     body = observed("node-b", flows, taken_flows)
-    body["observation"] |= COUNTS
+    body["observation"] |= COUNTS | {"scan": [{"end": "source", "ports": "0-1023", "attempts": 5}]}
     batch = Batch("c-1-x", "connections", 7, pack(body), body["observation"]["delivered"])
     two = split_batch(batch)
     assert two is not None

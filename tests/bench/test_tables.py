@@ -20,9 +20,12 @@ KERNEL = pytest.mark.kernel
         pytest.param("tracing_overhead", ["--tracers", "podsonar,empty,ring"], marks=KERNEL),
         pytest.param("short_lived", [], marks=KERNEL),
         pytest.param("open_sockets", [], marks=KERNEL),
+        pytest.param("volume", [], marks=KERNEL),
         pytest.param("agent_footprint", [], marks=KERNEL),
         ("replay", []),
         ("manager", []),
+        ("logs", []),
+        ("redaction", []),
         pytest.param("page", [], marks=pytest.mark.browser),
     ],
 )
@@ -58,17 +61,19 @@ def test_missed_budget_is_marked_and_ends_with_one(capsys: pytest.CaptureFixture
 
 
 def test_recording_replaces_the_tables_and_keeps_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Text around the recorded part stays; recording twice leaves the later tables only."""
+    """Text around the recorded part stays; of each measurement the later table is left, in the runner's order."""
     page = tmp_path / "benchmarks.md"
     page.write_text(f"before\n{run.BEGIN}\n{run.END}\nafter\n")
     monkeypatch.setattr(run, "PAGE", page)
-    run.record({"replay": "first"})
+    run.record({"replay": "first", "manager": "of the store"})
     run.record({"replay": "second"})
+    run.record({"volume": "of edges"})
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
     assert "second" in text
     assert "first" not in text
+    assert text.index("of edges") < text.index("second") < text.index("of the store")
 
 
 def test_every_measurement_is_run_by_the_runner(repository: Path) -> None:

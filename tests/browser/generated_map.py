@@ -96,7 +96,14 @@ def service(namespace: str, name: str, kind: str = "Service", pods: int = 2) -> 
         "kind": kind,
         "pods": pods if known else 0,
         "workloads": workloads if known else [],
+        "labels": labels_of(namespace, name) if known else {},
     }
+
+
+def labels_of(namespace: str, name: str) -> dict[str, str]:
+    """Labels of a place: its name, and the team of its namespace; what all share belongs to no team."""
+    team = next((one for one in TEAMS if namespace == one or namespace.startswith(f"{one}-")), None)
+    return {"app.kubernetes.io/name": name} | ({"team": team} if team else {})
 
 
 def services_of(number: int, namespaces: list[str], dice: random.Random) -> list[dict[str, Any]]:
@@ -201,6 +208,9 @@ def edges_of(services: list[dict[str, Any]], number: int, dice: random.Random) -
     return [found[key] for key in sorted(found)]
 
 
+SCANNER = {"kind": "Pod", "uid": "uid-scanner", "namespace": "lab", "name": "scanner-1"}
+
+
 def generate_map(services: int, edges: int, namespaces: int, seed: int = 1) -> dict[str, Any]:
     """The answer of `GET /agents/{id}/map` for a cluster of that size."""
     dice = random.Random(seed)  # noqa: S311 - a repeatable sequence is what is wanted
@@ -212,7 +222,14 @@ def generate_map(services: int, edges: int, namespaces: int, seed: int = 1) -> d
         "delivered": attempts,
         "lost": {},
         "filtered": {"source_not_a_pod": 311},
-        "unresolved": {},
+        "unresolved": {"identity_conflict": 17},
+        "incomplete": {"names_full": 5},
+        "openedBefore": {"delivered": 41, "leftOut": {"shared_socket": 3}, "notRead": {"processes_hidden": 7}},
+        "accepted": {"openedBefore": {"delivered": 37, "leftOut": {"shared_socket": 2}}},
+        "scan": [
+            {"pod": SCANNER, "end": "source", "ports": "1024-49151", "attempts": 471293, "established": 0},
+            {"pod": SCANNER, "end": "destination", "ports": "0-1023", "accepted": 61},
+        ],
     }
     whole = {"observed": "whole", "reason": None, "start": None, "end": None}
     recall = {"value": 0.9931, "accepted": 14593, "explained": 14493, "notComparable": {"remote_is_a_node": 1201}}
@@ -223,6 +240,12 @@ def generate_map(services: int, edges: int, namespaces: int, seed: int = 1) -> d
         "edges": lines,
         "recall": recall | {"nodes": {"node-a": recall}},
         "observation": {"node-a": counts},
+        "inventory": {
+            "window": WINDOW,
+            "state": "complete",
+            "waitingParts": 0,
+            "incompleteKinds": {"Service": "forbidden", "CronJob": "unsupported"},
+        },
         "coverage": {"node-a": whole, "node-b": whole | {"observed": "none", "reason": "no_report"}},
     }
 

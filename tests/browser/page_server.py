@@ -11,6 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+from manager.history.diff import absence_of, key_of
+from manager.history.map_tables import totals_of
 from manager.http.responses import SECURITY_HEADERS
 
 PAGE = Path(__file__).parents[2] / "manager" / "page"
@@ -21,6 +23,46 @@ def packed(maps: list[dict[str, Any]]) -> dict[str, bytes]:
     """Gzipped maps by window; `latest` is the first."""
     bodies = {one["window"]["id"]: gzip.compress(orjson.dumps(one), 5) for one in maps}
     return {"latest": next(iter(bodies.values())), **bodies} if bodies else {}
+
+
+def of_history(maps: list[dict[str, Any]], path: str, query: dict[str, list[str]]) -> dict[str, Any]:
+    """What the manager answers of many windows: its own code on the prepared maps."""
+    name = path.partition("/agents/")[2].partition("/")[2]
+    if name == "windows":
+        return {"items": [window_of(one) for one in maps]}
+    if not name:
+        return {"inventory": maps[0].get("inventory") if maps else None}
+    newest, before = maps[0], maps[-1]
+    if name == "changes":
+        known = {key_of(edge) for edge in before["edges"]} if before is not newest else set()
+        ids = ("source", "destination", "port", "type")
+        fresh = [edge for edge in newest["edges"] if key_of(edge) not in known]
+        first = newest["window"]["id"]
+        return {"new": [{part: edge[part] for part in ids} | {"firstSeen": first, "lastSeen": first} for edge in fresh]}
+    if name == "edges/history":
+        key = tuple(query[part][0] for part in ("source", "destination", "port", "type"))
+        found = [next((edge for edge in one["edges"] if key_of(edge) == key), None) for one in reversed(maps)]
+        ids = [one["window"]["id"] for one in reversed(maps)]
+        seen = [window for window, edge in zip(ids, found, strict=True) if edge]
+        counts = {part: [edge and edge[part] for edge in found] for part in ("attempts", "established", "failed")}
+        return {"windows": ids, "firstSeen": seen[0], "lastSeen": seen[-1], **counts}
+    source, destination = query["source"][0], query["destination"][0]
+    edges = [one for one in newest["edges"] if (one["source"], one["destination"]) == (source, destination)]
+    verdict = absence_of(newest).verdict(source, destination)
+    said = {"verdict": "seen", "reasons": []} if edges else {"verdict": verdict.verdict, "reasons": verdict.reasons}
+    return {"edges": edges, "records": [], "moreRecords": 0, "addresses": [], "batchesKept": False, **said}
+
+
+def window_of(found: dict[str, Any]) -> dict[str, Any]:
+    """A window as the manager lists it."""
+    totals = totals_of(found["edges"], found["services"], found)
+    return {**found["window"], "revision": 1, "totals": totals, "recall": found["recall"]["value"], "tags": []}
+
+
+class PageServer(ThreadingHTTPServer):
+    """A server that takes all connections that a browser opens at once, however busy the machine is."""
+
+    request_queue_size = 128  # of 5, as by default, a sixth waits for the browser's next SYN: seconds
 
 
 @contextmanager
@@ -34,7 +76,10 @@ def serving_page(maps: list[dict[str, Any]], agents: tuple[str, ...] = ("lab",))
 
         def do_GET(self) -> None:
             url = urlsplit(self.path)
-            if url.path.startswith("/api/v1/agents/"):
+            if url.path.startswith("/api/v1/agents/") and not url.path.endswith("/map"):
+                body = gzip.compress(orjson.dumps(of_history(maps, url.path, parse_qs(url.query))))
+                self.answer(200, body, "application/json", packed=True)
+            elif url.path.startswith("/api/v1/agents/"):
                 wanted = parse_qs(url.query).get("window", ["latest"])[0]
                 body = bodies.get(wanted)
                 self.answer(200 if body else 404, body or gzip.compress(b"{}"), "application/json", packed=True)
@@ -62,7 +107,7 @@ def serving_page(maps: list[dict[str, Any]], agents: tuple[str, ...] = ("lab",))
         def log_message(self, *_: object) -> None:
             """Be silent: the tests look at the page."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = PageServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -109,7 +109,7 @@ def test_places_are_the_same_at_every_visit_and_in_every_window(manager: Running
     assert [now.get(box[0]) for box in found] == found
 
 
-def test_hostile_names_are_text_in_every_view(manager: Running, page: Page) -> None:
+def test_rows_26_27_hostile_names_are_text_in_every_view(manager: Running, page: Page) -> None:
     """Markup, quotes and control characters of a name are shown, never run."""
     name = "<img src=x onerror=alert(1)>\"'&lt;\u202etxt"
     made = deepcopy(service(name, 80, 80, "bad", "10.96.0.99"))

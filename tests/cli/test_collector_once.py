@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.collector.k8s.header_server import HeaderServer
-from tests.collector.k8s.test_kubeconfig import CANARY, EXEC_V1, kubeconfig
+from tests.cluster_api.header_server import HeaderServer
+from tests.cluster_api.test_kubeconfig import CANARY, EXEC_V1, kubeconfig
+from tests.silent_server import SilentServer
 
 pytestmark = pytest.mark.long
 
@@ -58,6 +59,20 @@ def test_listing_that_is_refused_everywhere_is_a_failure(tmp_path: Path) -> None
         done = once(tmp_path, {"token": CANARY}, {"server": server.url})
     assert done.returncode == 1
     assert b"not one kind could be listed: forbidden" in done.stderr
+    assert CANARY.encode() not in done.stderr
+    assert not (tmp_path / "output").exists()
+
+
+def test_server_that_never_answers_costs_its_time_and_is_a_failure(tmp_path: Path) -> None:
+    """Nobody is waited for longer than the budget of one listing, whoever takes the connection."""
+    server, began = SilentServer(), time.monotonic()
+    try:
+        done = once(tmp_path, {"token": CANARY}, {"server": server.url})
+    finally:
+        server.close()
+    assert time.monotonic() - began < 45  # a page has 60 s
+    assert done.returncode == 1
+    assert b"not one kind could be listed: unreachable" in done.stderr
     assert CANARY.encode() not in done.stderr
     assert not (tmp_path / "output").exists()
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.long
 PATIENCE_SECONDS = 30
 
 
-class Program:
+class RunningProgram:
     """A running `podsonar` with a settings file."""
 
     def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
@@ -33,7 +33,7 @@ class Program:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """What its log says."""
+        """Return its log."""
         said = (self.folder / "log").read_bytes().splitlines()
         return [orjson.loads(line) for line in said if line.startswith(b"{")]
 
@@ -61,7 +61,7 @@ def write(folder: Path, settings: dict[str, Any]) -> None:
 
 
 @contextmanager
-def running(folder: Path, words: list[str], settings: dict[str, Any]) -> Iterator[Program]:
+def running(folder: Path, words: list[str], settings: dict[str, Any]) -> Iterator[RunningProgram]:
     """A program; it has ended with code 0 after SIGTERM when the block ends well."""
     write(folder, settings)
     command = [sys.executable, "-c", "from cli.main import main; main()", *words]
@@ -71,7 +71,7 @@ def running(folder: Path, words: list[str], settings: dict[str, Any]) -> Iterato
             [*command, "--config", str(folder / "settings.yaml")], env=environment, stdout=log, stderr=log
         )
     try:
-        yield Program(folder, process)
+        yield RunningProgram(folder, process)
         process.terminate()
         assert process.wait(PATIENCE_SECONDS) == 0, (folder / "log").read_text()
     finally:

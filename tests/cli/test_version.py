@@ -1,4 +1,4 @@
-"""`podsonar version` says what runs."""
+"""`podsonar version` prints what runs."""
 
 import platform
 from importlib.metadata import version

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from cluster_api.client import ApiClient
 from collector.app import inventory_of, window_now
 from collector.inventory.inventory import Inventory
-from collector.k8s.client import ApiClient
-from collector.k8s.list_limits import ListLimits
+from collector.k8s.list_deadline import ListLimits
 from directory.selection import Selection
 from podsonar.json_gzip import unpack
 from podsonar.settings import CollectorSettings

@@ -11,28 +11,28 @@ import orjson
 import pytest
 import structlog
 
+from cluster_api.client import ApiClient
 from collector.app import inventory_of
 from collector.inventory.field_table import COPIES
 from collector.inventory.inventory import Inventory
+from collector.inventory.redacted_fields import Mode
 from collector.inventory.redaction import Redaction
-from collector.inventory.structure import Mode
-from collector.k8s.client import ApiClient
 from collector.k8s.kinds import API_VERSIONS, KINDS, Kind
 from delivery.batch import batch_of_payload
 from delivery.push import Pusher
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from directory.selection import Selection
-from manager.api.handlers import KIND_PATHS
+from manager.api.objects import KIND_PATHS
 from manager.server import serving
 from podsonar.json_gzip import inflated
 from podsonar.logs_and_probes import start_logs
 from podsonar.model import Window
 from podsonar.settings import CollectorSettings, Data, Kubernetes, ManagerEndpoint
+from tests.answering_server import GivenAnswer, ReceivedRequest, answering
 from tests.cluster.conftest import Crowd
 from tests.cluster.schema_objects import Position, Schemas, dense, sparse
 from tests.manager.fresh_database import migrated
-from tests.post_server import PostAnswer, PostedRequest, answering
 
 pytestmark = pytest.mark.cluster
 
@@ -161,12 +161,12 @@ class Everything:
 def recorded(upstream: str, wire: list[bytes]) -> Iterator[str]:
     """The URL of a relay to the manager that keeps every byte of headers and bodies, both ways."""
 
-    def relay(posted: PostedRequest) -> PostAnswer:
+    def relay(posted: ReceivedRequest) -> GivenAnswer:
         wire.extend((str(posted.headers).encode(), posted.body, inflated(posted.body)))
         headers = {name: value for name, value in posted.headers.items() if name.lower() != "host"}
         answer = httpx.post(upstream + posted.path, content=posted.body, headers=headers, trust_env=False, timeout=60)
         wire.append(answer.content)
-        return PostAnswer(answer.status_code, answer.content)
+        return GivenAnswer(answer.status_code, answer.content)
 
     with answering(relay) as url:
         yield url
@@ -188,7 +188,7 @@ def pushed(folder: Path, url: str, positions: dict[str, list[Position]]) -> tupl
     return inventory, [*files, *plain]
 
 
-def test_canary_is_in_no_spool_wire_store_answer_page_or_log(
+def test_row_59_canary_is_in_no_spool_wire_store_answer_page_or_log(
     positions: dict[str, list[Position]],
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from isal import igzip
 
+from cluster_api.client import ApiClient
 from collector.app import inventory_of, window_now
-from collector.k8s.client import ApiClient
 from delivery.batch import batch_of_payload
 from delivery.spool import Spool
 from directory.selection import Selection
@@ -124,7 +124,7 @@ def test_servers_cache_gives_the_same_inventory(api: ApiClient, tmp_path: Path) 
 def test_kind_without_rights_is_forbidden_and_all_others_are_delivered(
     plane: ControlPlane, rules: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    """A role that lacks one kind costs that kind alone, and the inventory says so."""
+    """A role that lacks one kind costs that kind alone, and the inventory names it."""
     fewer = [{**rule, "resources": [one for one in rule["resources"] if one != "cronjobs"]} for rule in rules]
     job_spec = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "app", "image": "app"}]}}}
     job = {

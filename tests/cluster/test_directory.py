@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from cluster_api.client import ApiClient
+from cluster_api.watch_stream import PROBES, WatchStream
 from collector.directory.live_directory import LiveDirectory
-from collector.k8s.client import ApiClient
-from collector.k8s.watch_stream import PROBES, WatchStream
 from directory.lookup import Directory
 from directory.selection import Selection
 from lab.controlplane.server import ControlPlane
@@ -29,8 +29,8 @@ SECOND = NS_PER_SECOND
 KEEPING = """
 import sys, time
 from pathlib import Path
-from collector.k8s.client import ApiClient
-from collector.k8s.watch_stream import PROBES, WatchStream
+from cluster_api.client import ApiClient
+from cluster_api.watch_stream import PROBES, WatchStream
 from collector.directory.live_directory import LiveDirectory
 from directory.lookup import Directory
 live = LiveDirectory(ApiClient.connect(Path(sys.argv[1])), Directory(), None, 60.0, 0.05, file=Path(sys.argv[2]))
@@ -121,7 +121,9 @@ def live(plane: ControlPlane) -> Iterator[LiveDirectory]:
 
 
 @pytest.mark.cluster
-def test_address_that_changes_hands_names_the_pod_that_had_it_then(plane: ControlPlane, live: LiveDirectory) -> None:
+def test_row_63_address_that_changes_hands_names_the_pod_that_had_it_then(
+    plane: ControlPlane, live: LiveDirectory
+) -> None:
     """The watch separates one pod's time of an address from the next one's, and never names the wrong pod."""
     now_ns = time.time_ns()
     former = pod("former", ADDRESS, now_ns - 60 * SECOND)
@@ -143,7 +145,7 @@ def test_address_that_changes_hands_names_the_pod_that_had_it_then(plane: Contro
 
 @pytest.mark.cluster
 def test_server_streams_its_lists_and_tells_how_far_it_has_come(plane: ControlPlane, live: LiveDirectory) -> None:
-    """Watch lists and no page; a bookmark or an unmoved version says that all is known; dead paths are cut."""
+    """Watch lists and no page; a bookmark or an unmoved version proves that all is known; dead paths are cut."""
     metrics = live.metrics
     kinds = ("Pod", "Service", "Node", "EndpointSlice")
     assert [metrics.streamed.labels(kind)._value.get() for kind in kinds] == [1, 1, 1, 1]

@@ -8,8 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from collector.k8s.client import ApiClient
-from collector.k8s.list_limits import ListLimits, StoppedError
+from cluster_api.client import ApiClient
+from collector.k8s.list_deadline import ListLimits, StoppedError
 from podsonar.json_gzip import unpack
 from tests.cluster.collected import PODS_PATH, Collected, pods
 from tests.cluster.conftest import PODS, Crowd
@@ -68,7 +68,7 @@ def test_page_that_trickles_is_cut_after_its_time(crowd: Crowd, tmp_path: Path) 
     assert part["inventory"]["kinds"]["Service"]["complete"]
 
 
-def test_rotated_token_is_read_again(crowd: Crowd, tmp_path: Path) -> None:
+def test_row_57_rotated_token_is_read_again(crowd: Crowd, tmp_path: Path) -> None:
     """401 until the token's file has the new one: the list waits, goes on, and is complete."""
     token = orjson.loads(crowd.kubeconfig.read_bytes())["users"][0]["user"]["token"]
     token_file = tmp_path / "token"
@@ -88,7 +88,7 @@ def test_rotated_token_is_read_again(crowd: Crowd, tmp_path: Path) -> None:
 
 
 def test_token_that_is_never_renewed_costs_two_minutes_in_all(crowd: Crowd, tmp_path: Path) -> None:
-    """Every kind says unauthorized; the wait for a new token is that of one window, not of each kind."""
+    """Every kind has the reason unauthorized; the wait for a new token is that of one window, not of each kind."""
     token_file = tmp_path / "token"
     token_file.write_text("nonsense")
     collected = Collected(crowd, tmp_path, lambda _request, _ask: None)

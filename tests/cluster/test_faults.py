@@ -62,7 +62,7 @@ def half_chunked(ask: Ask) -> Reply:
 
 
 def short(ask: Ask) -> Reply:
-    """An intermediary ends the answer too early and says that this is all."""
+    """An intermediary ends the answer too early as if it were whole."""
     whole = ask(None)
     return Reply(whole.status, whole.body[: len(whole.body) // 2])
 
@@ -79,7 +79,7 @@ def short(ask: Ask) -> Reply:
         *(lambda _ask, code=code: Reply(code, b"{}") for code in (500, 502, 503, 504)),
     ],
 )
-def test_fault_once_on_any_page_is_got_over(
+def test_row_56_fault_once_on_any_page_is_got_over(
     crowd: Crowd, tmp_path: Path, page: int, answer: Callable[[Ask], Reply]
 ) -> None:
     """Every pod of one snapshot arrives once, and the inventory is complete."""
@@ -92,7 +92,7 @@ def test_fault_once_on_any_page_is_got_over(
         assert collected.waits == [5.0]
 
 
-def test_snapshot_that_expires_twice_restarts_and_never_mixes(crowd: Crowd, tmp_path: Path) -> None:
+def test_row_55_snapshot_that_expires_twice_restarts_and_never_mixes(crowd: Crowd, tmp_path: Path) -> None:
     """The token that a 410 offers for the rest of another snapshot is not used; later pages are larger."""
     collected = Collected(crowd, tmp_path, on_page(2, 2, gone))
     assert len(set(pods(collected.parts()))) == PODS
@@ -101,7 +101,7 @@ def test_snapshot_that_expires_twice_restarts_and_never_mixes(crowd: Crowd, tmp_
     assert [query["limit"] for query in queries] == ["500", "500", "1000", "1000", "1000", "1000"]
 
 
-def test_snapshot_that_always_expires_is_asked_for_in_one_piece(crowd: Crowd, tmp_path: Path) -> None:
+def test_row_55_snapshot_that_always_expires_is_asked_for_in_one_piece(crowd: Crowd, tmp_path: Path) -> None:
     """After three tries with pages the whole list is read at once, and is complete."""
     collected = Collected(crowd, tmp_path, on_page(2, 1000, gone))
     parts = collected.parts()
@@ -122,10 +122,10 @@ def test_snapshot_that_always_expires_is_asked_for_in_one_piece(crowd: Crowd, tm
         (lambda _ask: Reply(401, b"{}"), "unauthorized"),
     ],
 )
-def test_fault_that_stays_makes_its_kind_incomplete_and_no_other(
+def test_row_57_fault_that_stays_makes_its_kind_incomplete_and_no_other(
     crowd: Crowd, tmp_path: Path, answer: Callable[[Ask], Reply], reason: str
 ) -> None:
-    """The kind says why; every other kind is complete, and waits stay within the rules (rows 15 and 17)."""
+    """The kind has the reason; every other kind is complete, and waits stay within the rules (rows 15 and 17)."""
     collected = Collected(crowd, tmp_path, on_page(2, 10_000, answer))
     kinds = collected.parts()[0]["inventory"]["kinds"]
     pod = kinds.pop("Pod")
@@ -150,7 +150,7 @@ def test_server_that_ignores_the_limit_is_read_whole(
     crowd: Crowd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer beyond a page's size is read again in pieces, and arrives whole."""
-    monkeypatch.setattr("collector.k8s.client.LARGE_BODY_BYTES", 1 << 20)
+    monkeypatch.setattr("cluster_api.client.LARGE_BODY_BYTES", 1 << 20)
 
     def fault(request: Request, ask: Ask) -> Reply | None:
         return ask({name: value for name, value in request.query.items() if name != "limit"})

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from cluster_api.client import ApiClient
 from collector.app import inventory_of, window_now
 from collector.directory.live_directory import LiveDirectory
 from collector.inventory.inventory import role_namespaces
-from collector.k8s.client import ApiClient
 from directory.lookup import Directory
 from directory.selection import Selection
 from lab.controlplane.binaries import VERSIONS, find_or_build

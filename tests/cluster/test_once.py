@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from podsonar.json_gzip import inflated
+from tests.answering_server import GivenAnswer, ReceivedRequest, answering
 from tests.cluster.conftest import PODS, Crowd
 from tests.cluster.fault_proxy import Ask, FaultProxy, Reply, Request, serving
-from tests.post_server import PostAnswer, PostedRequest, answering
 
 pytestmark = pytest.mark.cluster
 
@@ -32,9 +32,9 @@ OF_THE_RUN = re.compile(
 def manager_that_keeps(bodies: list[bytes]) -> Iterator[str]:
     """The URL of a server that takes every push and keeps its body."""
 
-    def keep(posted: PostedRequest) -> PostAnswer:
+    def keep(posted: ReceivedRequest) -> GivenAnswer:
         bodies.append(posted.body)
-        return PostAnswer(201)
+        return GivenAnswer(201)
 
     with answering(keep) as url:
         yield url

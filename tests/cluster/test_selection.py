@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster_api.client import ApiClient
 from collector.app import checked_selection, inventory_of, window_now
-from collector.k8s.client import ApiClient
 from directory.selection import Selection
 from podsonar.errors import SettingsError
 from podsonar.json_gzip import unpack

@@ -1,4 +1,4 @@
-"""An API server that says what it is told to: lists by path or plural, and watches one after the other from a script.
+"""An API server that answers by a script: lists by path or plural, and watches one after the other from a script.
 
 It checks neither versions nor rights, and a watch that has no script says nothing until it is cut.
 """
@@ -28,7 +28,7 @@ def bookmark(version: str, *, end: bool = False) -> bytes:
 
 
 class ScriptedWatch:
-    """A watch that says its lines, breaks where an exception stands, and without a script waits to be cut."""
+    """A watch that sends its lines, breaks at an exception, and without a script waits to be cut."""
 
     def __init__(self, steps: list[Step] | None) -> None:
         self.steps = steps
@@ -61,7 +61,7 @@ class ScriptedApi:
         self.paths: set[str] = set()
         self.listed = 0
         self.renewed = 0
-        self.list_status = 200
+        self.list_status = self.watch_status = 200
 
     def page(self, path: str, query: dict[str, str | int]) -> tuple[int, str | None, bytes]:
         """The whole list."""
@@ -77,6 +77,8 @@ class ScriptedApi:
         self.paths.add(path)
         if "sendInitialEvents" in query and not self.watch_list:
             raise WatchRefusedError("sendInitialEvents is forbidden for watch", 422)
+        if self.watch_status != 200:
+            raise WatchRefusedError("no", self.watch_status)
         try:
             step = self.script.get_nowait()
         except queue.Empty:

@@ -28,8 +28,8 @@ from podsonar.settings import CollectorSettings, Cron, Data, Kubernetes
 START = int(dt.datetime(2026, 11, 24, 10, 0, tzinfo=dt.UTC).timestamp())
 
 
-class Clock:
-    """A wall clock that moves when it is waited for, and jumps when it is told to; stands for `time` and the event."""
+class SteppedClock:
+    """A wall clock that moves when it is waited for, and jumps on command; replaces `time` and the event."""
 
     def __init__(self, begin: int = START) -> None:
         self.now_ns = begin * NS_PER_SECOND
@@ -55,7 +55,7 @@ class Clock:
         return False
 
 
-def windows(clock: Clock, expression: str = "*/15 * * * *") -> tuple[Scheduler, CollectorRegistry]:
+def windows(clock: SteppedClock, expression: str = "*/15 * * * *") -> tuple[Scheduler, CollectorRegistry]:
     """The windows of a schedule from 10:00 on, and their metrics."""
     registry = CollectorRegistry()
     stop: Any = clock
@@ -71,7 +71,7 @@ def skipped(registry: CollectorRegistry, reason: str) -> float:
 
 def test_windows_come_in_turn() -> None:
     """Each tick is one window, and none is missed where listing is quick."""
-    clock = Clock()
+    clock = SteppedClock()
     found, registry = windows(clock)
     ids = []
     for _ in range(3):
@@ -86,7 +86,7 @@ def test_windows_come_in_turn() -> None:
 
 def test_window_that_begins_while_one_is_listed_is_skipped_and_counted() -> None:
     """Listing for 40 minutes passes over two windows; they are not caught up with."""
-    clock = Clock()
+    clock = SteppedClock()
     found, registry = windows(clock)
     assert found.next() is not None
     clock.advance(40 * 60)
@@ -97,9 +97,9 @@ def test_window_that_begins_while_one_is_listed_is_skipped_and_counted() -> None
     assert skipped(registry, "overlap") == 2
 
 
-def test_clock_that_jumps_ahead_is_caught_up_with_once() -> None:
+def test_row_54_clock_that_jumps_ahead_is_caught_up_with_once() -> None:
     """After a day's jump one window is listed, the newest, and the others are counted."""
-    clock = Clock()
+    clock = SteppedClock()
     found, registry = windows(clock)
     clock.jumps = [86_400]
     window = found.next()
@@ -111,9 +111,9 @@ def test_clock_that_jumps_ahead_is_caught_up_with_once() -> None:
     assert after.id == "2026-11-25T10:15:00Z"
 
 
-def test_clock_that_jumps_back_repeats_no_window() -> None:
+def test_row_54_clock_that_jumps_back_repeats_no_window() -> None:
     """An hour back: the windows that were taken do not come again, and no time is negative."""
-    clock = Clock()
+    clock = SteppedClock()
     found, _ = windows(clock)
     first = found.next()
     assert first is not None
@@ -125,13 +125,13 @@ def test_clock_that_jumps_back_repeats_no_window() -> None:
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "UTC"])
-def test_daylight_saving_changes_nothing(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+def test_row_54_daylight_saving_changes_nothing(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
     """The zone of the machine does not matter: an hourly window comes 24 times on the day that has 25 hours, or 23."""
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
         for day in (dt.datetime(2026, 10, 24, 23, 30, tzinfo=dt.UTC), dt.datetime(2026, 3, 28, 23, 30, tzinfo=dt.UTC)):
-            clock = Clock(int(day.timestamp()))
+            clock = SteppedClock(int(day.timestamp()))
             found, registry = windows(clock, "0 * * * *")
             starts = []
             for _ in range(24):
@@ -149,7 +149,7 @@ def test_daylight_saving_changes_nothing(monkeypatch: pytest.MonkeyPatch, zone: 
 @pytest.mark.parametrize(("expression", "seconds"), [("*/5 * * * *", 300), ("15 * * * *", 1800), ("0 3 * * *", 1800)])
 def test_run_ends_with_its_period_or_after_half_an_hour(expression: str, seconds: int) -> None:
     """A list never runs into the next window, and never longer than 30 minutes."""
-    found, _ = windows(Clock(), expression)
+    found, _ = windows(SteppedClock(), expression)
     window = found.next()
     assert window is not None
     before = time.monotonic()
@@ -160,7 +160,7 @@ def test_run_ends_with_its_period_or_after_half_an_hour(expression: str, seconds
 @pytest.mark.parametrize(("minutes", "longest"), [(1, 6), (2, 10), (14, 10)])
 def test_lists_begin_soon_after_their_tick_and_not_all_at_once(minutes: int, longest: float) -> None:
     """Within ten seconds and a tenth of the window, each by chance; the windows themselves stay on their ticks."""
-    clock = Clock()
+    clock = SteppedClock()
     stop: Any = clock
     settings = CollectorSettings(data=Data(collection_window_in_min=minutes, cron=Cron("*/15 * * * *")))
     found = Scheduler(settings, InventoryMetrics(CollectorRegistry()), stop, clock)
@@ -177,7 +177,7 @@ def test_lists_begin_soon_after_their_tick_and_not_all_at_once(minutes: int, lon
 
 def test_window_that_is_late_already_waits_no_longer() -> None:
     """What the machine slept through is listed at once: the wait counts from the tick."""
-    clock = Clock()
+    clock = SteppedClock()
     found, _ = windows(clock)
     clock.jumps = [1200]
     window = found.next()

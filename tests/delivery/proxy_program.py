@@ -1,4 +1,4 @@
-"""A small real proxy: `CONNECT host:port`, `METHOD http://host:port/…`; says its port, then what it is asked for.
+"""A small real proxy: `CONNECT host:port`, `METHOD http://host:port/…`; prints its port, then each request.
 
 python -u -m tests.delivery.proxy_program
 """
@@ -25,7 +25,7 @@ def tunnel(one: socket.socket, other: socket.socket) -> None:
 
 
 def serve(client: socket.socket) -> None:
-    """One connection; the target is told before it is reached."""
+    """Serve one connection; print the target before connecting to it."""
     with client:
         head = b""
         while b"\r\n\r\n" not in head:

@@ -21,9 +21,9 @@ from lab.controlplane.certificates import Authority
 from podsonar.errors import SettingsError
 from podsonar.json_gzip import deflated, pack
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
+from tests.answering_server import GivenAnswer, ReceivedRequest, answering
 from tests.delivery.test_manager_tls import authority, pair_for
 from tests.delivery.test_push_faults import raw_server
-from tests.post_server import PostAnswer, PostedRequest, answering
 
 CREATED_NS = 1 << 62
 LENGTH = b"Content-Length: 0\r\n\r\n"
@@ -69,7 +69,7 @@ COOKIES = ("a=\u00fc".encode(), b"a=\xff", b"AWSALB=abc; Path=/", b"=; Max-Age=-
 
 
 @pytest.mark.parametrize("location", LOCATIONS)
-def test_redirects_are_not_parsed(tmp_path: Path, location: bytes) -> None:
+def test_row_46_redirects_are_not_parsed(tmp_path: Path, location: bytes) -> None:
     """Any Location: the queue is held, the batch stays, and the next response counts."""
     listener, url = raw_server(answer_with(b"HTTP/1.1 307 X\r\nLocation: " + location + b"\r\n" + LENGTH))
     with closing(listener), pusher_of(tmp_path, url) as pusher:
@@ -239,7 +239,7 @@ def endless_zeros() -> bytes:
 def test_body_that_cannot_be_split_is_set_aside(tmp_path: Path, payload: bytes) -> None:
     """413 on whatever a file holds: quarantined, and the next batch is sent."""
     script = iter([413, 201])
-    with answering(lambda _posted: PostAnswer(next(script))) as url, pusher_of(tmp_path, url, 0) as pusher:
+    with answering(lambda _posted: GivenAnswer(next(script))) as url, pusher_of(tmp_path, url, 0) as pusher:
         pusher.spool.put(Batch("c-odd", "connections", CREATED_NS, payload))
         pusher.spool.put(Batch("c-good", "connections", CREATED_NS, pack({})))
         assert [pusher.step().code for _ in range(3)] == ["413", "201", "idle"]
@@ -250,12 +250,12 @@ def test_batch_that_fails_thirty_times_steps_behind_the_others(tmp_path: Path) -
     """A batch that the manager answers with 500 each time holds up the others no longer than that."""
     stored: list[str] = []
 
-    def answer(posted: PostedRequest) -> PostAnswer:
+    def answer(posted: ReceivedRequest) -> GivenAnswer:
         name = posted.headers["Idempotency-Key"]
         if name == "c-0":
-            return PostAnswer(500)
+            return GivenAnswer(500)
         stored.append(name)
-        return PostAnswer(201)
+        return GivenAnswer(201)
 
     with answering(answer) as url, pusher_of(tmp_path, url, 3) as pusher:
         codes = [pusher.step().code for _ in range(MOST_TRIES + 2)]
@@ -268,7 +268,7 @@ def test_error_that_no_step_foresaw_ends_no_loop(tmp_path: Path) -> None:
     """It is counted, and the loop goes on with the next turn."""
     failures: list[str] = []
     stop, delivered = threading.Event(), threading.Event()
-    with answering(lambda _posted: PostAnswer(201)) as url, pusher_of(tmp_path, url) as pusher:
+    with answering(lambda _posted: GivenAnswer(201)) as url, pusher_of(tmp_path, url) as pusher:
         pusher.on_failure = failures.append
         errors = iter([RuntimeError("odd"), KeyError("odder")])
 
@@ -312,7 +312,7 @@ def test_first_hold_after_an_outage_is_short() -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [(404, 401), (302, 405), (200, 404)])
-def test_held_queue_goes_on_when_the_peer_is_another_one(
+def test_row_47_held_queue_goes_on_when_the_peer_is_another_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int, second: int
 ) -> None:
     """A gateway's own page for 15 minutes to wait: once the peer answers a request without a token otherwise."""

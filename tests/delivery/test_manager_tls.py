@@ -25,7 +25,7 @@ NOW = dt.datetime.now(dt.UTC)
 
 
 class Served(ThreadingHTTPServer):
-    """A manager that answers 201, and who its clients said they are."""
+    """A manager that answers 201, and the certificates of its clients."""
 
     daemon_threads = True
 
@@ -94,14 +94,14 @@ def pair_for(signer: Authority, host: str, age: dt.timedelta = dt.timedelta()) -
 def pusher(
     folder: Path, port: int, ca_file: Path, mtls: Mtls | None = None, proxy: Proxy | None = None
 ) -> tuple[Pusher, Spool, list[PushOutcome]]:
-    """A pusher with one batch, and what it tells."""
+    """A pusher with one batch, and the list of its outcomes."""
     (folder / "token").write_text("t" * 32)
     spool = Spool(folder / "spool")
     spool.put(Batch("c-1-tls", "connections", 1 << 62, pack({})))
-    told: list[PushOutcome] = []
+    outcomes: list[PushOutcome] = []
     manager = ManagerEndpoint(url=f"https://localhost:{port}", ca_file=str(ca_file))
     settings = AgentConfiguration(manager=manager, mtls=mtls or Mtls(), proxy=proxy or Proxy())
-    return Pusher(settings, spool, TokenFile(str(folder / "token")), told.append), spool, told
+    return Pusher(settings, spool, TokenFile(str(folder / "token")), outcomes.append), spool, outcomes
 
 
 @pytest.mark.parametrize(
@@ -116,15 +116,15 @@ def pusher(
 def test_distrusted_manager_gets_nothing_and_each_cause_is_distinguished(
     tmp_path: Path, host: str, age_days: int, trusted: str, reason: str
 ) -> None:
-    """No request reaches the server; the batch stays, is probed each 30 s and longer, the reason says why (row 43)."""
+    """No request reaches the server; the batch stays, is probed each 30 s and longer, the reason names it (row 43)."""
     signers = {name: authority(tmp_path, name) for name in ("own", "other")}
     pair = pair_for(signers["own"], host, dt.timedelta(days=age_days))
     with serving(Served(pair)) as server:
-        made, spool, told = pusher(tmp_path, server.server_port, signers[trusted].file)
+        made, spool, outcomes = pusher(tmp_path, server.server_port, signers[trusted].file)
         waits = [made.step().wait_seconds for _ in range(2)]
         assert server.names == []
     made.close()
-    assert [(one.code, one.reason) for one in told] == [("error", reason)] * 2
+    assert [(one.code, one.reason) for one in outcomes] == [("error", reason)] * 2
     assert waits == [30, 60]
     assert spool.stats().batches == 1
 
@@ -139,7 +139,7 @@ def test_rotated_client_certificate_is_used_without_restart(tmp_path: Path) -> N
     key.write_bytes(first.key.read_bytes())
     with serving(Served(server_pair, own.file)) as server:
         mtls = Mtls(cert_path=str(certificate), key_path=str(key))
-        made, spool, told = pusher(tmp_path, server.server_port, own.file, mtls)
+        made, spool, outcomes = pusher(tmp_path, server.server_port, own.file, mtls)
         made.step()
         for pair, swap in ((second, (certificate,)), (second, (key,))):
             for path in swap:
@@ -150,7 +150,7 @@ def test_rotated_client_certificate_is_used_without_restart(tmp_path: Path) -> N
             made.step()
         assert server.names == ["agent-old", "agent-old", "agent-new"]
     made.close()
-    assert [one.code for one in told] == ["201"] * 3
+    assert [one.code for one in outcomes] == ["201"] * 3
 
 
 def test_rotated_authority_is_trusted_without_restart(tmp_path: Path) -> None:
@@ -159,18 +159,18 @@ def test_rotated_authority_is_trusted_without_restart(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.crt"
     bundle.write_bytes(old.file.read_bytes())
     with serving(Served(pair_for(new, "localhost"))) as server:
-        made, _, told = pusher(tmp_path, server.server_port, bundle)
+        made, _, outcomes = pusher(tmp_path, server.server_port, bundle)
         made.step()
         fresh = tmp_path / "fresh"
         fresh.write_bytes(old.file.read_bytes() + new.file.read_bytes())
         fresh.replace(bundle)
         made.step()
     made.close()
-    assert [(one.code, one.reason) for one in told] == [("error", "tls_untrusted"), ("201", None)]
+    assert [(one.code, one.reason) for one in outcomes] == [("error", "tls_untrusted"), ("201", None)]
 
 
 def test_reaching_the_manager_sends_no_token_and_tells_what_is_wrong(tmp_path: Path) -> None:
-    """Preflight asks with HEAD: any status will do; distrust and absence are told by reason."""
+    """Preflight asks with HEAD: any status will do; distrust and absence are reported by reason."""
     own, other = authority(tmp_path, "own"), authority(tmp_path, "other")
     with serving(Served(pair_for(own, "localhost"))) as server:
         url = f"https://localhost:{server.server_port}"
@@ -186,9 +186,9 @@ def test_client_without_a_certificate_is_refused_with_a_reason(tmp_path: Path) -
     """A manager that asks for a client certificate and gets none: its own reason, and the batch stays."""
     own = authority(tmp_path, "own")
     with serving(Served(pair_for(own, "localhost"), own.file)) as server:
-        made, spool, told = pusher(tmp_path, server.server_port, own.file)
+        made, spool, outcomes = pusher(tmp_path, server.server_port, own.file)
         made.step()
         assert server.names == []
     made.close()
-    assert told[0].reason in ("tls_refused", "transport")
+    assert outcomes[0].reason in ("tls_refused", "transport")
     assert spool.stats().batches == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from collector.k8s.client import ApiClient
+from cluster_api.client import ApiClient
 from delivery.manager_client import probe_manager
 from delivery.proxies import manager_proxy
 from delivery.token_file import TokenFile
@@ -86,10 +86,10 @@ def test_push_goes_through_the_named_proxy_or_straight(
     with serving(Served(pair_for(own, "localhost"))) as server:
         port = str(server.server_port)
         filled = {key: text.replace("PROXY", proxy.url).replace("PORT", port) for key, text in settings.items()}
-        made, spool, told = pusher(tmp_path, server.server_port, own.file, proxy=Proxy(**filled))
+        made, spool, outcomes = pusher(tmp_path, server.server_port, own.file, proxy=Proxy(**filled))
         made.step()
         made.close()
-    assert [(one.code, one.reason) for one in told] == [("201", None)]
+    assert [(one.code, one.reason) for one in outcomes] == [("201", None)]
     assert spool.stats().batches == 0
     assert proxy.asked() == ([f"CONNECT localhost:{port}"] if proxied else [])
 
@@ -135,13 +135,13 @@ def test_invalid_proxy_is_reported_without_its_password(url: str) -> None:
     """The key and what was expected; the value may hold a password and is not repeated."""
     with pytest.raises(
         SettingsError, match=r"setting proxy.url is not a proxy's URL, expected http://host:port"
-    ) as told:
+    ) as refused:
         manager_proxy(Proxy(url=url), HTTPS)
-    assert "hunter2" not in str(told.value)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_preflight_reaches_the_manager_as_pushes_do(tmp_path: Path, proxy: RunningProxy, webhook: None) -> None:
-    """What preflight says of the manager is said of the way that pushes will take."""
+    """Preflight checks the manager by the way that pushes take."""
     own = authority(tmp_path, "own")
     with serving(Served(pair_for(own, "localhost"))) as server:
         manager = ManagerEndpoint(url=f"https://localhost:{server.server_port}", ca_file=str(own.file))

@@ -15,7 +15,7 @@ from delivery.token_file import TokenFile
 from podsonar.errors import SettingsError
 from podsonar.model import Window
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
-from tests.post_server import PostAnswer, PostedRequest, answering
+from tests.answering_server import GivenAnswer, ReceivedRequest, answering
 
 TOKEN = "t" * 32
 WINDOW = Window(1_700_000_000_000_000_000, 1_700_000_120_000_000_000)
@@ -26,9 +26,9 @@ def manager(status: int, headers: dict[str, str], body: bytes = b"{}") -> Iterat
     """A manager that gives one answer to all, and the headers of what it was asked."""
     seen: list[Message] = []
 
-    def answer(posted: PostedRequest) -> PostAnswer:
+    def answer(posted: ReceivedRequest) -> GivenAnswer:
         seen.append(posted.headers)
-        return PostAnswer(status, body, headers)
+        return GivenAnswer(status, body, headers)
 
     with answering(answer) as url:
         yield url, seen
@@ -53,7 +53,7 @@ def waiting(folder: Path, url: str) -> tuple[Pusher, Spool, Batch]:
         *[(status, 1, 0, 30, 30) for status in (200, 202, 301, 307, 401, 403, 404, 405, 406, 411, 415, 431, 501, 505)],
     ],
 )
-def test_answer_decides_what_happens_to_the_batch(
+def test_rows_46_47_answer_decides_what_happens_to_the_batch(
     tmp_path: Path, status: int, left: int, rejected: int, shortest: float, longest: float
 ) -> None:
     """201 forgets, a bad batch is set aside, the rest waits: jittered where it may pass, 30 s where it may not."""
@@ -83,7 +83,7 @@ def test_answer_decides_what_happens_to_the_batch(
         (None, None),
     ],
 )
-def test_retry_after_is_clamped_or_ignored(value: str | None, expected: float | None) -> None:
+def test_row_41_retry_after_is_clamped_or_ignored(value: str | None, expected: float | None) -> None:
     """A sane Retry-After is obeyed up to 300 s; any other leaves the normal backoff."""
     assert retry_after_seconds(value, 100.0) == expected
 

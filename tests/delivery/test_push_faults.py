@@ -19,22 +19,22 @@ from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from podsonar.json_gzip import pack
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
-from tests.post_server import PostAnswer, PostedRequest, answering
+from tests.answering_server import GivenAnswer, ReceivedRequest, answering
 
 HOUR_SECONDS = 3600
 
 
 @contextmanager
 def manager(status_for: Callable[[str], int]) -> Iterator[tuple[str, list[str]]]:
-    """A manager that answers each batch id as told, and the ids that it answered with 201."""
+    """A manager that answers each batch id by a table, and the ids that it answered with 201."""
     stored: list[str] = []
 
-    def answer(posted: PostedRequest) -> PostAnswer:
+    def answer(posted: ReceivedRequest) -> GivenAnswer:
         batch_id = posted.headers["Idempotency-Key"]
         status = status_for(batch_id)
         if status == 201:
             stored.append(batch_id)
-        return PostAnswer(status)
+        return GivenAnswer(status)
 
     with answering(answer) as url:
         yield url, stored
@@ -55,7 +55,7 @@ def pushing(folder: Path, url: str, batches: int) -> Iterator[tuple[Pusher, list
             yield made, lost
 
 
-def test_failing_manager_gets_each_batch_once_in_order_and_is_spared_meanwhile(tmp_path: Path) -> None:
+def test_row_40_failing_manager_gets_each_batch_once_in_order_and_is_spared_meanwhile(tmp_path: Path) -> None:
     """5xx of every kind, then 201: waits may grow up to twice as long each time, and begin anew after a success."""
     script = iter([500, 502, 503, 504, 500, 502, 201, 503, 201])
     with manager(lambda _id: next(script)) as (url, stored), pushing(tmp_path, url, 2) as (pusher, lost):
@@ -68,7 +68,7 @@ def test_failing_manager_gets_each_batch_once_in_order_and_is_spared_meanwhile(t
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_refusing_manager_is_asked_at_most_ten_times_an_hour_and_gets_all_in_the_end(
+def test_rows_42_43_refusing_manager_is_asked_at_most_ten_times_an_hour_and_gets_all_in_the_end(
     tmp_path: Path, status: int
 ) -> None:
     """A token that is unknown for an hour costs ten probes at most; the first good answer opens the queue."""
@@ -88,7 +88,7 @@ def test_refusing_manager_is_asked_at_most_ten_times_an_hour_and_gets_all_in_the
     assert lost == []
 
 
-def test_one_bad_batch_of_a_hundred_holds_up_no_other(tmp_path: Path) -> None:
+def test_row_44_one_bad_batch_of_a_hundred_holds_up_no_other(tmp_path: Path) -> None:
     """99 are delivered in order, one is set aside and counted."""
     standing = manager(lambda batch_id: 400 if batch_id == "c-41" else 201)
     with standing as (url, stored), pushing(tmp_path, url, 100) as (pusher, lost):
@@ -121,8 +121,8 @@ def request_of(connection: socket.socket) -> None:
     connection.recv(65536)
 
 
-def test_endless_answer_is_cut_after_64_kib(tmp_path: Path) -> None:
-    """The status counts; a body without an end, also one that says it is gzipped, is read no further."""
+def test_row_48_endless_answer_is_cut_after_64_kib(tmp_path: Path) -> None:
+    """The status counts; a body without an end, also with Content-Encoding gzip, is read no further."""
     sent: list[int] = []
 
     def endless(connection: socket.socket) -> None:
@@ -169,7 +169,7 @@ def descriptors() -> int:
 
 
 @pytest.mark.parametrize("serve", [reset, half_an_answer, no_answer, nonsense])
-def test_broken_connections_lose_nothing_and_leak_no_descriptor(
+def test_row_49_broken_connections_lose_nothing_and_leak_no_descriptor(
     tmp_path: Path, serve: Callable[[socket.socket], None]
 ) -> None:
     """250 rounds of each: every one is an error to retry, and as many files are open as before."""
@@ -185,21 +185,21 @@ def test_broken_connections_lose_nothing_and_leak_no_descriptor(
     assert lost == []
 
 
-def write_for_ever(folder: Path, turn: int, told: int) -> None:
+def write_for_ever(folder: Path, turn: int, pipe: int) -> None:
     """In a child: write batches until it is killed, and say which are kept; never return to the tests."""
     try:
         spool = Spool(folder)
         for number in range(1_000_000):
             name = f"c-{turn}-{number}"
             spool.put(Batch(name, "connections", 1 << 62, secrets.token_bytes(20_000)))
-            os.write(told, f"{name}\n".encode())
+            os.write(pipe, f"{name}\n".encode())
     finally:
         os._exit(1)
 
 
 @pytest.mark.long
-def test_killed_amid_writing_leaves_whole_batches_alone(tmp_path: Path) -> None:
-    """SIGKILL at any moment, 100 times: what is there is whole, none of those that were told to be kept is missing."""
+def test_row_50_killed_amid_writing_leaves_whole_batches_alone(tmp_path: Path) -> None:
+    """SIGKILL at any moment, 100 times: what is there is whole, none of those that were reported as kept is missing."""
     kept = tmp_path / "kept"
     for turn in range(100):
         reader, writer = os.pipe()
@@ -207,12 +207,12 @@ def test_killed_amid_writing_leaves_whole_batches_alone(tmp_path: Path) -> None:
         if child == 0:
             write_for_ever(tmp_path / "spool", turn, writer)
         os.close(writer)
-        with os.fdopen(reader, "rb") as told:
-            first = told.readline()
+        with os.fdopen(reader, "rb") as written:
+            first = written.readline()
             time.sleep(secrets.randbelow(3000) / 1_000_000)
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            names = [first, *told.readlines()]
+            names = [first, *written.readlines()]
         with kept.open("ab") as file:
             file.writelines(names)
     lost: list[str] = []

@@ -15,7 +15,7 @@ def batch(name: str, kind: str = "connections", size: int = 100) -> Batch:
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "no_header", "other_header"])
-def test_damaged_file_is_set_aside_and_the_next_is_sent(tmp_path: Path, damage: str) -> None:
+def test_row_51_damaged_file_is_set_aside_and_the_next_is_sent(tmp_path: Path, damage: str) -> None:
     """A bad file goes to corrupt/, is counted, and holds nothing up."""
     lost: list[tuple[str, str]] = []
     spool = Spool(tmp_path, on_dropped=lambda reason, name, _events: lost.append((reason, name)))
@@ -69,7 +69,7 @@ def test_foreign_files_and_links_are_ignored(tmp_path: Path) -> None:
     assert Spool(tmp_path).oldest() is None
 
 
-def test_full_spool_drops_oldest_connections_first(tmp_path: Path) -> None:
+def test_row_53_full_spool_drops_oldest_connections_first(tmp_path: Path) -> None:
     """An inventory stays while connections can make room."""
     lost: list[tuple[str, str]] = []
     spool = Spool(tmp_path, SpoolLimits(max_files=2), lambda reason, name, _events: lost.append((reason, name)))

@@ -44,7 +44,7 @@ def batch(name: str, size: int = 100) -> Batch:
     return Batch(name, "connections", time.time_ns(), b"x" * size, 3)
 
 
-def test_no_flipped_bit_changes_what_is_sent(tmp_path: Path, lost: list[tuple[str, str, int]]) -> None:
+def test_row_51_no_flipped_bit_changes_what_is_sent(tmp_path: Path, lost: list[tuple[str, str, int]]) -> None:
     """Each bit of a file, one at a time: the batch is set aside, and never sent with another id, kind or count."""
     spool = Spool(tmp_path, on_dropped=lambda *dropped: lost.append(dropped))
     spool.put(BATCH)
@@ -76,7 +76,7 @@ def test_files_of_the_previous_format_are_sent(tmp_path: Path) -> None:
     assert Spool(tmp_path).oldest() == BATCH
 
 
-def test_failed_writes_leave_no_unfinished_file(tmp_path: Path) -> None:
+def test_row_52_failed_writes_leave_no_unfinished_file(tmp_path: Path) -> None:
     """However often a full disk refuses a batch: its room is free again, and a small batch fits."""
     spool = Spool(tmp_path)
     with largest_file(10_000):
@@ -84,7 +84,7 @@ def test_failed_writes_leave_no_unfinished_file(tmp_path: Path) -> None:
             with pytest.raises(SpoolError, match="while writing"):
                 spool.put(batch(f"c-{number}", 20_000))
         spool.put(batch("c-small"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000000006-c-small.batch", "lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000000006-c-small.batch", "lock", "sequence"]
 
 
 def test_atomic_write_that_fails_keeps_the_old_file(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_atomic_write_that_fails_keeps_the_old_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "link", "file"])
 @pytest.mark.parametrize("name", ["x.tmp", "000000000001-c-9.batch", "corrupt", "rejected"])
-def test_strangers_in_the_folder_stop_nothing(
+def test_row_51_strangers_in_the_folder_stop_nothing(
     tmp_path: Path, name: str, kind: str, lost: list[tuple[str, str, int]]
 ) -> None:
     """Whatever stands there under a name of the spool's: it starts, sends, sets aside, and writes nowhere else."""

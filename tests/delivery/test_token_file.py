@@ -14,7 +14,7 @@ from delivery.spool import Spool
 from delivery.token_file import TokenFile, is_mount_point
 from podsonar.json_gzip import pack
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
-from tests.post_server import PostAnswer, PostedRequest, answering
+from tests.answering_server import GivenAnswer, ReceivedRequest, answering
 
 OLD, NEW = "old-token-old-token-0123", "new-token-new-token-0123"
 MOUNTS = (
@@ -47,41 +47,41 @@ def picky() -> Iterator[Picky]:
     """The manager: 201 for the new token, 401 for others."""
     asked: list[str] = []
 
-    def answer(posted: PostedRequest) -> PostAnswer:
+    def answer(posted: ReceivedRequest) -> GivenAnswer:
         asked.append(posted.headers["Authorization"].removeprefix("Token "))
-        return PostAnswer(201 if asked[-1] == NEW else 401)
+        return GivenAnswer(201 if asked[-1] == NEW else 401)
 
     with answering(answer) as url:
         yield Picky(url, asked)
 
 
 def pusher(folder: Path, server: Picky, token: Path) -> tuple[Pusher, list[PushOutcome]]:
-    """A pusher with one batch, and what it tells."""
+    """A pusher with one batch, and the list of its outcomes."""
     spool = Spool(folder / "spool")
     spool.put(Batch("c-1-token", "connections", 1 << 62, pack({})))
-    told: list[PushOutcome] = []
+    outcomes: list[PushOutcome] = []
     settings = AgentConfiguration(manager=ManagerEndpoint(url=server.url))
-    return Pusher(settings, spool, TokenFile(str(token)), told.append), told
+    return Pusher(settings, spool, TokenFile(str(token)), outcomes.append), outcomes
 
 
 def test_refused_agent_goes_on_as_soon_as_the_secret_is_swapped(tmp_path: Path, picky: Picky) -> None:
     """After a 401 the next try would be 30 s away; another token in the file ends that wait (row 9)."""
     secret(tmp_path / "mount", 1, OLD)
-    made, told = pusher(tmp_path, picky, tmp_path / "mount/token")
+    made, outcomes = pusher(tmp_path, picky, tmp_path / "mount/token")
     stop = threading.Event()
     thread = threading.Thread(target=made.run, args=(stop,))
     thread.start()
-    while not told:
+    while not outcomes:
         stop.wait(0.01)
     secret(tmp_path / "mount", 2, NEW)
-    while told[-1].code != "idle":
+    while outcomes[-1].code != "idle":
         stop.wait(0.01)
     stop.set()
     made.spool.wakeup.set()
     thread.join()
     made.close()
     assert picky.asked == [OLD, NEW]
-    assert told[0].wait_seconds == 30
+    assert outcomes[0].wait_seconds == 30
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\xff" * 20, b"x" * (1 << 20), b"two words are no token of ours"])
@@ -89,10 +89,10 @@ def test_spoilt_token_sends_no_request_and_is_not_ready(tmp_path: Path, picky: P
     """Empty, binary, a mebibyte, words: no request, `token_invalid` for readiness; the right one heals it (row 8)."""
     token = tmp_path / "token"
     token.write_bytes(content)
-    made, told = pusher(tmp_path, picky, token)
+    made, outcomes = pusher(tmp_path, picky, token)
     made.token.check_at_start()
     made.step()
-    assert (told[0].code, told[0].reason, told[0].sent) == ("token", "token_invalid", False)
+    assert (outcomes[0].code, outcomes[0].reason, outcomes[0].sent) == ("token", "token_invalid", False)
     assert made.unready == "token_invalid"
     assert picky.asked == []
     token.unlink()

@@ -30,7 +30,7 @@ def test_lint_is_clean(chart: Chart) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_tested_set_of_values_renders_for_every_supported_version(chart: Chart, version: str) -> None:
     """Six sets of values, three versions: no failure, no object without a name, no name twice."""
-    assert len(chart.values()) == 6
+    assert len(chart.values()) == 8
     for values in chart.values():
         rendered = chart.template("-f", str(values), "--kube-version", version, *APIS)
         names = [(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in rendered]
@@ -75,7 +75,8 @@ def test_selectors_choose_their_own_pods_only(objects: list[Object]) -> None:
     for one in objects:
         if one["kind"] == "Service":
             wanted = one["spec"]["selector"].items()
-            assert [name for name, labels in pods.items() if wanted <= labels.items()] == [one["metadata"]["name"]]
+            chosen = [name for name, labels in pods.items() if wanted <= labels.items()]
+            assert chosen == [one["metadata"]["name"].removesuffix("-metrics")]
 
 
 @pytest.mark.parametrize("values", ["everything", "external", "namespaced"])
@@ -88,7 +89,13 @@ def test_rendered_settings_are_settings_of_the_programs(chart: Chart, tmp_path: 
         load(cls, path, {}, {})
     settings = load(CollectorSettings, tmp_path / "-collector.yaml", {}, {})
     assert settings.kubernetes.namespaced is (values == "namespaced")
-    assert settings.manager.url.startswith("https://manager.example" if values == "external" else "http://podsonar-")
+    assert settings.manager.url.startswith(
+        "https://manager.example"
+        if values == "external"
+        else "https://podsonar-"
+        if values == "everything"
+        else "http://podsonar-"
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,12 +129,12 @@ def test_free_text_that_is_kept_is_asked_for_by_the_collectors_settings(chart: C
 def test_managers_environment_names_its_settings(chart: Chart) -> None:
     """Each PODSONAR_ variable of the manager's pod is one that the manager reads."""
     known = {environment_name(path) for path, _kind, _default in leaves(ManagerSettings)}
-    for values in ("everything", "postgresql"):
+    for values, count in (("everything", 16), ("postgresql", 14)):
         rendered = chart.template("-f", str(chart.folder / f"ci/{values}-values.yaml"))
         (container,) = pod(only(rendered, "Deployment", "-manager"))["containers"]
         names = {one["name"] for one in container["env"]}
         assert names <= known
-        assert len(names) == 6
+        assert len(names) == count
 
 
 def test_changed_settings_restart_the_pods_that_read_them_and_a_changed_token_none(chart: Chart) -> None:

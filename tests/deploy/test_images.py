@@ -4,16 +4,26 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 PIN = re.compile(r"^([a-z0-9-]+)(?:\[[a-z,]+\])?==(\S+)", re.MULTILINE)
-FIRST_PARTY = ("podsonar", "directory", "delivery", "collector", "node_agent", "manager", "cli", "lab")
+PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+FIRST_PARTY = set(PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+LEFT_OUT = re.compile(r"^install_without (\S+) (.*)$", re.MULTILINE)
 # The modules that a part's commands begin with. The command imports its groups one by one, by name.
+CHAOS = (
+    "cli/runner.py",
+    "chaos/runner/app.py",
+    "cli/injector.py",
+    "chaos/injector/injection.py",
+    "chaos/faults/holder.py",
+)
 STARTS = {
-    "collector": ("cli/main.py", "cli/collector.py", "collector/app.py"),
+    "collector": ("cli/main.py", "cli/collector.py", "collector/app.py", "cli/delegate.py", "delegate/app.py", *CHAOS),
     "node-agent": ("cli/main.py", "cli/agent.py", "node_agent/runtime/app.py", "node_agent/capture/capture_file.py"),
     "manager": ("cli/main.py", "cli/manager.py", "manager/migrations/env.py"),
 }
@@ -36,8 +46,8 @@ def imported(file: Path) -> set[str]:
     return names
 
 
-def third_party(repository: Path, starts: tuple[str, ...]) -> set[str]:
-    """The top names of all libraries that the files reach, through our own modules."""
+def reached(repository: Path, starts: tuple[str, ...]) -> set[str]:
+    """The top names of all packages that the files reach, through our own modules; of ours `top/part` of it, too."""
     files, seen, found = [repository / start for start in starts], set(), set()
     while files:
         file = files.pop()
@@ -47,6 +57,7 @@ def third_party(repository: Path, starts: tuple[str, ...]) -> set[str]:
         for name in imported(file):
             top = name.partition(".")[0]
             if top in FIRST_PARTY:
+                found |= {top, "/".join(name.split(".")[:2])}
                 files += [repository / f"{name.replace('.', '/')}.py", repository / top / "__init__.py"]
             elif top not in sys.stdlib_module_names:
                 found.add(top)
@@ -58,11 +69,32 @@ def test_image_has_every_library_that_its_program_imports(repository: Path, part
     """The lock of an image covers the imports of its program: a new import cannot break the image unnoticed."""
     distributions = packages_distributions()
     locked = pins(repository / f"deploy/images/{part}.lock")
-    needed = third_party(repository, STARTS[part]) - NOT_INSTALLED_BY_PIP
+    needed = {name for name in reached(repository, STARTS[part]) if "/" not in name}
+    needed -= NOT_INSTALLED_BY_PIP | FIRST_PARTY
     assert len(needed) > 5
     for name in needed:
         (distribution,) = set(distributions[name])
         assert distribution.lower().replace("_", "-") in locked, f"{name}: add it to deploy/images/{part}.in, make lock"
+
+
+def test_build_context_holds_every_package_of_the_wheel(repository: Path) -> None:
+    """A package that is not copied is missing in the images without a word; only the lab stays out."""
+    lines = (repository / "deploy/images/Dockerfile.dockerignore").read_text().splitlines()
+    assert FIRST_PARTY - {line[1:] for line in lines if line.startswith("!")} == {"lab"}
+
+
+@pytest.mark.parametrize("part", STARTS)
+def test_image_keeps_every_package_that_its_program_imports(repository: Path, part: str) -> None:
+    """What install.sh takes out of an image is never what its program reaches."""
+    removed = {name: set(words.split()) for name, words in LEFT_OUT.findall(text_of_install(repository))}
+    assert set(removed) == set(STARTS)
+    assert {name.partition("/")[0] for name in removed[part]} <= FIRST_PARTY
+    assert removed[part] & reached(repository, STARTS[part]) == set()
+
+
+def text_of_install(repository: Path) -> str:
+    """The script that installs our packages into the images."""
+    return (repository / "deploy/images/install.sh").read_text()
 
 
 @pytest.mark.parametrize("part", STARTS)

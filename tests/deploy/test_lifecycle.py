@@ -32,7 +32,7 @@ def test_agent_has_two_minutes_to_compile_and_no_cpu_limit(objects: list[Object]
     """A throttled compiler causes no restart loop (row 35); the memory limit leaves room for it (row 36)."""
     (container,) = pod(only(objects, "DaemonSet"))["containers"]
     assert seconds(container["startupProbe"]) >= 120
-    assert container["resources"]["limits"] == {"memory": "512Mi"}
+    assert container["resources"]["limits"] == {"memory": "512Mi", "ephemeral-storage": "1Gi"}
 
 
 @pytest.mark.parametrize(("kind", "ending"), WORKLOADS)
@@ -41,7 +41,25 @@ def test_pods_have_time_to_flush_and_resource_requests(objects: list[Object], ki
     spec = pod(only(objects, kind, ending))
     assert spec["terminationGracePeriodSeconds"] == 30
     assert spec["enableServiceLinks"] is False
-    assert set(spec["containers"][0]["resources"]["requests"]) == {"cpu", "memory"}
+    assert set(spec["containers"][0]["resources"]["requests"]) == {"cpu", "memory", "ephemeral-storage"}
+    assert set(spec["containers"][0]["resources"]["limits"]) == {"memory", "ephemeral-storage"}
+
+
+def test_database_without_a_volume_has_its_size_as_the_pods_limit(chart: Chart) -> None:
+    """An emptyDir counts as ephemeral storage: with the usual limit the pod would be evicted long before it is full."""
+    values = "manager.persistence.enabled=false,manager.persistence.size=3Gi"
+    spec = pod(only(chart.template("--set", values), "Deployment", "-manager"))
+    assert {"name": "database", "emptyDir": {"sizeLimit": "3Gi"}} in spec["volumes"]
+    assert spec["containers"][0]["resources"]["limits"] == {"memory": "1Gi", "ephemeral-storage": "3Gi"}
+
+
+@pytest.mark.parametrize(("kind", "ending"), WORKLOADS)
+def test_busy_second_restarts_nothing(objects: list[Object], kind: str, ending: str) -> None:
+    """Liveness waits ten seconds for an answer and two minutes for one of six, on a port that no client uses."""
+    (container,) = pod(only(objects, kind, ending))["containers"]
+    assert container["livenessProbe"]["timeoutSeconds"] >= 10
+    assert seconds(container["livenessProbe"]) >= 120
+    assert container["livenessProbe"]["httpGet"]["port"] == "metrics"
 
 
 def test_what_may_exist_once_is_recreated_and_agents_roll_one_by_one(chart: Chart, objects: list[Object]) -> None:
@@ -80,6 +98,7 @@ def test_agent_gets_its_node_name_from_the_downward_api(objects: list[Object]) -
     """NODE_NAME is spec.nodeName (row 40), and its own pod is metadata.uid, which its cgroup namespace may hide."""
     (container,) = pod(only(objects, "DaemonSet"))["containers"]
     assert container["env"] == [
+        {"name": "PODSONAR_CONFIG", "value": "/etc/podsonar/config/config.yaml"},  # for commands by kubectl exec
         {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
         {"name": "PODSONAR_NODE_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
     ]

@@ -13,12 +13,21 @@ from manager.store.token_format import digest, parse
 from manager.store.token_import import read_tokens
 from tests.deploy.conftest import Chart
 
+SECRETS = ["podsonar-ingest-token", "podsonar-read-key", "podsonar-token-hashes"]
+
 
 def test_manifests_are_what_the_chart_renders(chart: Chart, repository: Path) -> None:
     """deploy/manifests/podsonar.yaml is `make manifests` of today's chart, byte for byte."""
     script = repository / "deploy/manifests/render.sh"
     rendered = subprocess.run([script, chart.helm], capture_output=True, text=True, check=True).stdout
     assert (repository / "deploy/manifests/podsonar.yaml").read_text() == rendered
+
+
+def test_manifests_that_the_manager_fills_in_are_what_the_chart_renders(chart: Chart, repository: Path) -> None:
+    """manager/installations/agent.yaml is `make manifests` of today's chart, byte for byte."""
+    script = repository / "deploy/manifests/render.sh"
+    rendered = subprocess.run([script, chart.helm, "agent"], capture_output=True, text=True, check=True).stdout
+    assert (repository / "manager/installations/agent.yaml").read_text() == rendered
 
 
 def test_kustomization_puts_the_images_where_one_wants_them(repository: Path, tmp_path: Path) -> None:
@@ -46,7 +55,10 @@ def test_token_script_makes_tokens_and_the_hashes_that_the_manager_takes_in(repo
     script = repository / "deploy/manifests/tokens.sh"
     said = [subprocess.run([script, "shop"], capture_output=True, text=True, check=True).stdout for _ in range(2)]
     assert said[0] != said[1]
-    data = yaml.safe_load(said[0])["stringData"]
+    parts = [one for one in yaml.safe_load_all(said[0]) if one]
+    assert [one["metadata"]["name"] for one in parts] == SECRETS
+    assert all(len(one["stringData"]) == 1 for one in parts)
+    data = {key: value for one in parts for key, value in one["stringData"].items()}
     path = tmp_path / "tokens.json"
     path.write_text(data["tokens.json"])
     for text, row in zip((data["token"], data["read-key"]), read_tokens(path), strict=True):
@@ -56,10 +68,12 @@ def test_token_script_makes_tokens_and_the_hashes_that_the_manager_takes_in(repo
         assert token.secret not in data["tokens.json"]
 
 
-def test_charts_own_secret_holds_tokens_and_their_hashes(chart: Chart, tmp_path: Path) -> None:
-    """The Secret of the first install has the shape that the manager imports."""
-    (secret,) = [one for one in chart.template() if one["kind"] == "Secret"]
-    data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+def test_charts_own_secrets_hold_a_token_a_key_and_the_hashes_of_both(chart: Chart, tmp_path: Path) -> None:
+    """A Secret each, so that a right to read one gives no other; the hashes have the shape that the manager imports."""
+    secrets = [one for one in chart.template() if one["kind"] == "Secret"]
+    assert sorted(one["metadata"]["name"] for one in secrets) == sorted(SECRETS)
+    assert all(len(one["data"]) == 1 for one in secrets)
+    data = {key: base64.b64decode(value).decode() for one in secrets for key, value in one["data"].items()}
     path = tmp_path / "tokens.json"
     path.write_text(data["tokens.json"])
     rows = read_tokens(path)

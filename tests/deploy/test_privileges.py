@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from chaos.control.experiments.runner_manifests import BUDGETS, EDGE, INJECTOR_RIGHTS, RIGHTS
 from collector.k8s.kinds import KINDS, WATCHED
 from tests.deploy.conftest import Chart, Object, only, pod
 
@@ -72,6 +73,73 @@ def test_only_the_collector_gets_a_service_account_token(objects: list[Object]) 
     assert bound == {"podsonar-collector"}
 
 
+DELEGATED = {
+    *product([""], ["serviceaccounts", "configmaps", "secrets", "services"], ["get", "create", "patch", "delete"]),
+    *product(["apps"], ["deployments", "daemonsets"], ["get", "create", "patch", "delete"]),
+    *product(["networking.k8s.io"], ["networkpolicies"], ["get", "create", "patch", "delete"]),
+    ("", "pods", "list"),
+}
+ROLES = ("rbac.authorization.k8s.io", ["roles", "rolebindings"])
+
+
+def test_delegate_may_change_namespaced_objects_of_its_namespaces_alone(chart: Chart) -> None:
+    """preinstalled: roles and namespaces are only read, by name; no list of Secrets, nothing with *."""
+    rendered = chart.template("-f", str(chart.folder / "ci/delegate-values.yaml"))
+    roles = [one for one in rendered if one["kind"] == "Role"]
+    assert [one["metadata"]["namespace"] for one in roles] == ["podsonar", "hce"]
+    for role in roles:
+        assert permissions(role["rules"]) == DELEGATED | set(product([ROLES[0]], ROLES[1], ["get"]))
+    (role,) = (one for one in rendered if one["kind"] == "ClusterRole" and "delegate" in one["metadata"]["name"])
+    assert permissions(role["rules"]) == set()
+    assert [rule["verbs"] for rule in role["rules"]] == [["get"], ["get"]]
+
+
+def test_managed_delegate_holds_what_it_may_grant_and_no_more(chart: Chart) -> None:
+    """Without names: `create` of ClusterRoles and their bindings, and the collector's rules."""
+    rendered = chart.template("-f", str(chart.folder / "ci/managed-values.yaml"))
+    (role,) = (one for one in rendered if one["kind"] == "Role")
+    assert permissions(role["rules"]) == DELEGATED | set(
+        product([ROLES[0]], ROLES[1], ["get", "create", "patch", "delete"])
+    )
+    (role,) = (one for one in rendered if one["kind"] == "ClusterRole")
+    granted = set(product([ROLES[0]], ["clusterroles", "clusterrolebindings"], ["create"]))
+    assert permissions(role["rules"]) == granted | needed(batch=True, namespaced=False)
+
+
+def test_delegate_of_runners_holds_what_their_faults_need_and_no_more(chart: Chart) -> None:
+    """In its namespaces alone; without `delegate.runners` none of it (the test above)."""
+    rendered = chart.template("-f", str(chart.folder / "ci/managed-values.yaml"), "--set", "delegate.runners=true")
+    (role,) = (one for one in rendered if one["kind"] == "Role")
+    made = DELEGATED | set(product([ROLES[0]], ROLES[1], ["get", "create", "patch", "delete"]))
+    of_faults = {
+        (group, resource, verb) for rules in RIGHTS.values() for group, resource, verbs in rules for verb in verbs
+    }
+    of_faults |= {
+        (group, resource, verb) for group, resource, verbs in (*EDGE, BUDGETS, INJECTOR_RIGHTS) for verb in verbs
+    }
+    assert permissions(role["rules"]) == made | of_faults
+
+
+def test_delegate_has_nothing_to_lose(chart: Chart) -> None:
+    """As the collector: not root, no capability, a read-only root, no part of the host."""
+    rendered = chart.template("-f", str(chart.folder / "ci/delegate-values.yaml"))
+    spec = pod(only(rendered, "Deployment", "-delegate"))
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+    assert not [volume for volume in spec["volumes"] if "hostPath" in volume]
+
+
+def test_delegate_is_off_by_default_and_nobody_calls_it(chart: Chart, objects: list[Object]) -> None:
+    """Its one port is that of metrics and probes, and no Service leads to it."""
+    assert not [one for one in objects if "delegate" in one["metadata"]["name"]]
+    rendered = chart.template("-f", str(chart.folder / "ci/delegate-values.yaml"))
+    (container,) = pod(only(rendered, "Deployment", "-delegate"))["containers"]
+    assert [port["name"] for port in container["ports"]] == ["metrics"]
+    selectors = [one["spec"]["selector"] for one in rendered if one["kind"] == "Service"]
+    assert "delegate" not in {selector.get("app.kubernetes.io/component") for selector in selectors}
+
+
 @pytest.mark.parametrize("ending", ["-collector", "-manager"])
 def test_collector_and_manager_have_nothing_to_lose(objects: list[Object], ending: str) -> None:
     """Not root, no capability, no escalation, a read-only root, the runtime's seccomp profile, no part of the host."""
@@ -88,8 +156,8 @@ def test_collector_and_manager_have_nothing_to_lose(objects: list[Object], endin
     assert not [volume for volume in spec["volumes"] if "hostPath" in volume]
 
 
-def test_node_agent_has_two_capabilities_and_reads_the_host_only(objects: list[Object]) -> None:
-    """Uid 0 with BPF and PERFMON, no host namespace, no host path that can be written, a read-only root."""
+def test_node_agent_mounts_nothing_of_the_host_and_gives_up_uid_0(objects: list[Object]) -> None:
+    """BPF and PERFMON, and what leaving uid 0 takes; the node's pid namespace, no host path, a read-only root."""
     spec = pod(only(objects, "DaemonSet"))
     (container,) = spec["containers"]
     assert container["securityContext"] == {
@@ -97,15 +165,35 @@ def test_node_agent_has_two_capabilities_and_reads_the_host_only(objects: list[O
         "runAsUser": 0,
         "runAsGroup": 0,
         "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"], "add": ["BPF", "PERFMON"]},
+        "capabilities": {"drop": ["ALL"], "add": ["BPF", "PERFMON", "SETGID", "SETUID"]},
     }
-    assert spec["hostPID"] is spec["hostNetwork"] is False
+    assert (spec["hostPID"], spec["hostNetwork"]) == (True, False)
     assert "hostIPC" not in spec
+    assert not [volume for volume in spec["volumes"] if "hostPath" in volume]
+    assert {mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")} == {"spool", "tmp"}
+    settings = yaml.safe_load(only(objects, "ConfigMap", "-node-agent")["data"]["config.yaml"])
+    assert settings["node"]["runAsUser"] == spec["securityContext"]["fsGroup"] == 60946
+
+
+def test_host_paths_are_mounted_for_what_needs_them_read_only(chart: Chart) -> None:
+    """Without the node's pid namespace its /proc, for a perf tracepoint its tracefs: neither can be written."""
+    rendered = chart.template("-f", str(chart.folder / "ci/external-values.yaml"))
+    spec = pod(only(rendered, "DaemonSet"))
+    (container,) = spec["containers"]
     paths = {volume["name"]: volume["hostPath"]["path"] for volume in spec["volumes"] if "hostPath" in volume}
     assert paths == {"proc": "/proc", "tracing": "/sys/kernel/tracing"}
     mounts = {mount["name"]: mount.get("readOnly", False) for mount in container["volumeMounts"]}
     assert all(mounts[name] for name in paths)
-    assert {name for name, read_only in mounts.items() if not read_only} == {"spool", "tmp"}
+    assert spec["hostPID"] is False
+    settings = yaml.safe_load(only(rendered, "ConfigMap", "-node-agent")["data"]["config.yaml"])
+    assert settings["node"]["procFolder"] == "/host/proc"
+
+
+def test_agent_that_stays_uid_0_is_granted_no_way_to_another_user(chart: Chart) -> None:
+    """nodeAgent.runAsUser 0: neither SETUID nor SETGID, and no group for the volumes."""
+    spec = pod(only(chart.template("--set", "nodeAgent.runAsUser=0"), "DaemonSet"))
+    assert spec["containers"][0]["securityContext"]["capabilities"]["add"] == ["BPF", "PERFMON"]
+    assert "fsGroup" not in spec["securityContext"]
 
 
 def test_spool_on_the_host_is_the_one_host_path_that_is_written(chart: Chart) -> None:

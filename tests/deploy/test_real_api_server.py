@@ -47,7 +47,7 @@ def plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """The oldest and the newest API server, with a namespace of each Pod Security level."""
     with ControlPlane(tmp_path_factory.mktemp("controlplane"), version=request.param) as running:
         running.apply([namespace("strict", "restricted"), namespace("observe", "privileged")])
-        running.apply([namespace(name, "baseline") for name in ("shop", "bank")])
+        running.apply([namespace(name, "baseline") for name in ("shop", "bank", "podsonar", "hce")])
         yield running
 
 
@@ -78,7 +78,7 @@ def test_manifests_for_kubectl_are_valid(plane: ControlPlane, repository: Path) 
     plane.apply([namespace("podsonar", "privileged")])
     documents = list(yaml.safe_load_all((repository / "deploy/manifests/podsonar.yaml").read_text()))
     script = subprocess.run([repository / "deploy/manifests/tokens.sh"], capture_output=True, check=True)
-    for body in [*documents[1:], yaml.safe_load(script.stdout)]:
+    for body in [*documents[1:], *(one for one in yaml.safe_load_all(script.stdout) if one)]:
         answer = dry_run(plane, body, "podsonar")
         assert answer.status_code == 201, answer.text
 
@@ -109,13 +109,13 @@ def test_restricted_namespace_admits_the_test_pod(plane: ControlPlane, objects: 
 def test_node_agent_is_refused_by_restricted_and_admitted_by_privileged(
     plane: ControlPlane, objects: list[Object]
 ) -> None:
-    """The refusal names host paths and added capabilities; the label that the notes name is the cure (row 19)."""
+    """The refusal names the pid namespace and added capabilities; the notes name the label that cures it (row 19)."""
     agent = only(objects, "DaemonSet")
     refused = admitted(plane, agent, "strict")
     assert refused.status_code == 403
-    for reason in ("hostPath", "BPF", "PERFMON", "runAsUser=0"):
+    for reason in ("host namespaces (hostPID=true)", "BPF", "PERFMON", "runAsUser=0"):
         assert reason in refused.json()["message"]
-    for never in ("privileged must not", "host namespaces", "allowPrivilegeEscalation", "readOnly"):
+    for never in ("privileged must not", "hostPath", "hostNetwork", "allowPrivilegeEscalation", "readOnly"):
         assert never not in refused.json()["message"]
     assert admitted(plane, agent, "observe").status_code == 201
 
@@ -137,6 +137,12 @@ def secret(plane: ControlPlane, name: str) -> dict[str, Any]:
     return data
 
 
+def tokens(plane: ControlPlane) -> dict[str, Any]:
+    """What the three Secrets of the release hold together."""
+    parts = ("ingest-token", "read-key", "token-hashes")
+    return {key: value for part in parts for key, value in secret(plane, f"podsonar-{part}").items()}
+
+
 def left(plane: ControlPlane) -> list[str]:
     """Objects of the release that are not being deleted: the last step is a controller's, and none runs here."""
     found = []
@@ -152,15 +158,26 @@ def left(plane: ControlPlane) -> list[str]:
     return found
 
 
+def test_tokens_of_a_release_with_one_secret_are_kept(plane: ControlPlane, chart: Chart) -> None:
+    """Releases up to 0.1.0 had all three in one Secret: an upgrade finds them there and writes the same into three."""
+    held = {"token": "cG9kc29uYXI=", "read-key": "a2V5", "tokens.json": "e30="}
+    metadata = {"name": "podsonar-tokens", "namespace": "observe"}
+    plane.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": held}])
+    helm(chart, plane, "install", "podsonar", str(chart.folder), "--namespace", "observe")
+    assert tokens(plane) == held
+    helm(chart, plane, "uninstall", "podsonar", "--namespace", "observe")
+    plane.client.delete("/api/v1/namespaces/observe/secrets/podsonar-tokens")
+
+
 def test_upgrade_keeps_the_tokens_and_uninstall_leaves_nothing(plane: ControlPlane, chart: Chart) -> None:
     """Install, upgrade with changed values, uninstall: tokens stay, selectors are accepted, nothing is left."""
     release = ("podsonar", str(chart.folder), "--namespace", "observe")
     assert "NOTES" in helm(chart, plane, "install", *release)
-    before = secret(plane, "podsonar-tokens")
+    before = tokens(plane)
     assert set(before) == {"token", "read-key", "tokens.json"}
     changed = "log.level=debug,kubernetes.labels.team=a,nodeAgent.spool.kind=hostPath,image.tag=v9"
     helm(chart, plane, "upgrade", *release, "--set", changed)
-    assert secret(plane, "podsonar-tokens") == before
+    assert tokens(plane) == before
     stored = plane.client.get("/apis/apps/v1/namespaces/observe/daemonsets/podsonar-node-agent").json()
     assert pod(stored)["containers"][0]["image"] == "localhost/podsonar-node-agent:v9"
     assert len(left(plane)) >= 12

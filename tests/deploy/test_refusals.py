@@ -4,6 +4,8 @@ import pytest
 
 from tests.deploy.conftest import Chart
 
+INGRESS = "manager.ingress.enabled=true,manager.ingress.host=map.example,manager.ingress.tlsSecretName=t"
+SPOOL = "nodeAgent.spool.kind=hostPath,nodeAgent.spool.hostPath"
 ELSEWHERE = "manager.install=false,manager.tokenSecret.name=t"
 
 
@@ -25,6 +27,27 @@ ELSEWHERE = "manager.install=false,manager.tokenSecret.name=t"
         ("manager.database.kind=postgresql", "manager.database.urlSecret.name is empty"),
         ("nodeAgent.privileged=true,nodeAgent.capabilities={SYS_ADMIN}", "a privileged container holds every"),
         ("nodeAgent.capabilities={NET_ADMIN}", "at '/nodeAgent/capabilities/0'"),
+        ("manager.ingress.enabled=true,manager.ingress.host=map.example", "manager.ingress.tlsSecretName is empty"),
+        (INGRESS, "networkPolicy.managerFrom is empty and the manager is reached by an Ingress"),
+        ("manager.service.type=LoadBalancer", "is reached by a Service of type LoadBalancer"),
+        ("manager.tls.secretName=t", "manager.caSecret.name is empty"),
+        ("manager.caSecret.name=t", "manager.tls.secretName is empty"),
+        ("manager.existingTokenSecret=a,manager.existingSecrets.readKey=b", "expected one of them"),
+        ("manager.existingSecrets.ingestToken=a", "and not both ingestToken and tokenHashes"),
+        ("nodeAgent.hostPID=false,nodeAgent.hostPaths.proc=/etc", "at '/nodeAgent/hostPaths/proc'"),
+        ("nodeAgent.hostPaths.proc=/host/../proc", "at '/nodeAgent/hostPaths/proc'"),
+        ("nodeAgent.hostPaths.tracing=/", "at '/nodeAgent/hostPaths/tracing'"),
+        (f"{SPOOL}=/", "at '/nodeAgent/spool/hostPath'"),
+        (f"{SPOOL}=/var/lib/../../etc/cron.d", "at '/nodeAgent/spool/hostPath'"),
+        (f"{SPOOL}=/etc/cron.d", "expected a folder of its own below /var/lib"),
+        (f"{SPOOL}=/var/lib", "expected a folder of its own below /var/lib"),
+        (f"{SPOOL}=/var/lib/kubelet/pods", "none of the node's own"),
+        (f"{SPOOL}=/proc/1/root", "expected a folder of its own below /var/lib"),
+        ("networkPolicy.dnsTo[0].cidr=10.0.0.1/32", "at '/networkPolicy/dnsTo/0'"),
+        ("networkPolicy.databasePort=0", "at '/networkPolicy/databasePort'"),
+        ("manager.image.digest=sha256:abc", "at '/manager/image/digest'"),
+        ("nodeAgent.method=tracepoint", "nodeAgent.capabilities has no DAC_READ_SEARCH"),
+        ("nodeAgent.runAsUser=-1", "at '/nodeAgent/runAsUser'"),
         ("nodeAgent.seccompProfile.type=Localhost", "localhostProfile is empty"),
         ("nodeAgent.resources.limits.memory=64Mi", "at '/nodeAgent/resources/limits/memory'"),
         ("data.nodeAgentSelector=zone in (a)", "expected key=value pairs"),
@@ -58,7 +81,7 @@ def test_password_in_a_refused_url_is_not_repeated(chart: Chart) -> None:
 )
 def test_url_that_works_is_taken(chart: Chart, url: str) -> None:
     """A trailing slash, an IPv6 literal, an international name, and plain http inside the cluster (row 4)."""
-    chart.template("--set", f"{ELSEWHERE},manager.url={url},networkPolicy.enabled=true")
+    chart.template("--set", f"{ELSEWHERE},manager.url={url}")
 
 
 def test_plain_http_renders_once_it_is_allowed(chart: Chart) -> None:

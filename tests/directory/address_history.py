@@ -1,4 +1,4 @@
-"""A cluster's true history of a few addresses, and what an observer with other clocks and late events hears of it.
+"""A cluster's true history of a few addresses, and what an observer with other clocks and late events receives of it.
 
 Written from what a kubelet, an address manager and an API server do: an address is given to a sandbox before its
 containers start, taken back after they end, and may go to the next pod in the same instant; the API server hears of
@@ -23,7 +23,7 @@ BEGIN_NS = 1_800_000_000 * SECOND
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldAddress:
     """The truth: a pod had an address in `[from_ns, to_ns)`."""
 
     uid: str
@@ -33,7 +33,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Change:
+class AddressChange:
     """The API server's object of a pod from `at_ns` on; `deleted` where it is the last state of a pod that is gone."""
 
     at_ns: int
@@ -43,7 +43,7 @@ class Change:
 
 @dataclass
 class Life:
-    """One pod as it is made up: what its object shows now, and when the API server last heard of it."""
+    """One pod as it is made up: what its object shows now, and when the API server last received it."""
 
     uid: str
     created_ns: int
@@ -54,12 +54,12 @@ class Life:
 
 
 @dataclass
-class History:
+class AddressHistory:
     """What really happened, and every change of the API server's objects."""
 
     random: random.Random
-    held: list[Held] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
+    held: list[HeldAddress] = field(default_factory=list)
+    changes: list[AddressChange] = field(default_factory=list)
     node_clock_ns: int = 0
     api_clock_ns: int = 0
 
@@ -77,7 +77,7 @@ class History:
         created = self.stamp(life.created_ns, self.api_clock_ns)
         meta = {"name": life.uid, "namespace": "shop", "uid": life.uid, "creationTimestamp": created, **life.meta}
         obj = {"metadata": meta, "spec": {"nodeName": "n1"}, "status": dict(life.status)}
-        self.changes.append(Change(life.heard_ns, obj, gone))
+        self.changes.append(AddressChange(life.heard_ns, obj, gone))
 
     def report(self, life: Life, at_ns: int, *, gone: bool = False) -> None:
         """The kubelet reports what became so at that time."""
@@ -141,7 +141,7 @@ class History:
         """One sandbox of a pod, from its address to its release; when that is."""
         finished = self.run(life, address, begin_ns)
         released = finished + self.random.choice((0, self.upto(SECOND)))
-        self.held.append(Held(life.uid, address, begin_ns, released))
+        self.held.append(HeldAddress(life.uid, address, begin_ns, released))
         return released
 
     def end(self, life: Life, released_ns: int) -> None:
@@ -169,9 +169,9 @@ class History:
             self.report(life, released_ns, gone=True)
 
 
-def history(seed: int) -> History:
+def history(seed: int) -> AddressHistory:
     """A random history of every address of the pool."""
-    made = History(random.Random(seed))  # noqa: S311 - no secret
+    made = AddressHistory(random.Random(seed))  # noqa: S311 - no secret
     made.node_clock_ns, made.api_clock_ns = (made.random.randint(-CLOCK_NS, CLOCK_NS) for _ in range(2))
     for number, address in enumerate(POOL):
         at_ns, pods = BEGIN_NS + made.upto(30 * SECOND), 0
@@ -183,8 +183,8 @@ def history(seed: int) -> History:
     return made
 
 
-def heard(made: History) -> Directory:
-    """The directory of an observer that hears of each change late, by its own clock, and misses all in two gaps."""
+def heard(made: AddressHistory) -> Directory:
+    """The directory of an observer that receives each change late, by its own clock, and misses all in two gaps."""
     directory = Directory(Selection(orphaned=True))
     clock_ns = made.random.randint(-CLOCK_NS, CLOCK_NS)
     gaps = sorted(BEGIN_NS + made.upto(LENGTH_NS) for _ in range(2))
@@ -193,7 +193,7 @@ def heard(made: History) -> Directory:
     state: dict[str, dict[str, Any]] = {}
     waiting = list(gaps_ns)
     directory.add_unwatched("Pod", 0, through_ns + clock_ns)
-    for change in [*made.changes, Change(BEGIN_NS + 2 * LENGTH_NS, {}, deleted=True)]:
+    for change in [*made.changes, AddressChange(BEGIN_NS + 2 * LENGTH_NS, {}, deleted=True)]:
         while waiting and change.at_ns > waiting[0][1]:
             end_ns = waiting.pop(0)[1]
             relist(directory, state, end_ns + clock_ns, through_ns + clock_ns)
@@ -226,7 +226,7 @@ def relist(directory: Directory, state: dict[str, dict[str, Any]], at_ns: int, k
 
 
 @dataclass
-class Score:
+class HistoryScore:
     """How many questions were answered with a pod, with none, and wrongly."""
 
     named: int = 0
@@ -235,9 +235,9 @@ class Score:
     wrong: list[str] = field(default_factory=list)
 
 
-def ask(made: History, directory: Directory, questions: int) -> Score:
+def ask(made: AddressHistory, directory: Directory, questions: int) -> HistoryScore:
     """Ask an asker's random questions, by its own clock, and compare with the truth."""
-    score = Score()
+    score = HistoryScore()
     clock_ns = made.random.randint(-CLOCK_NS, CLOCK_NS)
     for _ in range(questions):
         address = made.random.choice(POOL if made.random.random() < 0.9 else [one.address for one in made.held])

@@ -16,7 +16,7 @@ from directory.interval import FINAL_AFTER_NS, SECOND
 from directory.lookup import Directory
 from directory.selection import Selection
 from podsonar.model import Query, rfc3339
-from tests.directory.address_history import BEGIN_NS, LENGTH_NS, POOL, STREAM_NS, History, history
+from tests.directory.address_history import BEGIN_NS, LENGTH_NS, POOL, STREAM_NS, AddressHistory, history
 
 STALL_NS = 60 * SECOND
 CENTURIES = 20_000_000_000  # seconds
@@ -49,7 +49,7 @@ class Event:
 
 
 @dataclass
-class Score:
+class TenantScore:
     """How many questions were answered with a name, with none, and wrongly."""
 
     named: int = 0
@@ -58,10 +58,10 @@ class Score:
 
 
 @dataclass
-class Cluster:
+class TenantCluster:
     """A history, its lies, and what its static pods are."""
 
-    made: History
+    made: AddressHistory
     chance: random.Random
     events: list[Event] = field(default_factory=list)
     lies: list[Lie] = field(default_factory=list)
@@ -76,9 +76,9 @@ class Cluster:
         return self.chance.randrange(limit + 1)
 
 
-def cluster(seed: int) -> Cluster:
+def cluster(seed: int) -> TenantCluster:
     """A random cluster: nodes, the history's pods with what tenants write into them, decoys, slices and services."""
-    world = Cluster(history(seed), random.Random(seed))  # noqa: S311 - no secret
+    world = TenantCluster(history(seed), random.Random(seed))  # noqa: S311 - no secret
     world.made.held = [replace(held, uid=api_uid(held.uid)) for held in world.made.held]
     for number, node in enumerate(NODES):
         status = {"addresses": [{"type": "InternalIP", "address": f"192.168.0.{number}"}]}
@@ -96,7 +96,7 @@ def cluster(seed: int) -> Cluster:
     return world
 
 
-def disguised(world: Cluster, obj: dict[str, Any]) -> dict[str, Any]:
+def disguised(world: TenantCluster, obj: dict[str, Any]) -> dict[str, Any]:
     """A pod's object with what its tenant, or an odd writer, may have put into it."""
     meta, status = {**obj["metadata"], "uid": api_uid(obj["metadata"]["uid"])}, dict(obj["status"])
     if world.chance.random() < 0.3:
@@ -119,19 +119,19 @@ def api_uid(name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
 
 
-def annotations(world: Cluster) -> dict[str, Any]:
+def annotations(world: TenantCluster) -> dict[str, Any]:
     """The marks of a mirror pod of somebody else."""
     claimed = claimed_uid(world)
     marks = {"kubernetes.io/config.hash": claimed}
     return marks | ({"kubernetes.io/config.mirror": claimed} if world.chance.random() < 0.5 else {})
 
 
-def claimed_uid(world: Cluster) -> str:
+def claimed_uid(world: TenantCluster) -> str:
     """The UID of another pod, or of a static pod."""
     return world.chance.choice([*HASHES, *(held.uid for held in world.made.held[:20])])
 
 
-def add_decoy(world: Cluster) -> None:
+def add_decoy(world: TenantCluster) -> None:
     """A pod without an address that claims to be another one."""
     number = len(world.events)
     node = world.chance.choice(NODES)
@@ -143,7 +143,7 @@ def add_decoy(world: Cluster) -> None:
     world.add(at_ns, "Pod", {"metadata": meta, "spec": {"nodeName": node}, "status": {"phase": "Pending"}})
 
 
-def add_slice(world: Cluster) -> None:
+def add_slice(world: TenantCluster) -> None:
     """A slice that names somebody's address."""
     number = len(world.events)
     endpoints = [{"addresses": [world.chance.choice(POOL), "10.96.0.200"]}]
@@ -151,7 +151,7 @@ def add_slice(world: Cluster) -> None:
     world.add(BEGIN_NS + world.upto(LENGTH_NS), "EndpointSlice", {"metadata": meta, "endpoints": endpoints})
 
 
-def add_lie(world: Cluster, number: int) -> None:
+def add_lie(world: TenantCluster, number: int) -> None:
     """A service with somebody's address as its external one, for a while."""
     from_ns = BEGIN_NS + world.upto(LENGTH_NS)
     lie = Lie(
@@ -167,7 +167,7 @@ def add_lie(world: Cluster, number: int) -> None:
     world.add(lie.to_ns, "Service", obj, deleted=True)
 
 
-def add_static_pods(world: Cluster) -> None:
+def add_static_pods(world: TenantCluster) -> None:
     """The same manifest on several nodes."""
     for node in NODES[:2]:
         for config_hash in HASHES:
@@ -187,9 +187,9 @@ def add_static_pods(world: Cluster) -> None:
             world.add(BEGIN_NS, "Pod", {"metadata": meta, "spec": spec, "status": status})
 
 
-def judge(world: Cluster, questions: int) -> Score:
+def judge(world: TenantCluster, questions: int) -> TenantScore:
     """Let the observer read every event, late, and ask between them about what counts as final then."""
-    score, directory = Score(), Directory(Selection(orphaned=True))
+    score, directory = TenantScore(), Directory(Selection(orphaned=True))
     clock_ns = world.chance.randint(-SECOND, SECOND)
     asker_ns = world.chance.randint(-SECOND, SECOND)
     arrival_ns, through_ns = BEGIN_NS - 60 * SECOND, BEGIN_NS - 60 * SECOND
@@ -212,7 +212,7 @@ def judge(world: Cluster, questions: int) -> Score:
     return score
 
 
-def ask(world: Cluster, directory: Directory, score: Score, final_ns: int, clock_ns: int) -> None:
+def ask(world: TenantCluster, directory: Directory, score: TenantScore, final_ns: int, clock_ns: int) -> None:
     """One question, and the truth."""
     if world.chance.random() < 0.2:
         ask_uid(world, directory, score)
@@ -230,7 +230,7 @@ def ask(world: Cluster, directory: Directory, score: Score, final_ns: int, clock
         score.wrong.append(f"{address}:{port} in {when}, {rfc3339(final_ns)}: {answer}")
 
 
-def true_owners(world: Cluster, address: str, port: int, from_ns: int, to_ns: int) -> Iterator[str]:
+def true_owners(world: TenantCluster, address: str, port: int, from_ns: int, to_ns: int) -> Iterator[str]:
     """Who took every connection of a time: the pod, unless a service took some of its port away."""
     taken = [lie for lie in world.lies if (lie.address, lie.port) == (address, port)]
     taken = [lie for lie in taken if lie.from_ns <= to_ns and from_ns <= lie.to_ns]
@@ -240,7 +240,7 @@ def true_owners(world: Cluster, address: str, port: int, from_ns: int, to_ns: in
         yield from (one.uid for one in held if one.from_ns <= from_ns and to_ns < one.to_ns)
 
 
-def ask_uid(world: Cluster, directory: Directory, score: Score) -> None:
+def ask_uid(world: TenantCluster, directory: Directory, score: TenantScore) -> None:
     """Who a kernel's UID is on a node: the pod of that UID, else the node's own static pod."""
     node = world.chance.choice(NODES)
     uid = claimed_uid(world)

@@ -1,10 +1,10 @@
-"""Random histories of addresses that change hands, heard of late and by other clocks: never another pod's name."""
+"""Random histories of addresses that change hands, observed late and by other clocks: never another pod's name."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.directory.address_history import Score, ask, heard, history
+from tests.directory.address_history import HistoryScore, ask, heard, history
 
 HISTORIES, QUESTIONS = 200, 503
 
@@ -12,7 +12,7 @@ HISTORIES, QUESTIONS = 200, 503
 @pytest.mark.long
 def test_100_600_questions_about_200_histories_have_no_wrong_answer() -> None:
     """Every answer is the pod that had the address for the whole asked time, or none; and a good part is a pod."""
-    total = Score()
+    total = HistoryScore()
     for seed in range(HISTORIES):
         made = history(seed)
         score = ask(made, heard(made), QUESTIONS)

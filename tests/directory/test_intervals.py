@@ -27,7 +27,7 @@ def test_running_container_proves_an_address_before_the_pod_was_first_seen() -> 
 
 
 def test_container_end_proves_an_address_until_then() -> None:
-    """Long after deletion was asked for, the pod still has its address: its last container tells until when."""
+    """Long after deletion was asked for, the pod still has its address: its last container shows until when."""
     directory = Directory()
     alive = with_status(pod("slow", "10.244.0.9", 100), running(110))
     directory.apply("Pod", alive, at(120))

@@ -1,4 +1,4 @@
-"""The directory names the owner of an address at a time, or says that it cannot; it never names another."""
+"""The directory names the owner of an address at a time, or answers that it is not certain; it never names another."""
 
 from typing import Any
 

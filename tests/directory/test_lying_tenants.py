@@ -8,14 +8,14 @@ import sys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.directory.lying_tenants import Score, cluster, judge
+from tests.directory.lying_tenants import TenantScore, cluster, judge
 
 CLUSTERS, QUESTIONS = 60, 499
 
 
-def judged(seeds: range, questions: int) -> Score:
+def judged(seeds: range, questions: int) -> TenantScore:
     """The sum over some clusters."""
-    total = Score()
+    total = TenantScore()
     for seed in seeds:
         score = judge(cluster(seed), questions)
         total.named += score.named
@@ -40,7 +40,7 @@ def test_any_cluster_of_liars_has_no_wrong_answer(seed: int) -> None:
 
 if __name__ == "__main__":
     wanted, start = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 5_000
-    found, number = Score(), start
+    found, number = TenantScore(), start
     while found.named + found.honest < wanted:
         part = judged(range(number, number + 100), 2003)
         number += 100

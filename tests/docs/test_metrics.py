@@ -8,8 +8,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from chaos.control.linux.metrics import LinuxMetrics
+from chaos.control.logs.metrics import LogMetrics
+from chaos.linux_agent.metrics import LinuxAgentMetrics
 from collector.directory.metrics import DirectoryMetrics
 from collector.inventory.metrics import InventoryMetrics
+from delegate.metrics import DelegateMetrics
 from delivery.metrics import DeliveryMetrics
 from manager.metrics import ManagerMetrics
 from node_agent.runtime.metrics import AgentMetrics as NodeAgentMetrics
@@ -27,19 +31,23 @@ def metrics(registry: CollectorRegistry) -> Iterator[tuple[str, tuple[str, tuple
 
 
 @pytest.fixture
-def registries() -> tuple[CollectorRegistry, CollectorRegistry]:
+def registries() -> tuple[CollectorRegistry, ...]:
     """The metrics of every program as it begins."""
     registry = CollectorRegistry()
     set_build_info(registry, "test")
     InventoryMetrics(registry)
     DirectoryMetrics(registry)
     DeliveryMetrics(registry, 1)
+    DelegateMetrics(registry)
     NodeAgentMetrics(registry)
-    return registry, ManagerMetrics().registry
+    manager = ManagerMetrics().registry
+    LogMetrics(manager, lambda: 0.0)
+    LinuxMetrics(manager)
+    return registry, manager, LinuxAgentMetrics().registry
 
 
 @pytest.fixture
-def coded(registries: tuple[CollectorRegistry, CollectorRegistry]) -> dict[str, tuple[str, tuple[str, ...]]]:
+def coded(registries: tuple[CollectorRegistry, ...]) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Every metric of every program."""
     return {name: what for registry in registries for name, what in metrics(registry)}
 
@@ -64,7 +72,7 @@ def test_documented_metrics_are_those_of_the_code(
 
 
 def test_documented_values_of_a_counters_label_are_there_from_the_start(
-    repository: Path, registries: tuple[CollectorRegistry, CollectorRegistry]
+    repository: Path, registries: tuple[CollectorRegistry, ...]
 ) -> None:
     """Both ways, at 0: the values in parentheses, for every counter whose one label has such a list."""
     values_at_start: dict[str, set[str]] = {}

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from collector.inventory.field_table import ANY_TYPE, COPIES, FREE_TEXT, NEVER_KEPT
+from collector.inventory.redacted_fields import SECRET_LABELS, WELL_KNOWN
+from collector.inventory.redacted_text import ARGUMENT_RULES, NAMES, SHAPE_RULES, WORD_RULES, redacted_text
 from collector.inventory.redaction import Redaction
-from collector.inventory.redaction_rules import ARGUMENT_RULES, NAMES, SHAPE_RULES, WORD_RULES, redacted_text
-from collector.inventory.structure import SECRET_LABELS, WELL_KNOWN
 
 FIELD_RULES = {*FREE_TEXT.values(), *ANY_TYPE.values()}
 WHOLE_RULES = {*FIELD_RULES, "last_applied", "managed_fields", "unknown_field", "label", "selector", "nul"}
@@ -28,11 +28,11 @@ def rows(repository: Path) -> dict[str, list[str]]:
 
 def test_every_rule_is_documented_and_no_other(rows: dict[str, list[str]]) -> None:
     """Both ways: the rules that the code can write, and those of the tables."""
-    assert rows.keys() == {rule for rule, _ in SHAPE_RULES} | {*WORD_RULES, *ARGUMENT_RULES} | WHOLE_RULES
+    assert rows.keys() == {rule for rule, *_ in SHAPE_RULES} | {*WORD_RULES, *ARGUMENT_RULES} | WHOLE_RULES
 
 
 def test_rules_that_a_setting_cannot_lift_are_documented(rows: dict[str, list[str]]) -> None:
-    """`keep` and `patterns` lift no rule whose row says so, and every other one of a field."""
+    """`keep` and `patterns` lift no rule that is marked so, and every other one of a field."""
     never = {rule for rule in WHOLE_RULES if rows[rule][1] == "never"}
     assert never == {*NEVER_KEPT, "last_applied", "managed_fields", "label", "selector", "nul"}
 

@@ -6,7 +6,13 @@ import msgspec
 import pytest
 
 from cli.options import format_default
-from podsonar.settings import AgentSettings, CollectorSettings, ManagerSettings
+from podsonar.settings import (
+    AgentSettings,
+    CollectorSettings,
+    DelegateSettings,
+    LinuxAgentSettings,
+    ManagerSettings,
+)
 from podsonar.settings_sources import leaves
 
 
@@ -37,6 +43,8 @@ def coded(cls: type[msgspec.Struct]) -> dict[str, str]:
         (CollectorSettings, ["Collector and node agent"]),
         (AgentSettings, ["Collector and node agent", "Node agent"]),
         (ManagerSettings, ["Manager"]),
+        (DelegateSettings, ["Delegate"]),
+        (LinuxAgentSettings, ["Linux agent"]),
     ],
 )
 def test_documented_settings_and_defaults_are_those_of_the_code(

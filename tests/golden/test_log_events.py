@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.golden.conftest import GoldenNames
 
-PACKAGES = ("podsonar", "directory", "delivery", "collector", "node_agent", "manager", "cli")
+PACKAGES = ("podsonar", "directory", "delivery", "cluster_api", "collector", "delegate", "node_agent", "manager", "cli")
 LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
 
 

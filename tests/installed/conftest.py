@@ -6,10 +6,11 @@ import pytest
 
 from lab.real_cluster.addressing import TESTS
 from lab.real_cluster.cluster import RealCluster, down, up
+from lab.real_cluster.debian_image import programs_image
 from lab.real_cluster.installed import install, prometheus, shop
 from lab.real_cluster.installed.prometheus import Prometheus
-from lab.real_cluster.installed.shop_pods import shop_runs, start_shop
-from tests.installed.windows import ObservedWindow, next_full_window, wait_for_window_map
+from lab.real_cluster.installed.shop_pods import start_shop
+from tests.installed.windows import ObservedWindow, next_shop_window, observe_window
 
 STORE = "podsonar-store"
 
@@ -35,6 +36,12 @@ def installed(nodes: RealCluster) -> Iterator[RealCluster]:
 
 
 @pytest.fixture(scope="package")
+def programs(nodes: RealCluster) -> None:
+    """The image of real servers and their clients, on every node."""
+    nodes.load([programs_image(nodes.report)])
+
+
+@pytest.fixture(scope="package")
 def watching(installed: RealCluster) -> Iterator[Prometheus]:
     """A Prometheus that scrapes the release."""
     yield prometheus.start(installed)
@@ -45,12 +52,11 @@ def watching(installed: RealCluster) -> Iterator[Prometheus]:
 def workloads(installed: RealCluster) -> tuple[shop.ShopWorkload, ...]:
     """The shop, with all its pods running."""
     made = start_shop(installed)
-    installed.wait("the shop's pods run", lambda: shop_runs(installed, made), 120)
+    next_shop_window(installed, made)
     return made
 
 
 @pytest.fixture(scope="package")
 def observed(installed: RealCluster, watching: Prometheus, workloads: tuple[shop.ShopWorkload, ...]) -> ObservedWindow:
     """The first full window after the shop's start, without a disturbance, with Prometheus scraping."""
-    window = next_full_window()
-    return ObservedWindow(window, workloads, wait_for_window_map(installed, window))
+    return observe_window(installed, workloads)

@@ -16,7 +16,7 @@ from lab.real_cluster.installed import install
 RIGHTS = "/apis/rbac.authorization.k8s.io/v1"
 ROLE = f"{RIGHTS}/clusterroles/{install.NAMESPACE}-{install.RELEASE}-collector"
 BINDING = f"{RIGHTS}/clusterrolebindings/{install.NAMESPACE}-{install.RELEASE}-collector"
-SECRET = f"{install.RELEASE}-tokens"
+SECRET = f"{install.RELEASE}-ingest-token"
 ROLLED_SECONDS = 90
 
 
@@ -86,7 +86,8 @@ def rotate_manager_token(cluster: RealCluster) -> Rotation:
     token = kubectl(cluster, "exec", manager, "--", "podsonar", "manager", "token", "create", "--agent", "lab").strip()
     listed = orjson.loads(kubectl(cluster, "exec", manager, "--", "podsonar", "manager", "token", "list", "--json"))
     new = token.split("_")[1]
-    (old,) = [item["id"] for item in listed if item["scope"] == "ingest" and item["id"] != new]
+    own = [item for item in listed if (item["scope"], item["name"]) == ("ingest", "lab") and not item["revoked_ns"]]
+    (old,) = [item["id"] for item in own if item["id"] != new]
     kubectl(cluster, "exec", manager, "--", "podsonar", "manager", "token", "revoke", old)
     return Rotation(token)
 

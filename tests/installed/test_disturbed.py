@@ -234,7 +234,7 @@ def test_rotated_token_is_used_without_a_restart(course: Course) -> None:
     assert not [item for item in now if item["status"]["containerStatuses"][0]["restartCount"]]
 
 
-def test_address_that_changed_hands_is_never_the_other_owners(course: Course) -> None:
+def test_row_63_address_that_changed_hands_is_never_the_other_owners(course: Course) -> None:
     """A client that met one owner leads to that one or to the bare address, one that met both to the address alone."""
     handover = course.seen["handover"]
     shown = [edge for edge in map_edges(course.maps["token rotated"]).values() if edge.source in address_reuse.CLIENTS]

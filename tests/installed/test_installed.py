@@ -1,14 +1,18 @@
 """Podsonar as an operator installs it, on real pods: the map is what the pods did, and an end leaves nothing."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, shop
-from lab.real_cluster.installed.compare import attempts_by_address, differences
+from lab.real_cluster.installed.compare import differences
 from tests.installed import disturbances
-from tests.installed.windows import ObservedWindow, lines
+from tests.installed.windows import ObservedWindow
+
+USER = "60946"
+GRANTED = ["BPF", "PERFMON", "SETGID", "SETUID"]
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel]
 
@@ -19,10 +23,10 @@ def test_map_is_what_the_pods_did(observed: ObservedWindow) -> None:
     assert differences(shop.truth(observed.workloads), observed.found) == []
 
 
-def test_pods_made_what_is_declared(installed: RealCluster, observed: ObservedWindow) -> None:
+def test_pods_made_what_is_declared(observed: ObservedWindow) -> None:
     """The truth that the map is compared with is what the pods' own program counted in that window."""
     for workload in observed.workloads:
-        made = attempts_by_address(lines(installed, workload.name), observed.window) if workload.calls else {}
+        made = observed.made.get(workload.name, {})
         assert sorted(made.values()) == sorted(call.count * workload.pods for call in workload.calls), workload.name
 
 
@@ -37,15 +41,54 @@ def test_no_pod_of_the_other_node_is_reported_twice(observed: ObservedWindow) ->
 
 
 def test_agents_hold_two_capabilities_and_no_token(installed: RealCluster) -> None:
-    """As stored by the API server, not as rendered: BPF and PERFMON, no service account token."""
+    """As stored by the API server: BPF, PERFMON and leaving uid 0; no host path, no account token."""
     query = {"labelSelector": "app.kubernetes.io/component=node-agent"}
     pods = installed.get(f"/api/v1/namespaces/{install.NAMESPACE}/pods", **query)["items"]
     assert len(pods) == installed.layout.size
     for pod in pods:
         (container,) = pod["spec"]["containers"]
-        assert container["securityContext"]["capabilities"] == {"add": ["BPF", "PERFMON"], "drop": ["ALL"]}
+        assert container["securityContext"]["capabilities"] == {"add": GRANTED, "drop": ["ALL"]}
         assert not container["securityContext"].get("privileged")
-        assert not [item for item in pod["spec"]["volumes"] if "projected" in item]
+        assert not [item for item in pod["spec"]["volumes"] if "projected" in item or "hostPath" in item]
+
+
+def processes(pod_uid: str) -> list[tuple[str, dict[str, str]]]:
+    """Command line and /proc/<pid>/status of each process of a pod, its sandbox apart, from the machine's side."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if pod_uid.replace("-", "_") not in (folder / "cgroup").read_text().replace("-", "_"):
+                continue
+            lines = (folder / "status").read_text().splitlines()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue  # it has ended
+        fields = {name: value.strip() for name, _colon, value in (line.partition(":") for line in lines)}
+        if "python" in command:
+            found.append((command, fields))
+    return found
+
+
+def test_no_process_of_an_agent_is_uid_0_and_what_stays_holds_nothing(installed: RealCluster) -> None:
+    """On the node itself: supervisor with two capabilities, agent with none in any set, both of another user."""
+    for pod in disturbances.pods(installed, "node-agent"):
+        running = processes(pod["metadata"]["uid"])
+        assert {word for _command, fields in running for word in fields["Uid"].split()} == {USER}
+        held = {
+            "supervisor" if "supervisor.py" in command else "agent": {
+                int(fields[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")
+            }
+            for command, fields in running
+            if "loader.py" not in command or "supervisor.py" in command
+        }
+        assert held == {"supervisor": {1 << 38 | 1 << 39}, "agent": {0}}
+
+
+def test_connections_from_before_are_read_by_the_iterator(observed: ObservedWindow) -> None:
+    """On both nodes, nothing of them unread: the process that reads them has no capability."""
+    for observation in observed.found["observation"].values():
+        assert observation["openedBefore"]["by"] == "iterator"
+        assert not observation["openedBefore"].get("notRead")
 
 
 @pytest.mark.timeout(420)

@@ -17,9 +17,15 @@ from lab.real_cluster.addressing import ClusterNode, Layout
 from lab.real_cluster.cluster import RealCluster, down, up
 from lab.real_cluster.installed import install, shop
 from lab.real_cluster.installed.compare import differences
-from lab.real_cluster.installed.shop_pods import shop_runs, start_shop
+from lab.real_cluster.installed.shop_pods import start_shop
 from tests.installed import disturbances, machine_state
-from tests.installed.windows import differences_of_partial_window, next_full_window, wait_for_window_map, wait_until
+from tests.installed.windows import (
+    differences_of_partial_window,
+    next_full_window,
+    next_shop_window,
+    wait_for_window_map,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
 
@@ -105,8 +111,7 @@ def live_through_upgrade(cluster: RealCluster, folder: Path) -> UpgradedRelease:
     agents = f"daemonset/{install.RELEASE}-node-agent"
     install.install(cluster, older_values(volume), older_chart(folder / "older"), wait=False)
     disturbances.wait_rolled_out(cluster, agents)
-    cluster.wait("the shop's pods run", lambda: shop_runs(cluster, workloads), 120)
-    upgraded = next_full_window()
+    upgraded = next_shop_window(cluster, workloads)
     wait_until(upgraded, UPGRADE_SECOND)
     install.install(cluster, newer_values(volume))
     whole = next_full_window()

@@ -12,8 +12,8 @@ import orjson
 
 from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, shop
-from lab.real_cluster.installed.compare import map_edges
-from lab.real_cluster.installed.shop_pods import next_window
+from lab.real_cluster.installed.compare import attempts_by_address, map_edges
+from lab.real_cluster.installed.shop_pods import next_window, shop_runs
 from podsonar.model import Window, parse_rfc3339
 from podsonar.schedule import NS_PER_MINUTE
 
@@ -26,16 +26,42 @@ QUIET_SECONDS = 60 / 7  # at a window's start and end, in which the shop makes n
 
 @dataclass(frozen=True)
 class ObservedWindow:
-    """A window in which every pod of the shop ran, as the map shows it."""
+    """A window in which every pod of the shop ran, as the map shows it, and as the pods' own program counted it.
+
+    `made`: attempts by address, by workload; read at once, since a job and its log are gone after ten minutes.
+    """
 
     window: str
     workloads: tuple[shop.ShopWorkload, ...]
     found: dict[str, Any]
+    made: dict[str, dict[str, int]]
 
 
 def next_full_window() -> str:
     """The first window that begins from now on."""
     return next_window(time.time_ns())
+
+
+def next_shop_window(cluster: RealCluster, workloads: tuple[shop.ShopWorkload, ...]) -> str:
+    """The next window, once every pod that connects in it runs: that of its job, too."""
+    window = ""
+
+    def runs() -> bool:
+        nonlocal window
+        window = next_full_window()
+        return shop_runs(cluster, workloads) and window == next_full_window()
+
+    cluster.wait("the shop's pods run", runs, 120)
+    return window
+
+
+def observe_window(cluster: RealCluster, workloads: tuple[shop.ShopWorkload, ...]) -> ObservedWindow:
+    """Wait for the shop's next window, its map, and the counts of its pods."""
+    window = next_shop_window(cluster, workloads)
+    found = wait_for_window_map(cluster, window)
+    calling = [workload.name for workload in workloads if workload.calls]
+    made = {name: attempts_by_address(lines(cluster, name), window) for name in calling}
+    return ObservedWindow(window, workloads, found, made)
 
 
 def next_after(window: str) -> str:

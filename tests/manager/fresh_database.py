@@ -5,8 +5,9 @@ import uuid
 from contextlib import closing
 from typing import NamedTuple
 
+from manager.store.agents import find_agent
 from manager.store.database import Store
-from manager.store.tokens import create_token, find_agent
+from manager.store.tokens import create_token
 
 
 class Tokens(NamedTuple):

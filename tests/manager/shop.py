@@ -77,7 +77,7 @@ LISTS: dict[str, list[dict[str, Any]]] = {
 
 
 def inventory(lists: dict[str, Any] | None = None, **head: Any) -> dict[str, Any]:
-    """An inventory body of one part with every kind complete, unless `head` says otherwise."""
+    """An inventory body of one part with every kind complete, unless `head` has other values."""
     kinds = ("Namespace", "Node", "Service", "Pod", "ReplicaSet", "Deployment")
     complete = {kind: {"complete": True} for kind in kinds}
     wire = {"id": "inv-1", "sequence": 1, "part": 1, "parts": 1, "kinds": complete, **head}

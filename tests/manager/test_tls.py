@@ -71,7 +71,7 @@ def answers(url: str, trust: ssl.SSLContext) -> bool:
 def test_certificate_that_cannot_be_used_is_refused_at_start_and_left_out_later(
     tmp_path: Path, used: tuple[Path, Path], damage: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """At start a SettingsError with both settings; while running the old pair stays in use, and the log says so."""
+    """At start a SettingsError with both settings; while running the old pair stays in use, and the log reports it."""
     good = Certificate(str(used[0]), str(used[1]))
     if damage == "key of another":
         replace((str(used[0]), write_certificate(tmp_path, "other")[1]), used)

@@ -15,7 +15,16 @@ import orjson
 from node_agent.capture import loader_client
 from node_agent.capture.bpf_maps import AttachedProgram
 
-CAPACITY = {"flows": 16384, "accepted": 16384, "pending": 16384, "cgroups": 2048, "recent": 16384, "socketIterators": 1}
+CAPACITY = {
+    "flows": 16384,
+    "accepted": 16384,
+    "pending": 32768,
+    "cgroups": 2048,
+    "recent": 16384,
+    "ended": 4096,
+    "socketIterators": 2,
+    "taskIterators": 2,
+}
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOADER = Path("node_agent/privileged/loader.py")
 

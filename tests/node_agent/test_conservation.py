@@ -142,7 +142,7 @@ def test_dropped_attempts_are_counted_by_reason(lab: ConservationRun) -> None:
     assert counts["pending"] == DELIVERED + AMBIGUOUS
 
 
-def test_disk_that_takes_nothing_holds_captures_in_memory(lab: ConservationRun) -> None:
+def test_row_52_disk_that_takes_nothing_holds_captures_in_memory(lab: ConservationRun) -> None:
     """A folder that is gone loses nothing: the capture is pending in memory and written when the folder is back."""
     folder = lab.parts.queue.folder
     folder.rmdir()

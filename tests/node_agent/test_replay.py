@@ -19,7 +19,7 @@ def test_the_published_log_prints_nine_connections_and_names_the_rest(repository
     result = CliRunner().invoke(command, [str(repository / "tests/fixtures/node-agent-sample.log")])
     assert result.exit_code == 0
     assert len(orjson.loads(result.stdout)["connectionList"]) == 9
-    assert len(result.stderr.splitlines()) == 33
+    assert len(result.stderr.splitlines()) == 33 + 2  # the counts by reason
 
 
 def test_a_capture_with_an_inventory_names_pod_and_service_twice_the_same(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_file_of_another_kind_is_one_sentence(tmp_path: Path, content: bytes) 
 
 
 def test_an_inventory_line_that_is_no_object_is_named(tmp_path: Path) -> None:
-    """The line's number is told."""
+    """The error has the line's number."""
     path = tmp_path / "inventory"
     path.write_bytes(b"{}\n[]\n")
     with pytest.raises(InputError, match="line 2"):

@@ -19,7 +19,7 @@ from cli.replay import replay as command
 from node_agent.attribution.log_envelopes import unwrap
 from node_agent.capture import capture_file
 from node_agent.replay import MOST_BYTES
-from podsonar.errors import InputError, PodsonarError
+from podsonar.errors import InputError, PodsonarError, SettingsError
 from podsonar.json_gzip import deflated, inflate_within
 from tests.node_agent.stages import WEB, capture, flow
 
@@ -40,6 +40,12 @@ SERVICE = {
     "kind": "Service",
     "metadata": {"uid": "svc-1", "name": "orders", "namespace": "shop", "creationTimestamp": "2020-01-01T00:00:00Z"},
     "spec": {"clusterIP": "10.96.0.10", "clusterIPs": ["10.96.0.10"], "ports": [{"port": 8080}]},
+}
+NODE = {
+    "kind": "Node",
+    "metadata": {"uid": "node-uid", "name": "node-a", "creationTimestamp": "2020-01-01T00:00:00Z"},
+    "spec": {"podCIDR": "10.244.0.0/24"},
+    "status": {"addresses": [{"type": "InternalIP", "address": "192.168.0.1"}]},
 }
 KUBECTL = {"apiVersion": "v1", "kind": "List", "items": [POD, SERVICE, {"kind": "ConfigMap", "metadata": {}}]}
 BODY = {"podList": [POD], "serviceList": [SERVICE]}
@@ -114,7 +120,7 @@ def test_objects_that_do_not_fit_are_counted_by_kind(tmp_path: Path, taken: Path
     assert result.stderr.splitlines() == [
         "left out of the inventory: 1 ConfigMap",
         "left out of the inventory: 2 object without a kind",
-        "left out of the inventory: 1 Pod without UID or name",
+        "left out of the inventory: 1 Pod: no_uid",
     ]
 
 
@@ -215,10 +221,51 @@ def test_addresses_are_canonical(tmp_path: Path, source: str, destination: str, 
 def test_line_that_does_not_fit_is_named_and_counted(tmp_path: Path, old: str, new: str, reason: str) -> None:
     """The line is printed with its reason, delivered is what is whole, and attempts add up."""
     (body,), left_out = replayed_log(tmp_path, f"{LINE}\n{LINE.replace(old, new)}\n".encode())
-    assert [line.split(": ")[:2] for line in left_out] == [["left out line 2", reason]]
+    assert [line.split(": ")[:2] for line in left_out] == [
+        ["left out line 2", reason],
+        ["left out of the log", f"1 {reason}"],
+    ]
     invalid = {} if reason == "not_a_connection_line" else {reason: 1}
     assert body["observation"]["lost"] == invalid
     assert (body["observation"]["attempts"], body["observation"]["delivered"]) == (1 + len(invalid), 1)
+
+
+def test_lines_that_are_left_out_are_counted_by_reason(tmp_path: Path) -> None:
+    """The counts come after the lines, one per reason."""
+    bad_port, no_pod = LINE.replace("8080", "0"), LINE.replace(f"from pod {{{WEB}}}", "from pod {}")
+    _bodies, left_out = replayed_log(tmp_path, f"{LINE}\n{no_pod}\n{bad_port}\n{no_pod}\n".encode())
+    assert left_out[3:] == ["left out of the log: 1 bad_port", "left out of the log: 2 no_source_pod"]
+
+
+@pytest.mark.parametrize(
+    ("address", "options", "kind"),
+    [
+        ("10.99.0.1", [], "Unknown"),
+        ("10.99.0.1", ["--external-range", "10.99.0.0/16"], "External"),
+        ("10.99.0.1", ["--external-range", "10.99.0.0/16", "--cluster-range", "10.99.0.0/24"], "Unknown"),
+        ("203.0.114.7", [], "External"),
+        ("203.0.114.7", ["--cluster-range", "10.8.0.0/16", "--cluster-range", "203.0.114.0/24"], "Unknown"),
+        ("fd00:99::1", ["--external-range", "fd00:99::/32"], "External"),
+    ],
+)
+def test_ranges_of_the_options_decide_as_the_settings_do(
+    tmp_path: Path, address: str, options: list[str], kind: str
+) -> None:
+    """A private address is outside only if a range says so, a public one is the cluster's if another one does."""
+    (tmp_path / "inventory").write_bytes(orjson.dumps({**KUBECTL, "items": [POD, SERVICE, NODE]}))
+    capture_file.write(tmp_path / "a.capture", capture([flow(7, address, 23)]))
+    (body,) = bodies_of(run(tmp_path / "a.capture", "--inventory", tmp_path / "inventory", *options))
+    (connection,) = body["connectionList"]
+    assert connection["destination"]["kind"] == kind
+
+
+@pytest.mark.parametrize("option", ["--cluster-range", "--external-range"])
+@pytest.mark.parametrize("text", ["10.0.0.0/33", "shop", "", "10.0.0.0/8,10.1.0.0/16"])
+def test_range_that_is_none_is_one_sentence(taken: Path, option: str, text: str) -> None:
+    """The option and the value are named."""
+    result = run(taken, option, text)
+    assert isinstance(result.exception, SettingsError)
+    assert str(result.exception) == f"option {option} has {text!r}, expected ranges such as 203.0.113.0/24"
 
 
 def test_each_node_has_its_own_body(tmp_path: Path) -> None:
@@ -311,7 +358,11 @@ def header_changed(**changes: object) -> bytes:
         {"observed": {"startNs": 9, "endNs": 2}},
         {"nodeName": None},
         {"nodeName": "x" * 5000},
-        {"version": 3},
+        {"version": 4},
+        {"volumes": 1},
+        {"volumes": -1},
+        {"volumeBy": 7},
+        {"volumeLost": {"open_unread": -1}},
         {"flows": 10**30},
         {"flows": -1},
         {"flows": 2},
@@ -358,7 +409,7 @@ def spoiled(value: Any, chance: random.Random, odd: object) -> Any:
     return odd
 
 
-QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @QUICK

@@ -2,11 +2,22 @@
 not.
 """
 
-from tests.scenarios.table import Edge, Left, Masquerade, Pod, Process, Scenario, Service, Taken, connect
+from tests.scenarios.table import (
+    Edge,
+    Left,
+    Masquerade,
+    NodeProcess,
+    Scenario,
+    ScenarioPod,
+    ScenarioService,
+    Taken,
+    connect,
+    shop_took,
+)
 
-WEB, SHOP = Pod("web"), Pod("shop", (8080,))
-FAR_WEB, FAR_SHOP = Pod("web", node="b"), Pod("shop", (8080,), "b")
-ORDERS = Service("shop", "shop", 80, 8080)
+WEB, SHOP = ScenarioPod("web"), ScenarioPod("shop", (8080,))
+FAR_WEB, FAR_SHOP = ScenarioPod("web", node="b"), ScenarioPod("shop", (8080,), "b")
+ORDERS = ScenarioService("shop", "shop", 80, 8080)
 
 SCENARIOS = (
     Scenario(
@@ -16,7 +27,7 @@ SCENARIOS = (
         services=(ORDERS,),
         steps=(connect("web", "service shop", 80, 29),),
         edges=(Edge("web", "service shop", 80, "Service shop", 29),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 29),),
+        taken=(shop_took(29),),
         backends={"shop": {"shop": 29}},
         both_ends={"shop": True},
     ),
@@ -37,9 +48,9 @@ SCENARIOS = (
         "two clients behind one node and two backends: explained in sums, and no backend is guessed for either client",
         pods=(
             WEB,
-            Pod("api"),
-            Pod("shop-1", (8080,), "b", app="shop"),
-            Pod("shop-2", (8080,), "b", app="shop"),
+            ScenarioPod("api"),
+            ScenarioPod("shop-1", (8080,), "b", app="shop"),
+            ScenarioPod("shop-2", (8080,), "b", app="shop"),
         ),
         services=(ORDERS,),
         masquerade=(
@@ -64,7 +75,7 @@ SCENARIOS = (
         "masqueraded-with-probes",
         "of what came from a node only as much is explained as its pods made; the rest is named",
         pods=(WEB, FAR_SHOP),
-        processes=(Process("kubelet"),),
+        processes=(NodeProcess("kubelet"),),
         services=(ORDERS,),
         masquerade=(Masquerade("a", "pod web", "pod shop"),),
         steps=(connect("web", "service shop", 80, 13), connect("kubelet", "pod shop", 8080, 5)),
@@ -78,7 +89,7 @@ SCENARIOS = (
         "masquerade-of-another-node",
         "what came from node b's address is not explained by a client of node a",
         pods=(WEB, SHOP),
-        processes=(Process("kubelet", "b"),),
+        processes=(NodeProcess("kubelet", "b"),),
         steps=(connect("web", "pod shop", 9999, 3, established=0), connect("kubelet", "pod shop", 8080, 5)),
         edges=(Edge("web", "pod shop", 9999, "Pod shop", 3, failed=3, errno=111),),
         left=(Left("source_not_a_pod", 5),),
@@ -92,7 +103,7 @@ SCENARIOS = (
         services=(ORDERS,),
         steps=(connect("web", "service shop", 80, 23),),
         edges=(Edge("web", "service shop", 80, "Service shop", 23),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 23),),
+        taken=(shop_took(23),),
         agentless=("b",),
         uncompared={"node_without_agent": 23},
     ),
@@ -103,7 +114,7 @@ SCENARIOS = (
         services=(ORDERS,),
         steps=(connect("web", "service shop", 80, 19),),
         edges=(Edge("web", "service shop", 80, "Service shop", 19),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 19),),
+        taken=(shop_took(19),),
         untraced=("b",),
         uncompared={"node_without_agent": 19},
     ),
@@ -114,7 +125,7 @@ SCENARIOS = (
         services=(ORDERS,),
         steps=(connect("web", "service shop", 80, 17),),
         edges=(Edge("web", "service shop", 80, "Service shop", 17),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 17),),
+        taken=(shop_took(17),),
         untraced=("b",),
         both_ends={"shop": None},
     ),

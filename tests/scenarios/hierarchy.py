@@ -4,7 +4,7 @@ The machine has v1 and v2 side by side; a v1-only node's pods are in no v2 cgrou
 its loader gets the setting that no controller is on v1. Other names are in tests/node_agent/capture/test_pod_cgroup.py.
 """
 
-from tests.scenarios.table import Edge, Pod, Scenario, Taken, connect
+from tests.scenarios.table import Scenario, ScenarioPod, connect, shop_took, web_to_shop
 
 SYSTEMD = (
     "kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{underscored}.slice/"
@@ -36,15 +36,15 @@ def in_cgroup(name: str, says: str, cgroup: str, only: str | None = None, window
     return Scenario(
         name,
         says,
-        pods=(Pod("web", cgroup=cgroup, only=only), Pod("shop", (8080,), cgroup=cgroup, only=only)),
+        pods=(ScenarioPod("web", cgroup=cgroup, only=only), ScenarioPod("shop", (8080,), cgroup=cgroup, only=only)),
         steps=(connect("web", "pod shop", 8080, 13),),
-        edges=(Edge("web", "pod shop", 8080, "Pod shop", 13),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 13),),
+        edges=(web_to_shop(13),),
+        taken=(shop_took(13),),
         window=window,
     )
 
 
-CGROUPFS = Pod("").cgroup
+CGROUPFS = ScenarioPod("").cgroup
 
 SCENARIOS = (
     in_cgroup("systemd-driver", "the systemd driver's slices name the pod with underscores", SYSTEMD),

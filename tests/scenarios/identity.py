@@ -1,20 +1,31 @@
 """Which pod connected: threads, forks, containers that come and go, static pods, processes outside pods."""
 
 from lab.simulated.two_nodes import NODES
-from tests.scenarios.table import Do, Edge, Left, Pod, Process, Scenario, Taken, connect
+from tests.scenarios.table import (
+    Do,
+    Edge,
+    Left,
+    NodeProcess,
+    Scenario,
+    ScenarioPod,
+    Taken,
+    connect,
+    shop_took,
+    web_to_shop,
+)
 
-WEB, SHOP = Pod("web"), Pod("shop", (8080,))
+WEB, SHOP = ScenarioPod("web"), ScenarioPod("shop", (8080,))
 
 
-def one_edge(name: str, says: str, count: int, *steps: Do, web: Pod = WEB) -> Scenario:
+def one_edge(name: str, says: str, count: int, *steps: Do, web: ScenarioPod = WEB) -> Scenario:
     """The scenario in which pod web makes `count` connects to pod shop, in steps of any kind."""
     return Scenario(
         name,
         says,
         pods=(web, SHOP),
         steps=steps,  # type: ignore[arg-type]
-        edges=(Edge("web", "pod shop", 8080, "Pod shop", count),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", count),),
+        edges=(web_to_shop(count),),
+        taken=(shop_took(count),),
     )
 
 
@@ -50,25 +61,25 @@ SCENARIOS = (
         connect("web", "pod shop", 8080, 3, "container"),
         connect("web", "pod shop", 8080, 5),
         connect("web/sidecar", "pod shop", 8080, 7),
-        web=Pod("web", containers=("sidecar",)),
+        web=ScenarioPod("web", containers=("sidecar",)),
     ),
     one_edge(
         "static-pod",
         "a static pod's cgroup carries its config hash; the record carries the API's uid",
         13,
         connect("web", "pod shop", 8080, 13),
-        web=Pod("web", static=True, owner="Node"),
+        web=ScenarioPod("web", static=True, owner="Node"),
     ),
     one_edge(
         "escape-sequences",
-        "a comm name that would clear a terminal is nowhere in what is kept or told",
+        "a comm name that would clear a terminal is nowhere in what is kept or reported",
         11,
         connect("web", "pod shop", 8080, 11, "renamed"),
     ),
     Scenario(
         "pod-unknown",
-        "a pod that the API server never told of is unresolved, at both ends",
-        pods=(Pod("ghost", (8080,), known=False), SHOP),
+        "a pod that the API server never listed is unresolved, at both ends",
+        pods=(ScenarioPod("ghost", (8080,), known=False), SHOP),
         steps=(connect("ghost", "pod shop", 8080, 7), connect("shop", "pod ghost", 8080, 5)),
         edges=(Edge("shop", "pod ghost", 8080, "Unknown", 5, reason="no_owner_at_that_time"),),
         left=(Left("source_pod_unknown", 7),),
@@ -80,7 +91,7 @@ SCENARIOS = (
         "probes",
         "the kubelet's probes into a pod come from no pod: filtered, and named where they arrive",
         pods=(SHOP,),
-        processes=(Process("kubelet"),),
+        processes=(NodeProcess("kubelet"),),
         steps=(connect("kubelet", "pod shop", 8080, 17),),
         left=(Left("source_not_a_pod", 17),),
         taken=(Taken("shop", "pod shop", 8080, "node a", 17),),
@@ -89,7 +100,7 @@ SCENARIOS = (
     Scenario(
         "node-process",
         "what the node's own programs do is no pod's: to another node, to the outside",
-        processes=(Process("sshd"), Process("registry", "b", (5000,))),
+        processes=(NodeProcess("sshd"), NodeProcess("registry", "b", (5000,))),
         steps=(connect("sshd", "node b", 5000, 11), connect("sshd", NODES["b"].addresses[1], 5000, 5)),
         left=(Left("source_not_a_pod", 16),),
         taken_left=(Left("not_a_pod", 16),),

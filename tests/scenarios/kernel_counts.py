@@ -33,7 +33,10 @@ def tcp_counts(name: str) -> dict[int, int]:
 def pod_failures(cast: Cast) -> int:
     """How many attempts made in the network namespaces of the scenario's pods have failed so far."""
     counts = tcp_counts("AttemptFails")
-    namespaces = {Path(f"/proc/{pid}/ns/net").stat().st_ino for pid in cast.pids_of_pods()}
+    namespaces: set[int] = set()
+    for pid in cast.pids_of_pods():
+        with suppress(OSError):  # a zombie
+            namespaces.add(Path(f"/proc/{pid}/ns/net").stat().st_ino)
     return sum(counts.get(namespace, 0) for namespace in namespaces)
 
 
@@ -42,8 +45,9 @@ def half_open(lab: TwoNodes) -> int:
     rows: set[str] = set()
     for process in lab.pods.values():
         for name in ("tcp", "tcp6"):
-            table = Path(f"/proc/{process.process.pid}/net/{name}").read_text().splitlines()[1:]
-            rows.update(row for row in table if row.split()[3] == SYN_RECV)
+            with suppress(OSError):  # a zombie
+                table = Path(f"/proc/{process.process.pid}/net/{name}").read_text().splitlines()[1:]
+                rows.update(row for row in table if row.split()[3] == SYN_RECV)
     return len(rows)
 
 

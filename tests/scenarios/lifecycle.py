@@ -1,16 +1,26 @@
 """Time: addresses that change hands, connections older than the window or longer than it, a clock that jumps."""
 
 from lab.simulated.two_nodes import BLACKHOLE, CLOSED_FIRST
-from tests.scenarios.table import Do, Edge, Pod, Scenario, Service, Taken, connect
+from tests.scenarios.table import (
+    Do,
+    Edge,
+    Scenario,
+    ScenarioPod,
+    ScenarioService,
+    Taken,
+    connect,
+    shop_took,
+    web_to_shop,
+)
 
-WEB, SHOP = Pod("web"), Pod("shop", (8080,))
-ORDERS = Service("shop", "shop", 80, 8080)
+WEB, SHOP = ScenarioPod("web"), ScenarioPod("shop", (8080,))
+ORDERS = ScenarioService("shop", "shop", 80, 8080)
 
 SCENARIOS = (
     Scenario(
         "address-changes-hands-at-server",
         "an address of two pods within one flow is Ambiguous; the accepting end still knows who took what",
-        pods=(WEB, SHOP, Pod("heir", (8080,), late=True, heir="shop")),
+        pods=(WEB, SHOP, ScenarioPod("heir", (8080,), late=True, heir="shop")),
         steps=(
             connect("web", "pod shop", 8080, 5),
             Do("delete", "shop"),
@@ -19,14 +29,14 @@ SCENARIOS = (
         ),
         edges=(Edge("web", "pod shop", 8080, "Ambiguous", 12, reason="several_owners"),),
         taken=(
-            Taken("shop", "pod shop", 8080, "pod web", 5),
+            shop_took(5),
             Taken("heir", "pod shop", 8080, "pod web", 7),
         ),
     ),
     Scenario(
         "address-changes-hands-at-client",
         "two pods that had the same address one after the other are two sources, by their cgroups",
-        pods=(WEB, SHOP, Pod("heir", late=True, heir="web")),
+        pods=(WEB, SHOP, ScenarioPod("heir", late=True, heir="web")),
         steps=(
             connect("web", "pod shop", 8080, 5),
             Do("delete", "web"),
@@ -34,10 +44,10 @@ SCENARIOS = (
             connect("heir", "pod shop", 8080, 7),
         ),
         edges=(
-            Edge("web", "pod shop", 8080, "Pod shop", 5),
+            web_to_shop(5),
             Edge("heir", "pod shop", 8080, "Pod shop", 7),
         ),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 12),),
+        taken=(shop_took(12),),
     ),
     Scenario(
         "open-before",
@@ -50,10 +60,7 @@ SCENARIOS = (
             Edge("web", "service shop", 80, "Service shop", 0, opened_before=3),
             Edge("web", "service shop", 80, "Service shop", 5),
         ),
-        taken=(
-            Taken("shop", "pod shop", 8080, "pod web", 3, opened_before=True),
-            Taken("shop", "pod shop", 8080, "pod web", 5),
-        ),
+        taken=(shop_took(3, opened_before=True), shop_took(5)),
     ),
     Scenario(
         "open-before-ipv6",
@@ -66,15 +73,15 @@ SCENARIOS = (
     Scenario(
         "open-before-listener-gone",
         "a server that stopped listening is not taken for the client of its old connections",
-        pods=(WEB, Pod("shop", ({"port": 8080, "kind": "deaf"},))),
+        pods=(WEB, ScenarioPod("shop", ({"port": 8080, "kind": "deaf"},))),
         before=(connect("web", "pod shop", 8080, 3, "hold"), Do("stop-listening", "shop", ("3",))),
-        edges=(Edge("web", "pod shop", 8080, "Pod shop", 0, opened_before=3),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 3, opened_before=True),),
+        edges=(web_to_shop(0, opened_before=3),),
+        taken=(shop_took(3, opened_before=True),),
     ),
     Scenario(
         "open-before-hostnetwork",
         "two pods on the node's own network: each connection from before the window is its holder's",
-        pods=(Pod("proxy", host_network=True), Pod("twin", host_network=True), SHOP),
+        pods=(ScenarioPod("proxy", host_network=True), ScenarioPod("twin", host_network=True), SHOP),
         before=(connect("proxy", "pod shop", 8080, 3, "hold"), connect("twin", "pod shop", 8080, 5, "hold")),
         edges=(
             Edge("proxy", "pod shop", 8080, "Pod shop", 0, opened_before=3),
@@ -87,8 +94,8 @@ SCENARIOS = (
         "a connection made in the window and kept open is not also one from before",
         pods=(WEB, SHOP),
         steps=(connect("web", "pod shop", 8080, 7, "hold"),),
-        edges=(Edge("web", "pod shop", 8080, "Pod shop", 7),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 7),),
+        edges=(web_to_shop(7),),
+        taken=(shop_took(7),),
     ),
     Scenario(
         "straddles-two-windows",
@@ -96,16 +103,8 @@ SCENARIOS = (
         pods=(WEB, SHOP),
         steps=(connect("web", "pod shop", 8080, 5, "hold"),),
         second=(connect("web", "pod shop", 8080, 7),),
-        edges=(
-            Edge("web", "pod shop", 8080, "Pod shop", 5),
-            Edge("web", "pod shop", 8080, "Pod shop", 0, opened_before=5, window=1),
-            Edge("web", "pod shop", 8080, "Pod shop", 7, window=1),
-        ),
-        taken=(
-            Taken("shop", "pod shop", 8080, "pod web", 5),
-            Taken("shop", "pod shop", 8080, "pod web", 5, window=1, opened_before=True),
-            Taken("shop", "pod shop", 8080, "pod web", 7, window=1),
-        ),
+        edges=(web_to_shop(5), web_to_shop(0, opened_before=5, window=1), web_to_shop(7, window=1)),
+        taken=(shop_took(5), shop_took(5, window=1, opened_before=True), shop_took(7, window=1)),
         window="two",
     ),
     Scenario(
@@ -130,13 +129,13 @@ SCENARIOS = (
             Do("drains", "2"),
             connect("web", "pod shop", 8080, 11),
         ),
-        edges=(Edge("web", "pod shop", 8080, "Pod shop", 23),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 23),),
+        edges=(web_to_shop(23),),
+        taken=(shop_took(23),),
         window="clock",
     ),
     Scenario(
         "map-full",
-        "10,007 destinations and room for 4,096: the rest is lost, by reason, exactly",
+        "10,007 destinations and room for 4,096: half of the room is the pod's, the rest is summed, nothing is lost",
         pods=(WEB,),
         steps=(connect("web", CLOSED_FIRST, 443, 10_007, "spread", established=0),),
         spread=CLOSED_FIRST,

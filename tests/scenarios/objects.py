@@ -3,7 +3,7 @@
 from typing import Any
 
 from lab.simulated.two_nodes import NODES, SimulatedNode
-from tests.scenarios.table import Pod, Service
+from tests.scenarios.table import ScenarioPod, ScenarioService
 
 CREATED = "2026-01-05T08:00:00Z"
 Object = dict[str, Any]
@@ -19,7 +19,9 @@ def node(one: SimulatedNode) -> Object:
     }
 
 
-def pod(one: Pod, namespace: str, uid: str, addresses: tuple[str, ...], begun: str, config_hash: str | None) -> Object:
+def pod(
+    one: ScenarioPod, namespace: str, uid: str, addresses: tuple[str, ...], begun: str, config_hash: str | None
+) -> Object:
     """The running pod."""
     metadata: Object = {
         "name": one.name,
@@ -35,10 +37,13 @@ def pod(one: Pod, namespace: str, uid: str, addresses: tuple[str, ...], begun: s
         metadata["annotations"] = dict.fromkeys(
             ("kubernetes.io/config.hash", "kubernetes.io/config.mirror"), config_hash
         )
+    main: Object = {"name": "main"}
+    if one.host_port:
+        main["ports"] = [{"protocol": "TCP", "hostPort": one.host_port[0], "containerPort": one.host_port[1]}]
     return {
         "kind": "Pod",
         "metadata": metadata,
-        "spec": {"nodeName": NODES[one.node].name, "hostNetwork": one.host_network, "containers": [{"name": "main"}]},
+        "spec": {"nodeName": NODES[one.node].name, "hostNetwork": one.host_network, "containers": [main]},
         "status": {
             "phase": "Running",
             "startTime": begun,
@@ -49,7 +54,7 @@ def pod(one: Pod, namespace: str, uid: str, addresses: tuple[str, ...], begun: s
     }
 
 
-def service(one: Service, namespace: str, uid: str, addresses: list[str]) -> Object:
+def service(one: ScenarioService, namespace: str, uid: str, addresses: list[str]) -> Object:
     """The Service."""
     port: Object = {"protocol": "TCP", "port": one.port, "targetPort": one.target}
     if one.node_port:

@@ -3,9 +3,9 @@
 from errno import ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT
 
 from lab.simulated.two_nodes import BLACKHOLE, DEAD, NOWHERE
-from tests.scenarios.table import Do, Edge, Pod, Scenario, Taken, connect
+from tests.scenarios.table import Do, Edge, Scenario, ScenarioPod, Taken, connect, shop_took, web_to_shop
 
-WEB, SHOP = Pod("web"), Pod("shop", (8080,))
+WEB, SHOP = ScenarioPod("web"), ScenarioPod("shop", (8080,))
 
 SCENARIOS = (
     Scenario(
@@ -38,10 +38,10 @@ SCENARIOS = (
     Scenario(
         "reset-after-accept",
         "a connection that the server resets at once was established all the same",
-        pods=(WEB, Pod("shop", ({"port": 8080, "kind": "reset"},))),
+        pods=(WEB, ScenarioPod("shop", ({"port": 8080, "kind": "reset"},))),
         steps=(connect("web", "pod shop", 8080, 19, "reset"),),
-        edges=(Edge("web", "pod shop", 8080, "Pod shop", 19),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 19),),
+        edges=(web_to_shop(19),),
+        taken=(shop_took(19),),
     ),
     Scenario(
         "abandoned",
@@ -70,50 +70,50 @@ SCENARIOS = (
         pods=(WEB, SHOP),
         steps=(connect("web", "pod shop", 8080, 7, "again", attempts=14, closed=9999),),
         edges=(
-            Edge("web", "pod shop", 8080, "Pod shop", 7),
+            web_to_shop(7),
             Edge("web", "pod shop", 9999, "Pod shop", 7, failed=7, errno=ECONNREFUSED),
         ),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 7),),
+        taken=(shop_took(7),),
     ),
     Scenario(
         "fast-open",
         "TCP Fast Open, without and with a cookie: one attempt each, accepted once each",
-        pods=(WEB, Pod("shop", ({"port": 8080, "kind": "fastopen"},))),
+        pods=(WEB, ScenarioPod("shop", ({"port": 8080, "kind": "fastopen"},))),
         steps=(connect("web", "pod shop", 8080, 11, "fastopen"),),
-        edges=(Edge("web", "pod shop", 8080, "Pod shop", 11),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 11),),
+        edges=(web_to_shop(11),),
+        taken=(shop_took(11),),
     ),
     Scenario(
         "fast-open-unwritten",
         "with a cookie, a socket closed before its first write looks like a failed attempt (bpf/README.md says so)",
-        pods=(WEB, Pod("shop", ({"port": 8080, "kind": "fastopen"},))),
+        pods=(WEB, ScenarioPod("shop", ({"port": 8080, "kind": "fastopen"},))),
         steps=(
             connect("web", "pod shop", 8080, 1, "fastopen"),
             connect("web", "pod shop", 8080, 5, "fastopen", unwritten=True),
         ),
-        edges=(Edge("web", "pod shop", 8080, "Pod shop", 6, failed=5),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 1),),
+        edges=(web_to_shop(6, failed=5),),
+        taken=(shop_took(1),),
     ),
     Scenario(
         "mptcp",
         "a connection of one subflow is one attempt; the outer socket is none",
-        pods=(WEB, Pod("shop", ({"port": 8080, "kind": "mptcp"},))),
+        pods=(WEB, ScenarioPod("shop", ({"port": 8080, "kind": "mptcp"},))),
         steps=(connect("web", "pod shop", 8080, 5, "mptcp"),),
-        edges=(Edge("web", "pod shop", 8080, "Pod shop", 5),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 5),),
+        edges=(web_to_shop(5),),
+        taken=(shop_took(5),),
     ),
     Scenario(
         "mptcp-to-plain-tcp",
         "MPTCP that falls back to TCP is one attempt",
         pods=(WEB, SHOP),
         steps=(connect("web", "pod shop", 8080, 5, "mptcp"),),
-        edges=(Edge("web", "pod shop", 8080, "Pod shop", 5),),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 5),),
+        edges=(web_to_shop(5),),
+        taken=(shop_took(5),),
     ),
     Scenario(
         "kernel-thread",
         "a connect made by a kernel thread (a further MPTCP subflow) is its pod's, by the address that only it has",
-        pods=(WEB, Pod("shop", ({"port": 8080, "kind": "mptcp"},))),
+        pods=(WEB, ScenarioPod("shop", ({"port": 8080, "kind": "mptcp"},))),
         steps=(
             Do("run", "web", ("ip", "mptcp", "limits", "set", "subflow", "2", "add_addr_accepted", "2")),
             Do("run", "shop", ("ip", "mptcp", "limits", "set", "subflow", "2", "add_addr_accepted", "2")),
@@ -121,11 +121,11 @@ SCENARIOS = (
             connect("web", "pod shop", 8080, 3, "mptcp", attempts=6, subflows=2),
         ),
         edges=(
-            Edge("web", "pod shop", 8080, "Pod shop", 3),
+            web_to_shop(3),
             Edge("web", "pod shop", 8444, "Pod shop", 3),
         ),
         taken=(
-            Taken("shop", "pod shop", 8080, "pod web", 3),
+            shop_took(3),
             Taken("shop", "pod shop", 8444, "pod web", 3),
         ),
     ),

@@ -22,7 +22,7 @@ from tests.node_agent.kernel_side import attached
 from tests.scenarios import objects
 from tests.scenarios.kernel_counts import pod_failures, tcp_counts, unshown_failures, wait_for_handshakes
 from tests.scenarios.records import own_part
-from tests.scenarios.simulated_cluster import OUTSIDE_PORT, SETTLED_NS, Cast, Clock, Drains
+from tests.scenarios.simulated_cluster import OUTSIDE_PORT, SETTLED_NS, Cast, Drains, WallClock
 from tests.scenarios.table import Scenario
 
 PARALLEL = 6
@@ -42,6 +42,8 @@ CONDITIONS = {
     "two": Conditions(),
     "clock": Conditions(),
     "v2": Conditions({"unified": 1}),
+    "pools": Conditions(),
+    "procfs": Conditions({"socketIterators": 0}),
     "small": Conditions({"flows": 4096}, drain_seconds=600),
 }
 
@@ -84,7 +86,7 @@ class WindowAgent:
     """One node's agent in one window: the real stages from the attached program to the capture."""
 
     def __init__(
-        self, letter: str, tracer: AttachedProgram, conditions: Conditions, clock: Clock, drains: Drains
+        self, letter: str, tracer: AttachedProgram, conditions: Conditions, clock: WallClock, drains: Drains
     ) -> None:
         self.letter = letter
         self.drains = drains
@@ -124,7 +126,7 @@ class WindowAgent:
 
 
 @contextmanager
-def agents(conditions: Conditions, clock: Clock, drains: Drains) -> Iterator[dict[str, WindowAgent]]:
+def agents(conditions: Conditions, clock: WallClock, drains: Drains) -> Iterator[dict[str, WindowAgent]]:
     """An agent per node; all have attached when the block begins."""
     with ExitStack() as stack:
         with ThreadPoolExecutor() as pool:
@@ -157,7 +159,7 @@ def run(scenarios: Sequence[Scenario], conditions: Conditions) -> list[Observed]
     directory = Directory(configured=ConfiguredRanges(external=Ranges.of((CLOSED,))))  # a range that is not public
     for node in NODES.values():
         directory.apply("Node", objects.node(node), time.time_ns() - SETTLED_NS)
-    clock, drains = Clock(), Drains()
+    clock, drains = WallClock(), Drains()
     with ThreadPoolExecutor(PARALLEL) as pool, TwoNodes() as lab:
         lab.start_outside((OUTSIDE_PORT,))
         casts = [

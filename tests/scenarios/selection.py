@@ -1,27 +1,31 @@
 """What the settings leave out: Jobs, pods without a controller, namespaces; counted by reason, at both ends."""
 
 from directory.selection import Selection
-from tests.scenarios.table import Edge, Left, Pod, Scenario, Taken, connect
+from tests.scenarios.table import Left, Scenario, ScenarioPod, connect, shop_took, web_to_shop
 
-SHOP = Pod("shop", (8080,))
+SHOP = ScenarioPod("shop", (8080,))
 
 
-def from_pod(name: str, says: str, web: Pod, selection: Selection, left: str | None) -> Scenario:
+def from_pod(name: str, says: str, web: ScenarioPod, selection: Selection, left: str | None) -> Scenario:
     """The scenario in which pod web makes 17 connects to pod shop, left out for the reason `left` or not at all."""
     return Scenario(
         name,
         says,
         pods=(web, SHOP),
         steps=(connect("web", "pod shop", 8080, 17),),
-        edges=() if left else (Edge("web", "pod shop", 8080, "Pod shop", 17),),
+        edges=() if left else (web_to_shop(17),),
         left=(Left(left, 17, "a"),) if left else (),
-        taken=(Taken("shop", "pod shop", 8080, "pod web", 17),),
+        taken=(shop_took(17),),
         uncompared={"remote_pod_not_observed": 17} if left else {},
         selection=selection,
     )
 
 
-JOB, ORPHAN, OTHER = Pod("web", owner="Job"), Pod("web", owner=None), Pod("web", namespace="elsewhere")
+JOB, ORPHAN, OTHER = (
+    ScenarioPod("web", owner="Job"),
+    ScenarioPod("web", owner=None),
+    ScenarioPod("web", namespace="elsewhere"),
+)
 
 SCENARIOS = (
     from_pod("job-off", "a Job's pod is no source unless the settings say so", JOB, Selection(), "batch_pod"),
@@ -53,9 +57,9 @@ SCENARIOS = (
     Scenario(
         "blacklisted-server",
         "what a pod of a blacklisted namespace accepts is left out, too",
-        pods=(Pod("web"), Pod("shop", (8080,), namespace="elsewhere")),
+        pods=(ScenarioPod("web"), ScenarioPod("shop", (8080,), namespace="elsewhere")),
         steps=(connect("web", "pod shop", 8080, 19),),
-        edges=(Edge("web", "pod shop", 8080, "Pod shop", 19),),
+        edges=(web_to_shop(19),),
         taken_left=(Left("namespace_blacklisted", 19, "a"),),
         selection=Selection(blacklisted=frozenset({"elsewhere"})),
     ),

@@ -9,18 +9,18 @@ from typing import Any
 
 from directory.lookup import Directory
 from lab.simulated import cgroups
-from lab.simulated.network import OUTSIDE, LabError, Translation
+from lab.simulated.network import NAMESPACE_FOLDER, OUTSIDE, LabError, Translation
 from lab.simulated.two_nodes import NODES, Placement, TwoNodes
 from podsonar.model import NS_PER_SECOND, rfc3339
 from tests.scenarios import objects
-from tests.scenarios.table import Connect, Do, Pod, Scenario, Service
+from tests.scenarios.table import Connect, Do, Scenario, ScenarioPod, ScenarioService
 
 OUTSIDE_PORT = 4431
 DRAINS_SECONDS = 60
 SETTLED_NS = 60 * NS_PER_SECOND  # what does not start late has been there for so long: its owner is certain
 
 
-class Clock:
+class WallClock:
     """The wall clock of a window's agents; a step moves it, and not the machine's clock."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Cast:
     """The running parts of one scenario: names to uids, addresses, processes and objects."""
 
     def __init__(
-        self, lab: TwoNodes, directory: Directory, clock: Clock, drains: Drains, scenario: Scenario, group: int
+        self, lab: TwoNodes, directory: Directory, clock: WallClock, drains: Drains, scenario: Scenario, group: int
     ) -> None:
         self.lab, self.directory, self.scenario, self.group = lab, directory, scenario, group
         self.clock, self.drains = clock, drains
@@ -78,11 +78,13 @@ class Cast:
         """The uid of an object, different in every run."""
         return str(uuid.uuid5(self.salt, f"{kind}/{name}"))
 
-    def cgroup_uid(self, pod: Pod) -> str:
+    def cgroup_uid(self, pod: ScenarioPod) -> str:
         """The uid in the pod's cgroup name: the API's uid, or a static pod's config hash."""
+        if pod.named_after:
+            return self.cgroup_uid(self.pods[pod.named_after])
         return uuid.uuid5(self.salt, pod.name + "/hash").hex if pod.static else self.uid("Pod", pod.name)
 
-    def addresses_of(self, pod: Pod, place: int) -> tuple[str, str]:
+    def addresses_of(self, pod: ScenarioPod, place: int) -> tuple[str, str]:
         """The pod's addresses: its node's if it is on the host network."""
         if pod.host_network:
             return NODES[pod.node].addresses
@@ -90,7 +92,7 @@ class Cast:
             place = 2 + [one.name for one in self.scenario.pods].index(pod.heir)
         return NODES[pod.node].pod_addresses(self.group, place)
 
-    def cluster_ips(self, service: Service, place: int) -> dict[str, str]:
+    def cluster_ips(self, service: ScenarioService, place: int) -> dict[str, str]:
         """The service's addresses by family."""
         both = {"4": f"10.97.{self.group}.{place}", "6": f"fd00:97::{self.group:x}:{place:x}"}
         return {family: both[family] for family in service.family}
@@ -134,6 +136,7 @@ class Cast:
             ips = self.services[service.name]
             item = objects.service(service, self.scenario.name, self.uid("Service", service.name), list(ips.values()))
             self.add_to_directory("Service", item, time.time_ns() - SETTLED_NS)
+        self.lab.nftables([self.host_port(pod) for pod in self.scenario.pods if pod.host_port])
         for proxy in ("nftables", "iptables"):
             found = [one for service in self.scenario.services for one in self.translations(service, proxy)]
             if found:
@@ -141,7 +144,7 @@ class Cast:
         for rule in self.scenario.masquerade:
             self.lab.masquerade(rule.node, self.where(rule.source), self.where(rule.destination))
 
-    def start(self, pod: Pod) -> None:
+    def start(self, pod: ScenarioPod) -> None:
         """Start the pod's containers and add the pod to the directory."""
         placed = Placement(pod.node, () if pod.host_network else self.addresses[pod.name], pod.cgroup, pod.only)
         for who in (pod.name, *(f"{pod.name}/{container}" for container in pod.containers)):
@@ -155,7 +158,16 @@ class Cast:
             item = objects.pod(pod, namespace, self.uid("Pod", pod.name), self.addresses[pod.name], begun, hashed)
             self.add_to_directory("Pod", item, at_ns)
 
-    def translations(self, service: Service, proxy: str) -> Iterable[Translation]:
+    def host_port(self, pod: ScenarioPod) -> Translation:
+        """The translation of a pod's host port at its node's address, as the portmap plugin makes it."""
+        host, target = pod.host_port or (0, 0)
+        return Translation(NODES[pod.node].addresses[0], host, (self.addresses[pod.name][0],), target)
+
+    def network_of(self, pod: str) -> str:
+        """The path of a pod's network namespace."""
+        return str(NAMESPACE_FOLDER / f"{self.lab.run}-{self.key(pod)}")
+
+    def translations(self, service: ScenarioService, proxy: str) -> Iterable[Translation]:
         """The nodes' translations for a service."""
         if service.proxy != proxy:
             return
@@ -174,6 +186,8 @@ class Cast:
                 self.do(step)
                 continue
             more = dict(step.more)
+            if "network" in more:
+                more["network"] = self.network_of(str(more["network"]))
             if step.mode == "container":
                 pod = self.pods[step.who]
                 below = pod.cgroup.format(uid=self.cgroup_uid(pod), container=uuid.uuid4().hex * 2)
@@ -198,10 +212,30 @@ class Cast:
             self.drains.wait_for_more(int(step.who))
         elif step.what == "clock":
             self.clock.step(float(step.who))
-        elif step.what == "stop-listening":
-            self.lab.pods[self.key(step.who)].send_command({"stopListeningAfter": int(step.command[0])})
-        else:
+        elif step.what == "end":
+            self.lab.pods[self.key(step.who)].process.kill()
+        elif step.what == "run":
             command = [self.where(word) if word.startswith("pod ") else word for word in step.command]
             answer = self.lab.pods[self.key(step.who)].send_command({"run": command})
             if answer["code"]:
                 self.complaints.append(f"{step}: ended with {answer}")
+        else:
+            self.change_sockets(step)
+
+    def change_sockets(self, step: Do) -> None:
+        """Run one step that changes a process's listeners, connections or network."""
+        process = self.lab.pods[self.key(step.who)]
+        if step.what == "pass":
+            path = f"/tmp/{self.lab.run}-{self.group}.sockets"  # noqa: S108 - both processes remove it
+            to, count, *keep = step.command
+            self.lab.pods[self.key(to)].send_command({"take": path})
+            process.send_command({"pass": path, "count": int(count), "keep": bool(keep)})
+            return
+        commands = {
+            "stop-listening": lambda: {"stopListeningAfter": int(step.command[0])},
+            "listen": lambda: {"listen": int(step.command[0]), "network": self.network_of(step.command[1])},
+            "fork": lambda: {"fork": int(step.command[0])},
+            "half-close": lambda: {"halfClose": int(step.command[0])},
+            "leave-network": lambda: {"leaveNetwork": True},
+        }
+        process.send_command(commands[step.what]())

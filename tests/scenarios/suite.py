@@ -2,18 +2,28 @@
 
 from collections.abc import Iterable
 
-from tests.scenarios import both_ends, datapath, hierarchy, identity, lifecycle, outcomes, selection
+from tests.scenarios import (
+    both_ends,
+    datapath,
+    foreign_networks,
+    held,
+    hierarchy,
+    identity,
+    lifecycle,
+    outcomes,
+    selection,
+)
 from tests.scenarios.judge import judge
 from tests.scenarios.run import CONDITIONS, Observed, run
 from tests.scenarios.table import Scenario
 
 MAX_RERUNS = 2
-THEMES = (datapath, outcomes, identity, lifecycle, selection, hierarchy, both_ends)
+THEMES = (datapath, outcomes, identity, lifecycle, selection, hierarchy, both_ends, foreign_networks, held)
 SCENARIOS: dict[str, Scenario] = {one.name: one for theme in THEMES for one in theme.SCENARIOS}
 
 
 def observe(names: Iterable[str]) -> dict[str, Observed]:
-    """What came of these scenarios, where it says anything of them.
+    """Return the observations of these scenarios, as far as they prove anything.
 
     An outcome in a timer's interrupt (nobody answers) may find the program at work on that CPU: then the kernel skips
     its run, and says so. On some machines it runs no program in an interrupt of a process of its own, and does not say

@@ -14,7 +14,7 @@ Listen = int | Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Pod:
+class ScenarioPod:
     """A pod of the scenario; steps name its containers `pod` (the first) and `pod/container`."""
 
     name: str
@@ -30,11 +30,13 @@ class Pod:
     static: bool = False  # its cgroup carries a config hash, not the API's uid
     late: bool = False  # it is started by a step
     heir: str = ""  # it gets the addresses of that pod
-    known: bool = True  # the API server tells of it
+    known: bool = True  # the API server lists it
+    named_after: str = ""  # its cgroup carries the uid of that pod
+    host_port: tuple[int, int] | None = None  # (host port, container port)
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class NodeProcess:
     """A process of the node itself, in no pod's cgroup."""
 
     name: str
@@ -43,7 +45,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ScenarioService:
     """A Service of the pods with the label `app`; without a family (4, 6 or 46) it is headless."""
 
     name: str
@@ -71,8 +73,10 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """`start` or `delete` a pod, `run` a command in one, `stop-listening` once one has accepted so many, move
-    the agents' `clock` by so many seconds, or wait for so many more `drains` of each agent.
+    """`start` or `delete` a pod, `run` a command in one, `stop-listening` once one has accepted so many, `listen` at a
+    port in the network of a pod, let a process `leave-network` for one of its own or `end` (a zombie is left), `pass`
+    so many connections to another process (and `keep` them), `half-close` them or `fork` a child that inherits them,
+    move the agents' `clock` by so many seconds, or wait for so many more `drains` of each agent.
     """
 
     what: str
@@ -136,9 +140,9 @@ class Scenario:
 
     name: str
     says: str
-    pods: tuple[Pod, ...] = ()
-    processes: tuple[Process, ...] = ()
-    services: tuple[Service, ...] = ()
+    pods: tuple[ScenarioPod, ...] = ()
+    processes: tuple[NodeProcess, ...] = ()
+    services: tuple[ScenarioService, ...] = ()
     masquerade: tuple[Masquerade, ...] = ()
     before: tuple[Connect | Do, ...] = ()
     steps: tuple[Connect | Do, ...] = ()
@@ -150,6 +154,8 @@ class Scenario:
     backends: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # service: pod: accepted, on the map
     unexplained: int = 0  # accepted, comparable, and explained by no client
     uncompared: Mapping[str, int] = field(default_factory=dict)
+    opened_uncompared: int = 0  # accepted before the window, and compared with nothing
+    opened_unexplained: int = 0  # accepted before the window, comparable, and explained by no client
     both_ends: Mapping[str, bool | None] = field(default_factory=dict)  # service: what the map says of its edges
     spread: str = ""  # one attempt each from that address on, more than the map holds
     untraced: tuple[str, ...] = ()  # nodes whose tracer is none
@@ -162,3 +168,13 @@ def connect(who: str, to: str, port: int, count: int, mode: str = "close", **mor
     """A Connect whose further arguments go to its mode, except `established` and `attempts`."""
     own = {name: more.pop(name) for name in ("established", "attempts") if name in more}
     return Connect(who, to, port, count, mode, more=more, **own)  # type: ignore[arg-type]
+
+
+def web_to_shop(attempts: int, **more: object) -> Edge:
+    """The edge of pod web to port 8080 of pod shop: what most scenarios look at."""
+    return Edge("web", "pod shop", 8080, "Pod shop", attempts, **more)  # type: ignore[arg-type]
+
+
+def shop_took(count: int, **more: object) -> Taken:
+    """The other end of `web_to_shop`."""
+    return Taken("shop", "pod shop", 8080, "pod web", count, **more)  # type: ignore[arg-type]

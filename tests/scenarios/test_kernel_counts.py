@@ -20,7 +20,7 @@ from tests.scenarios.kernel_counts import unshown_failures
 def test_unfinished_attempt_that_the_kernel_ended_is_unshown(
     failed: int, unfinished: int, failures: int, unshown: int
 ) -> None:
-    """Only what is unfinished in the capture and failed by the kernel's count says that a run was skipped."""
+    """Only what is unfinished in the capture and failed by the kernel's count proves that a run was skipped."""
     attempts = failed + unfinished
     flow = Flow(7, "10.66.1.2", "203.0.113.66", 443, attempts, 0, failed, unfinished, 1, 2, 0, 0, 110)
     capture = Capture(Window(0, 9), "node-a", "bcc:raw_tracepoint", "cgroup", [flow], [], {}, {})

@@ -18,6 +18,6 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, Observed]:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_records_of_scenario_equal_its_table(outcomes: dict[str, Observed], name: str) -> None:
+def test_row_64_records_of_scenario_equal_its_table(outcomes: dict[str, Observed], name: str) -> None:
     """Exact edges, counts and reasons at both ends; nothing else attributed; every connect accounted for once."""
     assert judge(outcomes[name]) == []

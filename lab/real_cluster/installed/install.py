@@ -21,20 +21,8 @@ from podsonar.errors import ApiServerError
 REPOSITORY = Path(__file__).resolve().parents[3]
 CHART = REPOSITORY / "deploy" / "charts" / "podsonar"
 PARTS = ("collector", "manager", "node-agent")
-# What the Dockerfiles copy: images are keyed by its content.
-SOURCES = (
-    "bpf",
-    "cli",
-    "collector",
-    "delivery",
-    "directory",
-    "podsonar",
-    "manager",
-    "node_agent",
-    "deploy/images",
-    "pyproject.toml",
-    "requirements-build.lock",
-)
+# Lists what the images are built from; they are keyed by its content.
+BUILD_CONTEXT = REPOSITORY / "deploy" / "images" / "Dockerfile.dockerignore"
 ARCHIVES_TO_KEEP = 4  # source states whose images stay: several branches are in use at once
 NAMESPACE = "podsonar"
 RELEASE = "podsonar"
@@ -45,7 +33,8 @@ METRICS_FROM = {"kubernetes.io/metadata.name": "monitoring"}  # who may scrape, 
 def source_files() -> list[Path]:
     """The files that the images are built from."""
     found = []
-    for name in SOURCES:
+    names = [line[1:] for line in BUILD_CONTEXT.read_text().splitlines() if line.startswith("!")]
+    for name in names:
         path = REPOSITORY / name
         found += (
             [path]
@@ -130,7 +119,10 @@ def values() -> dict[str, Any]:
         },
         "kubernetes": {"imagePullPolicy": "Never"},
         "manager": {"persistence": {"enabled": False}, "agentName": "lab", "service": {"type": "NodePort"}},
-        "networkPolicy": {"enabled": True, "metricsFrom": [{"namespaceSelector": {"matchLabels": METRICS_FROM}}]},
+        "networkPolicy": {
+            "metricsFrom": [{"namespaceSelector": {"matchLabels": METRICS_FROM}}],
+            "managerFrom": [{"ipBlock": {"cidr": "0.0.0.0/0"}}],
+        },
     }
 
 
@@ -198,7 +190,7 @@ def map_url(cluster: RealCluster) -> str:
 
 def read_key(cluster: RealCluster) -> str:
     """The API key that opens the map."""
-    secret = cluster.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{RELEASE}-tokens")
+    secret = cluster.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{RELEASE}-read-key")
     return base64.b64decode(secret["data"]["read-key"]).decode()
 
 

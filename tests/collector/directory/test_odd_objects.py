@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.directory import live_directory as live_directory_module
@@ -255,7 +255,6 @@ STATES = st.lists(st.tuples(CHANGES, st.one_of(OBJECTS, SPOILED)), min_size=1, m
 
 
 @given(st.sampled_from([kind.name for kind in WATCHED]), STATES)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_object_of_any_shape_is_a_value_or_a_counted_reject(
     kind: str, states: list[tuple[str, dict[str, Any]]]
 ) -> None:
@@ -282,22 +281,3 @@ def test_bookmark_without_a_version_proves_nothing(followed: Callable[[LiveDirec
     until(lambda: live.directory.pods.get("after") is not None)
     assert reflector.proof.received == "10"
     assert api.listed == 1
-
-
-def test_slow_disk_delays_saves_and_no_request_for_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A save that takes long is followed by a pause 50 times as long; the watches are asked at every turn."""
-    live = LiveDirectory(ScriptedApi(), Directory(), None, 60.0, expire_seconds=0.001)
-    saves, requests = [0], [0]
-
-    def slow_save() -> None:
-        saves[0] += 1
-        time.sleep(0.1)
-
-    def count_request(_wanted_ns: int) -> None:
-        requests[0] += 1
-
-    monkeypatch.setattr(live, "save", slow_save)
-    monkeypatch.setattr(live, "request_progress", count_request)
-    for _ in range(20):
-        live.maintain()
-    assert (saves[0], requests[0]) == (1, 20)

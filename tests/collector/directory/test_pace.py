@@ -1,5 +1,6 @@
 """Every loop of a reflector has a pace that an answer alone does not reset: it has to bring something."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -166,3 +167,22 @@ def test_probe_that_nothing_proves_leads_to_a_list_at_last(version: str) -> None
             break
     assert reasons == [f"watch pods: nothing received proves {5 if version == '8' else 45} probes"]
     assert live.as_of_ns == 0
+
+
+def test_slow_disk_delays_saves_and_no_request_for_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save that takes long is followed by a pause 50 times as long; the watches are asked at every turn."""
+    live = LiveDirectory(ScriptedApi(), Directory(), None, 60.0, expire_seconds=0.001)
+    saves, requests = [0], [0]
+
+    def slow_save() -> None:
+        saves[0] += 1
+        time.sleep(0.1)
+
+    def count_request(_wanted_ns: int) -> None:
+        requests[0] += 1
+
+    monkeypatch.setattr(live, "save", slow_save)
+    monkeypatch.setattr(live, "request_progress", count_request)
+    for _ in range(20):
+        live.maintain()
+    assert (saves[0], requests[0]) == (1, 20)

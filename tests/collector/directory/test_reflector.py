@@ -177,8 +177,46 @@ def test_refused_token_is_read_again_and_the_watch_goes_on(followed: Callable[[L
     assert (api.renewed, api.listed) == (2, 1)
 
 
+@pytest.mark.parametrize("refused", ["watch", "probe", "both"])
+def test_right_that_is_away_for_a_moment_costs_no_list_and_no_memory(
+    refused: str, followed: Callable[[LiveDirectory], Reflector]
+) -> None:
+    """A binding is deleted and made again: the watch goes on from its version, and what is outside stays so."""
+    api = ScriptedApi({"pods": []})
+    live = live_directory(api)
+    reflector = followed(live)
+    until(lambda: reflector.stream is not None and reflector.following)
+    before = live.directory.unwatched["Pod"]
+    api.script.put([event("ADDED", pod("a"), "21"), bookmark("25")])
+    if refused != "probe":
+        api.watch_status = 403
+    if refused != "watch":
+        api.list_status = 403
+    reflector.request_progress()
+    until(lambda: "Pod" in live.failures)
+    api.list_status, api.watch_status, api.version = 200, 200, "25"
+    until(lambda: reflector.proof.received == "25")
+    assert {query["resourceVersion"] for query in api.asked[1:-1]} == {"7"}
+    assert live.metrics.lists.labels("Pod", "expired")._value.get() == 0
+    assert live.directory.unwatched["Pod"] == before
+    assert len(live.directory.pods) == 1
+
+
+def test_right_that_stays_away_leads_to_a_list(
+    monkeypatch: pytest.MonkeyPatch, followed: Callable[[LiveDirectory], Reflector]
+) -> None:
+    """Then the list decides, and what it cannot name is not known any more."""
+    monkeypatch.setattr(reflector, "FORBIDDEN_SECONDS", 0.0)
+    api = ScriptedApi({"pods": []})
+    live = live_directory(api)
+    api.script.put(WatchRefusedError("no", 403))
+    followed(live)
+    until(lambda: live.metrics.lists.labels("Pod", "expired")._value.get() == 1 and len(api.asked) == 3)
+    assert [query["resourceVersion"] for query in api.asked] == ["", "7", "7"]
+
+
 def test_kind_that_we_may_not_list_does_not_hold_up_the_others(followed: Callable[[LiveDirectory], Reflector]) -> None:
-    """403 is an answer: the directory is ready without that kind, and says why."""
+    """403 is an answer: the directory is ready without that kind, and reports why."""
     api = ScriptedApi()
     api.list_status = 403
     live = live_directory(api)

@@ -69,14 +69,14 @@ def ask(live: LiveDirectory, *queries: Any, **more: Any) -> httpx.Response:
     ],
 )
 def test_question_without_the_token_is_refused_by_scheme(headers: dict[str, str]) -> None:
-    """401 names the scheme that the client must use, and says the same whatever is wrong."""
+    """401 names the scheme that the client must use, and is the same whatever is wrong."""
     answer = post(live_directory(), b'{"queries": []}', headers)
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Token")
     assert answer.json() == {"error": "expected Authorization: Token <agent token>"}
 
 
 def test_question_with_the_token_before_the_first_list_must_wait() -> None:
-    """A directory that has not listed everything answers nobody, says when to come again, and asks for no token."""
+    """A directory that has not listed everything answers 503 with Retry-After, and asks for no token."""
     answer = ask(live_directory(synced=False), GOOD)
     assert (answer.status_code, "WWW-Authenticate" in answer.headers) == (503, False)
     assert 2 <= int(answer.headers["Retry-After"]) <= 10
@@ -114,7 +114,7 @@ def test_question_about_a_time_whose_news_may_be_on_their_way_is_turned_away_for
 
 @pytest.mark.parametrize("news", [True, False])
 def test_question_waits_for_news_from_the_api_server_and_asks_for_them(news: bool) -> None:
-    """It is answered when the watches have told that much, and turned away where they do not."""
+    """It is answered once the watches have reported that much, and with 503 if they do not."""
     live = live_directory()
     at_ns = time.time_ns() - FINAL_AFTER_NS
     for name in live.through_ns:
@@ -143,7 +143,7 @@ def test_more_waiting_requests_than_fit_are_turned_away(monkeypatch: pytest.Monk
 
 
 def test_more_requests_than_can_be_answered_in_time_are_turned_away_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A DaemonSet asks at once: whoever is answered late has gone, so the rest is told early to come again."""
+    """A DaemonSet asks at once: a late answer finds the client gone, so the rest get 503 early."""
     monkeypatch.setattr(server, "MOST_OPEN", 0)
     live = live_directory()
     answer = ask(live, GOOD)

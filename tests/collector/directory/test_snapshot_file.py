@@ -63,7 +63,7 @@ def test_file_that_is_not_what_was_written_is_ignored_and_counted(spoil: str, tm
 
 
 def test_no_flipped_bit_is_believed(tmp_path: Path) -> None:
-    """Wherever it is: one that says nothing (gzip's own time and system) leaves the file's content as it was."""
+    """Wherever it is: one without meaning (gzip's own time and system) leaves the file's content as it was."""
     file, now_ns = tmp_path / "intervals", time.time_ns()
     directory = Directory()
     directory.apply("Pod", pod("a"), 1)

@@ -8,13 +8,13 @@ import pytest
 
 from collector.inventory.inventory import Inventory
 from collector.inventory.inventory_parts import PART_BYTES, PART_OBJECTS
-from collector.inventory.structure import Mode
-from collector.k8s.list_limits import ListLimits, StoppedError
+from collector.inventory.redacted_fields import Mode
+from collector.k8s.list_deadline import ListLimits, StoppedError
 from directory.selection import Selection
 from manager.schema.push_schema import InventoryPart, read_batch
 from podsonar.json_gzip import inflated, unpack
 from podsonar.model import Window
-from podsonar.settings import CollectorSettings, Data, Kubernetes, RedactionSettings
+from podsonar.settings import CollectorSettings, Data, RedactionSettings
 
 PODS = 1253
 SETTINGS = CollectorSettings(data=Data(enable_orphaned_pod=True))
@@ -69,7 +69,7 @@ def listed(folder: Path, expires: int, count: int = PODS) -> list[dict[str, Any]
 
 
 @pytest.mark.parametrize("expires", [0, 1, 2])
-def test_list_that_expired_and_began_again_holds_one_snapshot(tmp_path: Path, expires: int) -> None:
+def test_row_55_list_that_expired_and_began_again_holds_one_snapshot(tmp_path: Path, expires: int) -> None:
     """Each pod is there once, from the last snapshot, and so is each count."""
     parts = listed(tmp_path, expires)
     names = [pod["metadata"]["name"] for part in parts for pod in part["podList"]]
@@ -78,8 +78,8 @@ def test_list_that_expired_and_began_again_holds_one_snapshot(tmp_path: Path, ex
     assert parts[0]["inventory"]["redacted"] == {"env": PODS}
 
 
-def test_list_that_expires_always_is_incomplete_and_empty(tmp_path: Path) -> None:
-    """Pieces of expired snapshots are not delivered; the inventory says why the kind is missing."""
+def test_row_55_list_that_expires_always_is_incomplete_and_empty(tmp_path: Path) -> None:
+    """Pieces of expired snapshots are not delivered; the inventory has the reason why the kind is missing."""
     (part,) = listed(tmp_path, 99)
     assert part["podList"] == []
     assert part["inventory"]["kinds"]["Pod"] == {"complete": False, "count": 0, "reason": "expired"}
@@ -88,7 +88,7 @@ def test_list_that_expires_always_is_incomplete_and_empty(tmp_path: Path) -> Non
 
 
 def test_inventory_of_many_objects_is_cut_into_numbered_parts(tmp_path: Path) -> None:
-    """No part holds more than its share, none is empty, each has every list and says how many there are."""
+    """No part holds more than its share, none is empty, each has every list and the number of parts."""
     parts = listed(tmp_path, 1, 2 * PART_OBJECTS)
     assert [len(part["podList"]) for part in parts] == [PART_OBJECTS, PART_OBJECTS]
     assert [(part["inventory"]["part"], part["inventory"]["parts"]) for part in parts] == [(1, 2), (2, 2)]
@@ -113,7 +113,7 @@ def test_part_is_small_however_badly_its_objects_pack(tmp_path: Path) -> None:
     assert sum(len(unpack(payload)["podList"]) for payload in payloads) == 600
 
 
-class Objects:
+class FakeObjects:
     """Serves these items in every list of pods, nothing of other kinds. Checks no rights."""
 
     def __init__(self, items: list[Any]) -> None:
@@ -147,7 +147,7 @@ HEALTHY = {"metadata": {"name": "healthy", "namespace": "bank", "uid": "u2"}, "s
 )
 def test_object_without_an_identity_is_left_out_alone_and_counted(tmp_path: Path, odd: Any, reason: str) -> None:
     """What stands beside it is delivered and stored; the kind is not called complete, since something is missing."""
-    inventory = inventory_from(Objects([odd, HEALTHY]))
+    inventory = inventory_from(FakeObjects([odd, HEALTHY]))
     (payload,) = inventory.bodies(tmp_path)
     part = read_batch(inflated(payload))
     assert isinstance(part, InventoryPart)
@@ -172,7 +172,7 @@ def test_odd_string_voids_nothing_beside_it(tmp_path: Path, odd: dict[str, Any],
     """What the collector lets through the manager takes: both objects arrive, the odd one cleaned."""
     settings = CollectorSettings(data=SETTINGS.data, redaction=RedactionSettings(mode=mode))
     pod = {"metadata": {"name": "crashed", "namespace": "shop", "uid": "u1", "annotations": {"a": "\0"}}, **odd}
-    (payload,) = inventory_from(Objects([pod, HEALTHY]), settings).bodies(tmp_path)
+    (payload,) = inventory_from(FakeObjects([pod, HEALTHY]), settings).bodies(tmp_path)
     part = read_batch(inflated(payload))
     assert isinstance(part, InventoryPart)
     assert [pod["metadata"]["name"] for pod in part.objects["Pod"]] == ["crashed", "healthy"]
@@ -205,148 +205,3 @@ def test_run_limit_makes_what_is_left_incomplete(tmp_path: Path) -> None:
     kinds = part["inventory"]["kinds"]
     assert kinds["Namespace"]["complete"]
     assert (kinds["Pod"]["complete"], kinds["Pod"]["reason"]) == (False, "run limit")
-
-
-class Cluster:
-    """Serves whole lists by path, and counts what was asked; paths that it does not know are refused."""
-
-    def __init__(self, lists: dict[str, list[dict[str, Any]]]) -> None:
-        self.lists = lists
-        self.asked: list[tuple[str, dict[str, str | int]]] = []
-
-    def page(self, path: str, query: dict[str, str | int]) -> tuple[int, str | None, bytes]:
-        """The whole list at a path, or 403."""
-        self.asked.append((path, query))
-        if path not in self.lists:
-            return 403, None, b"{}"
-        return 200, None, orjson.dumps({"metadata": {"resourceVersion": "7"}, "items": self.lists[path]})
-
-
-def owned(name: str, kind: str = "", owner: str = "", namespace: str = "shop") -> dict[str, Any]:
-    """An object under a controller; its uid is its name."""
-    references = [{"kind": kind, "name": owner, "uid": owner, "controller": True}] if owner else []
-    return {"metadata": {"name": name, "uid": name, "namespace": namespace, "ownerReferences": references}}
-
-
-def names(parts: list[dict[str, Any]], key: str = "podList") -> list[str]:
-    """Names of the objects of a list."""
-    return [one["metadata"]["name"] for part in parts for one in part[key]]
-
-
-def test_pods_are_selected_by_their_root_workload(tmp_path: Path) -> None:
-    """A pod below a custom resource is no orphan, though that is not listed; one of a job goes with the jobs."""
-    source = Cluster(
-        {
-            "/api/v1/pods": [
-                owned("of-deployment", "ReplicaSet", "web-1"),
-                owned("of-rollout", "ReplicaSet", "canary-1"),
-                owned("of-custom", "Kafka", "broker"),
-                owned("of-cron", "Job", "nightly-1"),
-                owned("alone"),
-            ],
-            "/apis/apps/v1/replicasets": [
-                owned("web-1", "Deployment", "web"),
-                owned("canary-1", "Rollout", "canary"),
-            ],
-            "/apis/apps/v1/deployments": [owned("web")],
-            "/apis/batch/v1/jobs": [owned("nightly-1", "CronJob", "nightly")],
-            "/apis/batch/v1/cronjobs": [owned("nightly")],
-        }
-    )
-    first = inventory_from(source, CollectorSettings())
-    assert names([unpack(one) for one in first.bodies(tmp_path)]) == ["of-deployment", "of-rollout", "of-custom"]
-    roots = {pod["metadata"]["name"]: first.owners.root(pod) for pod in source.lists["/api/v1/pods"]}
-    assert {name: (root.kind, root.name) for name, root in roots.items() if root} == {
-        "of-deployment": ("Deployment", "web"),
-        "of-rollout": ("Rollout", "canary"),
-        "of-custom": ("Kafka", "broker"),
-        "of-cron": ("Job", "nightly-1"),
-    }
-    everything = CollectorSettings(data=Data(enable_orphaned_pod=True, enable_batch_resources=True))
-    second = inventory_from(source, everything)
-    assert len(names([unpack(one) for one in second.bodies(tmp_path)])) == 5
-    root = second.owners.root(source.lists["/api/v1/pods"][3])
-    assert root is not None
-    assert (root.kind, root.name) == ("CronJob", "nightly")
-
-
-def test_owner_cycle_ends() -> None:
-    """Two controllers that name each other do not hang the collector."""
-    from collector.inventory.owners import Owners
-
-    owners = Owners()
-    owners.add("A", owned("a", "B", "b"))
-    owners.add("B", owned("b", "A", "a"))
-    root = owners.root(owned("pod", "A", "a"))
-    assert root is not None
-    assert root.uid in {"a", "b"}
-
-
-def namespaced(*namespaces: str) -> CollectorSettings:
-    """Settings of Roles alone."""
-    return CollectorSettings(
-        kubernetes=Kubernetes(namespaced=True, namespace="" if len(namespaces) > 1 else namespaces[0]),
-        data=Data(enable_orphaned_pod=True, observed_namespaces=list(namespaces) if len(namespaces) > 1 else []),
-    )
-
-
-def lists_in(*namespaces: str) -> dict[str, list[dict[str, Any]]]:
-    """Every namespaced kind, with one pod a namespace."""
-    from collector.k8s.kinds import KINDS
-
-    found: dict[str, list[dict[str, Any]]] = {}
-    for namespace in namespaces:
-        found |= {kind.path(namespace): [] for kind in KINDS if kind.namespaced}
-        found[f"/api/v1/namespaces/{namespace}/pods"] = [owned(f"pod-of-{namespace}", namespace=namespace)]
-    return found
-
-
-@pytest.mark.parametrize("namespaces", [("shop",), ("shop", "bank")])
-def test_namespaced_mode_asks_inside_its_namespaces_only(tmp_path: Path, namespaces: tuple[str, ...]) -> None:
-    """With Roles alone nothing outside is asked for; nodes and namespaces are named as skipped."""
-    source = Cluster(lists_in(*namespaces))
-    parts = [unpack(one) for one in inventory_from(source, namespaced(*namespaces)).bodies(tmp_path)]
-    assert names(parts) == [f"pod-of-{namespace}" for namespace in namespaces]
-    assert all("/namespaces/" in path for path, _ in source.asked)
-    kinds = parts[0]["inventory"]["kinds"]
-    assert kinds["Node"] == kinds["Namespace"] == {"complete": False, "reason": "namespaced"}
-    assert kinds["Pod"] == {"complete": True, "count": len(namespaces)}
-
-
-@pytest.mark.parametrize(("observed", "named"), [([], "podsonar"), (["shop"], "shop"), (["shop", "bank"], "")])
-def test_inventory_names_its_namespace_where_it_is_of_one_alone(
-    tmp_path: Path, observed: list[str], named: str
-) -> None:
-    """The manager takes nothing of other namespaces for gone; of several, each one's objects may have gone."""
-    kubernetes = Kubernetes(namespaced=True, namespace="podsonar")
-    settings = CollectorSettings(kubernetes=kubernetes, data=Data(observed_namespaces=observed))
-    source = Cluster(lists_in("podsonar", "shop", "bank"))
-    parts = [unpack(one) for one in inventory_from(source, settings).bodies(tmp_path)]
-    assert [part["namespace"] for part in parts] == [named] * len(parts)
-
-
-def test_kind_refused_in_one_of_several_namespaces_is_incomplete(tmp_path: Path) -> None:
-    """The kind says where it was refused; what the other namespace gave is delivered."""
-    source = Cluster(lists_in("shop"))
-    parts = [unpack(one) for one in inventory_from(source, namespaced("shop", "bank")).bodies(tmp_path)]
-    assert names(parts) == ["pod-of-shop"]
-    kind = parts[0]["inventory"]["kinds"]["Pod"]
-    assert kind == {"complete": False, "count": 1, "reason": "forbidden in bank"}
-
-
-def test_namespace_selector_is_the_servers_own_and_unknown_namespaces_take_nothing(tmp_path: Path) -> None:
-    """Objects of the namespaces that the server gave are taken; without an answer none is, and all say so."""
-    settings = CollectorSettings(data=Data(enable_orphaned_pod=True, namespace_selector="team in (shop), !old"))
-    pods = [owned("in", namespace="shop"), owned("out", namespace="bank")]
-    source = Cluster({"/api/v1/namespaces": [owned("shop")], "/api/v1/pods": pods, "/api/v1/nodes": []})
-    inventory = inventory_from(source, settings)
-    assert names([unpack(one) for one in inventory.bodies(tmp_path)]) == ["in"]
-    assert inventory.selection.selected == {"shop"}
-    asked = {path: query.get("labelSelector") for path, query in source.asked}
-    assert asked["/api/v1/namespaces"] == "team in (shop), !old"
-    assert asked["/api/v1/pods"] is None
-    del source.lists["/api/v1/namespaces"]
-    blind = inventory_from(source, settings)
-    assert names([unpack(one) for one in blind.bodies(tmp_path)]) == []
-    assert blind.kinds["Pod"] == {"complete": False, "reason": "namespaces unknown"}
-    assert blind.kinds["Node"]["complete"]

@@ -135,7 +135,7 @@ def test_address_that_may_be_of_an_unseen_node_or_namespace_is_unknown() -> None
 def test_file_of_a_namespace_that_is_followed_no_more_is_ignored(
     before: tuple[str, ...], after: tuple[str, ...], result: str, tmp_path: Path
 ) -> None:
-    """Nobody would tell when its pods end: no interval is better than one that stays for ever."""
+    """No event would end its pods' intervals: none is better than one that stays for ever."""
     file = tmp_path / "intervals"
     first = kept(cluster(), *before, file=file)
     first.reflectors["Pod in bank"].list_all()  # the first to be listed; what else is followed is in the file as well

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector.inventory.redacted_fields import Mode
+from collector.inventory.redacted_text import HINTS, redacted_text
 from collector.inventory.redaction import Redaction
-from collector.inventory.redaction_rules import HINTS, redacted_text
-from collector.inventory.structure import Mode
 from collector.k8s.kinds import KINDS
 from podsonar.errors import SettingsError
 
@@ -90,7 +90,7 @@ def test_free_text_does_not_leave_and_is_counted(obj: dict[str, Any], rule: str)
     "kind", [kind.name for kind in KINDS if kind.name not in ("Namespace", "Node", "Service", "Pod")]
 )
 def test_free_text_of_a_template_does_not_leave_either(kind: str) -> None:
-    """What a workload's template says is what its pods say."""
+    """A workload's template is redacted as its pods are."""
     template = {
         "metadata": {"annotations": {"a": CANARY}},
         "spec": {"containers": [{"args": [CANARY], "image": "a:1"}]},
@@ -340,7 +340,7 @@ def test_keep_lets_out_what_it_names_and_nothing_else() -> None:
         ("", "expected an annotation's key"),
     ],
 )
-def test_entry_of_keep_that_may_not_leave_or_is_no_path_stops_the_program(entry: str, words: str) -> None:
+def test_row_60_entry_of_keep_that_may_not_leave_or_is_no_path_stops_the_program(entry: str, words: str) -> None:
     """The sentence names the entry, and why it cannot be or what was expected."""
     with pytest.raises(SettingsError, match=r"redaction\.keep") as raised:
         Redaction(keep=[entry])

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.inventory.redacted_text import HINTS, redacted_text
 from collector.inventory.redaction import Redaction
-from collector.inventory.redaction_rules import HINTS, redacted_text
 
 pytestmark = pytest.mark.long
 
@@ -43,6 +43,7 @@ PIECES = [
         "\u2028token=",
     ),
     *("password ", "'a:b", "=a:", "sk_live_", "hf_aaaaaaaaaaaaaaaa", "a" * 40 + "@", "eyJ", "token==="),
+    *("://a@", "://" + "a" * 16 + "@", '"x:@', "a @", "\t", "ghp_eyJxoxAKIAglpat-hf_", "beareR bASIC"),
 ]
 
 
@@ -72,7 +73,6 @@ def test_hostile_mebibyte_is_redacted_in_its_time(piece: str, structural: bool) 
     assert cpu_seconds(lambda: redacted_text(text, Counter(), structural=structural), bound) <= bound
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from([*PIECES, *HINTS]), st.text(max_size=6)), min_size=1, max_size=6))
 def test_any_text_is_redacted_in_its_time(pieces: list[str]) -> None:
     """Whatever is repeated: 256 KiB in 50 ms of CPU."""
@@ -81,7 +81,7 @@ def test_any_text_is_redacted_in_its_time(pieces: list[str]) -> None:
 
 
 @pytest.mark.parametrize("mode", ["structure", "patterns"])
-@pytest.mark.parametrize("piece", ['"', "\\", '\\"', "token\\", "@\\\\", "\x00", 'x"@'])
+@pytest.mark.parametrize("piece", ['"', "\\", '\\"', "token\\", "@\\\\", "\x00", "\x00\\u0000", 'x"@', "x token"])
 def test_object_with_a_hostile_string_is_redacted_in_its_time(piece: str, mode: str) -> None:
     """Escapes of JSON cost no more: a mebibyte in an annotation, an argument, an image and a label's key."""
     text = filled([piece], MIB)

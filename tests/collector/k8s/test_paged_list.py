@@ -1,4 +1,4 @@
-"""A list is whole or says why it is not; an unreachable server, a cut answer or a liar proves nothing."""
+"""A list is whole or has the reason why not; an unreachable server or a cut or wrong answer proves nothing."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
+from cluster_api.large_answer import LargeAnswerError
 from collector.k8s.kinds import KINDS
-from collector.k8s.list_limits import ListLimits
+from collector.k8s.list_deadline import ListLimits
 from collector.k8s.paged_list import Listed, list_pages, wait_seconds
-from collector.k8s.streaming_list import LargeAnswerError
 from podsonar.errors import ApiServerError
 
 POD = KINDS[-1]
@@ -25,7 +25,7 @@ def page_of(begin: int, end: int, count: int, version: str = "7", key: str = "it
     return orjson.dumps({"kind": "PodList", "apiVersion": "v1", "metadata": metadata, key: items})
 
 
-class PageSource:
+class FakePages:
     """Serves the objects of a kind in pages; `faults` answer requests by their number, from 1. Checks no rights."""
 
     def __init__(self, count: int, faults: dict[int, Callable[[], Answer]] | None = None) -> None:
@@ -58,7 +58,7 @@ EVERY = [str(number) for number in range(1253)]
 
 def test_list_of_many_pages_arrives_whole() -> None:
     """1,253 pods arrive as 1,253, over three pages, each asked for once."""
-    source = PageSource(1253)
+    source = FakePages(1253)
     uids, listed = got(source)
     assert (uids, listed.count, listed.reason, source.asked) == (EVERY, 1253, None, 3)
 
@@ -83,9 +83,9 @@ def test_list_of_many_pages_arrives_whole() -> None:
     ],
 )
 @pytest.mark.parametrize("request_number", [1, 2, 3])
-def test_list_with_one_fault_arrives_whole(fault: Callable[[], Answer], request_number: int) -> None:
+def test_row_56_list_with_one_fault_arrives_whole(fault: Callable[[], Answer], request_number: int) -> None:
     """Whatever happens once to whichever page, every object of one snapshot arrives once."""
-    uids, listed = got(PageSource(1253, {request_number: fault}))
+    uids, listed = got(FakePages(1253, {request_number: fault}))
     assert (uids, listed.reason) == (EVERY, None)
 
 
@@ -101,9 +101,9 @@ def test_list_with_one_fault_arrives_whole(fault: Callable[[], Answer], request_
         (302, "status 302"),
     ],
 )
-def test_refused_list_carries_its_reason(status: int, reason: str) -> None:
+def test_row_57_refused_list_carries_its_reason(status: int, reason: str) -> None:
     """A list that cannot be had is incomplete, with a reason."""
-    source = PageSource(1, {number: lambda: (status, None, b"{}") for number in range(1, 1000)})
+    source = FakePages(1, {number: lambda: (status, None, b"{}") for number in range(1, 1000)})
     uids, listed = got(source)
     assert (uids, listed.reason) == ([], reason)
 
@@ -111,21 +111,21 @@ def test_refused_list_carries_its_reason(status: int, reason: str) -> None:
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"null", page_of(0, 1, 1)[:-1]])
 def test_answer_that_is_no_list_is_never_an_empty_cluster(body: bytes) -> None:
     """Status 200 with something else than a list is asked for again, and then incomplete."""
-    source = PageSource(1, {number: lambda: (200, None, body) for number in range(1, 1000)})
+    source = FakePages(1, {number: lambda: (200, None, body) for number in range(1, 1000)})
     uids, listed = got(source)
     assert uids == []
     assert listed.reason in ("answer is no list", "truncated answer")
     assert 1 < source.asked < 40
 
 
-def test_list_cut_for_good_keeps_what_its_snapshot_gave_and_is_incomplete() -> None:
-    """PageSource of one snapshot are worth having; that some are missing is said."""
-    uids, listed = got(PageSource(1253, dict.fromkeys(range(2, 1000), cut)))
+def test_row_56_list_cut_for_good_keeps_what_its_snapshot_gave_and_is_incomplete() -> None:
+    """Pages of one snapshot are delivered; that some are missing is reported."""
+    uids, listed = got(FakePages(1253, dict.fromkeys(range(2, 1000), cut)))
     assert uids == EVERY[:500]
     assert listed.reason == "unreachable: answer cut short"
 
 
-class Circle(PageSource):
+class Circle(FakePages):
     """Gives the first page for ever."""
 
     def page(self, path: str, query: Query) -> Answer:
@@ -134,7 +134,7 @@ class Circle(PageSource):
         return 200, None, page_of(0, 500, 1253)
 
 
-class Endless(PageSource):
+class Endless(FakePages):
     """Never runs out of pages."""
 
     def page(self, path: str, query: Query) -> Answer:
@@ -153,7 +153,7 @@ def test_list_that_never_ends_is_incomplete() -> None:
     assert got(Endless(0), ListLimits(lambda _: None, lambda: next(moments), 50.0))[1].reason == "run limit"
 
 
-class Whole(PageSource):
+class Whole(FakePages):
     """Ignores `limit`: its answer is too large for a page, and comes in pieces."""
 
     def __init__(self, count: int, cut_bytes: int = 0) -> None:
@@ -221,7 +221,7 @@ def test_next_page_is_fetched_while_this_one_is_worked_on() -> None:
     """The request for page 2 is made before page 1 was given back, and none is made beyond it."""
     asked = threading.Event()
 
-    class Watched(PageSource):
+    class Watched(FakePages):
         def page(self, path: str, query: Query) -> Answer:
             if query.get("continue") == "500":
                 asked.set()
@@ -238,7 +238,7 @@ def test_next_page_is_fetched_while_this_one_is_worked_on() -> None:
 def test_list_whose_metadata_comes_last_is_whole() -> None:
     """The order of members is a habit of the server, not a promise."""
 
-    class Late(PageSource):
+    class Late(FakePages):
         def page(self, path: str, query: Query) -> Answer:
             status, wait, body = super().page(path, query)
             document = orjson.loads(body)
@@ -252,6 +252,8 @@ def test_list_whose_metadata_comes_last_is_whole() -> None:
     ("retry_after", "attempt", "seconds"),
     [("5", 0, 5), ("3600", 0, 60), ("-5", 2, 2), ("soon", 0, 0.5), (None, 3, 4), (None, 30, 60)],
 )
-def test_wait_is_the_servers_retry_after_up_to_a_minute(retry_after: str | None, attempt: int, seconds: float) -> None:
+def test_row_56_wait_is_the_servers_retry_after_up_to_a_minute(
+    retry_after: str | None, attempt: int, seconds: float
+) -> None:
     """Retry-After is honoured up to 60 s; without one the wait doubles."""
     assert wait_seconds(retry_after, attempt) == seconds

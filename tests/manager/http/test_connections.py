@@ -125,7 +125,42 @@ def test_body_after_a_refusal_is_thrown_away_and_the_connection_closed(standing:
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
-def test_connections_beyond_the_cap_are_closed_at_once_and_counted(tmp_path: Path) -> None:
+REFUSED_UNREAD = {
+    "401 push": ("POST", "/api/v1/collections", "Authorization: Token x", b"HTTP/1.1 401 "),
+    "401 API": ("DELETE", "/api/v1/agents/lab", "X-API-Key: x", b"HTTP/1.1 401 "),
+    "403 API": ("DELETE", "/api/v1/agents/lab", "X-API-Key: {key}", b"HTTP/1.1 403 "),
+    "400 API": ("DELETE", "/api/v1/agents/%00", "X-API-Key: {key}", b"HTTP/1.1 40"),
+    "404": ("POST", "/api/v1/nothing", "X-API-Key: {key}", b"HTTP/1.1 404 "),
+    "405": ("PUT", "/healthz", "X-API-Key: {key}", b"HTTP/1.1 405 "),
+    "401 delegate": ("POST", "/v1/delegates/poll", "Authorization: Token x", b"HTTP/1.1 401 "),
+}
+
+
+@pytest.mark.parametrize(("method", "path", "line", "status"), REFUSED_UNREAD.values(), ids=REFUSED_UNREAD)
+def test_refusal_of_an_unread_body_announces_the_end_of_the_connection(
+    standing: Running, method: str, path: str, line: str, status: bytes
+) -> None:
+    """A client that keeps connections sends no other request there; one whose body has come may go on."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: m\r\n{line.format(key=standing.key)}\r\nContent-Length: 2\r\n\r\n"
+    with connect(standing) as sock:
+        sock.sendall(head.encode())
+        sock.settimeout(30)
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += sock.recv(4096)
+        sock.sendall(b"{}")
+        received += read_all(sock)
+    assert received.startswith(status)
+    assert b"\r\nconnection: close\r\n" in received.lower()
+    with connect(standing) as sock:
+        sock.sendall(head.encode() + b"{}GET /healthz HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n")
+        first, _, second = read_all(sock).partition(b"HTTP/1.1 200 ")
+    assert first.startswith(status)
+    assert b"\r\nconnection: close\r\n" not in first.lower()
+    assert second
+
+
+def test_row_36_connections_beyond_the_cap_are_closed_at_once_and_counted(tmp_path: Path) -> None:
     """Per address and in all; a place that becomes free is for the next one."""
     with ExitStack() as stack:
         small = stack.enter_context(limited(tmp_path, ConnectionLimits(per_address=4, head_seconds=60)))
@@ -177,7 +212,7 @@ def sending(sock: socket.socket) -> bool:
     return True
 
 
-def test_stalled_uploads_of_one_token_hold_up_no_other_agent(tmp_path: Path) -> None:
+def test_row_36_stalled_uploads_of_one_token_hold_up_no_other_agent(tmp_path: Path) -> None:
     """At its bound an agent gets 429 with Retry-After, by number and by bytes; the others go on."""
     limits = PushLimits(under_way=8, under_way_per_agent=4, held_bytes=4 << 20, held_bytes_per_agent=2 << 20)
     with limited(tmp_path, ConnectionLimits(), limits) as made, ExitStack() as stack:

@@ -85,7 +85,7 @@ def limited(tmp_path: Path, connections: ConnectionLimits | None = None, **limit
         yield Running(url, made.database, made.token, made.key)
 
 
-def test_slow_senders_are_sent_away_and_hold_up_nobody(tmp_path: Path) -> None:
+def test_row_36_slow_senders_are_sent_away_and_hold_up_nobody(tmp_path: Path) -> None:
     """Row 36: silent connections and slow heads are closed, slow and silent bodies get 408; good pushes go on."""
     with ExitStack() as stack:
         hasty = stack.enter_context(
@@ -132,7 +132,7 @@ def test_pushes_above_the_limit_get_503_with_retry_after(tmp_path: Path) -> None
 
 
 def test_answer_to_a_body_that_is_too_large_arrives_whole(standing: Running) -> None:
-    """Row 12: whoever sends all of it before it listens is told so every time, and the connection ends in order."""
+    """Row 12: a client that sends the whole body first gets the answer every time, and the connection ends in order."""
     length = (8 << 20) + 1
     for _ in range(5):
         with connected(standing.url) as sock:
@@ -158,7 +158,7 @@ def test_endless_body_is_cut_at_the_limit(standing: Running) -> None:
 
 
 def test_body_that_ends_early_is_no_batch_and_no_error(running: Running, capfd: pytest.CaptureFixture[str]) -> None:
-    """Row 13: fewer bytes than the head says, then the end: nothing is stored, and no traceback is written."""
+    """Row 13: fewer bytes than Content-Length, then the end: nothing is stored, and no traceback is written."""
     with connected(running.url) as sock:
         sock.sendall(head(running, AUTHORIZED, "Content-Length: 5000") + GOOD[:100])
         sock.shutdown(socket.SHUT_WR)

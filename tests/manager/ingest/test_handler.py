@@ -8,10 +8,11 @@ import httpx
 import orjson
 import pytest
 
+from manager.store.agents import find_agent, remove_agent
 from manager.store.database import Store
 from manager.store.queries import read_observations
 from manager.store.token_format import parse
-from manager.store.tokens import create_token, find_agent, remove_agent, revoke_token
+from manager.store.tokens import create_token, revoke_token
 from tests.manager.conftest import Running
 from tests.manager.shop import NODE_A, WINDOW, WINDOW_ID, connection, inventory, observed, taken
 

@@ -101,7 +101,7 @@ def test_object_without_a_proper_name_is_rejected_alone(running: Running, metada
 
 
 def test_object_of_the_future_is_as_old_as_its_arrival(running: Running) -> None:
-    """Row 34: a creation time that has not come yet hides no pod from the windows after it was told."""
+    """Row 34: a creation time that has not come yet hides no pod from the windows after it was reported."""
     made = pod("a", "10.1.1.1", "node-a", "x")
     made["metadata"]["creationTimestamp"] = "9999-12-31T23:59:59Z"
     assert running.push(inventory({"podList": [made]})).status_code == 201

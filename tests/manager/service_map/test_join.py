@@ -171,7 +171,7 @@ def test_ambiguous_destination_is_resolved_by_a_single_accepting_pod_only(
     ],
 )
 def test_ambiguous_destination_with_attempts_of_unknown_outcome_stays_ambiguous(client: dict[str, Any]) -> None:
-    """What one pod took says nothing of an attempt that somebody else may have been meant by."""
+    """A connection that one pod accepted proves nothing about an attempt that was meant for another owner."""
     took = taken("cart-2", "10.1.2.20", 8080, client["sourceIP"], 4)
     assert (
         resolve_ambiguous(

@@ -1,4 +1,4 @@
-"""A node that was not observed is told apart from one that saw nothing."""
+"""A node that was not observed differs from one that saw nothing."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ WINDOW = Window(*(parse_rfc3339(shop.WINDOW[end]) for end in ("start", "end")))
 
 
 def view(body: dict[str, Any], **counts: Any) -> NodeReport:
-    """A node's batch as the map reads it; `told` is what its observation says besides."""
+    """A node's batch as the map reads it; `told` are further members of its observation."""
     return report_of(body | {"observation": body["observation"] | counts})
 
 
@@ -54,7 +54,9 @@ def test_accepted_from_an_unwatched_node_is_not_compared() -> None:
     """The accepting end's connections from pods of that node are named, not held against recall."""
     none = NodeReport("node-a", {"tracer": "none", "gap": "btf_missing"}, [], [])
     found = build_map(WINDOW, FACTS, [none, view(shop.NODE_B)])
-    assert found["coverage"]["node-a"] == {"observed": "none", "reason": "btf_missing", "start": None, "end": None}
+    kernel = {"kernel": {"state": "none", "unseen": 0, "notComparable": 0}, "nothingMissed": False}
+    expected = {"observed": "none", "reason": "btf_missing", "start": None, "end": None, **kernel}
+    assert found["coverage"]["node-a"] == expected
     assert found["recall"]["notComparable"] == {"node_without_agent": 15}
     assert found["recall"]["accepted"] == 0
 

@@ -68,7 +68,7 @@ def test_inventories_in_order_leave_the_pods(
 
 
 def test_inventory_without_its_last_part_deletes_nothing_and_is_shown_as_incomplete(running: Running) -> None:
-    """Part 2 before part 1: nothing changes, and the state says so, until part 1 makes it whole."""
+    """Part 2 before part 1: nothing changes, and the state is incomplete, until part 1 makes it whole."""
     assert running.push(inventory(), "b-0").status_code == 201
     first = {"window": WINDOW_ID, "state": "complete", "waitingParts": 0, "incompleteKinds": {}}
     assert running.get("/agents/lab")["inventory"] == first

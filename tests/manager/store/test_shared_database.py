@@ -69,7 +69,9 @@ def test_map_is_the_same_from_both_managers(both: tuple[Running, Running]) -> No
     assert len(first["edges"]) == 5
 
 
-def test_managers_that_start_together_on_nothing_make_one_schema_and_take_each_token_in_once(database: str) -> None:
+def test_row_39_managers_that_start_together_on_nothing_make_one_schema_and_take_each_token_in_once(
+    database: str,
+) -> None:
     """Migrations and the tokens of the installation run one after the other; a second run changes nothing."""
     found = [HashedToken(id=f"{n:012d}", scope="ingest", name="lab", secret_sha256="0" * 64) for n in range(3)]
 
@@ -91,8 +93,8 @@ def test_managers_that_start_together_on_nothing_make_one_schema_and_take_each_t
     store.close()
 
 
-def test_schema_of_a_newer_manager_is_refused_in_one_sentence(store: Store) -> None:
-    """A manager that does not know the schema touches nothing and says which one it needs."""
+def test_row_39_schema_of_a_newer_manager_is_refused_in_one_sentence(store: Store) -> None:
+    """A manager that does not know the schema touches nothing and names the one that it needs."""
     with store.writing() as connection:
         connection.execute(text("update alembic_version set version_num = '9999'"))
     with pytest.raises(StoreError, match=r"has schema 9999, this manager knows up to \d+: a newer manager has used it"):

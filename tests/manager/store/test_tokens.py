@@ -8,14 +8,13 @@ from click.testing import CliRunner
 from sqlalchemy import func, select
 
 from cli.main import podsonar
+from manager.store.agents import purge_agent, remove_agent
 from manager.store.database import Store
 from manager.store.tables import METADATA, TOKENS
 from manager.store.tokens import (
     authenticate,
     create_token,
     list_tokens,
-    purge_agent,
-    remove_agent,
     rotate_token,
     store_token_uses,
 )

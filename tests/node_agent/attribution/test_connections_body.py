@@ -13,7 +13,7 @@ from node_agent.attribution.connections_body import ResolvedWindow, build_body
 from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.attribution.flow_log import decision_line, read_log
 from node_agent.attribution.json_format import wire_time
-from podsonar.model import AcceptedFlow, Answer, Flow, Query, rfc3339
+from podsonar.model import AcceptedFlow, Answer, Flow, Query, Volume, rfc3339
 from tests.node_agent.stages import CGROUPS, SECOND, START_NS, WEB, body, capture, flow, resolved
 
 STRANGER = ("c0ffee", "pod77777777-0b0f-4b0e-9d0a-1f1e2d3c4b5a")
@@ -66,7 +66,7 @@ def test_containers_of_one_pod_give_one_connection() -> None:
 
 
 def test_an_ambiguous_destination_is_delivered_without_an_owner() -> None:
-    """An address with two owners names neither, and says why."""
+    """An address with two owners names neither, and has the reason."""
     (one,) = [one for one in body(outcome())["connectionList"] if one["destinationIP"] == "10.244.0.7"]
     assert one["kubernetes"]["destinationPod"] is None
     assert one["kubernetes"]["destinationService"] is None
@@ -172,6 +172,9 @@ ANSWERS = st.builds(
     st.sampled_from(["Service", "Pod", "Node", "External", "Ambiguous", "Unknown"]),
     *[st.none() | st.text()] * 4,
 )
+VOLUMES = st.none() | st.builds(
+    Volume, *[st.integers(0, 2**50)] * 7, st.lists(st.integers(0, 2**31), max_size=16).map(tuple)
+)
 ANY_FLOW = st.builds(
     Flow,
     st.sampled_from([7, 8]),
@@ -185,16 +188,19 @@ ANY_FLOW = st.builds(
     st.integers(0, 2**32 - 1),
     st.booleans(),
     st.none(),
+    VOLUMES,
 )
 
 
 @given(st.lists(ANY_FLOW, min_size=1), st.lists(ANSWERS, min_size=1), st.integers(0, 211))
-def test_a_connection_is_written_as_its_dictionary_would_be(flows: list[Flow], told: list[Answer], count: int) -> None:
+def test_a_connection_is_written_as_its_dictionary_would_be(
+    flows: list[Flow], owners: list[Answer], count: int
+) -> None:
     """Put together of pieces, the JSON is what orjson writes of the same values: any name, any number, any time."""
     seen = [flows[number % len(flows)]._replace(destination=f"10.96.0.{number}") for number in range(count)]
     traffic = group_flows(capture(seen))
     answers = {
-        query: told[number % len(told)]
+        query: owners[number % len(owners)]
         for number, query in enumerate(directory_queries(traffic))
         if query.port is not None
     }
@@ -210,7 +216,7 @@ def test_a_connection_is_written_as_its_dictionary_would_be(flows: list[Flow], t
 def dictionary(flow: Flow, pod: Answer, answer: Answer) -> dict[str, Any]:
     """One element of `connectionList` as docs and manager know it, value by value."""
     named = {"kind": answer.kind, "uid": answer.uid, "namespace": answer.namespace, "name": answer.name}
-    return {
+    element = {
         "type": "TCP",
         "sourceIP": flow.source,
         "destinationIP": flow.destination,
@@ -231,6 +237,7 @@ def dictionary(flow: Flow, pod: Answer, answer: Answer) -> dict[str, Any]:
         "lastSeen": rfc3339(flow.last_ns),
         "handshakeSeconds": {"sum": flow.handshake_sum_ns / SECOND, "max": flow.handshake_max_ns / SECOND},
     }
+    return element if flow.volume is None else element | {"volume": flow.volume.wire()}
 
 
 ADDRESSES = st.sampled_from(["10.244.0.5", "10.244.0.6", "10.96.0.10", "192.168.0.1", "127.0.0.1", "::1"])
@@ -246,6 +253,8 @@ SOME_ACCEPTED = st.builds(
     st.integers(1, 9),
     st.just(START_NS),
     st.just(START_NS),
+    st.booleans(),
+    VOLUMES,
 )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from node_agent.attribution.directory_answers import MALFORMED, parse_answers
 from podsonar.errors import DirectoryUnavailableError
 from podsonar.model import Answer
-from tests.post_server import PostAnswer, answering
+from tests.answering_server import GivenAnswer, answering
 
 GOOD = {"kind": "External"}
 
@@ -103,7 +103,7 @@ def test_compressed_or_endless_response_is_refused_within_its_bound() -> None:
     """300 KiB of gzip would be 300 MiB, and 64 MiB of blanks is no list: neither raises memory by 32 MiB."""
     bodies = {"gzip": gzip.compress(b" " * (300 << 20), 1), "identity": b" " * (64 << 20)}
     for encoding, body in bodies.items():
-        with answering(lambda _posted, b=body, e=encoding: PostAnswer(200, b, {"Content-Encoding": e})) as url:
+        with answering(lambda _posted, b=body, e=encoding: GivenAnswer(200, b, {"Content-Encoding": e})) as url:
             program = (
                 "import resource, sys\n"
                 "from node_agent.attribution.directory_client import DirectoryClient\n"

@@ -1,4 +1,4 @@
-"""node_agent/attribution/directory_client.py against a real HTTP server that answers what it is told to."""
+"""node_agent/attribution/directory_client.py against a real HTTP server that answers by a script."""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from directory.interval import FINAL_AFTER_NS, SECOND
 from node_agent.attribution.directory_client import DirectoryClient
 from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, SettingsError
 from podsonar.model import Query
-from tests.post_server import PostAnswer, PostedRequest, answering
+from tests.answering_server import GivenAnswer, ReceivedRequest, answering
 
 
 @contextmanager
@@ -19,11 +19,11 @@ def served(status: int, body: bytes | None) -> Iterator[tuple[str, list[int]]]:
     """A server's address and the number of queries of each request; without `body` each query is `External`."""
     sizes: list[int] = []
 
-    def answer(posted: PostedRequest) -> PostAnswer:
+    def answer(posted: ReceivedRequest) -> GivenAnswer:
         queries = orjson.loads(posted.body)["queries"]
         sizes.append(len(queries))
         answers = [{"kind": "External", "name": query["address"]} for query in queries]
-        return PostAnswer(status, orjson.dumps({"answers": answers}) if body is None else body)
+        return GivenAnswer(status, orjson.dumps({"answers": answers}) if body is None else body)
 
     with answering(answer) as url:
         yield url, sizes
@@ -56,6 +56,23 @@ def test_anything_but_answers_means_ask_again_later(status: int, body: bytes) ->
     assert "ttt" not in str(caught.value)
 
 
+@pytest.mark.parametrize("cookie", ["\xe4=\xf6", "a=b; Domain=.", "a=\xff; Path=/", "session=1"])
+def test_cookie_of_whoever_answers_is_not_kept(cookie: str) -> None:
+    """One that no header can hold would end every later request; the window would be set aside for it."""
+    sent: list[str | None] = []
+
+    def answer(posted: ReceivedRequest) -> GivenAnswer:
+        sent.append(posted.headers.get("Cookie"))
+        return GivenAnswer(200, orjson.dumps({"answers": [{"kind": "External"}]}), {"Set-Cookie": cookie})
+
+    with answering(answer) as url:
+        client = DirectoryClient(url, lambda: "t" * 20, None)
+        for _ in range(3):
+            assert client.ask([Query("10.0.0.1", 80)])[0].kind == "External"
+        client.client.close()
+    assert sent == [None] * 3
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://[bad", "nothing"])
 def test_an_address_where_nobody_answers_means_ask_again_later(url: str) -> None:
     """So does an address that is none."""
@@ -64,7 +81,7 @@ def test_an_address_where_nobody_answers_means_ask_again_later(url: str) -> None
 
 
 def test_an_authority_file_that_is_absent_names_the_setting() -> None:
-    """It is told at start, before any window."""
+    """It is reported at start, before any window."""
     with pytest.raises(SettingsError, match=r"directory\.caFile"):
         DirectoryClient("https://127.0.0.1:1", lambda: "", "/nowhere.pem")
 

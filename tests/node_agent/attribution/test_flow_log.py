@@ -15,7 +15,7 @@ SOURCE = Answer("Pod", WEB)
 
 
 def test_the_published_log_gives_nine_connections(repository: Path) -> None:
-    """As many as its own last line says it pushed; the other 33 lines each have a reason."""
+    """As many as its own last line counts; the other 33 lines each have a reason."""
     text = (repository / "tests/fixtures/node-agent-sample.log").read_text()
     (node,), left_out = read_log(text)
     body = orjson.loads(b"".join(node.content()))
@@ -28,7 +28,7 @@ def test_the_published_log_gives_nine_connections(repository: Path) -> None:
 
 
 def test_a_file_without_such_lines_is_no_log() -> None:
-    """Content tells a log, not a name."""
+    """A log is recognised by its content, not by its name."""
     assert not is_log(read_log("hello\n\ufffd\ufffd")[0])
 
 

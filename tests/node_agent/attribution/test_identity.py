@@ -145,7 +145,7 @@ def test_listener_is_the_pod_that_name_and_address_allow_or_a_reason(
 
 
 def test_connection_from_before_the_window_is_left_out_where_another_pods_process_works_in_that_network() -> None:
-    """An ambient proxy makes sockets in a pod's network: the socket table of /proc cannot tell whose a socket is."""
+    """An ambient proxy makes sockets in a pod's network: the socket table of /proc does not show whose a socket is."""
     opened = flow(0, "10.96.0.10", 0, source="10.1.0.1")._replace(established=5, opened_before=True, pod_uid=WEB)
     proxy = flow(50, "10.96.0.10", 7, source="10.1.0.1")
     cgroups = {50: (CONTAINER, f"pod{VICTIM}", "kubepods")}

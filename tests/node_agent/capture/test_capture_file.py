@@ -9,18 +9,24 @@ from isal import igzip
 
 from node_agent.capture import capture_file
 from podsonar.errors import InputError
-from podsonar.model import AcceptedFlow
+from podsonar.model import AcceptedFlow, Volume
 from tests.node_agent.stages import START_NS, WEB, capture, flow
 
 TAKEN = capture(
     [
         flow(7, "10.96.0.10", 23),
         flow(2**64 - 1, "fd00::1", 2**40, source="fd00::2", port=65535)._replace(last_errno=111, failed=3),
-        flow(0, "10.96.0.10", 0)._replace(opened_before=True, pod_uid=WEB),
+        flow(0, "10.96.0.10", 0)._replace(opened_before=True, pod_uid=WEB, volume=Volume(1, 2, 3, 4, 5, 6, 7, (0, 8))),
     ],
-    [AcceptedFlow(8, "10.244.0.5", 80, "fd00::3", 7, START_NS, START_NS + 1)],
+    [
+        AcceptedFlow(8, "10.244.0.5", 80, "fd00::3", 7, START_NS, START_NS + 1),
+        AcceptedFlow(
+            8, "10.244.0.5", 81, "fd00::3", 7, START_NS, START_NS + 1, volume=Volume(2**62, 0, 0, 0, 0, 0, 0, ())
+        ),
+    ],
     {"flows_full": 3, "unreadable": 1},
 )
+TAKEN = replace(TAKEN, volume_by="whole", volume_lost={"open_unread": 5})
 
 
 def test_a_capture_reads_back_equal_and_writes_equal_bytes(tmp_path: Path) -> None:
@@ -50,7 +56,7 @@ def test_a_foreign_gzip_file_is_refused(content: bytes) -> None:
 
 
 def test_fewer_records_than_the_header_states_are_refused() -> None:
-    """Counts in the header must fit the records, and both numbers are told."""
+    """Counts in the header must fit the records, and the error has both numbers."""
     content = igzip.decompress(capture_file.encode(TAKEN))  # type: ignore[no-untyped-call]
     with pytest.raises(InputError, match="bytes of records, its header says"):
         capture_file.decode(igzip.compress(content[:-1]), "x")

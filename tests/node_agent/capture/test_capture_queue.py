@@ -80,7 +80,7 @@ def test_disk_that_others_filled_drops_no_capture_for_room(tmp_path: Path, lost:
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "link"])
 @pytest.mark.parametrize("name", ["x.tmp", "00000000000000000001-000-7.capture"])
-def test_strangers_in_the_folder_stop_nothing(tmp_path: Path, name: str, kind: str) -> None:
+def test_row_51_strangers_in_the_folder_stop_nothing(tmp_path: Path, name: str, kind: str) -> None:
     """A FIFO, a folder or a link under a name of the queue's: it starts, and yields what is its own."""
     (tmp_path / "captures").mkdir()
     path = tmp_path / "captures" / name

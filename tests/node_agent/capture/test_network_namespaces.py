@@ -60,7 +60,7 @@ def test_pod_whose_first_process_has_no_table_is_read_by_another_one(tmp_path: P
 
 
 def test_pod_that_no_process_shows_a_table_of_is_counted(tmp_path: Path) -> None:
-    """All its processes are zombies: nothing is known of its connections, and that is said."""
+    """All its processes are zombies: nothing is known of its connections, and that is counted."""
     (tmp_path / "19").mkdir()
     (tmp_path / "19" / "cgroup").write_text(POD_GROUP)
     assert scan(tmp_path, lambda: Recent(set()), 7) == ([], {}, {"pod_without_table": 1})

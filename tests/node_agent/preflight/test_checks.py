@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from node_agent.preflight.checks import check_all
-from node_agent.preflight.probes import NodeFacts, find_containers
+from node_agent.preflight.probes import NodeFacts, find_containers, sees_node
 from node_agent.privileged.load_diagnosis import Situation
 
 EVERY = (1 << 41) - 1
@@ -17,7 +17,8 @@ GOOD = NodeFacts(
     debugfs=False, paranoid="2", unprivileged_bpf="2", kprobes=False, modules="lockdown,yama", cgroup="v2",
     memory_limit=512 << 20, method="raw_tracepoint", node_name="node-a", token_error="", token_rotates=True,
     spool_error="", manager_status=405, manager_error="", tracer="bcc:raw_tracepoint", tracer_reason="",
-    tracer_error="", containers=14, unrecognised=(),
+    tracer_error="", containers=14, unrecognised=(), user=60946, user_error="", sees_node=True, socket_iterator=True,
+    directory_error="",
 )  # fmt: skip
 
 
@@ -28,9 +29,9 @@ def on_kernel(major: int, minor: int, capabilities: int = SITUATION.capabilities
 
 
 def test_good_machine_has_only_ok_lines_and_nothing_to_do() -> None:
-    """Twenty-three checks, all well (row 31)."""
+    """Twenty-six checks, all well (row 31)."""
     lines = check_all(GOOD)
-    assert len(lines) == 23
+    assert len(lines) == 26
     assert {(line.state, line.todo) for line in lines} == {("ok", "")}
 
 
@@ -47,6 +48,11 @@ def test_good_machine_has_only_ok_lines_and_nothing_to_do() -> None:
         (replace(GOOD, method="tracepoint"), "tracefs", "fail", "raw_tracepoint"),
         (replace(GOOD, memory_limit=64 << 20), "memory limit", "warn", "250 MiB"),
         (replace(GOOD, unrecognised=("/docker/4f",)), "pods recognised", "warn", "their address alone"),
+        (replace(GOOD, user=0), "user", "warn", "nodeAgent.runAsUser"),
+        (replace(GOOD, user=0, user_error="add SETUID to it"), "user", "fail", "add SETUID to it"),
+        (replace(GOOD, socket_iterator=False), "node's processes", "warn", "nodeAgent.hostPID"),
+        (replace(GOOD, directory_error="timed out"), "directory", "warn", "NetworkPolicy"),
+        (replace(GOOD, sees_node=False), "node's processes", "fail", "node.procFolder"),
         (replace(GOOD, token_rotates=False), "token", "warn", "subPath"),
         (replace(GOOD, manager_status=None, manager_error="tls_expired"), "manager", "fail", "manager.caFile"),
         (replace(GOOD, manager_status=None, manager_error="dns"), "manager", "warn", "wait in the spool"),
@@ -56,7 +62,7 @@ def test_good_machine_has_only_ok_lines_and_nothing_to_do() -> None:
     ],
 )  # fmt: skip
 def test_fault_is_one_line_with_what_to_do(facts: NodeFacts, name: str, state: str, todo: str) -> None:
-    """Exactly the line of that check changes, and says what to do."""
+    """Exactly the line of that check changes, and states what to do."""
     lines = {line.name: line for line in check_all(facts)}
     assert lines[name].state == state
     assert todo in lines[name].todo
@@ -84,3 +90,15 @@ def test_containers_are_first_processes_of_a_pid_namespace_and_pods_are_named(tm
         (folder / "cgroup").write_text(f"0::{path}\n")
     (tmp_path / "105").mkdir()
     assert find_containers(tmp_path) == (2, ("/docker/4f",))
+
+
+def test_node_is_visible_unless_the_first_process_is_of_this_container(tmp_path: Path) -> None:
+    """A pod whose procFolder shows its own pid namespace alone sees no process of the node; outside pods all count."""
+    for name, path in (("1", "0::/"), ("self", "0::/")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cgroup").write_text(path)
+    assert not sees_node(tmp_path, "0d65c44c-1cf6-4c9b-a3f6-7c4dc2f8e3b1")
+    assert sees_node(tmp_path, "")
+    (tmp_path / "1" / "cgroup").write_text("0::/../../../init.scope")
+    assert sees_node(tmp_path, "0d65c44c-1cf6-4c9b-a3f6-7c4dc2f8e3b1")
+    assert not sees_node(tmp_path / "absent", "")

@@ -12,18 +12,20 @@ from podsonar.settings import AgentSettings, NodeSettings
 LOADED = """
 import sys
 from node_agent.runtime import lazy_imports
+from podsonar.lazy_module import LazyModule
 lazy_imports.install()
 import node_agent.runtime.entrypoint, node_agent.runtime.app, httpcore
-print(*(name for name, module in sys.modules.items() if module and not isinstance(module, lazy_imports.LazyModule)))
+print(*(name for name, module in sys.modules.items() if module and not isinstance(module, LazyModule)))
 """
 USED_LATER = """
 import sys
 from node_agent.runtime import lazy_imports
+from podsonar.lazy_module import LazyModule
 lazy_imports.install()
 import html
 import html as again
 from html.entities import html5
-print(html.escape("<"), again.unescape("&lt;"), html5["lt;"], isinstance(sys.modules["html"], lazy_imports.LazyModule))
+print(html.escape("<"), again.unescape("&lt;"), html5["lt;"], isinstance(sys.modules["html"], LazyModule))
 import asyncio
 async def answer():
     return 42
@@ -85,7 +87,7 @@ def test_window_that_ends_before_it_starts_is_refused() -> None:
 
 
 def test_big_blocks_go_back_to_the_kernel_whatever_was_freed_before() -> None:
-    """A libc may keep a freed block of 8 MiB below another one; told not to, it holds none of it."""
+    """A libc may keep a freed block of 8 MiB below another one; with the threshold set, it holds none of it."""
     program = """
 import gc, os
 from node_agent.runtime import entrypoint

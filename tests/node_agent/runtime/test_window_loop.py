@@ -76,7 +76,7 @@ def test_windows_back_to_back_are_both_watched_from_their_start(tmp_path: Path) 
 
 
 def test_window_that_is_over_is_not_observed(tmp_path: Path) -> None:
-    """After a long sleep a window may be past before it could begin: its record says so, and nothing is counted."""
+    """After a long sleep a window may be past before it could begin: its record states it, and nothing is counted."""
     over = Window(time.time_ns() - 9 * NS_PER_SECOND, time.time_ns() - 3 * NS_PER_SECOND)
     (capture,) = captures(tmp_path, AgentSettings(node=NodeSettings(name="node-a")), [over])
     assert (capture.tracer, capture.gap, capture.flows) == ("none", "started_late", [])

@@ -62,6 +62,11 @@ prometheus.io/path: /metrics
 {{- end }}
 {{- end }}
 
+{{/* Of the settings in a rendered ConfigMap, and not of their layout: pods restart when a value changes. */}}
+{{- define "podsonar.configChecksum" -}}
+{{- get (fromYaml .).data "config.yaml" | fromYaml | toJson | sha256sum }}
+{{- end }}
+
 {{- define "podsonar.imagePullSecrets" -}}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
@@ -91,23 +96,41 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{/* Two minutes without an answer in ten seconds: a busy node or a paused process restarts nothing. */}}
+{{- define "podsonar.livenessProbe" -}}
+livenessProbe:
+  httpGet: {path: /livez, port: metrics}
+  periodSeconds: 20
+  timeoutSeconds: 10
+  failureThreshold: 6
+{{- end }}
+
+{{/* SETUID and SETGID are for the moment in which uid 0 is given up, and gone with it. */}}
+{{- define "podsonar.nodeAgentCapabilities" -}}
+{{- concat .Values.nodeAgent.capabilities (ternary (list "SETGID" "SETUID") list (gt (int64 .Values.nodeAgent.runAsUser) 0)) | uniq | toJson }}
+{{- end }}
+
 {{/* Where pushes go. */}}
 {{- define "podsonar.managerUrl" -}}
 {{- if .Values.manager.install }}
-{{- printf "http://%s-manager.%s.svc:%v" (include "podsonar.fullname" .) .Release.Namespace .Values.manager.service.port }}
+{{- printf "%s://%s-manager.%s.svc:%v" (ternary "https" "http" (ne .Values.manager.tls.secretName "")) (include "podsonar.fullname" .) .Release.Namespace .Values.manager.service.port }}
 {{- else }}
 {{- .Values.manager.url }}
 {{- end }}
 {{- end }}
 
-{{- define "podsonar.managerTokenSecret" -}}
-{{- .Values.manager.existingTokenSecret | default (printf "%s-tokens" (include "podsonar.fullname" .)) }}
+{{- define "podsonar.readKeySecret" -}}
+{{- .Values.manager.existingSecrets.readKey | default .Values.manager.existingTokenSecret | default (printf "%s-read-key" (include "podsonar.fullname" .)) }}
+{{- end }}
+
+{{- define "podsonar.tokenHashesSecret" -}}
+{{- .Values.manager.existingSecrets.tokenHashes | default .Values.manager.existingTokenSecret | default (printf "%s-token-hashes" (include "podsonar.fullname" .)) }}
 {{- end }}
 
 {{/* The Secret and the key that hold the agents' token. */}}
 {{- define "podsonar.tokenSecret" -}}
 {{- if .Values.manager.install }}
-{{- include "podsonar.managerTokenSecret" . }}
+{{- .Values.manager.existingSecrets.ingestToken | default .Values.manager.existingTokenSecret | default (printf "%s-ingest-token" (include "podsonar.fullname" .)) }}
 {{- else }}
 {{- .Values.manager.tokenSecret.name | default (printf "%s-token" (include "podsonar.fullname" .)) }}
 {{- end }}

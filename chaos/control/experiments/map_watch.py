@@ -1,0 +1,129 @@
+"""Ends a run when the map shows that an edge outside its prediction breaks while its faults are in.
+
+Runs with `spec.hypothesis` are watched. Whenever agents have delivered something of a window that overlaps the time
+since the run's first step began, it is judged; the run is asked to stop, with the edge as the reason.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import structlog
+from anyio import to_thread
+from sqlalchemy import RowMapping
+from starlette.exceptions import HTTPException
+
+from chaos.control.experiments.manifest import read_manifest
+from chaos.control.experiments.run_document import RunRecord
+from chaos.control.experiments.run_maps import SETTLE_NS, RunMaps
+from chaos.control.experiments.run_plan import plan_task
+from chaos.control.experiments.runs import record_of, request_stop
+from chaos.control.judge.escape import expects, find_escaped
+from chaos.control.judge.hypothesis import Hypothesis
+from chaos.control.judge.observed_edges import EdgeKey, Observation
+from manager.parts import PartContext
+from manager.store.agents import Agent
+from manager.store.experiment_runs import open_runs
+from podsonar.errors import PodsonarError, StoreError
+from podsonar.model import NS_PER_SECOND
+
+WATCH_SECONDS = 2.0
+MOST_NAMED = 3  # edges in a reason
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Watched:
+    """What is known of a run: its baseline, the edges that each of its tasks touches, what was judged last."""
+
+    hypothesis: Hypothesis
+    agent: Agent
+    baseline: Observation
+    direct: Mapping[str, Mapping[EdgeKey, object]]
+    judged: tuple[tuple[str, bool], ...] = ()  # versions of windows, and whether they were settled
+
+
+class MapWatch:
+    """Every open run with a hypothesis; None for one that cannot be watched, which is logged once."""
+
+    def __init__(self, context: PartContext) -> None:
+        self.store, self.clock, self.maps = context.store, context.clock, RunMaps(context.maps)
+        self.watched: dict[str, Watched | None] = {}
+
+    def step(self) -> None:
+        """Look at every open run once."""
+        with self.store.reading() as connection:
+            rows = open_runs(connection)
+        self.watched = {row["id"]: self.watched[row["id"]] for row in rows if row["id"] in self.watched}
+        for row in rows:
+            if row["stop_ns"] is None:
+                try:
+                    self.look(row)
+                except (PodsonarError, HTTPException) as error:  # the other runs are watched all the same
+                    log.warning("run_not_judged", run=row["id"], error=str(error))
+
+    def look(self, row: RowMapping) -> None:
+        """Stop a run if an edge outside breaks."""
+        record = record_of(row)
+        if record.manifest["spec"].get("hypothesis") is None:
+            return
+        began = [int(node.started_at) for node in record.execution.steps.values() if node.started_at]
+        if not began or not any(node.phase == "Running" for node in record.execution.steps.values()):
+            return
+        if record.run_id not in self.watched:
+            self.watched[record.run_id] = self.prepare(record)
+        watched = self.watched[record.run_id]
+        escaped = self.judge(record, watched, min(began) * NS_PER_SECOND) if watched else []
+        if escaped:
+            text = f"edge outside the prediction: {'; '.join(escaped[:MOST_NAMED])}"
+            more = len(escaped) - MOST_NAMED
+            reason = text + (f"; and {more} more" if more > 0 else "")
+            with self.store.writing() as connection:
+                request_stop(connection, record.tenant, record.run_id, reason, self.clock())
+            log.warning("run_stopped_by_map", run=record.run_id, reason=reason)
+
+    def prepare(self, record: RunRecord) -> Watched | None:
+        """What a run is judged by."""
+        manifest = read_manifest(record.manifest)
+        agent = self.maps.find_agent(record.tenant, record.infra_id)
+        baseline = self.maps.baseline(agent, record.created_ns) if agent else Observation()
+        plans = {task.name: plan_task(task, baseline) for task in manifest.spec.tasks}
+        why = next((plan.unresolved for plan in plans.values() if plan.unresolved), "")
+        hypothesis = manifest.spec.read_claims()
+        if agent is None or hypothesis is None or why:
+            log.warning("run_not_watched", run=record.run_id, reason=why or "no agent of this name")
+            return None
+        direct = {name: plan.prediction.direct for name, plan in plans.items()}
+        return Watched(hypothesis, agent, baseline, direct)
+
+    def judge(self, record: RunRecord, watched: Watched, began_ns: int) -> list[str]:
+        """The edges outside that broke since a time, if there is anything new to judge."""
+        windows = self.maps.since(watched.agent, began_ns)
+        settled = frozenset(one.id for one in windows if one.end_ns + SETTLE_NS <= self.clock())
+        versions = tuple((self.maps.maps.version(watched.agent, one)[1], one.id in settled) for one in windows)
+        if not windows or versions == watched.judged:
+            return []
+        maps = [self.maps.map_of(watched.agent, one) for one in windows]
+        begun = {node.name for node in record.execution.steps.values() if node.started_at}
+        direct = {key: True for name, keys in watched.direct.items() if name in begun for key in keys}
+        expected = expects(watched.hypothesis, direct)
+        found = find_escaped(watched.baseline, maps, expected, watched.hypothesis.min_attempts, settled)
+        watched.judged = versions
+        return found
+
+
+def watching_loop(context: PartContext) -> Callable[[], Coroutine[Any, Any, None]]:
+    """The loop, until cancelled."""
+    watch = MapWatch(context)
+
+    async def loop() -> None:
+        while True:
+            await anyio.sleep(WATCH_SECONDS)
+            try:
+                await to_thread.run_sync(watch.step)
+            except StoreError as error:
+                log.warning("runs_not_watched", error=str(error))
+
+    return loop

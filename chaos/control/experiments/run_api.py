@@ -1,0 +1,163 @@
+"""Runs for people: make one, list them, read one, ask one to stop. Below `/v1/chaos/runs`, by a key of the API.
+
+Making and stopping need scope admin. The answer to a new run has its runner's key, this once; `refused` if guards
+refuse it: the run is `Blocked` then.
+"""
+
+import secrets
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from anyio import to_thread
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from chaos.control.experiments.kserver import kserver_endpoint, read_bounded
+from chaos.control.experiments.manifest import read_manifest
+from chaos.control.experiments.run_document import RunRecord, run_json
+from chaos.control.experiments.run_maps import RunMaps
+from chaos.control.experiments.run_plan import check_run
+from chaos.control.experiments.runs import Ordered, make_run, record_of, request_stop
+from chaos.control.judge.guards import GuardResult, governance
+from chaos.control.judge.observed_edges import Observation
+from manager.http.auth import require_key
+from manager.http.responses import json_response
+from manager.parts import PartContext
+from manager.store.experiment_runs import find_run, list_runs
+from manager.store.tenancy import Tenant
+from manager.store.token_format import Scope
+from podsonar.errors import InputError
+from podsonar.model import rfc3339
+
+MOST_LISTED = 200
+NO_RUN = HTTPException(404, "no such run")
+
+
+class RunOrder(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """The body of a new run."""
+
+    infra_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] = msgspec.field(name="infraID")
+    experiment: dict[str, Any]
+    weights: dict[str, int] = {}
+    plan: dict[str, Any] = {}
+
+
+class StopOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a stop."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=256)] = ""
+
+
+def decoded(body: bytes, kind: type[Any]) -> Any:  # noqa: ANN401 - an instance of `kind`
+    """A body of one of the shapes; 400 says what is wrong."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HTTPException(400, f"body: {error}") from None
+
+
+class RunApi:
+    """One method per operation, run in a thread."""
+
+    def __init__(self, context: PartContext) -> None:
+        self.store, self.clock, self.maps = context.store, context.clock, RunMaps(context.maps)
+
+    def create(self, request: Request, body: bytes) -> Response:
+        """POST /v1/chaos/runs."""
+        order: RunOrder = decoded(body, RunOrder)
+        tenant: Tenant = request.state.tenant
+        now_ns = self.clock()
+        try:
+            results = self.check_guards(tenant, order, now_ns)
+            checked = governance(results, now_ns // 1_000_000, self.clock() // 1_000_000)
+            refused = [f"{one.rule}: {one.sentence}" for one in results if one.result == "failed"]
+            ordered = Ordered(order.infra_id, order.experiment, order.weights, order.plan, checked, refused)
+            with self.store.writing() as connection:
+                made = make_run(
+                    connection, tenant, ordered, now_ns, request.state.principal.token_id, secrets.token_bytes
+                )
+        except InputError as error:
+            raise HTTPException(400, str(error)) from None
+        names = ("runID", "notifyID", "experimentID", "accessKey")
+        answer: dict[str, Any] = dict(zip(names, made, strict=True))
+        return json_response(answer | ({"refused": refused} if refused else {}), 201)
+
+    def check_guards(self, tenant: Tenant, order: RunOrder, now_ns: int) -> list[GuardResult]:
+        """What the guards of an experiment say, by the newest windows; none without `spec.guards`."""
+        manifest = read_manifest(order.experiment)
+        if manifest.spec.guards is None:
+            return []
+        agent = self.maps.find_agent(tenant, order.infra_id)
+        seen = self.maps.baseline(agent, now_ns) if agent else Observation()
+        return check_run(manifest, manifest.spec.guards, seen)
+
+    def index(self, request: Request, _body: bytes) -> Response:
+        """GET /v1/chaos/runs: the newest first."""
+        with self.store.reading() as connection:
+            rows = list_runs(connection, request.state.tenant, MOST_LISTED)
+        return json_response({"items": [summary_json(record_of(row)) for row in rows]})
+
+    def read(self, request: Request, _body: bytes) -> Response:
+        """GET /v1/chaos/runs/{run}."""
+        with self.store.reading() as connection:
+            row = find_run(connection, request.state.tenant, request.path_params["run"])
+        if row is None:
+            raise NO_RUN
+        return json_response(run_json(record_of(row)))
+
+    def stop(self, request: Request, body: bytes) -> Response:
+        """POST /v1/chaos/runs/{run}/stop: asked, not confirmed; the run says when it has stopped."""
+        order: StopOrder = decoded(body or b"{}", StopOrder)
+        with self.store.writing() as connection:
+            record = request_stop(
+                connection, request.state.tenant, request.path_params["run"], order.reason, self.clock()
+            )
+        if record is None:
+            raise NO_RUN
+        return json_response(summary_json(record), 202)
+
+    def endpoint(self, handler: Callable[[Request, bytes], Response], scope: Scope) -> Callable[[Request], Any]:
+        """The handler behind a key."""
+
+        async def answer(request: Request) -> Response:
+            await to_thread.run_sync(require_key, self.store, request, self.clock(), scope)
+            body = await read_bounded(request)
+            return await to_thread.run_sync(handler, request, body)
+
+        return kserver_endpoint(answer)
+
+
+def summary_json(run: RunRecord) -> dict[str, Any]:
+    """A run in a list."""
+    return {
+        "runID": run.run_id,
+        "notifyID": run.notify_id,
+        "experimentID": run.experiment_id,
+        "name": run.name,
+        "infraID": run.infra_id,
+        "sequence": run.sequence,
+        "phase": run.execution.phase,
+        "message": run.execution.message,
+        "completed": run.completed,
+        "resiliencyScore": run.score.resiliency_score,
+        "createdAt": rfc3339(run.created_ns),
+        "deadline": rfc3339(run.deadline_ns),
+        "stopAsked": rfc3339(run.stop_ns) if run.stop_ns else None,
+        "steps": [
+            {"name": node.name, "phase": node.phase, "message": node.message} for node in run.execution.steps.values()
+        ],
+    }
+
+
+def run_routes(context: PartContext) -> list[BaseRoute]:
+    """The routes of runs for people."""
+    api = RunApi(context)
+    return [
+        Route("/v1/chaos/runs", api.endpoint(api.create, "admin"), methods=["POST"]),
+        Route("/v1/chaos/runs", api.endpoint(api.index, "read"), methods=["GET"]),
+        Route("/v1/chaos/runs/{run}", api.endpoint(api.read, "read"), methods=["GET"]),
+        Route("/v1/chaos/runs/{run}/stop", api.endpoint(api.stop, "admin"), methods=["POST"]),
+    ]

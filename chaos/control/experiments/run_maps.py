@@ -1,0 +1,73 @@
+"""The maps of windows around a run: those of the agent that has the name of the run's infrastructure in its tenant.
+
+The baseline is the newest windows that ended before the run was ordered and in which every node was observed whole: at
+most three; if there is none, the newest one: what nobody saw is named then. A window that lies within a fault is its.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from chaos.control.judge.observed_edges import Observation, blind_nodes, observe
+from manager.history.window_maps import WindowMaps
+from manager.store.agents import Agent, find_agent
+from manager.store.tenancy import Tenant
+from podsonar.model import NS_PER_SECOND, Window
+
+BASELINE_WINDOWS, LOOKED_AT = 3, 5
+OLDEST_NS = 24 * 3600 * NS_PER_SECOND
+SETTLE_NS = 15 * NS_PER_SECOND  # an agent asks its directory 10 s after a window, then it delivers
+CLOCKS_NS = NS_PER_SECOND  # by so much the clocks of runner and nodes may differ
+
+
+def ended_before(windows: Sequence[Window], time_ns: int) -> list[Window]:
+    """The windows that ended within a day before that time, newest first."""
+    found = [one for one in windows if time_ns - OLDEST_NS < one.end_ns <= time_ns]
+    return sorted(found, key=lambda one: -one.end_ns)
+
+
+def within(windows: Sequence[Window], start_ns: int, end_ns: int) -> list[Window]:
+    """The windows that lie within a time, whichever of the clocks is ahead; oldest first."""
+    first, last = start_ns + CLOCKS_NS, end_ns - CLOCKS_NS
+    found = [one for one in windows if first <= one.start_ns and one.end_ns <= last]
+    return sorted(found, key=lambda one: one.start_ns)
+
+
+class RunMaps:
+    """Maps by tenant and infrastructure."""
+
+    def __init__(self, maps: WindowMaps) -> None:
+        self.maps = maps
+
+    def find_agent(self, tenant: Tenant, infra_id: str) -> Agent | None:
+        """The agent that observes an infrastructure."""
+        return find_agent(self.maps.store, infra_id, tenant)
+
+    def map_of(self, agent: Agent, window: Window) -> dict[str, Any]:
+        """The map of a window, as the API answers it."""
+        text = self.maps.text(agent, window)
+        head = (b'{"window":', text.window, b',"services":', text.services)
+        found: dict[str, Any] = orjson.loads(b"".join((*head, b',"edges":', text.edges, b",", text.others)))
+        return found
+
+    def baseline(self, agent: Agent, before_ns: int) -> Observation:
+        """The sum of the baseline's windows; without one an empty sum."""
+        newest = ended_before(self.maps.windows(agent), before_ns)[:LOOKED_AT]
+        whole: list[dict[str, Any]] = []
+        for window in newest:
+            found = self.map_of(agent, window)
+            if not blind_nodes(found):
+                whole.append(found)
+            if len(whole) == BASELINE_WINDOWS:
+                break
+        return observe(whole or [self.map_of(agent, one) for one in newest[:1]])
+
+    def since(self, agent: Agent, time_ns: int) -> list[Window]:
+        """The windows that ended after a time, oldest first."""
+        found = [one for one in self.maps.windows(agent) if one.end_ns > time_ns]
+        return sorted(found, key=lambda one: one.start_ns)
+
+    def fault(self, agent: Agent, start_ns: int, end_ns: int) -> Observation:
+        """The sum of the windows within a fault; without one an empty sum."""
+        return observe([self.map_of(agent, one) for one in within(self.maps.windows(agent), start_ns, end_ns)])

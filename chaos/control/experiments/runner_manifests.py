@@ -1,0 +1,225 @@
+"""The manifests of a runner, for a delegate or `kubectl apply`: names, labels and keys of the document. Pure.
+
+The role is made from the experiment: the rights of its faults in the targets' namespaces and nothing more.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from chaos.control.experiments.manifest import Manifest, Task
+
+Rule = tuple[str, str, tuple[str, ...]]  # API group, resource, verbs
+
+WORKLOADS: tuple[Rule, ...] = (
+    ("apps", "deployments", ("get", "list")),
+    ("apps", "replicasets", ("list",)),
+    ("apps", "statefulsets", ("get", "list")),
+    ("apps", "daemonsets", ("get", "list")),
+)
+LOOK: tuple[Rule, ...] = (("", "pods", ("get", "list")), *WORKLOADS)
+EDGE: tuple[Rule, ...] = (("", "services", ("get",)), ("discovery.k8s.io", "endpointslices", ("list",)))
+RIGHTS: Mapping[str, tuple[Rule, ...]] = {
+    "pod-delete": (("", "pods", ("get", "list", "delete")), *WORKLOADS),
+    "container-kill": LOOK,
+    "pod-cpu-hog": LOOK,
+    "pod-memory-hog": LOOK,
+    "pod-network-loss": LOOK,
+    "pod-network-partition": LOOK,
+    "pod-connect-refused": LOOK,
+    "edge-loss": LOOK,
+    "edge-partition": LOOK,
+}
+BUDGETS: Rule = ("policy", "poddisruptionbudgets", ("list",))
+EDGE_FAULTS = frozenset({"edge-loss", "edge-partition"})
+INJECTOR_RIGHTS: Rule = ("", "pods", ("create", "get", "list", "delete"))  # in the runner's own namespace
+OWN_RIGHTS: tuple[Rule, ...] = (("", "configmaps", ("get",)), ("apps", "deployments", ("get", "delete")))
+
+
+REPORT_PORT = 8000  # where injectors report
+
+
+class RunnerPlace(NamedTuple):
+    """Where a runner runs and whom it reports to; the last two are secret."""
+
+    name: str
+    namespace: str
+    image: str
+    infra_id: str
+    endpoint: str
+    log_endpoint: str
+    account: str
+    organization: str
+    project: str
+    environment: str
+    access_key: str
+    log_token: str
+
+
+class RunIds(NamedTuple):
+    """The ids that the runner reads from its ConfigMap's annotations."""
+
+    experiment_id: str
+    run_id: str
+    notify_id: str
+
+    def annotations(self) -> dict[str, str]:
+        """The annotations."""
+        names = ("podsonar.io/experiment-id", "podsonar.io/run-id", "podsonar.io/notify-id")
+        return dict(zip(names, self, strict=True))
+
+
+def runner_manifests(place: RunnerPlace, ids: RunIds, manifest: Manifest) -> list[dict[str, Any]]:
+    """Every object of a runner, in the order in which they are applied."""
+    metadata = {"name": place.name, "namespace": place.namespace, "labels": labels_of(place)}
+    roles = [
+        one
+        for namespace, rules in sorted(rights_of(manifest, place).items())
+        for one in role_manifests(place, namespace, rules)
+    ]
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": secret_of(place)},
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata | {"annotations": ids.annotations()},
+            "data": settings_of(place),
+        },
+        *roles,
+        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service_spec(place)},
+        deployment_manifest(place, metadata),
+    ]
+
+
+def labels_of(place: RunnerPlace) -> dict[str, str]:
+    """The labels of every object of a runner."""
+    return {"ddcr.app/name": place.name, "ddcr.app/namespace": place.namespace}
+
+
+def secret_of(place: RunnerPlace) -> dict[str, str]:
+    """The Secret's members."""
+    return {
+        "ACCOUNT_ID": place.account,
+        "LOG_SERVICE_URL": place.log_endpoint,
+        "SKIP_SECURE_VERIFY": "false",
+        "ACCESS_KEY": place.access_key,
+        "LOG_SERVICE_TOKEN": place.log_token,
+    }
+
+
+def settings_of(place: RunnerPlace) -> dict[str, str]:
+    """The ConfigMap's members."""
+    return {
+        "INSECURE_SKIP_VERIFY": "false",
+        "ORG_ID": place.organization,
+        "PROJECT_ID": place.project,
+        "ENVIRONMENT_ID": place.environment,
+        "DDCR_ENDPOINT": f"http://{place.name}.{place.namespace}:{REPORT_PORT}",
+        "CORRELATION_ID": place.name,
+        "KUBERNETES_INFRA_SERVICE_ENDPOINT": place.endpoint,
+        "INFRA_ID": place.infra_id,
+        "LOG_SERVICE_ENDPOINT": place.log_endpoint,
+        "LOG_SERVICE_ENABLED": "true" if place.log_endpoint else "false",
+    }
+
+
+def service_spec(place: RunnerPlace) -> dict[str, Any]:
+    """The Service by which injectors reach the runner."""
+    port = {"name": "http", "port": REPORT_PORT, "targetPort": "http", "protocol": "TCP"}
+    return {"type": "ClusterIP", "ports": [port], "selector": labels_of(place)}
+
+
+def rights_of(manifest: Manifest, place: RunnerPlace) -> dict[str, set[Rule]]:
+    """Rules by namespace."""
+    found: dict[str, set[Rule]] = {place.namespace: set(OWN_RIGHTS)}
+    for task in manifest.spec.tasks:
+        workloads = (task.definition.targets.get("selectors") or {}).get("workloads") or []
+        for workload in workloads:
+            namespace = str(workload.get("namespace", ""))
+            found.setdefault(namespace, set()).update(RIGHTS.get(task.definition.chaos.experiment, ()))
+            if manifest.spec.guards is not None:
+                found[namespace].add(BUDGETS)
+        chaos = task.definition.chaos
+        if chaos.experiment in RIGHTS and chaos.experiment != "pod-delete":
+            found[place.namespace].add(INJECTOR_RIGHTS)
+        for namespace, rule in probe_rights(manifest, task):
+            found.setdefault(namespace, set()).add(rule)
+        other_end, slash, _name = chaos.settings.get("DESTINATION_SERVICE", "").partition("/")
+        if chaos.experiment in EDGE_FAULTS and slash:
+            found.setdefault(other_end, set()).update(EDGE)
+    return found
+
+
+def probe_rights(manifest: Manifest, task: Task) -> Iterator[tuple[str, Rule]]:
+    """Namespace and rule of each k8sProbe of a task; one of the whole cluster needs a role that an operator makes."""
+    referred = {one.probe_id for one in task.probe_ref or ()}
+    for one in manifest.spec.probes or ():
+        inputs = one.get("k8sProbe/inputs") or {}
+        if one.get("name") in referred and inputs.get("namespace"):
+            yield str(inputs["namespace"]), (str(inputs.get("group", "")), str(inputs["resource"]), ("list",))
+
+
+def role_manifests(place: RunnerPlace, namespace: str, rules: set[Rule]) -> Sequence[dict[str, Any]]:
+    """A Role in a namespace and its binding to the runner's account."""
+    metadata = {"name": place.name, "namespace": namespace, "labels": labels_of(place)}
+    group = "rbac.authorization.k8s.io"
+    return (
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "Role",
+            "metadata": metadata,
+            "rules": [
+                {"apiGroups": [api_group], "resources": [resource], "verbs": list(verbs)}
+                for api_group, resource, verbs in sorted(rules)
+            ],
+        },
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": place.name},
+            "subjects": [{"kind": "ServiceAccount", "name": place.name, "namespace": place.namespace}],
+        },
+    )
+
+
+def deployment_manifest(place: RunnerPlace, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The runner's Deployment: no privilege, a read-only root, one run."""
+    labels = labels_of(place)
+    container = {
+        "name": "runner",
+        "image": place.image,
+        "args": ["runner", "run"],
+        "env": [{"name": "CHAOS_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}],
+        "envFrom": [{"configMapRef": {"name": place.name}}, {"secretRef": {"name": place.name}}],
+        "ports": [{"name": "http", "containerPort": REPORT_PORT, "protocol": "TCP"}],
+        "securityContext": {
+            "runAsUser": 2000,
+            "runAsGroup": 2000,
+            "runAsNonRoot": True,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "resources": {"limits": {"cpu": "1", "memory": "256Mi"}, "requests": {"cpu": "50m", "memory": "64Mi"}},
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": dict(metadata),
+        "spec": {
+            "replicas": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "serviceAccountName": place.name,
+                    "securityContext": {"runAsNonRoot": True},
+                    "terminationGracePeriodSeconds": 10,
+                    "containers": [container],
+                },
+            },
+        },
+    }

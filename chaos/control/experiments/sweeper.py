@@ -1,0 +1,37 @@
+"""Ends runs whose deadline has passed: no run stays Running for ever."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import anyio
+import structlog
+from anyio import to_thread
+
+from chaos.control.experiments.runs import end_overdue
+from manager.parts import PartContext
+from podsonar.errors import StoreError
+
+SWEEP_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+def sweeping_loop(context: PartContext) -> Callable[[], Coroutine[Any, Any, None]]:
+    """The loop, until cancelled."""
+
+    def sweep() -> list[str]:
+        with context.store.writing() as connection:
+            return end_overdue(connection, context.clock())
+
+    async def loop() -> None:
+        while True:
+            await anyio.sleep(SWEEP_SECONDS)
+            try:
+                ended = await to_thread.run_sync(sweep)
+            except StoreError as error:
+                log.warning("runs_not_swept", error=str(error))
+                continue
+            for run_id in ended:
+                log.warning("run_overdue", run=run_id)
+
+    return loop

@@ -1,0 +1,135 @@
+"""The runner's life: read its ConfigMap, fetch the run, run the steps, delete its own Deployment."""
+
+import signal
+import threading
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from chaos.probes.probe_rounds import ProbeEnvironment
+from chaos.runner.environment import RunnerEnvironment, read_environment
+from chaos.runner.faults import FaultContext
+from chaos.runner.injection import remove_left
+from chaos.runner.injector_server import InjectorServer
+from chaos.runner.injectors import Injectors
+from chaos.runner.k8s_probe import look_at
+from chaos.runner.kserver_client import Kserver
+from chaos.runner.pod_delete import new_chance
+from chaos.runner.run_state import RunState
+from chaos.runner.steps import Steps, wall_clock, watch_for_stop
+from cluster_api.client import ApiClient
+from cluster_api.objects import Objects
+from cluster_api.resources import ObjectName
+from podsonar.errors import PodsonarError, SettingsError
+from podsonar.supervised import start_supervised
+
+POLL_SECONDS = 2.0
+ANNOTATIONS = {name: f"podsonar.io/{name}" for name in ("experiment-id", "run-id", "notify-id")}
+ABORT, ABORTED_RUNS, ABORT_REASON = "podsonar.io/action", "podsonar.io/abort-runs", "podsonar.io/abort-reason"
+
+log = structlog.get_logger()
+
+
+class Runner:
+    """One run in one cluster."""
+
+    def __init__(self, settings: RunnerEnvironment, api: ApiClient) -> None:
+        self.settings, self.objects = settings, Objects(api)
+        self.config_map = ObjectName("v1", "ConfigMap", settings.namespace, settings.name)
+        annotations = self.annotations()
+        missing = [name for name in ANNOTATIONS.values() if not annotations.get(name)]
+        if missing:
+            raise SettingsError(f"{self.config_map} has no annotation {missing[0]}: expected the run's ids there")
+        ids = [annotations[name] for name in ANNOTATIONS.values()]
+        self.kserver = Kserver(settings, *ids)
+        self.over, self.injectors = threading.Event(), Injectors()
+
+    def annotations(self) -> Mapping[str, str]:
+        """The annotations of the runner's ConfigMap."""
+        found = self.objects.get(self.config_map)
+        if found is None:
+            raise SettingsError(f"{self.config_map} is not there: expected the runner's own")
+        annotations: Mapping[str, str] = found["metadata"].get("annotations") or {}
+        return annotations
+
+    def run(self) -> str:
+        """Run every step, and return the run's phase as its steps say."""
+        data = self.kserver.fetch()
+        if data["completed"]:
+            self.delete_self(data)
+            return str(data["phase"])
+        with InjectorServer(self.settings.report_port, self.injectors) if self.settings.report_url else nullcontext():
+            self.run_steps(data)
+        done = self.kserver.fetch()
+        self.delete_self(done)
+        return str(done["phase"])
+
+    def run_steps(self, data: dict[str, Any]) -> None:
+        """Run every step that has not ended, unless somebody asks for the end."""
+        look = ProbeEnvironment(look=lambda inputs: look_at(self.objects.api, inputs))
+        steps = Steps(self.kserver, RunState(data, wall_clock), self.context_of, self.remove_left, look)
+        signal.signal(signal.SIGTERM, lambda *_: steps.request_stop("the runner's pod is deleted"))
+        start_supervised("stop", lambda: watch_for_stop(steps, POLL_SECONDS, self.over), self.over)
+        start_supervised("abort", lambda: self.watch_for_abort(steps), self.over)
+        try:
+            steps.run(data["experimentYaml"])
+        finally:
+            self.over.set()
+
+    def context_of(self, step: str) -> FaultContext:
+        """What a step's fault is given."""
+
+        def write(text: str) -> None:
+            log.info("step_log", step=step, text=text)
+
+        return FaultContext(
+            self.objects,
+            wall_clock,
+            write,
+            step,
+            self.injectors if self.settings.report_url else None,
+            self.kserver.run_id,
+            self.settings.report_url,
+            self.deployment,
+            chance=new_chance(),
+        )
+
+    def deployment(self) -> Mapping[str, Any] | None:
+        """The runner's own Deployment, if it has one."""
+        return self.objects.get(ObjectName("apps/v1", "Deployment", self.settings.namespace, self.settings.name))
+
+    def remove_left(self) -> None:
+        """Delete the injectors that a former runner of this run left."""
+        remove_left(self.objects, self.settings.namespace, self.kserver.run_id, self.injectors)
+
+    def watch_for_abort(self, steps: Steps) -> None:
+        """Stop the run if the ConfigMap's annotations ask for it; a turn of a supervised loop."""
+        if self.over.wait(POLL_SECONDS) or steps.stop.is_set():
+            return
+        try:
+            found = self.annotations()
+        except PodsonarError as error:
+            log.warning("abort_not_read", error=str(error))
+            return
+        runs = [one.strip() for one in found.get(ABORTED_RUNS, "").split(",")]
+        if found.get(ABORT) == "abort" and self.kserver.run_id in runs:
+            steps.request_stop(f"abort: {found.get(ABORT_REASON) or 'no reason given'}")
+
+    def delete_self(self, data: Mapping[str, Any]) -> None:
+        """Delete the runner's own Deployment, unless the experiment retains it."""
+        if data["experimentYaml"]["spec"].get("cleanupPolicy") == "retain":
+            return
+        found = self.deployment()
+        if found is not None:
+            name = ObjectName("apps/v1", "Deployment", self.settings.namespace, self.settings.name)
+            self.objects.delete(name, found["metadata"]["uid"])
+            log.info("deployment_deleted", name=str(name))
+
+
+def run_runner(variables: Mapping[str, str], kubeconfig: Path | None) -> str:
+    """Run the experiment of the environment once, and return its phase."""
+    settings = read_environment(variables)
+    return Runner(settings, ApiClient.connect(kubeconfig, "runner")).run()

@@ -1,0 +1,92 @@
+"""A runner's settings: exactly the names of the ConfigMap and the Secret in its manifests, as environment variables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from podsonar.errors import SettingsError
+
+NEEDED = (
+    "KUBERNETES_INFRA_SERVICE_ENDPOINT",
+    "INFRA_ID",
+    "ACCOUNT_ID",
+    "PROJECT_ID",
+    "ENVIRONMENT_ID",
+    "ACCESS_KEY",
+    "CHAOS_NAMESPACE",
+    "CORRELATION_ID",
+)
+
+
+@dataclass(frozen=True)
+class RunnerEnvironment:
+    """The settings of a run; `name` is that of the runner's ConfigMap and Deployment."""
+
+    endpoint: str
+    infra_id: str
+    account: str
+    organization: str
+    project: str
+    environment: str
+    namespace: str
+    name: str
+    log_endpoint: str
+    skip_verify: bool
+    report_url: str
+    access_key: str = field(repr=False)
+    log_token: str = field(repr=False)
+
+    @property
+    def report_port(self) -> int:
+        """Where the runner listens for its injectors; 0 without a URL."""
+        return (urlsplit(self.report_url).port or 80) if self.report_url else 0
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The identifiers that every request carries."""
+        return {
+            "environmentIdentifier": self.environment,
+            "accountIdentifier": self.account,
+            "organizationIdentifier": self.organization,
+            "projectIdentifier": self.project,
+        }
+
+
+def read_environment(variables: Mapping[str, str]) -> RunnerEnvironment:
+    """The settings; SettingsError names a missing or unusable variable, never its value if that may be secret."""
+    for name in NEEDED:
+        if not variables.get(name):
+            raise SettingsError(f"environment variable {name} is empty: expected the value of the runner's manifests")
+    endpoint = variables["KUBERNETES_INFRA_SERVICE_ENDPOINT"].rstrip("/")
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        raise SettingsError("KUBERNETES_INFRA_SERVICE_ENDPOINT is no URL: expected https://host/chaos/kserver/api")
+    enabled = variables.get("LOG_SERVICE_ENABLED", "false") == "true"
+    skip = {variables.get(name, "false") for name in ("SKIP_SECURE_VERIFY", "INSECURE_SKIP_VERIFY")}
+    return RunnerEnvironment(
+        endpoint=endpoint,
+        infra_id=variables["INFRA_ID"],
+        account=variables["ACCOUNT_ID"],
+        organization=variables.get("ORG_ID", ""),
+        project=variables["PROJECT_ID"],
+        environment=variables["ENVIRONMENT_ID"],
+        namespace=variables["CHAOS_NAMESPACE"],
+        name=variables["CORRELATION_ID"],
+        log_endpoint=variables.get("LOG_SERVICE_ENDPOINT", "").rstrip("/") if enabled else "",
+        skip_verify="true" in skip,
+        report_url=report_url(variables.get("DDCR_ENDPOINT", "")),
+        access_key=variables["ACCESS_KEY"],
+        log_token=variables.get("LOG_SERVICE_TOKEN", ""),
+    )
+
+
+def report_url(text: str) -> str:
+    """The URL at which injectors reach the runner; SettingsError for what is none."""
+    try:
+        parts = urlsplit(text)
+        fine = not text or (parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0)
+    except ValueError:
+        fine = False
+    if not fine:
+        raise SettingsError(f"DDCR_ENDPOINT is {text[:80]!r}: expected http://name.namespace:port")
+    return text.rstrip("/")

@@ -1,0 +1,218 @@
+"""`podsonar chaos run | runs | stop | report`: runs of experiments, through the manager's API."""
+
+import functools
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import orjson
+import yaml
+
+from chaos.control.experiments.manifest import read_manifest
+from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests
+from cli.linux import tenant_options
+from cli.manager_api import ManagerApi, check_url, manager_options
+from podsonar import atomic_file
+from podsonar.errors import InputError, UsageError
+from podsonar.input_file import read_input
+from podsonar.logs_and_probes import escape
+
+RUNS = "/v1/chaos/runs"
+FILE_BYTES = 1 << 20
+POLL_SECONDS = 2.0
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def runner_image() -> str:
+    """The image that `make images` builds of this version: a runner and its injectors are in the collector's."""
+    return f"localhost/podsonar-collector:{version('podsonar').partition('+')[0]}"
+
+
+class RunsApi:
+    """Runs of one tenant."""
+
+    def __init__(self, api: ManagerApi | None, tenant: dict[str, str]) -> None:
+        if api is None:
+            raise UsageError("expected --manager URL and --key-file FILE")
+        self.api, self.tenant = api, tenant
+        self.query = {f"{name}Identifier": value for name, value in tenant.items() if value}
+
+    def ask(self, method: str, path: str = "", body: Any = None) -> Any:  # noqa: ANN401 - JSON
+        """The JSON of an answer."""
+        content = orjson.dumps(body) if body is not None else b""
+        found = self.api.request(method, RUNS + path, params=self.query, content=content)
+        return orjson.loads(found.content)
+
+
+def runs_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: passes `runs`, the runs of the tenant that the options name."""
+
+    @functools.wraps(function)
+    def wrapper(api: ManagerApi | None, **given: Any) -> Any:  # noqa: ANN401 - click's own
+        tenant = {name: given.pop(name) for name in ("account", "organization", "project", "environment")}
+        return function(runs=RunsApi(api, tenant), **given)
+
+    return manager_options(tenant_options(wrapper))
+
+
+def read_order(path: Path, infra: str) -> dict[str, Any]:
+    """The order of a file: `{infraID, experiment, weights}`, or an experiment; InputError says what is missing."""
+    content = read_input(path, "experiment file", FILE_BYTES, "YAML of an experiment")
+    try:
+        document = yaml.safe_load(content)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"experiment file {str(path)!r} is not YAML: {type(error).__name__}") from error
+    if not isinstance(document, dict):
+        raise InputError(f"experiment file {str(path)!r} is no mapping: expected an experiment")
+    order = document if "experiment" in document else {"experiment": document}
+    if infra:
+        order = order | {"infraID": infra}
+    if not order.get("infraID"):
+        raise UsageError("expected --infra NAME, or infraID in the file")
+    read_manifest(order["experiment"])
+    return order
+
+
+@click.command("run")
+@runs_options
+@click.option("--infra", default="", help="The infrastructure; else the file's infraID.")
+@click.option("--watch", is_flag=True, help="Wait for the end. Exit 0: Completed, 4: N/A, 1: anything else.")
+@click.option("--manifests", metavar="FILE|-", help="Write the runner's manifests, with its key, for `kubectl apply`.")
+@click.option("--image", default=runner_image, show_default="this version's collector", help="The runner's image.")
+@click.option("--runner-manager", default="", metavar="URL", help="The manager as pods reach it; else as --manager.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.argument("file", type=FILE)
+def run_command(
+    runs: RunsApi, infra: str, watch: bool, manifests: str | None, as_json: bool, file: Path, **place: str
+) -> None:
+    """Order a run of the experiment in FILE. Exit 3 if a guard refuses it."""
+    order = read_order(file, infra)
+    base = (place["runner_manager"] or str(runs.api.http.base_url)).rstrip("/")
+    check_url(base)
+    made = runs.ask("POST", body=order)
+    if made.get("refused"):
+        for sentence in made["refused"]:
+            click.echo(escape(f"guard refuses: {sentence}"), err=True)
+        click.echo(f"run {made['runID']} is blocked: nothing is injected", err=True)
+        sys.exit(3)
+    if manifests:
+        write_manifests(runs, order, made, RunnerSite(base, place["image"]), manifests)
+    click.echo(f"run {made['runID']} is ordered", err=True)
+    if not watch:
+        click.echo(made["runID"] if not as_json else orjson.dumps({"runID": made["runID"]}).decode())
+        return
+    data = watch_run(runs, made["runID"])
+    show(data, as_json)
+    sys.exit(exit_status(data))
+
+
+def exit_status(data: dict[str, Any]) -> int:
+    """The exit status of a run that has completed: 0 if all passed, 4 if some is N/A and none failed, else 1."""
+    if data["phase"] in {"Completed", "Completed_With_Probe_Failure"} and data["faultsNA"] and not data["faultsFailed"]:
+        return 4
+    return 0 if data["phase"] == "Completed" else 1
+
+
+class RunnerSite(NamedTuple):
+    """What a runner's manifests have from the command: the manager's URL inside the cluster, and the image."""
+
+    manager: str
+    image: str
+
+
+def write_manifests(runs: RunsApi, order: dict[str, Any], made: dict[str, str], site: RunnerSite, place: str) -> None:
+    """Write the objects of the run's runner; a file is for its owner alone, since it holds the run's key."""
+    manifest = read_manifest(order["experiment"])
+    runner = RunnerPlace(
+        name=f"podsonar-run-{made['runID'][:8]}",
+        namespace=manifest.metadata.namespace,
+        image=site.image,
+        infra_id=order["infraID"],
+        endpoint=f"{site.manager}/chaos/kserver/api",
+        log_endpoint="",
+        access_key=made["accessKey"],
+        log_token="",
+        **runs.tenant,
+    )
+    ids = RunIds(made["experimentID"], made["runID"], made["notifyID"])
+    text = yaml.safe_dump_all(runner_manifests(runner, ids, manifest), sort_keys=False)
+    if place == "-":
+        click.echo(text, nl=False)
+    else:
+        atomic_file.write(Path(place), text.encode())
+
+
+def watch_run(runs: RunsApi, run_id: str) -> dict[str, Any]:
+    """The run once it has completed; each change of a step is a line on stderr."""
+    known: dict[str, str] = {}
+    while True:
+        data: dict[str, Any] = runs.ask("GET", f"/{run_id}")["data"]
+        for name, phase, message in steps_of(data):
+            if known.get(name) != phase:
+                known[name] = phase
+                click.echo(escape(f"{name}: {phase}{f': {message}' if message else ''}"), err=True)
+        if data["completed"]:
+            return data
+        time.sleep(POLL_SECONDS)
+
+
+def steps_of(data: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Name, phase and message of every step."""
+    for node in data["executionData"]["nodes"].values():
+        if node["type"] == "K8sTask":
+            yield node["name"], node["phase"], node["message"]
+
+
+def show(data: dict[str, Any], as_json: bool) -> None:
+    """Print a run."""
+    if as_json:
+        click.echo(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode())
+        return
+    counts = (
+        f"{data['faultsPassed']} passed, {data['faultsFailed']} failed, {data['faultsStopped']} stopped, "
+        f"{data['faultsNA']} not available"
+    )
+    click.echo(escape(f"{data['experimentName']} {data['experimentRunID']}: {data['phase']}"))
+    if data["completed"]:
+        click.echo(f"score {data['resiliencyScore']} %: {counts}")
+    if data.get("stopRequested"):
+        click.echo(escape(data["executionData"]["message"]))
+    for name, phase, message in steps_of(data):
+        click.echo(escape(f"  {name}: {phase}{f': {message}' if message else ''}"))
+    if data["errorResponse"]:
+        click.echo(escape(data["errorResponse"]))
+
+
+@click.command("runs")
+@runs_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def list_command(runs: RunsApi, as_json: bool) -> None:
+    """List the newest runs."""
+    items = runs.ask("GET")["items"]
+    if as_json:
+        click.echo(orjson.dumps(items).decode())
+        return
+    for one in items:
+        click.echo(escape(f"{one['runID']}  {one['createdAt']}  {one['phase']:28}  {one['name']}"))
+
+
+@click.command("stop")
+@runs_options
+@click.option("--reason", default="", help="What the run's history says.")
+@click.argument("run_id")
+def stop_command(runs: RunsApi, reason: str, run_id: str) -> None:
+    """Ask a run to stop. It is stopped when the run says so, at its deadline at the latest."""
+    click.echo(escape(runs.ask("POST", f"/{run_id}/stop", {"reason": reason})["message"]), err=True)
+
+
+@click.command("report")
+@runs_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.argument("run_id")
+def report_command(runs: RunsApi, as_json: bool, run_id: str) -> None:
+    """Show a run: phase, score, and what each step did."""
+    show(runs.ask("GET", f"/{run_id}")["data"], as_json)

@@ -1,0 +1,7 @@
+"""Windows become history: a window's map is computed once and kept as Parquet.
+
+Reading order: `map_tables` (a map as tables) → `map_json` (tables as the API's JSON) → `files` → `archive` (one window,
+written and read) → `window_maps` (maps by window, from the archive or from batches) → `keeper` (which windows are due).
+Over many windows: `absence` → `diff` → `chunks` → `edge_history` → `edges_seen` → `changes`; `explain`.
+`retention` → `service`.
+"""

@@ -1,0 +1,100 @@
+"""A leased task as the delegate gets it: manifests are rendered, and the agent's token is made, at this moment.
+
+The token is derived from the delegate's own (HMAC-SHA256, RFC 2104): the database holds nothing from which it could be
+made, and a task that is handed out twice is the same list, so that applying it again changes nothing.
+"""
+
+import base64
+import hashlib
+import hmac
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, select
+
+from manager.installations.agent_manifests import Object, agent_objects, managed_by, namespace_object
+from manager.installations.agent_values import Source, agent_values, install_namespace, member
+from manager.installations.image_registry import apply_image_registry
+from manager.installations.log_access import log_account
+from manager.installations.tasks import LEASE_SECONDS, StoredTask, owned_by_agent
+from manager.store import token_format
+from manager.store.database import upsert
+from manager.store.tables import AGENTS, TOKENS
+from podsonar.model import rfc3339
+
+FIELD_MANAGER = "podsonar-delegate"
+WAIT_SECONDS = 300.0
+
+
+class AskingDelegate(NamedTuple):
+    """What a task is made for: the token that the delegate showed, and how it reaches the manager."""
+
+    token: token_format.Token
+    manager_url: str
+    allow_insecure_http: bool
+
+
+def derived_token(delegate: token_format.Token, agent_id: str) -> token_format.Token:
+    """The ingest token of an agent that this delegate's token installs."""
+
+    def mac(label: str) -> bytes:
+        return hmac.digest(delegate.secret.encode(), f"podsonar {label} {agent_id}".encode(), hashlib.sha256)
+
+    secret = base64.urlsafe_b64encode(mac("ingest secret")).decode().rstrip("=")
+    return token_format.Token(mac("ingest id")[:6].hex(), secret)
+
+
+def register_token(connection: Connection, agent_id: str, token: token_format.Token, now_ns: int) -> None:
+    """Store the hash of an agent's derived token; again: no change."""
+    if connection.execute(select(TOKENS.c.id).where(TOKENS.c.id == token.id)).first() is not None:
+        return
+    agent = connection.execute(select(AGENTS).where(AGENTS.c.id == agent_id)).mappings().one()
+    row = {name: agent[name] for name in ("account", "organization", "project", "environment")}
+    row |= {"id": token.id, "scope": "ingest", "name": agent["identity"], "agent_id": agent_id}
+    upsert(connection, TOKENS, [row | {"secret_sha256": token_format.digest(token), "created_ns": now_ns}])
+
+
+def source_of(settings: Source, delegate: AskingDelegate) -> Source:
+    """Where agents of this delegate's cluster push to: the manager's setting, else the way that the delegate takes."""
+    if settings.manager_url:
+        return settings
+    return settings._replace(manager_url=delegate.manager_url, allow_insecure_http=delegate.allow_insecure_http)
+
+
+def agent_manifests(config: dict[str, Any], source: Source, token: str, *, permanent: bool) -> list[Object]:
+    """The objects of an agent, its namespace first where it makes that itself."""
+    namespace = install_namespace(config)
+    values = agent_values(config, source, token, permanent=permanent)
+    objects = managed_by(agent_objects(values, namespace), FIELD_MANAGER)
+    if member(config, "kubernetes").get("disableNamespaceCreation"):
+        return objects
+    return [namespace_object(namespace), *objects]
+
+
+def task_wire(
+    connection: Connection, task: StoredTask, delegate: AskingDelegate, settings: Source, now_ns: int
+) -> dict[str, Any]:
+    """The task as JSON; a list of an agent's objects, a list that came with the task, or what is to be deleted."""
+    found: dict[str, Any] = {
+        "id": task.id,
+        "attempt": task.attempt,
+        "kind": task.kind,
+        "leaseSeconds": LEASE_SECONDS,
+        "expiresAt": rfc3339(task.expires_ns),
+        "fieldManager": FIELD_MANAGER,
+        "force": bool(task.body.get("force")),
+        "await": {"seconds": task.body.get("awaitSeconds", WAIT_SECONDS)},
+        "log": {"account": log_account(task.tenant), "key": task.log_key},
+    }
+    if task.kind == "delete":
+        objects = task.body.get("objects")
+        if objects is None and task.agent_id is not None:
+            _cluster, objects = owned_by_agent(connection, task.agent_id)
+        return found | {"objects": objects or []}
+    if task.agent_id is None or "config" not in task.body:
+        return found | {"manifests": task.body.get("manifests", [])}
+    token = derived_token(delegate.token, task.agent_id)
+    register_token(connection, task.agent_id, token, now_ns)
+    own = source_of(settings, delegate)
+    source, config = apply_image_registry(connection, task.tenant, own, task.body["config"])
+    manifests = agent_manifests(config, source, token.text(), permanent=task.body["permanent"])
+    return found | {"manifests": manifests}

@@ -1,0 +1,208 @@
+"""The routes of delegates: a poll that is held until there is work, and reports; behind a token of scope delegate."""
+
+import secrets
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import anyio
+import msgspec
+import orjson
+import structlog
+from anyio import to_thread
+from sqlalchemy import Connection, insert, select, update
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from manager.http.auth import require_ingest_token, unauthorized
+from manager.http.responses import json_response, unavailable
+from manager.installations.agent_values import ConfigRefusedError, Source
+from manager.installations.handout import AskingDelegate, task_wire
+from manager.installations.progress import sweep
+from manager.installations.reports import Outcome, StatusReport, store_report
+from manager.installations.tasks import Delegate, end_task, has_tasks, lease_tasks
+from manager.metrics import ManagerMetrics
+from manager.store import token_format
+from manager.store.database import Store
+from manager.store.delegate_tables import DELEGATES
+from manager.store.tenancy import Tenant, of_tenant
+from manager.store.tokens import Principal, authenticate
+from podsonar.errors import StoreError
+
+BODY_BYTES = 4 << 20
+TURN_SECONDS = 1.0
+SWEEP_SECONDS = 2.0
+MOST_SECONDS = 28
+LARGEST_TEXT = 253
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+class AskedCluster(msgspec.Struct, frozen=True):
+    """The cluster that a delegate works in."""
+
+    uid: str
+    version: str = ""
+
+
+class Poll(msgspec.Struct, frozen=True, rename="camel"):
+    """The body of `POST /v1/delegates/poll`."""
+
+    name: str
+    cluster: AskedCluster
+    version: str = ""
+    namespaces: list[str] = []
+    running: list[str] = []
+    wait_seconds: float = 25.0
+    manager_url: str = msgspec.field(name="managerURL", default="")
+    allow_insecure_http: bool = False
+
+
+class DelegateRoutes:
+    """Handlers over the store; `settings` says where agents push to and where their images are."""
+
+    def __init__(self, store: Store, clock: Callable[[], int], settings: Source) -> None:
+        self.store, self.clock, self.settings = store, clock, settings
+
+    def principal(self, token: str) -> Principal:
+        """The holder of a delegate's token; 401 otherwise."""
+        found = authenticate(self.store, token, "delegate", self.clock())
+        if found is None:
+            raise unauthorized("Token")
+        return found
+
+    async def poll(self, request: Request) -> Response:
+        """POST /v1/delegates/poll: 200 with tasks, 204 where none came in the time that the delegate waits."""
+        token = require_ingest_token(request)
+        principal = await self.run(self.principal, token)
+        asked = decode(await body_of(request), Poll)
+        if not 0 < len(asked.name) <= LARGEST_TEXT or not 0 < len(asked.cluster.uid) <= LARGEST_TEXT:
+            raise HTTPException(400, f"name, cluster.uid: expected 1 to {LARGEST_TEXT} characters")
+        delegate = await self.run(self.register, principal, asked)
+        ends = time.monotonic() + min(max(asked.wait_seconds, 0.0), MOST_SECONDS)
+        while True:
+            if await self.run(self.waiting, delegate, asked):
+                parsed = token_format.parse(token)
+                if parsed is None:
+                    raise unauthorized("Token")
+                asking = AskingDelegate(parsed, asked.manager_url, asked.allow_insecure_http)
+                if tasks := await self.run(self.lease, delegate, asked, asking):
+                    return json_response({"delegateID": delegate.id, "tasks": tasks, "abort": []})
+            left = ends - time.monotonic()
+            if left <= 0 or await request.is_disconnected():
+                return Response(status_code=204)
+            await anyio.sleep(min(TURN_SECONDS, left))
+
+    async def status(self, request: Request) -> Response:
+        """POST /v1/delegates/tasks/{id}/status."""
+        principal = await self.run(self.principal, require_ingest_token(request))
+        report = decode(await body_of(request), StatusReport)
+        outcome = await self.run(self.store_status, principal.tenant, request.path_params["task_id"], report)
+        if outcome is Outcome.ACCEPTED:
+            return json_response({"accepted": True})
+        texts = {Outcome.LOST: "the task is leased to another attempt, or over", Outcome.GONE: "no such task"}
+        raise HTTPException(outcome.value, texts[outcome])
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 - the function's own
+        """The result of a function that uses the store, in a thread; 503 where the database cannot be used."""
+        try:
+            return await to_thread.run_sync(function, *arguments)
+        except StoreError as error:
+            raise unavailable(error) from error
+
+    def register(self, principal: Principal, asked: Poll) -> Delegate:
+        """The delegate that asks: known by name and cluster in its tenant."""
+        now_ns, tenant = self.clock(), principal.tenant
+        this = (
+            of_tenant(DELEGATES, tenant)
+            & (DELEGATES.c.name == asked.name)
+            & (DELEGATES.c.cluster_uid == asked.cluster.uid)
+        )
+        values = {
+            "token_id": principal.token_id,
+            "cluster_version": asked.cluster.version[:LARGEST_TEXT],
+            "version": asked.version[:LARGEST_TEXT],
+            "namespaces": orjson.dumps(asked.namespaces),
+            "seen_ns": now_ns,
+        }
+        with self.store.writing() as connection:
+            known = connection.execute(select(DELEGATES.c.id).where(this)).scalar()
+            if known is None:
+                known = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+                row = {"id": known, **tenant._asdict(), "name": asked.name, "cluster_uid": asked.cluster.uid}
+                connection.execute(insert(DELEGATES), row | values | {"created_ns": now_ns})
+            else:
+                connection.execute(update(DELEGATES).where(DELEGATES.c.id == known).values(values))
+        return Delegate(known, tenant, asked.cluster.uid, principal.token_id, now_ns)
+
+    def waiting(self, delegate: Delegate, asked: Poll) -> bool:
+        """Whether there is a task for the delegate."""
+        with self.store.reading() as connection:
+            return has_tasks(connection, delegate, asked.running, self.clock())
+
+    def lease(self, delegate: Delegate, asked: Poll, asking: AskingDelegate) -> list[dict[str, Any]]:
+        """Lease the tasks, as the delegate gets them; one that cannot be made any more ends here."""
+        now_ns = self.clock()
+        with self.store.writing() as connection:
+            found = []
+            for task in lease_tasks(connection, delegate, asked.running, now_ns):
+                try:
+                    found.append(task_wire(connection, task, asking, self.settings, now_ns))
+                except ConfigRefusedError as error:
+                    end_task(connection, task.id, "FAILED", str(error), now_ns)
+            return found
+
+    def store_status(self, tenant: Tenant, task_id: str, report: StatusReport) -> Outcome:
+        """Store a report."""
+        with self.store.writing() as connection:
+            return self.stored(connection, tenant, task_id, report)
+
+    def stored(self, connection: Connection, tenant: Tenant, task_id: str, report: StatusReport) -> Outcome:
+        """Store a report in a transaction."""
+        return store_report(connection, tenant, task_id, report, self.clock(), secrets.token_bytes)
+
+
+async def body_of(request: Request) -> bytes:
+    """The body of a request; 413 for one that is too large."""
+    held = bytearray()
+    async for piece in request.stream():
+        held += piece
+        if len(held) > BODY_BYTES:
+            raise HTTPException(413, f"body: expected at most {BODY_BYTES} bytes")
+    return bytes(held)
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """The body as a value of the type; 400 otherwise."""
+    if rb"\u0000" in body:
+        raise HTTPException(400, "body: NUL character")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise HTTPException(400, f"body: {error}") from error
+    except UnicodeDecodeError as error:
+        raise HTTPException(400, "body: expected UTF-8") from error
+
+
+def delegate_routes(store: Store, clock: Callable[[], int], settings: Source) -> list[BaseRoute]:
+    """The routes of delegates."""
+    handlers = DelegateRoutes(store, clock, settings)
+    return [
+        Route("/v1/delegates/poll", handlers.poll, methods=["POST"]),
+        Route("/v1/delegates/tasks/{task_id}/status", handlers.status, methods=["POST"]),
+    ]
+
+
+async def installations_loop(store: Store, clock: Callable[[], int], metrics: ManagerMetrics) -> None:
+    """Bring installations on every two seconds, until cancelled."""
+    while True:
+        try:
+            await to_thread.run_sync(sweep, store, clock(), secrets.token_bytes, metrics.count_expired_task)
+        except StoreError as error:
+            log.warning("installations_not_swept", error=str(error))
+        await anyio.sleep(SWEEP_SECONDS)

@@ -1,0 +1,136 @@
+"""`podsonar chaos run | runs | stop | report` against a running manager."""
+
+import secrets
+import threading
+import time
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+
+import orjson
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from cli.main import podsonar
+from manager.store.database import Store
+from manager.store.experiment_runs import find_run_of_key
+from manager.store.tokens import create_token
+from podsonar.errors import PodsonarError
+from tests.chaos.conftest import Manager
+from tests.chaos.control.experiments.test_kserver import MANIFEST, Run, with_phases
+
+TENANT = ["--account", "acc", "--organization", "org", "--project", "pro", "--environment", "env"]
+
+
+def invoke(manager: Manager, folder: Path, *words: str) -> Result:
+    """A command with an admin's key."""
+    with closing(Store(manager.database)) as store:
+        key = create_token(store, "admin", "ada", 1, secrets.token_bytes)
+    (folder / "key").write_text(key.text())
+    given = [*words[:1], "--manager", manager.url, "--key-file", f"{folder}/key", *TENANT, *words[1:]]
+    return CliRunner().invoke(podsonar, ["chaos", *given])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """An experiment file."""
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump(MANIFEST))
+    return path
+
+
+def test_run_is_ordered_listed_stopped_and_reported(manager: Manager, tmp_path: Path, file: Path) -> None:
+    """The manifests carry the key that opens the run."""
+    manifests = tmp_path / "runner.yaml"
+    made = invoke(manager, tmp_path, "run", "--infra", "prodecommerce", "--manifests", str(manifests), str(file))
+    assert made.exit_code == 0, made.output
+    run_id = made.stdout.strip()
+    objects = list(yaml.safe_load_all(manifests.read_text()))
+    assert manifests.stat().st_mode & 0o077 == 0
+    secret = next(one for one in objects if one["kind"] == "Secret")
+    with closing(Store(manager.database)) as store, store.reading() as connection:
+        assert find_run_of_key(connection, secret["stringData"]["ACCESS_KEY"]) == run_id
+    (container,) = objects[-1]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"localhost/podsonar-collector:{version('podsonar').partition('+')[0]}"
+    assert run_id in invoke(manager, tmp_path, "runs").stdout
+    stopped = invoke(manager, tmp_path, "stop", "--reason", "enough", run_id)
+    assert (stopped.exit_code, "not confirmed" in stopped.stderr) == (0, True)
+    shown = invoke(manager, tmp_path, "report", run_id)
+    assert "Queued" in shown.stdout
+    assert "pod-delete-wm3: Pending" in shown.stdout
+    assert orjson.loads(invoke(manager, tmp_path, "report", "--json", run_id).stdout)["experimentRunID"] == run_id
+
+
+def test_runner_s_manager_may_be_another_url(manager: Manager, tmp_path: Path, file: Path) -> None:
+    """The command reaches it by a forwarded port, say, and pods by its Service; a key never goes out in the clear."""
+    manifests = tmp_path / "runner.yaml"
+    words = ("run", "--infra", "prodecommerce", "--manifests", str(manifests), "--runner-manager")
+    made = invoke(manager, tmp_path, *words, "http://podsonar-manager.podsonar.svc:8080/", str(file))
+    assert made.exit_code == 0, made.output
+    (settings,) = (one for one in yaml.safe_load_all(manifests.read_text()) if one["kind"] == "ConfigMap")
+    endpoint = "http://podsonar-manager.podsonar.svc:8080/chaos/kserver/api"
+    assert settings["data"]["KUBERNETES_INFRA_SERVICE_ENDPOINT"] == endpoint
+    listed = invoke(manager, tmp_path, "runs").stdout
+    refused = invoke(manager, tmp_path, *words, "http://manager.example", str(file))
+    assert isinstance(refused.exception, PodsonarError)
+    assert "expected https" in str(refused.exception)
+    assert invoke(manager, tmp_path, "runs").stdout == listed  # nothing was ordered
+
+
+@pytest.mark.parametrize(
+    ("phase", "verdict", "code"),
+    [
+        ("Completed", "Pass", 0),
+        ("Error", "Error", 1),
+        ("Completed_With_Probe_Failure", "Fail", 1),
+        ("Completed_With_Probe_Failure", "N/A", 4),
+        ("Skipped", "N/A", 4),
+    ],
+)
+def test_watch_ends_with_the_run(
+    manager: Manager, tmp_path: Path, file: Path, phase: str, verdict: str, code: int
+) -> None:
+    """Exit 0 only for Completed, 4 where nothing failed and something could not be judged; steps are shown."""
+    manifests = tmp_path / "runner.yaml"
+
+    def play() -> None:
+        """Be the runner."""
+        while not manifests.exists():
+            time.sleep(0.05)
+        objects = {one["kind"]: one for one in yaml.safe_load_all(manifests.read_text())}
+        annotations = objects["ConfigMap"]["metadata"]["annotations"]
+        names = {"runID": "run-id", "notifyID": "notify-id", "experimentID": "experiment-id"}
+        ids = {member: annotations[f"podsonar.io/{name}"] for member, name in names.items()}
+        run = Run(manager.url, ids | {"accessKey": objects["Secret"]["stringData"]["ACCESS_KEY"]}, "")
+        final = with_phases(run.data()["executionData"], delete=phase, cpu="Completed")
+        step = next(node for node in final["nodes"].values() if node["name"] == "pod-delete-wm3")
+        step["chaosData"]["experimentVerdict"] = verdict
+        assert run.event(final, completed=True).status_code == 200
+
+    player = threading.Thread(target=play)
+    player.start()
+    order = ("run", "--infra", "prodecommerce", "--watch", "--manifests", str(manifests), str(file))
+    watched = invoke(manager, tmp_path, *order)
+    player.join()
+    assert watched.exit_code == code, watched.output
+    assert f"pod-delete-wm3: {phase}" in watched.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "expected"),
+    [
+        pytest.param("kind: Pod", ["--infra", "x"], "experiment:", id="no experiment"),
+        pytest.param("- a", ["--infra", "x"], "no mapping", id="list"),
+        pytest.param(yaml.safe_dump(MANIFEST), [], "expected --infra", id="no infrastructure"),
+    ],
+)
+def test_bad_file_is_one_sentence(
+    manager: Manager, tmp_path: Path, content: str, options: list[str], expected: str
+) -> None:
+    """Nothing is ordered."""
+    path = tmp_path / "e.yaml"
+    path.write_text(content)
+    result = invoke(manager, tmp_path, "run", *options, str(path))
+    assert isinstance(result.exception, PodsonarError)
+    assert (result.exception.exit_code, expected in str(result.exception)) == (2, True), str(result.exception)

@@ -1,0 +1,191 @@
+"""Agents that a delegate installs on real nodes: they observe what the pods did, and what goes leaves nothing."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from lab.real_cluster.cluster import RealCluster
+from lab.real_cluster.installed import install, shop
+from lab.real_cluster.installed.compare import differences
+from podsonar.model import Window, parse_rfc3339
+from podsonar.schedule import NS_PER_MINUTE
+from tests.installed.test_lifecycle import all_objects
+from tests.installed.windows import REPORT_SECONDS, SECOND_NS, next_full_window
+
+pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
+
+NAMESPACE = "hce"
+TENANT = {"accountIdentifier": "acme", "organizationIdentifier": "default", "projectIdentifier": "shop"}
+WHERE = {**TENANT, "environmentIdentifier": "demo"}
+# Beside what is left out: pods of jobs that the shop's neighbours start, and tokens that the test itself makes.
+CONFIG = {
+    "data": {
+        "enableNodeAgent": True,
+        "enableBatchResources": True,
+        "enableOrphanedPod": True,
+        "collectionWindowInMin": 1,
+        "cron": {"expression": "* * * * *"},
+    },
+    "kubernetes": {"namespace": NAMESPACE, "runAsUser": 2000, "runAsGroup": 2000, "imagePullPolicy": "Never"},
+    "mtls": {},
+    "proxy": {},
+    "skipSecureVerify": False,
+}
+
+
+def token(cluster: RealCluster, scope: str) -> str:
+    """A token of the account, made by the manager's own command."""
+    command = ["podsonar", "manager", "token", "create", "--scope", scope, "--name", scope, "--account", "acme"]
+    pod = f"deployment/{install.RELEASE}-manager"
+    return cluster.kubectl("-n", install.NAMESPACE, "exec", pod, "--", *command).split()[-1]
+
+
+class ApiOfAccount:
+    """The manager's API with an admin key of the account."""
+
+    def __init__(self, cluster: RealCluster) -> None:
+        self.client = httpx.Client(
+            base_url=f"{install.map_url(cluster)}/gateway/servicediscovery/api/v1",
+            headers={"X-API-Key": token(cluster, "admin")},
+            timeout=30,
+            trust_env=False,
+        )
+
+    def create(self, identity: str, *, permanent: bool, config: dict[str, Any]) -> dict[str, Any]:
+        """The answer to POST /agents."""
+        body = {
+            "environmentIdentifier": "demo",
+            "infraIdentifier": identity,
+            "name": f"DA-{identity}",
+            "config": config,
+            "permanentInstallation": permanent,
+        }
+        answer = self.client.post("/agents", params=TENANT, json=body)
+        assert answer.status_code == 201, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def installation(self, identity: str, installation_id: str) -> dict[str, Any]:
+        """An installation as it is now."""
+        answer = self.client.get(f"/agents/{identity}/installations/{installation_id}", params=WHERE)
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
+    def wait(self, identity: str, installation_id: str, status: str, seconds: float) -> dict[str, Any]:
+        """An installation whose agent has that status."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = self.installation(identity, installation_id)
+            if found["agentDetails"]["status"] == status:
+                return found
+            assert time.monotonic() < deadline, found
+            assert found["agentDetails"]["status"] != "FAILED", (found, self.log(found))
+            time.sleep(1)
+
+    def map(self, identity: str, window: str, nodes: set[str]) -> dict[str, Any]:
+        """The map of a window once all nodes have reported."""
+        left = (parse_rfc3339(window) + NS_PER_MINUTE - time.time_ns()) / SECOND_NS + REPORT_SECONDS
+        deadline = time.monotonic() + left
+        while True:
+            query = {**WHERE, "window": window, "namespace": shop.NAMESPACE}
+            answer = self.client.get(f"/agents/{identity}/map", params=query)
+            found: dict[str, Any] = answer.json() if answer.is_success else {"observation": {}}
+            if nodes <= set(found["observation"]):
+                return found
+            assert time.monotonic() < deadline, (answer.status_code, found["observation"])
+            time.sleep(1)
+
+    def log(self, installation: dict[str, Any]) -> list[str]:
+        """The lines of an installation's log."""
+        query = {"accountID": "acme", "key": installation["logStreamID"]}
+        url = str(self.client.base_url).partition("/gateway/")[0] + "/log-service/blob"
+        lines = self.client.get(url, params=query).raise_for_status().text.splitlines()
+        return [httpx.Response(200, content=line).json()["out"] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def account(installed: RealCluster, workloads: tuple[shop.ShopWorkload, ...]) -> Iterator[ApiOfAccount]:
+    """An account with a delegate in a namespace of its own, installed by the chart beside the shared release."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    labels = {"pod-security.kubernetes.io/enforce": "privileged"}
+    installed.apply([{**namespace, "metadata": {**namespace["metadata"], "labels": labels}}])
+    api = ApiOfAccount(installed)
+    values = {
+        "collector.enabled": "false",
+        "manager.install": "false",
+        "manager.url": f"http://{install.RELEASE}-manager.{install.NAMESPACE}.svc:8080",
+        "delegate.enabled": "true",
+        "delegate.token": token(installed, "delegate"),
+        "kubernetes.imagePullPolicy": "Never",
+        "data.enableBatchResources": "true",  # the roles that the delegate compares have what its agents need
+    }
+    sets = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+    install.helm(
+        installed,
+        "install",
+        "delegate",
+        str(install.CHART),
+        "--namespace",
+        NAMESPACE,
+        *sets,
+        "--wait",
+        "--timeout=120s",
+    )
+    yield api
+    api.client.close()
+    install.helm(installed, "uninstall", "delegate", "--namespace", NAMESPACE, "--wait")
+    installed.kubectl("delete", "namespace", NAMESPACE, "--wait=true")
+
+
+def wait_for_objects(cluster: RealCluster, expected: set[tuple[str, str, str]], seconds: float) -> None:
+    """Return once the cluster has these objects again."""
+    deadline = time.monotonic() + seconds
+    while (found := all_objects(cluster)) != expected:
+        assert time.monotonic() < deadline, (sorted(found - expected), sorted(expected - found))
+        time.sleep(1)
+
+
+def test_agent_of_the_api_observes_what_the_pods_did(
+    installed: RealCluster, workloads: tuple[shop.ShopWorkload, ...], account: ApiOfAccount
+) -> None:
+    """PENDING → RUNNING → SUCCESS; each edge of its first full window as the truth, and no other; the log tells it."""
+    before = all_objects(installed)
+    made = account.create("permanent", permanent=True, config=CONFIG)["installationDetails"]
+    assert (made["delegateTaskStatus"], made["agentDetails"]) == ("PROCESSED", {"status": "PENDING"})
+    running = account.wait("permanent", made["id"], "RUNNING", 180)
+    assert running["delegateTaskStatus"] == "SUCCESS"
+    nodes = {node.name for node in installed.layout.nodes}
+    assert {pod["node"] for pod in running["agentDetails"]["node"]} == nodes
+    window = next_full_window()
+    found = account.map("permanent", window, nodes)
+    assert differences(shop.truth(workloads), found) == []
+    done = account.wait("permanent", made["id"], "SUCCESS", 60)
+    lines = account.log(done)
+    for step in (
+        "waiting for a delegate",
+        "applied; waiting for workloads",
+        "SUCCESS",
+        "every node has observed a whole window",
+    ):
+        assert step in lines, lines
+    assert any(line.startswith("DaemonSet hce/podsonar-node-agent: created") for line in lines)
+    account.client.delete("/agents/permanent", params=WHERE).raise_for_status()
+    wait_for_objects(installed, before, 120)
+
+
+def test_transient_agent_leaves_the_cluster_as_it_was(installed: RealCluster, account: ApiOfAccount) -> None:
+    """There for one window, and gone when its batches are in; nobody asks for it."""
+    before = all_objects(installed)
+    config = {**CONFIG, "data": {**CONFIG["data"], "cron": {"expression": "0 0 1 1 *"}}}
+    made = account.create("transient", permanent=False, config=config)["installationDetails"]
+    account.wait("transient", made["id"], "RUNNING", 180)
+    assert len(all_objects(installed)) > len(before)
+    done = account.wait("transient", made["id"], "SUCCESS", 360)
+    assert done["stopped"] is False
+    wait_for_objects(installed, before, 120)
+    windows = account.client.get("/agents/transient/map", params=WHERE).json()["windows"]
+    assert windows
+    assert all(Window(parse_rfc3339(one), 0).id == one for one in windows)
