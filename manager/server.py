@@ -36,7 +36,7 @@ METRICS_CONNECTIONS = ConnectionLimits(total=64, per_address=64, exchange_second
 BACKLOG = 256
 HANDSHAKE_SECONDS = 10.0
 GRACE_SECONDS = 5  # for answers that are under way at SIGTERM
-END_SECONDS = 8.0  # from SIGTERM to the end, whatever a database or a reader does
+END_SECONDS = 6.0  # from SIGTERM to the end, whatever a database or a reader does
 CERTIFICATE_SECONDS = 5.0
 
 log = structlog.get_logger()

@@ -33,7 +33,7 @@ def test_list_that_never_ends_is_incomplete(crowd: Crowd, tmp_path: Path, token:
     def fault(request: Request, ask: Ask) -> Reply | None:
         if request.path != PODS_PATH:
             return None
-        if request.number == 1:
+        if request.number == 1 and token != "the-same":
             run.deadline = time.monotonic() + 2
         first = {name: value for name, value in request.query.items() if name != "continue"}
         return with_token(ask(first), token.format(number=request.number))

@@ -23,9 +23,12 @@ END_SECONDS = 10
 
 
 def end(made: ManagerProcess) -> int:
-    """The exit code after SIGTERM; an error if there is none in ten seconds."""
+    """The exit code after SIGTERM; an error with the manager's log if there is none in ten seconds."""
     made.process.send_signal(signal.SIGTERM)
-    return made.process.wait(END_SECONDS)
+    try:
+        return made.process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"no end within {END_SECONDS} s: {made.log.read_text()}") from None
 
 
 def children(pid: int) -> list[int]:
