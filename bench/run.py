@@ -18,6 +18,8 @@ from bench.report import REPOSITORY, machine, machine_line, progress
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- recorded by make bench ARGS=--record -->", "<!-- end of what was recorded -->"
+# A table with its heading, which may say more about how it was got.
+RECORDED = re.compile(r"^(`bench/(\w+)\.py`[^\n]*)\n\n```\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 # The measurements of the collector's side have no --small.
 SCRIPTS = {
     "tracing_overhead": ("--small",),
@@ -52,9 +54,9 @@ def record(tables: dict[str, str]) -> None:
     """Replace the recorded tables of these measurements on the page; the others stay."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     recorded, _, after = rest.partition(END)
-    kept = dict(re.findall(r"^`bench/(\w+)\.py`\n\n```\n(.*?)\n```$", recorded, re.MULTILINE | re.DOTALL)) | tables
-    names = [name for name in SCRIPTS if name in kept]
-    blocks = "\n".join(f"`bench/{name}.py`\n\n```\n{kept[name].rstrip()}\n```\n" for name in names)
+    kept = {name: (heading, table) for heading, name, table in RECORDED.findall(recorded)}
+    kept |= {name: (f"`bench/{name}.py`", table.rstrip()) for name, table in tables.items()}
+    blocks = "\n".join("{}\n\n```\n{}\n```\n".format(*kept[name]) for name in SCRIPTS if name in kept)
     PAGE.write_text(f"{before}{BEGIN}\n\nMeasured on: {machine_line(machine())}.\n\n{blocks}\n{END}{after}")
 
 

@@ -84,3 +84,19 @@ def test_every_measurement_is_run_by_the_runner(repository: Path) -> None:
         if "def main" in path.read_text() and path.stem != "run"
     }
     assert scripts - {"ringbuf_baseline"} <= set(run.SCRIPTS)
+
+
+def test_recording_one_table_leaves_the_others_and_their_headings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A table that was measured by hand keeps what its heading says about it; a new one has the plain heading."""
+    page, block = tmp_path / "benchmarks.md", "`bench/{}.py`{}\n\n```\n{}\n```\n"
+    kept = block.format("logs", ", beside other work", "39,838/s")
+    blocks = f"{block.format('manager', ', at night', 'old')}\n{kept}"
+    page.write_text(f"before\n{run.BEGIN}\n\nMeasured on: c.\n\n{blocks}\n{run.END}\nafter\n")
+    monkeypatch.setattr(run, "PAGE", page)
+    run.record({"manager": "new\n"})
+    written = page.read_text()
+    assert block.format("manager", "", "new") in written
+    assert kept in written
+    assert "old" not in written
