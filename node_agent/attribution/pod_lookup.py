@@ -13,7 +13,7 @@ from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner, owner_of
 from podsonar.model import AcceptedFlow, Answer, Capture, Flow, Query
 
 NOT_ASKED = Answer("Unknown", reason="not_asked")
-OF_SOCKET = 1 << 63  # in the numbers of sockets' cgroups, which are of the v2 hierarchy (bpf/tcp_connect.c)
+OF_SOCKET = 1 << 63  # in the numbers of sockets' cgroups, which are of the v2 hierarchy (bpf/maps.c)
 CONFLICT, OTHER_NODE = "identity_conflict", "other_node"
 
 

@@ -1,6 +1,6 @@
 """Bounds the flows of a window by fairness: a pod keeps a share of them, and what is beyond is summed by port range.
 
-The kernel side bounds what one cgroup holds between two drains, see bpf/tcp_connect.c; this bounds what one pod holds
+The kernel side bounds what one cgroup holds between two drains, see bpf/cgroups.c; this bounds what one pod holds
 in a window, whatever the number of its cgroups. A sum has no addresses: its key has the unspecified address at both
 ends, which no connection has, and the first port of its range.
 """

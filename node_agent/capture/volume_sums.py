@@ -9,7 +9,7 @@ RTT_FIRST_SHIFT = 5  # the first bucket of round-trip times ends at 32 microseco
 
 
 def rtt_bucket(rtt_us: int) -> int:
-    """Return the bucket of a round-trip time, as bpf/tcp_connect.c chooses it: below 32 µs, then doubling."""
+    """Return the bucket of a round-trip time, as bpf/volume.c chooses it: below 32 µs, then doubling."""
     return min((rtt_us >> RTT_FIRST_SHIFT).bit_length(), RTT_BUCKETS - 1)
 
 

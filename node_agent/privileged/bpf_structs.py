@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Self
 
 BPF_FOLDER = Path(__file__).resolve().parents[2] / "bpf"
+SOURCES = (
+    *("maps.c", "sockets.c", "cgroups.c", "flow_entries.c", "kernel_counters.c"),
+    *("pending.c", "transitions.c", "volume.c", "blind.c", "tcp_connect.c"),
+)  # one text, in this order
 
 NAME_LEVELS = 8
 NAME_BYTES = 96
@@ -85,7 +89,7 @@ class Capacity:
         return cls(**entries, volume=int(entries["ended"] > 0))
 
     def maps(self) -> dict[str, tuple[int, int]]:
-        """Return `(entries, bytes per entry)` of each map, by its name in bpf/tcp_connect.c."""
+        """Return `(entries, bytes per entry)` of each map, by its name in bpf/maps.c."""
         volumes = {
             "flow_volumes": (2 * self.flows, VOLUME.size),
             "accepted_volumes": (2 * self.accepted, VOLUME.size),

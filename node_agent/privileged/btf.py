@@ -120,7 +120,7 @@ def volume_definitions(kernel: Kernel) -> dict[str, int | str]:
 
 
 def definitions(kernel: Kernel) -> dict[str, int | str]:
-    """Return every offset that bpf/tcp_connect.c takes by `-D`, for the running kernel."""
+    """Return every offset that the program of bpf/tcp_connect.c takes by `-D`, for the running kernel."""
     protocol, protocol_bytes = kernel.member("sock", "sk_protocol")
     return {
         "OFF_SKC_DADDR": kernel.member("sock_common", "skc_daddr")[0],

@@ -82,7 +82,7 @@ def compile_program(options: dict[str, int | str], more_flags: list[str]) -> tup
     flags += [f"-I{bpf_structs.BPF_FOLDER}", "-Wno-macro-redefined", "-Wno-address-of-packed-member"]
     flags.append("-Werror=implicit-function-declaration")  # else the verifier refuses it, and the iterator is left out
     flags += more_flags
-    sources = ["tcp_connect.c"]
+    sources = [*bpf_structs.SOURCES]
     if socket_offsets := socket_definitions(kernel):
         flags += [f"-D{name}={value}" for name, value in socket_offsets.items()]
         sources.append("open_sockets.c")
