@@ -30,7 +30,7 @@ from collector.directory.snapshot_file import write
 from directory import snapshot
 from directory.lookup import Directory
 from directory.selection import Selection
-from podsonar.model import NS_PER_SECOND, rfc3339
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 TOKEN = "t" * 40
 SERVICES, NODES, PODS_PER_WORKLOAD = 3000, 2000, 25

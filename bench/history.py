@@ -29,8 +29,9 @@ from manager.history.service import History
 from manager.store.agents import find_agent
 from manager.store.database import Store
 from manager.store.window_maps import KeptMap, keep_map
-from podsonar.model import NS_PER_SECOND, Window, parse_rfc3339
+from podsonar.model import Window
 from podsonar.settings import HistorySettings
+from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 from tests.browser.conftest import SIZES
 from tests.manager.fresh_database import migrated
 from tests.manager.history.many_windows import observed_map

@@ -30,7 +30,8 @@ from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.privileged import bpf_structs
 from node_agent.privileged.bpf_structs import Capacity
 from podsonar.gc_pause import gc_paused
-from podsonar.model import NS_PER_SECOND, AcceptedFlow, Capture, Flow, Window, rfc3339
+from podsonar.model import AcceptedFlow, Capture, Flow, Window
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 PODS, SERVICES, OTHER_PODS = 250, 2000, 3000
 START_NS = 1_795_000_000 * NS_PER_SECOND

@@ -10,8 +10,8 @@ from cli.options import settings_options
 from cli.stores import open_store
 from manager.store.log_tokens import create_log_token
 from podsonar.errors import UsageError
-from podsonar.model import NS_PER_SECOND
 from podsonar.settings import ManagerSettings
+from podsonar.timestamp import NS_PER_SECOND
 
 DAY_NS = 24 * 3600 * NS_PER_SECOND
 

@@ -30,8 +30,8 @@ from manager.store.tokens import (
 )
 from podsonar.errors import UsageError
 from podsonar.logs_and_probes import escape, start_logs
-from podsonar.model import NS_PER_SECOND, rfc3339
 from podsonar.settings import ManagerSettings
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 PARTS = (mount_chaos,)
 HOUR_NS = 3600 * NS_PER_SECOND

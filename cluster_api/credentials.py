@@ -19,7 +19,7 @@ import orjson
 
 from cluster_api.access import Access, ExecPlugin, header_value
 from podsonar.errors import ApiServerError, InputError
-from podsonar.model import NS_PER_SECOND, parse_rfc3339
+from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 
 PLUGIN_SECONDS = 30.0
 LONGEST_OUTPUT_BYTES = 1 << 20

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from delegate.task import Task
 from podsonar.errors import ManagerUnavailableError, TokenError
-from podsonar.model import rfc3339
+from podsonar.timestamp import rfc3339
 
 LINES_KEPT = 1000
 LINES_PER_REQUEST = 200

@@ -9,7 +9,7 @@ the clocks' skew, lies inside the sure part, and outside everybody else's possib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 
 FOREVER = 2**63 - 1
 SECOND = NS_PER_SECOND

@@ -12,7 +12,7 @@ from typing import Any
 from directory.interval import FOREVER, REPORT_NS, SECOND
 from directory.object_fields import mapping_at, mappings_at
 from podsonar.errors import InputError
-from podsonar.model import parse_rfc3339
+from podsonar.timestamp import parse_rfc3339
 
 STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 

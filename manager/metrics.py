@@ -13,7 +13,7 @@ from manager.store.database import Store
 from manager.store.sequences import count_missing
 from podsonar.errors import StoreError
 from podsonar.logs_and_probes import set_build_info, start_at_zero
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 
 RESULTS = ("stored", "duplicate", "stale", "rejected")
 DIRECTIONS = ("future", "past")

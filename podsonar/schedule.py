@@ -6,7 +6,8 @@ from itertools import islice, takewhile
 from cronsim import CronSim, CronSimError
 
 from podsonar.errors import SettingsError
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND
 
 NS_PER_MINUTE = 60 * NS_PER_SECOND
 MOST_TICKS = 1000

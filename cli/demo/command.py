@@ -24,7 +24,7 @@ from lab.simulated.network import LabError
 from lab.simulated.pods import Lab
 from podsonar.errors import PodsonarError, PreflightError
 from podsonar.keep_alive import CLIENT_IDLE_SECONDS
-from podsonar.model import NS_PER_SECOND, rfc3339
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 LEAD_SECONDS = 8.0  # the loader compiles meanwhile
 DELIVERY_SECONDS = 60.0

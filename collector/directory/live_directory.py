@@ -25,9 +25,10 @@ from directory.lookup import Directory
 from directory.object_fields import mapping_at, text_at
 from directory.pod_table import uid_key
 from podsonar.errors import InputError
-from podsonar.model import NS_PER_SECOND, Answer, Query, rfc3339
+from podsonar.model import Answer, Query
 from podsonar.owner_chain import Controller
 from podsonar.supervised import place_of, run_supervised
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 KEEP_AFTER_END_SECONDS = 15 * 60
 EXPIRE_SECONDS = 60.0

@@ -11,7 +11,8 @@ from collector.directory.snapshot_file import ReadResult
 from collector.k8s.kinds import WATCHED
 from directory.lookup import Directory
 from podsonar.logs_and_probes import start_at_zero
-from podsonar.model import NS_PER_SECOND, Answer, OwnerKind
+from podsonar.model import Answer, OwnerKind
+from podsonar.timestamp import NS_PER_SECOND
 
 SAVES = ("written", "too_large", "error")
 PROBE_RESULTS = {"probe": "sent", "proven": "proven", "probe_failed": "failed"}

@@ -6,7 +6,8 @@ import orjson
 
 from directory.addresses import address_key
 from podsonar.errors import InputError
-from podsonar.model import Query, parse_rfc3339
+from podsonar.model import Query
+from podsonar.timestamp import parse_rfc3339
 
 MAX_BODY_BYTES = 4 << 20
 MAX_QUERIES = 10_000

@@ -24,7 +24,8 @@ from directory.interval import FINAL_AFTER_NS
 from podsonar.errors import InputError, TokenError
 from podsonar.keep_alive import SERVER_IDLE_SECONDS
 from podsonar.logs_and_probes import listen_address
-from podsonar.model import NS_PER_SECOND, Query, rfc3339
+from podsonar.model import Query
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 BODY_SECONDS = 30.0
 WAIT_SECONDS = 15.0  # until the watches have caught up

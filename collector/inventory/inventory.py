@@ -17,9 +17,10 @@ from collector.k8s.list_deadline import ListLimits
 from collector.k8s.paged_list import Listed, PageSource, list_pages
 from directory.selection import Selection
 from podsonar.errors import ApiServerError
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
 from podsonar.object_identity import identity_fault
 from podsonar.settings import CollectorSettings
+from podsonar.timestamp import NS_PER_SECOND
 
 CHUNK_OBJECTS = 100
 CHUNK_BYTES = 3 << 20  # of JSON: packed it fits a part, however badly it packs

@@ -12,9 +12,10 @@ import structlog
 
 from collector.inventory.metrics import InventoryMetrics
 from collector.k8s.list_deadline import ListLimits
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
 from podsonar.schedule import due_window, next_window, period_seconds, ticks
 from podsonar.settings import CollectorSettings
+from podsonar.timestamp import NS_PER_SECOND
 
 CLOCK_SECONDS = 15.0
 RUN_SECONDS = 30 * 60.0

@@ -13,7 +13,8 @@ from lab.real_cluster.installed.compare import counts, differences
 from lab.real_cluster.installed.shop_pods import next_start, shop_runs, start_shop
 from lab.simulated.network import LabError
 from podsonar.errors import PodsonarError
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND
 
 REPORT_SECONDS = 150.0
 WINDOW_SECONDS = 30  # of `make cluster`: half a minute saves waiting for a full minute to begin

@@ -8,7 +8,8 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from podsonar.model import Window, rfc3339
+from podsonar.model import Window
+from podsonar.timestamp import rfc3339
 
 POLICY = {
     "apiVersion": "audit.k8s.io/v1",

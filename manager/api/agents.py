@@ -30,7 +30,7 @@ from manager.store.agent_tokens import mint_agent_token
 from manager.store.agents import Agent, find_agent_row, insert_agent
 from manager.store.object_ids import following_object_id
 from manager.store.queries import newest_inventory
-from podsonar.model import rfc3339_milliseconds
+from podsonar.timestamp import rfc3339_milliseconds
 
 IDENTITY = re.compile(r"(?!\.{1,2}\Z)[^\x00-\x20\x7f/\\?#%]{1,253}")
 TEXT_LENGTH = 1024

@@ -21,7 +21,8 @@ from manager.http.responses import json_response
 from manager.store.agents import Agent
 from manager.store.window_maps import list_kept
 from podsonar.errors import InputError
-from podsonar.model import NS_PER_SECOND, Window, parse_rfc3339, rfc3339
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339, rfc3339
 
 SPAN = re.compile("([0-9]{1,5})([smhd])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}

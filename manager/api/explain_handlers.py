@@ -25,7 +25,8 @@ from manager.store.agents import Agent
 from manager.store.batches import CONNECTIONS_SIDE
 from manager.store.queries import iterate_blocks, read_counts, read_observations, read_summaries
 from podsonar.errors import InputError
-from podsonar.model import Window, parse_rfc3339
+from podsonar.model import Window
+from podsonar.timestamp import parse_rfc3339
 
 MAX_RECORDS = 100
 

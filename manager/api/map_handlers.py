@@ -14,7 +14,8 @@ from manager.http.responses import json_response
 from manager.http.versioned import entity_tag, versioned_response
 from manager.store.agents import Agent
 from manager.store.window_maps import KeptMap, list_kept, list_tags
-from podsonar.model import Window, rfc3339
+from podsonar.model import Window
+from podsonar.timestamp import rfc3339
 
 MAX_WINDOWS = 10_000
 

@@ -28,7 +28,7 @@ from manager.store.network_maps import (
     list_network_maps,
     store_network_map,
 )
-from podsonar.model import rfc3339_milliseconds
+from podsonar.timestamp import rfc3339_milliseconds
 
 KIND = "DiscoveredService"
 MAX_RESOURCES = 10_000

@@ -11,7 +11,7 @@ from manager.api.lists import correlation_of
 from manager.api.wire import api_response, person_id
 from manager.schema.models.service import Empty, SaveSettingRequest
 from manager.store.api_settings import ApiSettings, read_settings, save_settings
-from podsonar.model import rfc3339_milliseconds
+from podsonar.timestamp import rfc3339_milliseconds
 
 
 def settings_wire(found: ApiSettings) -> dict[str, Any]:

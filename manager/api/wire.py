@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from manager.store.agents import Agent
 from manager.store.tenancy import Tenant
-from podsonar.model import rfc3339_milliseconds
+from podsonar.timestamp import rfc3339_milliseconds
 
 JSON = "application/json; charset=UTF-8"
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from manager.schema.records import ListedConnection
 from manager.service_map.topology import Topology
 from manager.service_map.vertices import destination_vertices, inventory_vertices, pod_vertices
-from podsonar.model import rfc3339
+from podsonar.timestamp import rfc3339
 
 
 class Owner(NamedTuple):

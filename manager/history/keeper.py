@@ -7,7 +7,8 @@ from manager.history.archive import Archive
 from manager.store.agents import Agent, list_agents
 from manager.store.database import Store
 from manager.store.window_maps import KeptMap, WindowState, list_kept, list_states
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND
 
 PER_STEP = 8  # windows: a step ends soon, so that a manager that ends does not wait for it
 

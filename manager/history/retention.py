@@ -5,8 +5,8 @@ from manager.history.edge_history import CHUNKS
 from manager.store.agents import list_all_agent_ids
 from manager.store.database import Store
 from manager.store.window_maps import KeptMap, forget_details, forget_map, list_kept
-from podsonar.model import NS_PER_SECOND
 from podsonar.settings import HistorySettings
+from podsonar.timestamp import NS_PER_SECOND
 
 DAY_NS = 24 * 3600 * NS_PER_SECOND
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
 
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 
 FAILURES_PER_MINUTE = 10
 MINUTE_NS = 60 * NS_PER_SECOND

@@ -29,8 +29,9 @@ from manager.store.token_format import parse
 from manager.store.tokens import Principal
 from podsonar.batch_sequence import HEADER, BatchSequence, parse_sequence
 from podsonar.errors import StoreError
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
 from podsonar.settings import QuotaSettings
+from podsonar.timestamp import NS_PER_SECOND
 
 log = structlog.get_logger()
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from starlette.exceptions import HTTPException
 
 from manager.ingest.body_limits import CLOSE
-from podsonar.model import NS_PER_SECOND
 from podsonar.settings import QuotaSettings
+from podsonar.timestamp import NS_PER_SECOND
 
 MINUTE, DAY = 60.0, 86_400.0
 LONGEST_WAIT_SECONDS = 300  # what senders honour of a Retry-After

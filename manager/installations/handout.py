@@ -19,7 +19,7 @@ from manager.installations.tasks import LEASE_SECONDS, StoredTask, owned_by_agen
 from manager.store import token_format
 from manager.store.database import upsert
 from manager.store.tables import AGENTS, TOKENS
-from podsonar.model import rfc3339
+from podsonar.timestamp import rfc3339
 
 FIELD_MANAGER = "podsonar-delegate"
 WAIT_SECONDS = 300.0

@@ -16,7 +16,7 @@ from manager.store.delegate_tables import DELEGATE_TASKS, INSTALLATIONS
 from manager.store.object_ids import new_object_id
 from manager.store.tables import AGENTS
 from manager.store.tenancy import Tenant
-from podsonar.model import rfc3339_milliseconds
+from podsonar.timestamp import rfc3339_milliseconds
 
 ROW = INSTALLATIONS.c
 ENDED = ("FAILED", "STOPPED")

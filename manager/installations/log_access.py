@@ -8,7 +8,7 @@ from manager.store.log_streams import append_lines, open_stream
 from manager.store.log_tokens import LogWriter
 from manager.store.tenancy import Tenant
 from manager.store.tokens import authenticate
-from podsonar.model import rfc3339
+from podsonar.timestamp import rfc3339
 
 ACCOUNT_WITHOUT_TENANTS = "default"
 MANAGER = "manager"

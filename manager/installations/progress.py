@@ -23,8 +23,8 @@ from manager.store.agents import Agent, agent_of_row
 from manager.store.database import Store
 from manager.store.delegate_tables import INSTALLATIONS
 from manager.store.tables import AGENTS, INVENTORIES, OBSERVATIONS, WINDOWS
-from podsonar.model import NS_PER_SECOND
 from podsonar.schedule import next_window
+from podsonar.timestamp import NS_PER_SECOND
 
 # Beside two windows and the pause between them: for pods to start, and for batches to be settled and pushed.
 GRACE_NS = 300 * NS_PER_SECOND

@@ -13,7 +13,7 @@ from manager.installations.owned_objects import merge_reports
 from manager.installations.tasks import LEASE_SECONDS, TASK, StoredTask, find_task
 from manager.store.delegate_tables import DELEGATE_TASKS
 from manager.store.tenancy import Tenant
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 
 MESSAGE_CHARACTERS = 4000
 

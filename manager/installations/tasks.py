@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or
 from manager.installations.owned_objects import owned_objects
 from manager.store.delegate_tables import DELEGATE_TASKS, DELEGATES
 from manager.store.tenancy import Tenant
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 
 LEASE_SECONDS = 60
 EXPIRE_NS = 600 * NS_PER_SECOND

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from podsonar.errors import InputError
-from podsonar.model import parse_rfc3339
+from podsonar.timestamp import parse_rfc3339
 
 Member = Callable[[Any], Any]
 UNFIT = object()

@@ -18,7 +18,8 @@ from manager.schema.observation import clean_observation
 from manager.schema.records import ACCEPTED, LISTED, Count, Name, Records, Text, pack_records, schema_error
 from podsonar.clean_text import clean_json
 from podsonar.errors import InputError
-from podsonar.model import NS_PER_SECOND, Window, parse_rfc3339
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 
 MAX_DEPTH = 32
 MAX_ITEMS = 100_000  # a node may send a full flow table in one body

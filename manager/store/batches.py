@@ -27,7 +27,8 @@ from manager.store.tables import (
 )
 from podsonar.batch_sequence import BatchSequence
 from podsonar.errors import StoreConflictError
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND
 
 PARTS_EXPIRE_NS = 3600 * NS_PER_SECOND
 PER_STATEMENT = 500

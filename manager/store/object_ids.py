@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 
 
 def new_object_id(now_ns: int, random_bytes: Callable[[int], bytes]) -> str:

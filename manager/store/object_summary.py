@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from podsonar.errors import InputError
-from podsonar.model import parse_rfc3339
+from podsonar.timestamp import parse_rfc3339
 
 
 def mapping(value: object) -> Mapping[str, Any]:

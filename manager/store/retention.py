@@ -20,7 +20,7 @@ from manager.store.tables import (
     SEQUENCE_GAPS,
     WINDOWS,
 )
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 
 DAY_NS = 24 * 3600 * NS_PER_SECOND
 ROWS = 500  # per transaction

@@ -14,7 +14,7 @@ from manager.store.database import Store
 from manager.store.tables import SENDERS, SEQUENCE_GAPS
 from podsonar.batch_sequence import BatchSequence
 from podsonar.errors import InputError
-from podsonar.model import NS_PER_SECOND, parse_rfc3339
+from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 
 MOST_GAPS = 10_000
 Arrival = Literal["new", "late", "known"]

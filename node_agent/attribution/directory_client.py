@@ -14,7 +14,8 @@ from node_agent.attribution.directory_answers import bounded_body, parse_answers
 from podsonar.cookies import no_cookies
 from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, SettingsError, TokenError
 from podsonar.keep_alive import CLIENT_IDLE_SECONDS
-from podsonar.model import NS_PER_SECOND, Answer, Query, rfc3339
+from podsonar.model import Answer, Query
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 QUERIES_PER_REQUEST = 5000
 LONGEST_SPREAD_NS = 60 * NS_PER_SECOND

@@ -4,7 +4,8 @@ from typing import Any
 
 import orjson
 
-from podsonar.model import NS_PER_SECOND, Answer, rfc3339
+from podsonar.model import Answer
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 
 class SecondTexts(dict[str, str]):

@@ -13,7 +13,8 @@ from node_agent.capture.own_cgroup import OwnConnect, shows_no_names
 from node_agent.capture.volume_sums import NOTHING
 from node_agent.capture.window_volume import ENDED_ONLY, NO_ROOM, WHOLE, Handover, OpenVolumes
 from node_agent.privileged.bpf_structs import ENDPOINTS, address_text
-from podsonar.model import NS_PER_SECOND, AcceptedFlow, Capture, Flow, Volume, Window, Witness
+from podsonar.model import AcceptedFlow, Capture, Flow, Volume, Window, Witness
+from podsonar.timestamp import NS_PER_SECOND
 
 LOST = ("flows_full", "unreadable")
 MISSED = "program_missed"

@@ -16,8 +16,9 @@ from collections.abc import Callable
 import msgspec
 
 from podsonar.errors import PodsonarError, UsageError
-from podsonar.model import Window, parse_rfc3339
+from podsonar.model import Window
 from podsonar.settings import AgentSettings
+from podsonar.timestamp import parse_rfc3339
 
 # The argument of `python -c`: lazy imports must be installed before any other import.
 PROGRAM = (

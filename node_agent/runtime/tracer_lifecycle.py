@@ -17,9 +17,10 @@ from node_agent.capture import loader_client
 from node_agent.capture.bpf_maps import AttachedProgram
 from node_agent.runtime import metrics
 from podsonar.errors import PodsonarError, TracerError
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
 from podsonar.settings import AgentSettings
 from podsonar.supervised import place_of
+from podsonar.timestamp import NS_PER_SECOND
 
 LOADER_SECONDS = 120.0
 FIRST_LEAD_SECONDS = 10.0

@@ -26,9 +26,10 @@ from node_agent.runtime import metrics
 from node_agent.runtime.progress import Progress
 from node_agent.runtime.tracer_lifecycle import LOADER_SECONDS, ClockMap, TracerLifecycle, capacity, count_in
 from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, PodsonarError, TracerError
-from podsonar.model import NS_PER_SECOND, Answer, Capture, Query, Window
+from podsonar.model import Answer, Capture, Query, Window
 from podsonar.settings import AgentSettings
 from podsonar.supervised import place_of
+from podsonar.timestamp import NS_PER_SECOND
 
 RETRY_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 60.0  # by the wall clock, which may step

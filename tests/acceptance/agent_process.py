@@ -19,7 +19,8 @@ from node_agent.attribution import connections_body
 from node_agent.attribution.flow_groups import group_flows
 from node_agent.capture import capture_file
 from podsonar.json_gzip import unpack
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND
 
 TOKEN = "a-token-that-nobody-issued-0123"
 UNREACHABLE_URL = "http://127.0.0.1:1"

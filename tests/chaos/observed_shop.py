@@ -11,7 +11,8 @@ import orjson
 from manager.store.database import Store
 from manager.store.tenancy import Tenant
 from manager.store.tokens import create_token
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND
 from tests.manager.conftest import Running
 from tests.manager.fresh_database import fresh_id
 from tests.manager.shop import connection, inventory, observed, taken

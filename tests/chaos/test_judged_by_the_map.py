@@ -18,7 +18,8 @@ from cli.demo.processes import AGENT, Manager, free_port, managed, program, wait
 from cli.main import podsonar
 from lab.demo import api_server, shop
 from lab.simulated.pods import Lab
-from podsonar.model import NS_PER_SECOND, Window, rfc3339
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.kernel, pytest.mark.cluster, pytest.mark.long]
 

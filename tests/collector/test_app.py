@@ -21,9 +21,9 @@ from delivery.spool import Spool
 from directory.lookup import Directory
 from directory.selection import Selection
 from podsonar.errors import SettingsError
-from podsonar.model import NS_PER_SECOND
 from podsonar.schedule import period_seconds
 from podsonar.settings import CollectorSettings, Cron, Data, Kubernetes
+from podsonar.timestamp import NS_PER_SECOND
 
 START = int(dt.datetime(2026, 11, 24, 10, 0, tzinfo=dt.UTC).timestamp())
 

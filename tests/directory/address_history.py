@@ -13,7 +13,8 @@ from typing import Any
 from directory.interval import SECOND
 from directory.lookup import Directory
 from directory.selection import Selection
-from podsonar.model import Query, rfc3339
+from podsonar.model import Query
+from podsonar.timestamp import rfc3339
 
 POOL = ("10.244.0.2", "10.244.0.3", "fd00:10::2")
 CLOCK_NS = SECOND  # between a clock and the true time

@@ -8,7 +8,8 @@ from directory.from_inventory import directory_from_inventory
 from directory.lookup import Directory
 from directory.selection import Selection
 from podsonar.errors import InputError
-from podsonar.model import NS_PER_SECOND, Answer, Query, rfc3339
+from podsonar.model import Answer, Query
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 NODE = "192.168.0.1"
 END = 10_000

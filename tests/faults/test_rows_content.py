@@ -11,7 +11,8 @@ import pytest
 from manager.schema.push_schema import InventoryPart
 from manager.store.batches import store_batch
 from manager.store.database import Store
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND
 from tests.faults.conftest import FaultAgent
 from tests.manager.fresh_database import agent_of
 from tests.manager.shop import LISTS, NODE_A, inventory, observed, pod

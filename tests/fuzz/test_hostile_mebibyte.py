@@ -29,8 +29,9 @@ from node_agent.capture.process_table import cgroup_paths
 from podsonar.clean_text import clean_json, clean_text
 from podsonar.errors import PodsonarError
 from podsonar.logs_and_probes import escape
-from podsonar.model import Query, parse_rfc3339
+from podsonar.model import Query
 from podsonar.owner_chain import api_group
+from podsonar.timestamp import parse_rfc3339
 from tests.collector.directory.test_odd_objects import WHOLE, places, replaced
 
 pytestmark = pytest.mark.long

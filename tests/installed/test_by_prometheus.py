@@ -18,7 +18,8 @@ from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, prometheus, resource_usage
 from lab.real_cluster.installed.prometheus import Prometheus
 from podsonar.errors import ApiServerError
-from podsonar.model import NS_PER_SECOND, Window, parse_rfc3339
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 from tests.installed.windows import WINDOW_SECONDS, ObservedWindow
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(420)]

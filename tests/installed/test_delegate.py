@@ -10,8 +10,9 @@ import pytest
 from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, shop
 from lab.real_cluster.installed.compare import differences
-from podsonar.model import Window, parse_rfc3339
+from podsonar.model import Window
 from podsonar.schedule import NS_PER_MINUTE
+from podsonar.timestamp import parse_rfc3339
 from tests.installed.test_lifecycle import all_objects
 from tests.installed.windows import REPORT_SECONDS, SECOND_NS, next_full_window
 

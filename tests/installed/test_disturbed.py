@@ -14,7 +14,7 @@ from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, shop
 from lab.real_cluster.installed.compare import differences, map_edges
 from node_agent.runtime.window_loop import LATE
-from podsonar.model import parse_rfc3339
+from podsonar.timestamp import parse_rfc3339
 from tests.installed import address_reuse, disturbances, short_lived_pods
 from tests.installed.conftest import STORE
 from tests.installed.disturbances import kubectl

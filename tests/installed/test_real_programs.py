@@ -16,7 +16,7 @@ from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install
 from lab.real_cluster.installed.compare import workload_name
 from podsonar.errors import ApiServerError
-from podsonar.model import parse_rfc3339
+from podsonar.timestamp import parse_rfc3339
 from tests.installed import real_programs, server_counters
 from tests.installed.conftest import STORE
 from tests.installed.real_programs import DATABASES, HELD, NAMESPACE, PODS, run

@@ -14,8 +14,9 @@ from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, shop
 from lab.real_cluster.installed.compare import attempts_by_address, map_edges
 from lab.real_cluster.installed.shop_pods import next_window, shop_runs
-from podsonar.model import Window, parse_rfc3339
+from podsonar.model import Window
 from podsonar.schedule import NS_PER_MINUTE
+from podsonar.timestamp import parse_rfc3339
 
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS

@@ -10,7 +10,8 @@ import pytest
 from lab.real_cluster import audit
 from lab.real_cluster.installed import resource_usage
 from podsonar.errors import ApiServerError
-from podsonar.model import NS_PER_SECOND, Window, rfc3339
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 SECOND = NS_PER_SECOND
 FILES = {

@@ -17,7 +17,8 @@ from lab.simulated.two_nodes import CLOSED, NODES, TwoNodes
 from node_agent.capture import capture_file
 from node_agent.capture.bpf_maps import AttachedProgram, Counts
 from node_agent.capture.window_capture import ObservedNode, observe
-from podsonar.model import NS_PER_SECOND, Capture, Window
+from podsonar.model import Capture, Window
+from podsonar.timestamp import NS_PER_SECOND
 from tests.node_agent.kernel_side import attached
 from tests.scenarios import objects
 from tests.scenarios.kernel_counts import pod_failures, tcp_counts, unshown_failures, wait_for_handshakes

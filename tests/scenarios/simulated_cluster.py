@@ -11,7 +11,7 @@ from directory.lookup import Directory
 from lab.simulated import cgroups
 from lab.simulated.network import NAMESPACE_FOLDER, OUTSIDE, LabError, Translation
 from lab.simulated.two_nodes import NODES, Placement, TwoNodes
-from podsonar.model import NS_PER_SECOND, rfc3339
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 from tests.scenarios import objects
 from tests.scenarios.table import Connect, Do, Scenario, ScenarioPod, ScenarioService
 

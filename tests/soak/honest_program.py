@@ -19,8 +19,9 @@ from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from podsonar.errors import SpoolError
 from podsonar.json_gzip import pack
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
+from podsonar.timestamp import NS_PER_SECOND
 from tests.manager.shop import connection, inventory, observed
 
 CONNECTIONS = 499  # per window

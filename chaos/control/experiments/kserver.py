@@ -20,7 +20,7 @@ from manager.parts import PartContext
 from manager.store.experiment_runs import account_of_run, find_run, find_run_id, find_run_of_key
 from manager.store.tenancy import Tenant
 from podsonar.errors import InputError, StoreError
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 
 PREFIXES = ("/chaos/kserver/api", "/gateway/chaos/kserver/api")
 MOST_BODY_BYTES = 2 * MOST_EXECUTION_BYTES

@@ -26,7 +26,7 @@ from manager.parts import PartContext
 from manager.store.agents import Agent
 from manager.store.experiment_runs import open_runs
 from podsonar.errors import PodsonarError, StoreError
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 
 WATCH_SECONDS = 2.0
 MOST_NAMED = 3  # edges in a reason

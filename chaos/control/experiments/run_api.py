@@ -30,7 +30,7 @@ from manager.store.experiment_runs import find_run, list_runs
 from manager.store.tenancy import Tenant
 from manager.store.token_format import Scope
 from podsonar.errors import InputError
-from podsonar.model import rfc3339
+from podsonar.timestamp import rfc3339
 
 MOST_LISTED = 200
 NO_RUN = HTTPException(404, "no such run")

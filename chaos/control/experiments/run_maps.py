@@ -13,7 +13,8 @@ from chaos.control.judge.observed_edges import Observation, blind_nodes, observe
 from manager.history.window_maps import WindowMaps
 from manager.store.agents import Agent, find_agent
 from manager.store.tenancy import Tenant
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND
 
 BASELINE_WINDOWS, LOOKED_AT = 3, 5
 OLDEST_NS = 24 * 3600 * NS_PER_SECOND

@@ -27,7 +27,7 @@ from manager.store.experiment_runs import (
 )
 from manager.store.tenancy import Tenant
 from podsonar.errors import InputError
-from podsonar.model import NS_PER_SECOND, rfc3339
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 SETTLE_SECONDS = 60  # beyond what a run's steps can take
 MOST_TEXT = 4096  # characters of a message, as in events

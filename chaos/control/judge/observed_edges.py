@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from podsonar.errors import InputError
-from podsonar.model import NS_PER_SECOND, parse_rfc3339
+from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 
 Ends = Literal["both", "source"]
 

@@ -13,7 +13,7 @@ from chaos.control.linux.tasks import ENDED, QUEUED, RUNNING, TIMEOUT
 from manager.store.database import Store
 from podsonar.errors import StoreError
 from podsonar.logs_and_probes import start_at_zero
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 
 REFUSALS = ("no_key", "wrong_key", "too_many")
 

@@ -22,7 +22,7 @@ from manager.parts import PartContext
 from manager.store.agents import check_name
 from manager.store.token_format import Scope
 from podsonar.errors import StoreError, UsageError
-from podsonar.model import rfc3339
+from podsonar.timestamp import rfc3339
 
 PREFIX = "/v1/chaos/linux"
 LIMITS = PushLimits(compressed_bytes=1 << 20, held_bytes=16 << 20)

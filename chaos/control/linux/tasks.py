@@ -15,7 +15,7 @@ from chaos.control.linux.infras import KEY_ALPHABET, Infra
 from chaos.control.linux.tables import LINUX_TASKS
 from chaos.task_action import Chaos
 from manager.store.tenancy import Tenant, of_tenant
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 
 LEASE_NS = 60 * NS_PER_SECOND
 EXPIRE_NS = 600 * NS_PER_SECOND

@@ -32,7 +32,7 @@ from manager.store.log_streams import Appended, append_groups, close_stream, ope
 from manager.store.log_tables import LOG_BLOBS
 from manager.store.log_tokens import create_log_token
 from podsonar.errors import StoreConflictError
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 
 log = structlog.get_logger()
 

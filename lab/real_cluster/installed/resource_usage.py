@@ -20,7 +20,8 @@ from lab.real_cluster.daemons import MOUNTS
 from lab.real_cluster.installed import install
 from lab.simulated import cgroups
 from podsonar.errors import ApiServerError
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND
 
 STEP_SECONDS = 0.5
 MIB = 1 << 20

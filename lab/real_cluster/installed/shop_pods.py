@@ -5,7 +5,8 @@ from collections import Counter
 
 from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import shop
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND
 
 
 def start_shop(cluster: RealCluster, seconds: int = 60) -> tuple[shop.ShopWorkload, ...]:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.observed_shop import CART, LOAD, Counts, ObservedShop
 from tests.chaos.runner.conftest import Site
 from tests.chaos.runner.kubelet import Kubelet

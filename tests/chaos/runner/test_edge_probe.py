@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.observed_shop import CART, DB, LOAD, OUTSIDE, Counts, ObservedShop
 from tests.chaos.runner.conftest import Site, Workload
 from tests.chaos.runner.test_pod_delete import kubeconfig, task, verdicts

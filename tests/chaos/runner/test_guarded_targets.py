@@ -11,7 +11,7 @@ from chaos.runner.faults import FaultError
 from chaos.runner.guarded_targets import check_targets, selector_text
 from chaos.runner.targets import TargetPod
 from cluster_api.objects import Objects
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.observed_shop import ObservedShop
 from tests.chaos.runner.conftest import Site, Workload
 from tests.chaos.runner.test_pod_delete import kubeconfig, task, verdicts

@@ -17,8 +17,9 @@ from directory.interval import REPORT_NS
 from directory.lookup import Directory
 from directory.selection import Selection
 from podsonar.errors import ApiServerError, WatchRefusedError
-from podsonar.model import NS_PER_SECOND, Query, rfc3339
+from podsonar.model import Query
 from podsonar.settings import CollectorSettings
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 from tests.collector.scripted_api import ScriptedApi, bookmark, event
 
 PODS = next(kind for kind in WATCHED if kind.name == "Pod")

@@ -18,8 +18,8 @@ from collector.k8s.kinds import WATCHED
 from directory.interval import FINAL_AFTER_NS
 from directory.lookup import Directory
 from directory.selection import Selection
-from podsonar.model import NS_PER_SECOND, rfc3339
 from podsonar.settings import CollectorSettings
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 from tests.collector.scripted_api import ScriptedApi
 
 RIGHT = {"Authorization": "Token right"}

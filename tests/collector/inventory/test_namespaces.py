@@ -9,7 +9,8 @@ import pytest
 from collector.directory.live_directory import LiveDirectory
 from directory.lookup import Directory
 from directory.selection import Selection
-from podsonar.model import NS_PER_SECOND, Answer, Query, rfc3339
+from podsonar.model import Answer, Query
+from podsonar.timestamp import NS_PER_SECOND, rfc3339
 from tests.collector.scripted_api import ScriptedApi
 
 BEGAN_NS = time.time_ns() - 600 * NS_PER_SECOND

@@ -11,8 +11,9 @@ from delivery.push import Pusher
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from podsonar.json_gzip import pack
-from podsonar.model import Window, parse_rfc3339
+from podsonar.model import Window
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
+from podsonar.timestamp import parse_rfc3339
 from tests.manager import shop
 from tests.manager.conftest import Running
 

@@ -16,8 +16,9 @@ from manager.store.agents import Agent, find_agent, purge_agent
 from manager.store.retention import delete_outdated
 from manager.store.tenancy import Tenant
 from manager.store.window_maps import WindowState
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
 from podsonar.settings import HistorySettings
+from podsonar.timestamp import NS_PER_SECOND
 from tests.manager.api.operations import make_key
 from tests.manager.conftest import CLIENT
 from tests.manager.history.conftest import NOW_NS, SETTINGS, Kept

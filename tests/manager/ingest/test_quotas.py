@@ -17,8 +17,8 @@ from manager.ingest.quotas import Bucket
 from manager.store.database import Store
 from manager.store.tokens import create_token
 from podsonar.json_gzip import pack
-from podsonar.model import NS_PER_SECOND
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
+from podsonar.timestamp import NS_PER_SECOND
 from tests.acceptance.test_manager_dies import stored_ids
 from tests.manager.manager_process import ManagerProcess, manager_process
 from tests.manager.shop import NODE_A

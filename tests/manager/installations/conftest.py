@@ -33,7 +33,8 @@ from manager.store.delegate_tables import DELEGATES
 from manager.store.tables import INVENTORIES, OBSERVATIONS, WINDOWS
 from manager.store.tenancy import Tenant
 from manager.store.token_format import Token
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND
 from tests.manager.installations.seed_agent import SEED, create_agent
 
 SECOND = NS_PER_SECOND

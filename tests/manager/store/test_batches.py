@@ -19,7 +19,7 @@ from manager.store.database import Store
 from manager.store.objects import ObjectFilter, count_objects
 from manager.store.queries import iterate_blocks, newest_inventory, read_counts, read_observations
 from manager.store.tokens import create_token
-from podsonar.model import NS_PER_SECOND, parse_rfc3339
+from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 from tests.manager.conftest import Running
 from tests.manager.fresh_database import agent_of
 from tests.manager.shop import LISTS, NODE_A, NODE_B, WINDOW, WINDOW_ID, inventory, pod

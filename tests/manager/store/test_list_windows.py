@@ -13,7 +13,8 @@ from manager.store.queries import list_windows
 from manager.store.tables import OBSERVATIONS, WINDOWS
 from manager.store.tokens import create_token
 from manager.store.window_maps import KeptMap, keep_map
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND
 from tests.manager.fresh_database import agent_of
 
 HOUR_NS = 3600 * NS_PER_SECOND

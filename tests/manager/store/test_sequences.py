@@ -10,7 +10,8 @@ import pytest
 from manager.store.database import Store
 from manager.store.sequences import count_missing, covers, missing_by_node, record_sequence
 from podsonar.batch_sequence import BatchSequence, parse_sequence
-from podsonar.model import NS_PER_SECOND, Window
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND
 from tests.manager.fresh_database import agent_of
 
 SENDER = "5f0c41d29b3e8a76"

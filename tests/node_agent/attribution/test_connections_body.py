@@ -13,7 +13,8 @@ from node_agent.attribution.connections_body import ResolvedWindow, build_body
 from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.attribution.flow_log import decision_line, read_log
 from node_agent.attribution.json_format import wire_time
-from podsonar.model import AcceptedFlow, Answer, Flow, Query, Volume, rfc3339
+from podsonar.model import AcceptedFlow, Answer, Flow, Query, Volume
+from podsonar.timestamp import rfc3339
 from tests.node_agent.stages import CGROUPS, SECOND, START_NS, WEB, body, capture, flow, resolved
 
 STRANGER = ("c0ffee", "pod77777777-0b0f-4b0e-9d0a-1f1e2d3c4b5a")

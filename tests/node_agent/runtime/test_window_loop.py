@@ -13,8 +13,9 @@ from node_agent.capture.capture_queue import CaptureQueue
 from node_agent.runtime.metrics import AgentMetrics
 from node_agent.runtime.tracer_lifecycle import ClockMap, TracerLifecycle
 from node_agent.runtime.window_loop import AgentParts, observe_windows
-from podsonar.model import NS_PER_SECOND, Capture, Window
+from podsonar.model import Capture, Window
 from podsonar.settings import AgentSettings, NodeSettings
+from podsonar.timestamp import NS_PER_SECOND
 from tests.node_agent.kernel_side import start_loaders
 
 pytestmark = pytest.mark.kernel

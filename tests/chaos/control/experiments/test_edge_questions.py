@@ -14,7 +14,7 @@ from chaos.control.experiments.manifest import read_manifest
 from manager.store.database import Store
 from manager.store.tokens import create_token
 from podsonar.errors import InputError
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.conftest import Manager
 from tests.chaos.control.experiments.test_kserver import MANIFEST
 from tests.chaos.control.experiments.test_kserver import TENANT as QUERY

@@ -18,7 +18,7 @@ from chaos.control.judge.observed_edges import observe
 from cli.main import podsonar
 from manager.store.database import Store
 from manager.store.tokens import create_token
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.conftest import Manager
 from tests.chaos.control.experiments.test_kserver import TENANT as QUERY
 from tests.chaos.control.experiments.test_kserver import Run

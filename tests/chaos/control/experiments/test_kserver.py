@@ -15,7 +15,7 @@ from manager.store.database import Store
 from manager.store.experiment_runs import open_runs
 from manager.store.tenancy import NO_TENANT, Tenant
 from manager.store.tokens import create_token
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.conftest import Manager
 from tests.manager.conftest import CLIENT
 

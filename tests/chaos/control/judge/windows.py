@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from podsonar.model import NS_PER_SECOND, Window, parse_rfc3339
+from podsonar.model import Window
+from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 
 START_NS = parse_rfc3339("2026-11-29T12:00:00Z")
 SERVICES = {

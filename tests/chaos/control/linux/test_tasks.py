@@ -25,7 +25,7 @@ from chaos.control.linux.tasks import (
 from chaos.task_action import read_action
 from manager.store.database import Store
 from manager.store.tenancy import Tenant
-from podsonar.model import NS_PER_SECOND
+from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.control.linux.conftest import ACCOUNT, sample
 from tests.manager.conftest import database_of
 from tests.manager.fresh_database import migrated
