@@ -103,7 +103,9 @@ def test_random_pushes_are_never_500_and_leave_every_read_working(manager: Manag
                 "/agents/lab/pods?all=true",
                 "/agents/lab/windows",
             ):
-                answer = httpx.get(f"{manager.url}/api/v1{path}", headers={"X-API-Key": manager.key}, trust_env=False)
+                answer = httpx.get(
+                    f"{manager.url}/api/v1{path}", headers={"X-API-Key": manager.key}, trust_env=False, timeout=30
+                )
                 assert answer.status_code == 200, (SEED, number, path, answer.text)
     print(f"seed {SEED}: {dict(found)}")  # noqa: T201
     assert found[b"500"] == 0
