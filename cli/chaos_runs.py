@@ -133,9 +133,9 @@ def write_manifests(runs: RunsApi, order: dict[str, Any], made: dict[str, str], 
         image=site.image,
         infra_id=order["infraID"],
         endpoint=f"{site.manager}/chaos/kserver/api",
-        log_endpoint="",
+        log_endpoint=f"{site.manager}/log-service",
         access_key=made["accessKey"],
-        log_token="",
+        log_token=made["logToken"],
         **runs.tenant,
     )
     ids = RunIds(made["experimentID"], made["runID"], made["notifyID"])
@@ -167,6 +167,13 @@ def steps_of(data: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield node["name"], node["phase"], node["message"]
 
 
+def streams_of(data: dict[str, Any]) -> Iterator[str]:
+    """The keys of the steps' log streams."""
+    for node in data["executionData"]["nodes"].values():
+        if node["type"] == "K8sTask" and node["chaosData"]["streamID"]:
+            yield node["chaosData"]["streamID"]
+
+
 def show(data: dict[str, Any], as_json: bool) -> None:
     """Print a run."""
     if as_json:
@@ -183,6 +190,9 @@ def show(data: dict[str, Any], as_json: bool) -> None:
         click.echo(escape(data["executionData"]["message"]))
     for name, phase, message in steps_of(data):
         click.echo(escape(f"  {name}: {phase}{f': {message}' if message else ''}"))
+    account = f" --account {data['accountID']}" if data["accountID"] else ""
+    for key in streams_of(data):
+        click.echo(escape(f"log: podsonar logs {key}{account}"))
     if data["errorResponse"]:
         click.echo(escape(data["errorResponse"]))
 

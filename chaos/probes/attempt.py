@@ -15,12 +15,22 @@ CANNOT_RUN = (126, 127)  # what a POSIX shell ends with for a command that canno
 
 
 class Attempt(NamedTuple):
-    """One try: what came of it, in which words, when it began (seconds since 1970) and how long it took."""
+    """One try: what came of it, in which words, when it began (seconds since 1970) and how long it took.
+
+    `plain` says it without what was written by the one who was asked, or into the probe: either may be a credential.
+    Empty where `text` has none of it.
+    """
 
     outcome: Outcome
     text: str
     began: float = 0.0
     seconds: float = 0.0
+    plain: str = ""
+
+    @property
+    def logged(self) -> str:
+        """The words for a log."""
+        return self.plain or self.text
 
 
 ERROR_CODES = {

@@ -88,13 +88,16 @@ def try_command(inputs: CommandInputs, seconds: float, folder: str, environment:
     if finished.status is None:
         return Attempt("Failed", f"command timed out after {seconds:g}s")
     if finished.status != 0:
-        text = f"unable to run command, {status_text(finished.status)}; {finished.error}"
-        return Attempt("Error" if finished.status in CANNOT_RUN else "Failed", text)
+        plain = f"unable to run command, {status_text(finished.status)}"
+        cannot_run = finished.status in CANNOT_RUN
+        return Attempt("Error" if cannot_run else "Failed", f"{plain}; {finished.error}", plain=plain)
     comparator = inputs.comparator
     try:
         met = meets(finished.output, comparator)
     except ComparisonError as error:
-        return Attempt("Error", f"unable to compare: {error}")
+        return Attempt("Error", f"unable to compare: {error}", plain="unable to compare")
     found = finished.output.strip()[:200]
     expected = f"{comparator.criteria} {comparator.value[:200]!r}"
-    return Attempt("Passed" if met else "Failed", f"output {found!r}: {'' if met else 'expected '}{expected}")
+    text = f"output {found!r}: {'' if met else 'expected '}{expected}"
+    plain = f"output of {len(finished.output)} characters {'is' if met else 'is not'} as expected"
+    return Attempt("Passed" if met else "Failed", text, plain=plain)

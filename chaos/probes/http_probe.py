@@ -64,14 +64,18 @@ def try_http(inputs: HttpInputs, seconds: float) -> Attempt:
     try:
         status, body = send(inputs, method, expected, seconds)
     except FAILURES as error:
-        return Attempt("Failed", f"{method} {inputs.url[:200]}: {type(error).__name__}")
+        text, plain = (f"{method} {name}: {type(error).__name__}" for name in (inputs.url[:200], parts.hostname))
+        return Attempt("Failed", text, plain=plain)
     except (ValueError, UnicodeError) as error:
-        return Attempt("Error", f"{method} {inputs.url[:200]}: {type(error).__name__}")
+        text, plain = (f"{method} {name}: {type(error).__name__}" for name in (inputs.url[:200], parts.hostname))
+        return Attempt("Error", text, plain=plain)
     by_body = bool(expected.response_body)
     wanted = expected.response_body if by_body else expected.response_code
     comparator = Comparator("string" if by_body else "int", expected.criteria, wanted)
     try:
         met = meets(body if by_body else str(status), comparator)
     except ComparisonError as error:
-        return Attempt("Error", f"unable to compare: {error}")
-    return Attempt("Passed" if met else "Failed", f"{method} answered {status}, expected {expected.criteria} {wanted}")
+        return Attempt("Error", f"unable to compare: {error}", plain="unable to compare")
+    text = f"{method} answered {status}, expected {expected.criteria} {wanted}"
+    plain = f"{method} answered {status}, its body {'is' if met else 'is not'} as expected"
+    return Attempt("Passed" if met else "Failed", text, plain=plain if by_body else "")

@@ -5,6 +5,7 @@ SOT runs before the fault, EOT after it, Edge both times, Continuous from before
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from chaos.probes.attempt import ERROR_CODES, Attempt
@@ -26,15 +27,19 @@ class ProbeError(NamedTuple):
 
 
 class Probes:
-    """The probes of one task; `stop` is set where a probe asks for the end of the fault."""
+    """The probes of one task; `stop` is set where a probe asks for the end of the fault.
+
+    `report` gets the outcome of each round, `heard` the tries of a round before its last.
+    """
 
     def __init__(
         self,
         probes: list[Probe],
         environment: ProbeEnvironment,
         report: Callable[[Probe, str, Attempt], object] = lambda _probe, _phase, _attempt: None,
+        heard: Callable[[Probe, Attempt], object] = lambda _probe, _attempt: None,
     ) -> None:
-        self.probes, self.environment, self.report = probes, environment, report
+        self.probes, self.environment, self.report, self.heard = probes, environment, report, heard
         self.attempts: dict[str, list[Attempt]] = {probe.name: [] for probe in probes}
         self.phases: dict[str, set[str]] = {probe.name: set() for probe in probes}
         self.error: ProbeError | None = None
@@ -58,7 +63,7 @@ class Probes:
     def run(self, phase: str, modes: tuple[str, ...]) -> bool:
         """Run the probes of these modes one after the other; False at the first that could not run."""
         for probe in (probe for probe in self.probes if probe.mode in modes):
-            found = run_round(probe, self.environment, self.over.wait)
+            found = run_round(probe, self.environment, self.over.wait, partial(self.heard, probe))
             self.note(probe, phase, found)
             if found.outcome == "Error":
                 return False
@@ -85,7 +90,7 @@ class Probes:
     def repeat(self, probe: Probe) -> None:
         """Round after round."""
         while not self.over.is_set():
-            found = run_round(probe, self.environment, self.over.wait)
+            found = run_round(probe, self.environment, self.over.wait, partial(self.heard, probe))
             if self.over.is_set() and found.outcome == "Failed" and self.attempts[probe.name]:
                 return  # cut short by the end of the fault
             self.note(probe, DURING, found)

@@ -12,6 +12,7 @@ from chaos.task_action import EdgeInputs, Probe, ResourceInputs
 from podsonar.supervised import place_of
 
 Wait = Callable[[float], bool]  # waits that many seconds; True: stop
+Heard = Callable[[Attempt], object]  # of a try that is not its round's last
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,12 @@ def try_once(probe: Probe, environment: ProbeEnvironment) -> Attempt:
     return found._replace(began=began, seconds=time.monotonic() - clock)
 
 
-def run_round(probe: Probe, environment: ProbeEnvironment, wait: Wait) -> Attempt:
-    """The last try of a round; an Error is not tried again."""
+def nobody(_attempt: Attempt) -> None:
+    """Tell nobody of a try."""
+
+
+def run_round(probe: Probe, environment: ProbeEnvironment, wait: Wait, heard: Heard = nobody) -> Attempt:
+    """The last try of a round, `heard` gets those before; an Error is not tried again."""
     properties = probe.properties
     if properties.delay_seconds() and wait(properties.delay_seconds()):
         return Attempt("Failed", "stopped before the first try")
@@ -62,4 +67,5 @@ def run_round(probe: Probe, environment: ProbeEnvironment, wait: Wait) -> Attemp
         found = try_once(probe, environment)
         if found.outcome != "Failed" or left == 0 or wait(properties.interval_seconds()):
             break
+        heard(found)
     return found

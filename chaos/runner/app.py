@@ -19,6 +19,7 @@ from chaos.runner.k8s_probe import look_at
 from chaos.runner.kserver_client import Kserver
 from chaos.runner.pod_delete import new_chance
 from chaos.runner.run_state import RunState
+from chaos.runner.step_logs import step_logs
 from chaos.runner.steps import Steps, wall_clock, watch_for_stop
 from cluster_api.client import ApiClient
 from cluster_api.objects import Objects
@@ -46,6 +47,7 @@ class Runner:
         ids = [annotations[name] for name in ANNOTATIONS.values()]
         self.kserver = Kserver(settings, *ids)
         self.over, self.injectors = threading.Event(), Injectors()
+        self.logs = step_logs(settings, self.kserver.run_id)
 
     def annotations(self) -> Mapping[str, str]:
         """The annotations of the runner's ConfigMap."""
@@ -61,8 +63,12 @@ class Runner:
         if data["completed"]:
             self.delete_self(data)
             return str(data["phase"])
-        with InjectorServer(self.settings.report_port, self.injectors) if self.settings.report_url else nullcontext():
-            self.run_steps(data)
+        try:
+            serving = InjectorServer(self.settings.report_port, self.injectors) if self.settings.report_url else None
+            with serving or nullcontext():
+                self.run_steps(data)
+        finally:
+            self.logs.end()
         done = self.kserver.fetch()
         self.delete_self(done)
         return str(done["phase"])
@@ -70,7 +76,8 @@ class Runner:
     def run_steps(self, data: dict[str, Any]) -> None:
         """Run every step that has not ended, unless somebody asks for the end."""
         look = ProbeEnvironment(look=lambda inputs: look_at(self.objects.api, inputs))
-        steps = Steps(self.kserver, RunState(data, wall_clock), self.context_of, self.remove_left, look)
+        state = RunState(data, wall_clock, has_logs=self.logs.service is not None)
+        steps = Steps(self.kserver, state, self.context_of, self.remove_left, look, self.logs.close)
         signal.signal(signal.SIGTERM, lambda *_: steps.request_stop("the runner's pod is deleted"))
         start_supervised("stop", lambda: watch_for_stop(steps, POLL_SECONDS, self.over), self.over)
         start_supervised("abort", lambda: self.watch_for_abort(steps), self.over)
@@ -81,14 +88,10 @@ class Runner:
 
     def context_of(self, step: str) -> FaultContext:
         """What a step's fault is given."""
-
-        def write(text: str) -> None:
-            log.info("step_log", step=step, text=text)
-
         return FaultContext(
             self.objects,
             wall_clock,
-            write,
+            self.logs.writer_of(step),
             step,
             self.injectors if self.settings.report_url else None,
             self.kserver.run_id,

@@ -7,17 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chaos.runner.injectors import Injectors
+from chaos.runner.step_logs import LineWriter
 from chaos.runner.targets import TargetPod
 from cluster_api.objects import Objects
 from podsonar.errors import PodsonarError
 
 
 class FaultError(PodsonarError):
-    """A fault could not be made, or its target did not heal; `code` is one of the error codes."""
+    """A fault could not be made, or its target did not heal; `code` is one of the error codes.
 
-    def __init__(self, code: str, text: str) -> None:
+    `plain` are the words for a log, where `text` has what a probe's target wrote.
+    """
+
+    def __init__(self, code: str, text: str, plain: str = "") -> None:
         super().__init__(text)
-        self.code = code
+        self.code, self.plain = code, plain
 
 
 def nothing_follows() -> None:
@@ -44,7 +48,7 @@ class FaultContext:
 
     objects: Objects
     clock: Callable[[], float]
-    log: Callable[[str], object]
+    log: LineWriter
     step: str = ""
     injectors: Injectors | None = None
     run_id: str = ""

@@ -60,6 +60,7 @@ class Injection:
         self.context, self.injectors = context, context.injectors
         self.runner = self.find_runner()
         self.planted: list[Planted] = []
+        self.told: dict[str, str] = {}
 
     def find_runner(self) -> RunnerPod:
         """What the injectors take over from this runner's Deployment, which owns them."""
@@ -82,6 +83,7 @@ class Injection:
             self.context.on_over()
             unconfirmed = self.release(seconds)
         finally:
+            self.log_states()
             self.remove()
         failed = [one for one in self.all if one.state == "failed"]
         if failed:
@@ -89,13 +91,22 @@ class Injection:
         if early and not self.context.stopped():
             raise FaultError("E3012: FAULT_ENDED_EARLY", early)
         if unconfirmed:
-            self.context.log(f"{len(unconfirmed)} injectors: {NOT_CONFIRMED}")
+            self.context.log(f"{len(unconfirmed)} injectors: {NOT_CONFIRMED}", "warn")
         return self.all
 
     @property
     def all(self) -> list[Injector]:
         """The injectors."""
         return [one.injector for one in self.planted]
+
+    def log_states(self) -> None:
+        """A line for each injector that says something new."""
+        for one in self.planted:
+            state = one.injector.state
+            if state != self.told.get(one.name.name, "new"):
+                self.told[one.name.name] = state
+                text = f"injector {one.name.name} for {one.aim.pod.name}: {words_of(one)}"
+                self.context.log(text, "error" if state == "failed" else "info")
 
     def plant(self, aims: Sequence[Aim]) -> None:
         """Create a pod per target."""
@@ -113,11 +124,13 @@ class Injection:
         """Wait until every injector has found its target."""
         end = time.monotonic() + READY_SECONDS
         while not self.injectors.wait(LOOK_SECONDS, lambda: all(one.state != "new" for one in self.all)):
+            self.log_states()
             late = next(one for one in self.planted if one.injector.state == "new")
             why = never_starts(self.context.objects.get(late.name))
             if why or time.monotonic() > end or self.context.stopped():
                 text = why or ("stopped" if self.context.stopped() else f"not ready in {READY_SECONDS:.0f} s")
                 raise FaultError("E3010: NO_INJECTOR", f"injector {late.name.name}: {text}; nothing was injected")
+        self.log_states()
         failed = [one for one in self.all if one.state == "failed"]
         if failed:
             raise FaultError("E3011: INJECTION_FAILED", f"{failed[0].message}; nothing was injected")
@@ -138,9 +151,11 @@ class Injection:
         """Tell them to inject and wait for the fault's end, or a stop; why it ended early, if it did."""
         if self.context.stopped():
             return "stopped before it began"
+        self.context.log(f"inject: told to {len(self.planted)} injectors, for {seconds:g} s")
         self.injectors.command(self.all, "inject")
         begun = time.monotonic()
         while not self.context.stopped():
+            self.log_states()
             now = time.monotonic()
             if why := self.why_early():
                 return why
@@ -165,6 +180,7 @@ class Injection:
 
     def release(self, seconds: float) -> list[Planted]:
         """Tell them to release, and wait until each is certainly over; those that did not confirm it."""
+        self.context.log(f"release: told to {len(self.planted)} injectors")
         self.injectors.command(self.all, "release")
         certain = time.monotonic() + seconds + BEYOND_DEADLINE_SECONDS
         while not self.injectors.wait(CONFIRM_SECONDS, lambda: all_over(self.all)):
@@ -189,6 +205,20 @@ class Injection:
                 self.context.objects.delete(one.name, one.uid)
             except ObjectRefusedError as error:  # they go with the Deployment that owns them
                 self.context.log(f"injector {one.name.name} stays until its runner goes: {error}")
+
+
+def words_of(one: Planted) -> str:
+    """What an injector says, with the pod or container that it has found."""
+    injector, order = one.injector, one.aim.order
+    if injector.state == "ready":
+        where = f"container {one.aim.container} of pod {order.pod}" if one.aim.container else f"pod {order.pod}"
+        return f"ready, has found {where}"
+    if injector.state == "held":
+        return f"injected {order.kind}"
+    if injector.state == "failed":
+        return f"failed: {injector.message}"
+    counters = "".join(f", {name} {value:.10g}" for name, value in sorted(injector.counters.items()))
+    return f"released by {injector.by or 'nobody'}{counters}"
 
 
 def all_over(injectors: Sequence[Injector]) -> bool:

@@ -14,9 +14,10 @@ STEP_END = {
 
 
 class RunState:
-    """The execution of a run; `clock` gives seconds since 1970."""
+    """The execution of a run; `clock` gives seconds since 1970. Without `has_logs` nothing is written of its steps."""
 
-    def __init__(self, data: Mapping[str, Any], clock: Callable[[], float]) -> None:
+    def __init__(self, data: Mapping[str, Any], clock: Callable[[], float], *, has_logs: bool = True) -> None:
+        self.has_logs = has_logs
         self.execution: dict[str, Any] = data["executionData"]
         self.run_id: str = data["experimentRunID"]
         self.clock = clock
@@ -44,20 +45,21 @@ class RunState:
             part["phase"] = "Running"
 
     def begin(self, step: str) -> None:
-        """A step runs from now on, and has its log stream."""
+        """A step runs from now on, and has its log stream if there are any."""
         node = self.node(step)
         node |= {"phase": "Running", "startedAt": self.now}
         node["chaosData"] |= {
             "experimentStatus": "Running",
             "experimentVerdict": "Awaited",
             "lastUpdatedAt": self.now,
-            "streamID": f"{self.run_id}-{step}",
+            "streamID": f"{self.run_id}-{step}" if self.has_logs else "",
         }
 
     def add_helpers(self, step: str, pods: Sequence[str]) -> None:
-        """A step has injectors; of two states of one second the manager would keep either."""
+        """A step has injectors, told of in its log; of two states of one second the manager would keep either."""
         data = self.node(step)["chaosData"]
-        data["helperPodDetails"] = [*(data["helperPodDetails"] or []), *({"name": name} for name in pods)]
+        added = ({"name": name, "logStreamID": data["streamID"]} for name in pods)
+        data["helperPodDetails"] = [*(data["helperPodDetails"] or []), *added]
         data["lastUpdatedAt"] = str(max(int(self.now), int(data["lastUpdatedAt"]) + 1))
 
     def end(self, step: str, verdict: str, *, message: str = "", error_code: str = "", percentage: str = "") -> None:

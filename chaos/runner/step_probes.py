@@ -13,6 +13,8 @@ from chaos.runner.faults import FaultContext, FaultError
 from chaos.runner.kserver_client import Kserver
 from chaos.task_action import EdgeInputs, Probe
 
+LEVELS = {"Passed": "info", "Error": "error"}
+
 
 class StepProbes:
     """The probes of a step. One that cannot run, or asks for it, ends the fault."""
@@ -22,7 +24,8 @@ class StepProbes:
     ) -> None:
         self.context, self.kserver, self.infra = context, kserver, kserver.settings.infra_id
         self.times = FaultTimes()
-        self.probes = Probes(given.probes, replace(environment, judge=self.judge), self.log)
+        self.probes = Probes(given.probes, replace(environment, judge=self.judge), self.log, self.log_try)
+        self.last: dict[str, str] = {}
         self.probes.stop = context.stop
         self.begun = False
         context.on_injected, context.on_over = self.begin, self.note_end
@@ -66,7 +69,8 @@ class StepProbes:
         if found is not None:
             target = f"{{chaosInfraID: {self.infra}, probeName: {found.probe}}}"
             reason = {"errorCode": found.code, "phase": found.phase, "reason": found.reason, "target": target}
-            raise FaultError(found.code, orjson.dumps(reason).decode())
+            text = f"probe {found.probe} could not run, {found.phase}"
+            raise FaultError(found.code, orjson.dumps(reason).decode(), text)
 
     def failed(self) -> str:
         """The probes that failed, with what they found; empty if none did."""
@@ -85,9 +89,23 @@ class StepProbes:
         return str(self.probes.percentage()) if self.probes.probes else ""
 
     def log(self, probe: Probe, phase: str, found: Attempt) -> None:
-        """A line per round; of those that run all the time only what did not pass."""
-        if phase != DURING or found.outcome != "Passed":
-            self.context.log(f"probe {probe.name} {phase}: {found.outcome}: {found.text}")
+        """A line per round; of those that run all the time only what did not pass, and the first that passed again."""
+        known, self.last[probe.name] = self.last.get(probe.name), found.outcome
+        if phase != DURING or found.outcome != "Passed" or known != "Passed":
+            text = f"probe {probe.name} {phase}: {found.outcome} in {found.seconds:.2f} s: {found.logged}"
+            self.context.log(text, LEVELS.get(found.outcome, "warn"))
+
+    def log_try(self, probe: Probe, found: Attempt) -> None:
+        """A line per try that was followed by another one."""
+        self.context.log(f"probe {probe.name} tried in vain in {found.seconds:.2f} s: {found.logged}", "warn")
+
+    def log_verdicts(self) -> None:
+        """A line per probe: its verdict, and of how many rounds."""
+        for one in self.probes.probes:
+            found, verdict = self.probes.attempts[one.name], self.probes.verdict(one)
+            passed = sum(attempt.outcome == "Passed" for attempt in found)
+            text = f"probe {one.name}, {one.mode}: {verdict}, {passed} of {len(found)} rounds passed"
+            self.context.log(text, LEVELS.get(verdict, "warn"))
 
 
 class SteadyStateError(Exception):

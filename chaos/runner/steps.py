@@ -39,9 +39,10 @@ class Steps:
         make_context: Callable[[str], FaultContext],
         remove_left: Callable[[], object],
         environment: ProbeEnvironment,
+        end_log: Callable[[str], object] = lambda _step: None,
     ) -> None:
         self.kserver, self.state, self.make_context, self.remove_left = kserver, state, make_context, remove_left
-        self.environment = environment
+        self.environment, self.end_log = environment, end_log
         self.spec: Mapping[str, Any] = {}
         self.stop = threading.Event()
         self.stop_reason = ""
@@ -60,6 +61,8 @@ class Steps:
         if any(tasks[name]["definition"]["chaos"]["experiment"] in BY_INJECTORS for name in running):
             self.remove_left()
         for name in running:
+            self.make_context(name).log(f"E2001: STEP_INTERRUPTED: {INTERRUPTED}", "error")
+            self.end_log(name)
             self.state.end(name, "Error", message=INTERRUPTED, error_code="E2001: STEP_INTERRUPTED")
 
     def run(self, manifest: Mapping[str, Any]) -> None:
@@ -109,11 +112,12 @@ class Steps:
         context.check = partial(check_targets, context.objects, self.spec.get("guards"))
         if self.stop.is_set():
             context.stop.set()
+        context.log(f"step {name} begins: {task['definition']['chaos']['experiment']}")
         try:
             probes = StepProbes(probes_of(self.spec, task), context, self.environment, self.kserver)
             self.run_between(task, context, probes)
         except FaultError as error:
-            self.fail(context, name, str(error), error.code)
+            self.fail(context, name, str(error), error.code, error.plain)
         except (ActionError, PodsonarError) as error:
             self.fail(context, name, str(error), "E2003: STEP_FAILED")
         except Exception as error:  # noqa: BLE001 - the run goes on, and says which step failed
@@ -121,6 +125,7 @@ class Steps:
             self.fail(context, name, f"defect: {type(error).__name__}", "E2003: STEP_FAILED")
         finally:
             self.running.pop(name, None)
+            self.end_log(name)
 
     def run_between(self, task: Mapping[str, Any], context: FaultContext, probes: StepProbes) -> None:
         """Steady state, fault, steady state: the step's verdict, unless an error is raised."""
@@ -135,17 +140,21 @@ class Steps:
             if not self.stop.is_set():
                 probes.after()
         except SteadyStateError:
-            context.log("the steady state is not there: nothing was injected")
+            context.log("the steady state is not there: nothing was injected", "warn")
+        probes.log_verdicts()
         failed = probes.failed()
         if self.stop.is_set():
             percentage = probes.percentage or "0"
-            self.state.end(name, "Stopped", message=f"{self.stop_reason}; {outcome}", percentage=percentage)
+            verdict, message = "Stopped", f"{self.stop_reason}; {outcome}"
+            context.log(f"stopped: {self.stop_reason}", "warn")
         elif failed:
-            self.state.end(name, "Fail", message=f"{failed}; {outcome}", percentage=probes.percentage)
+            verdict, message, percentage = "Fail", f"{failed}; {outcome}", probes.percentage
         elif unjudged := probes.unjudged():
-            self.state.end(name, "N/A", message=f"{unjudged}; {outcome}", percentage=probes.percentage)
+            verdict, message, percentage = "N/A", f"{unjudged}; {outcome}", probes.percentage
         else:
-            self.state.end(name, "Pass", message=outcome, percentage=probes.percentage)
+            verdict, message, percentage = "Pass", outcome, probes.percentage
+        context.log(f"verdict {verdict}", "info" if verdict == "Pass" else "warn")
+        self.state.end(name, verdict, message=message, percentage=percentage)
 
     def record_injectors(self, name: str, pods: Sequence[str]) -> None:
         """Record a step's injectors at the manager before they inject; FaultError if it does not store them."""
@@ -155,9 +164,9 @@ class Steps:
         except KserverUnavailableError as error:
             raise FaultError("E2002: NOT_RECORDED", f"nothing injected: {error}") from error
 
-    def fail(self, context: FaultContext, name: str, text: str, code: str) -> None:
+    def fail(self, context: FaultContext, name: str, text: str, code: str, plain: str = "") -> None:
         """A step ended by an error."""
-        context.log(text)
+        context.log(f"verdict Error, {code}: {plain or text}", "error")
         self.state.end(name, "Error", message=text, error_code=code)
 
 

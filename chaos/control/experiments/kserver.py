@@ -14,17 +14,15 @@ from starlette.routing import BaseRoute, Route
 
 from chaos.control.experiments.run_document import RunRecord, run_json
 from chaos.control.experiments.run_events import MOST_EXECUTION_BYTES, RunEvent, read_event
-from chaos.control.experiments.runs import receive_event, record_of
+from chaos.control.experiments.runs import KEY_GRACE_NS, receive_event, record_of
 from manager.http.responses import json_response, unavailable
 from manager.parts import PartContext
 from manager.store.experiment_runs import account_of_run, find_run, find_run_id, find_run_of_key
 from manager.store.tenancy import Tenant
 from podsonar.errors import InputError, StoreError
-from podsonar.timestamp import NS_PER_SECOND
 
 PREFIXES = ("/chaos/kserver/api", "/gateway/chaos/kserver/api")
 MOST_BODY_BYTES = 2 * MOST_EXECUTION_BYTES
-KEY_GRACE_NS = 3600 * NS_PER_SECOND  # a runner may report for an hour after its run's deadline
 
 REQUIRED = {
     "account": "accountIdentifier",

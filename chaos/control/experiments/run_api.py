@@ -1,7 +1,7 @@
 """Runs for people: make one, list them, read one, ask one to stop. Below `/v1/chaos/runs`, by a key of the API.
 
-Making and stopping need scope admin. The answer to a new run has its runner's key, this once; `refused` if guards
-refuse it: the run is `Blocked` then.
+Making and stopping need scope admin. The answer to a new run has its runner's key and the token of its logs, this once;
+`refused` if guards refuse it: the run is `Blocked` then.
 """
 
 import secrets
@@ -81,7 +81,7 @@ class RunApi:
                 )
         except InputError as error:
             raise HTTPException(400, str(error)) from None
-        names = ("runID", "notifyID", "experimentID", "accessKey")
+        names = ("runID", "notifyID", "experimentID", "accessKey", "logToken")
         answer: dict[str, Any] = dict(zip(names, made, strict=True))
         return json_response(answer | ({"refused": refused} if refused else {}), 201)
 

@@ -25,11 +25,14 @@ from manager.store.experiment_runs import (
     open_runs,
     update_run,
 )
+from manager.store.log_streams import close_stream, open_stream
+from manager.store.log_tokens import create_log_token
 from manager.store.tenancy import Tenant
 from podsonar.errors import InputError
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 SETTLE_SECONDS = 60  # beyond what a run's steps can take
+KEY_GRACE_NS = 3600 * NS_PER_SECOND  # a runner may report, and write its logs, for an hour after its run's deadline
 MOST_TEXT = 4096  # characters of a message, as in events
 STEP_SECONDS = 120  # for probes, windows and pods of a step
 
@@ -49,12 +52,13 @@ class Ordered(NamedTuple):
 
 
 class MadeRun(NamedTuple):
-    """Ids of a new run, and its runner's key, shown this once."""
+    """Ids of a new run, its runner's key and the token that writes its logs, shown this once."""
 
     run_id: str
     notify_id: str
     experiment_id: str
     key: str
+    log_token: str
 
 
 def make_run(
@@ -107,7 +111,17 @@ def make_run(
     add_run(connection, experiment_id, revision_id, run, now_ns, created_by)
     if order.refused:
         block_run(connection, run, order, now_ns)
-    return MadeRun(run.run_id, run.notify_id, experiment_id, key)
+    log_token = create_log_token(
+        connection,
+        tenant.account,
+        run.run_id,
+        now_ns,
+        random,
+        expires_ns=run.deadline_ns + KEY_GRACE_NS,
+        organization=tenant.organization,
+        project=tenant.project,
+    )
+    return MadeRun(run.run_id, run.notify_id, experiment_id, key, log_token)
 
 
 def block_run(connection: Connection, run: NewRun, order: Ordered, now_ns: int) -> None:
@@ -184,11 +198,35 @@ def receive_event(
         return True
     record = record_of(row)
     execution = merge(record.execution, event.execution)
+    open_logs(connection, record, execution, now_ns)
     values: dict[str, Any] = {"heard_ns": now_ns, "updated_ns": now_ns}
     if event.completed:
         values |= {"completed": True, "score": orjson.dumps(list(score_of(execution, record.weights)))}
     update_run(connection, run_id, execution=msgspec.json.encode(execution), **values)
     return True
+
+
+def log_keys(run_id: str, execution: Execution) -> set[str]:
+    """The keys of the log streams of the run's own steps."""
+    return {
+        node.chaos_data.stream_id
+        for node in execution.steps.values()
+        if node.chaos_data is not None and node.chaos_data.stream_id == f"{run_id}-{node.name}"
+    }
+
+
+def open_logs(connection: Connection, record: RunRecord, execution: Execution, now_ns: int) -> None:
+    """Open the log streams of steps that have begun: they belong to the run's tenant, whoever writes them."""
+    new = log_keys(record.run_id, execution) - log_keys(record.run_id, record.execution)
+    scope = {name: value for name, value in record.tenant._asdict().items() if name != "account"}
+    for key in sorted(new):
+        open_stream(connection, record.account, key, now_ns, **scope)
+
+
+def close_logs(connection: Connection, record: RunRecord, execution: Execution, now_ns: int) -> None:
+    """Close the log streams of a run whose runner is gone, which else closes them itself, behind the last line."""
+    for key in sorted(log_keys(record.run_id, execution)):
+        close_stream(connection, record.account, key, now_ns)
 
 
 def request_stop(connection: Connection, tenant: Tenant, run_id: str, reason: str, now_ns: int) -> RunRecord | None:
@@ -231,6 +269,7 @@ def end_overdue(connection: Connection, now_ns: int) -> list[str]:
             execution=msgspec.json.encode(execution),
             score=orjson.dumps(list(score_of(execution, record.weights))),
         )
+        close_logs(connection, record, execution, now_ns)
         ended.append(record.run_id)
     return ended
 

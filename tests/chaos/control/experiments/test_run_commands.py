@@ -68,9 +68,12 @@ def test_runner_s_manager_may_be_another_url(manager: Manager, tmp_path: Path, f
     words = ("run", "--infra", "prodecommerce", "--manifests", str(manifests), "--runner-manager")
     made = invoke(manager, tmp_path, *words, "http://podsonar-manager.podsonar.svc:8080/", str(file))
     assert made.exit_code == 0, made.output
-    (settings,) = (one for one in yaml.safe_load_all(manifests.read_text()) if one["kind"] == "ConfigMap")
-    endpoint = "http://podsonar-manager.podsonar.svc:8080/chaos/kserver/api"
-    assert settings["data"]["KUBERNETES_INFRA_SERVICE_ENDPOINT"] == endpoint
+    objects = {one["kind"]: one for one in yaml.safe_load_all(manifests.read_text())}
+    settings = objects["ConfigMap"]["data"]
+    base = "http://podsonar-manager.podsonar.svc:8080"
+    assert settings["KUBERNETES_INFRA_SERVICE_ENDPOINT"] == f"{base}/chaos/kserver/api"
+    assert (settings["LOG_SERVICE_ENABLED"], settings["LOG_SERVICE_ENDPOINT"]) == ("true", f"{base}/log-service")
+    assert objects["Secret"]["stringData"]["LOG_SERVICE_TOKEN"].startswith("podsonar_")
     listed = invoke(manager, tmp_path, "runs").stdout
     refused = invoke(manager, tmp_path, *words, "http://manager.example", str(file))
     assert isinstance(refused.exception, PodsonarError)
