@@ -31,13 +31,22 @@ PAGE = Path(__file__).parent / "page"
 
 
 async def page(_request: Request) -> Response:
-    """The page of hosts and experiments."""
+    """The page of runs, hosts and their tasks."""
     return FileResponse(PAGE / "index.html")
 
 
+async def run_page(_request: Request) -> Response:
+    """The page of one run."""
+    return FileResponse(PAGE / "run.html")
+
+
 def page_routes() -> list[BaseRoute]:
-    """The page and its files, which hold nothing that needs a key."""
-    return [Route("/experiments/", page), Mount("/experiments/files", StaticFiles(directory=PAGE))]
+    """The pages and their files, which hold nothing that needs a key."""
+    return [
+        Route("/experiments/", page),
+        Route("/experiments/run/", run_page),
+        Mount("/experiments/files", StaticFiles(directory=PAGE)),
+    ]
 
 
 def mount_chaos(context: PartContext) -> PartRoutes:

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from chaos.control.experiments.kserver import kserver_endpoint, read_bounded
 from chaos.control.experiments.manifest import read_manifest
 from chaos.control.experiments.run_document import RunRecord, run_json
+from chaos.control.experiments.run_impact import impact_json
 from chaos.control.experiments.run_maps import RunMaps
 from chaos.control.experiments.run_plan import check_run
 from chaos.control.experiments.runs import Ordered, make_run, record_of, request_stop
@@ -108,6 +109,14 @@ class RunApi:
             raise NO_RUN
         return json_response(run_json(record_of(row)))
 
+    def impact(self, request: Request, _body: bytes) -> Response:
+        """GET /v1/chaos/runs/{run}/impact: what the map says of it."""
+        with self.store.reading() as connection:
+            row = find_run(connection, request.state.tenant, request.path_params["run"])
+        if row is None:
+            raise NO_RUN
+        return json_response(impact_json(record_of(row), self.maps, self.clock()))
+
     def stop(self, request: Request, body: bytes) -> Response:
         """POST /v1/chaos/runs/{run}/stop: asked, not confirmed; the run says when it has stopped."""
         order: StopOrder = decoded(body or b"{}", StopOrder)
@@ -159,5 +168,6 @@ def run_routes(context: PartContext) -> list[BaseRoute]:
         Route("/v1/chaos/runs", api.endpoint(api.create, "admin"), methods=["POST"]),
         Route("/v1/chaos/runs", api.endpoint(api.index, "read"), methods=["GET"]),
         Route("/v1/chaos/runs/{run}", api.endpoint(api.read, "read"), methods=["GET"]),
+        Route("/v1/chaos/runs/{run}/impact", api.endpoint(api.impact, "read"), methods=["GET"]),
         Route("/v1/chaos/runs/{run}/stop", api.endpoint(api.stop, "admin"), methods=["POST"]),
     ]

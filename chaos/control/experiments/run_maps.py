@@ -35,6 +35,11 @@ def within(windows: Sequence[Window], start_ns: int, end_ns: int) -> list[Window
     return sorted(found, key=lambda one: one.start_ns)
 
 
+def behind(windows: Sequence[Window], end_ns: int) -> list[Window]:
+    """The windows that began after a time, whichever of the clocks is ahead; oldest first."""
+    return sorted((one for one in windows if one.start_ns >= end_ns + CLOCKS_NS), key=lambda one: one.start_ns)
+
+
 class RunMaps:
     """Maps by tenant and infrastructure."""
 
@@ -52,8 +57,16 @@ class RunMaps:
         found: dict[str, Any] = orjson.loads(b"".join((*head, b',"edges":', text.edges, b",", text.others)))
         return found
 
+    def windows(self, agent: Agent) -> Sequence[Window]:
+        """Every window that is known of an agent."""
+        return self.maps.windows(agent)
+
     def baseline(self, agent: Agent, before_ns: int) -> Observation:
         """The sum of the baseline's windows; without one an empty sum."""
+        return observe(self.baseline_maps(agent, before_ns))
+
+    def baseline_maps(self, agent: Agent, before_ns: int) -> list[dict[str, Any]]:
+        """The maps of the baseline's windows, the newest first."""
         newest = ended_before(self.maps.windows(agent), before_ns)[:LOOKED_AT]
         whole: list[dict[str, Any]] = []
         for window in newest:
@@ -62,7 +75,7 @@ class RunMaps:
                 whole.append(found)
             if len(whole) == BASELINE_WINDOWS:
                 break
-        return observe(whole or [self.map_of(agent, one) for one in newest[:1]])
+        return whole or [self.map_of(agent, one) for one in newest[:1]]
 
     def since(self, agent: Agent, time_ns: int) -> list[Window]:
         """The windows that ended after a time, oldest first."""

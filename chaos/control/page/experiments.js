@@ -1,30 +1,31 @@
-/* Lists hosts and tasks every few seconds, and follows the log of the chosen task. */
+/* Lists runs, hosts and tasks every few seconds, and follows the log of the chosen task. */
 
 import { byId, button, make } from "/page/dom.js";
 import { keyHeaders, setKey, takeKey } from "/page/manager_api.js";
-import { followStream } from "/experiments/files/log_stream.js";
+import { shortTime, showLog } from "/experiments/files/log_panel.js";
 
 const REFRESH_MS = 5000;
-const LINES_SHOWN = 5000;
-const PARTS = ["account", "organization", "project"];
+const PARTS = ["account", "organization", "project", "environment"];
 const STATES = { Completed: "good", Running: "some", Queued: "some" };
+const OF_HOSTS = PARTS.slice(0, 3); // hosts and their tasks belong to a project
 
 let chosen = "";
-let following = null;
 
 function tenant() {
   return Object.fromEntries(PARTS.map((part) => [part, byId(part).value.trim()]));
 }
 
-async function ask(path) {
+function tenantQuery(parts) {
   const query = new URLSearchParams();
-  for (const [part, value] of Object.entries(tenant())) if (value) query.set(`${part}Identifier`, value);
-  const answer = await fetch(`/v1/chaos/linux${path}?${query}`, { headers: keyHeaders(), cache: "no-store" });
+  for (const [part, value] of Object.entries(tenant())) if (value && parts.includes(part)) query.set(`${part}Identifier`, value);
+  return query;
+}
+
+async function ask(path, parts = OF_HOSTS) {
+  const answer = await fetch(`/v1/chaos/${path}?${tenantQuery(parts)}`, { headers: keyHeaders(), cache: "no-store" });
   if (!answer.ok) throw Object.assign(new Error(`The manager answered ${answer.status}.`), { status: answer.status });
   return (await answer.json()).items;
 }
-
-const shortTime = (text) => (text ? text.replace("T", " ").replace(/(\.\d+)?Z$/, "") : "–");
 
 function cell(text, attributes = {}) {
   return make("td", text, attributes);
@@ -44,13 +45,23 @@ function taskRow(task) {
   return make("tr", null, { "aria-selected": String(task.taskName === chosen) }, cells);
 }
 
+/* The run's name leads to its page, which has its report and its steps. */
+function runRow(run) {
+  const link = make("a", run.name, { href: `/experiments/run/?${tenantQuery(PARTS)}#run=${encodeURIComponent(run.runID)}` });
+  const phase = cell(run.phase, { class: STATES[run.phase] || "bad" });
+  if (run.message) phase.append(make("small", run.message));
+  const score = run.completed ? `${run.resiliencyScore} %` : "–";
+  return make("tr", null, {}, [make("td", null, {}, [link]), cell(run.infraID), phase, cell(score), cell(shortTime(run.createdAt))]);
+}
+
 function none(columns, text) {
   return make("tr", null, {}, [cell(text, { colspan: columns })]);
 }
 
 async function refresh() {
   try {
-    const [infras, tasks] = await Promise.all([ask("/infras"), ask("/tasks")]);
+    const [infras, tasks, runs] = await Promise.all([ask("linux/infras"), ask("linux/tasks"), ask("runs", PARTS)]);
+    byId("runs").replaceChildren(...(runs.length ? runs.map(runRow) : [none(5, "No run was ordered for this environment.")]));
     byId("infras").replaceChildren(...(infras.length ? infras.map(infraRow) : [none(5, "No host is registered for this account.")]));
     byId("tasks").replaceChildren(...(tasks.length ? tasks.map(taskRow) : [none(5, "No task was made.")]));
     byId("problem").hidden = true;
@@ -63,30 +74,9 @@ async function refresh() {
   return null;
 }
 
-function lineItem(line) {
-  const item = make("li", null, { class: line.level });
-  item.append(make("time", shortTime(line.time)), " ", make("span", line.out));
-  const args = Object.entries(line.args || {}).map(([name, value]) => `${name}=${value}`);
-  if (args.length) item.append(" ", make("span", args.join(" "), { class: "args" }));
-  return item;
-}
-
 function choose(task) {
-  following?.abort();
-  following = new AbortController();
   chosen = task.taskName;
-  byId("log").hidden = false;
-  byId("log-title").textContent = task.taskName;
-  const lines = byId("lines");
-  lines.replaceChildren();
-  const state = (text) => (byId("log-state").textContent = text);
-  const add = (line) => {
-    const atEnd = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 40;
-    lines.append(lineItem(line));
-    if (lines.childElementCount > LINES_SHOWN) lines.firstElementChild.remove();
-    if (atEnd) lines.scrollTop = lines.scrollHeight;
-  };
-  followStream({ account: task.accountID, key: task.streamID }, keyHeaders, { add, state }, following.signal);
+  showLog(task.taskName, { account: task.accountID, key: task.streamID });
   refresh();
 }
 

@@ -1,0 +1,96 @@
+"""What the map says of a run, on a real manager with windows of real batches: the report, or why there is none."""
+
+from typing import Any
+
+import pytest
+
+from tests.chaos.conftest import Manager
+from tests.chaos.control.experiments.judged_run import JudgedRun, order_run
+from tests.chaos.control.experiments.test_kserver import TENANT as QUERY
+from tests.chaos.observed_shop import CART, DB, LOAD, Counts
+from tests.manager.conftest import CLIENT
+
+BROKEN, HALF = Counts(0, 20), Counts(10, 10)
+
+
+@pytest.fixture
+def run(manager: Manager) -> JudgedRun:
+    """A run that has just been ordered."""
+    return order_run(manager.url, manager.database)
+
+
+def test_run_that_is_over_has_the_report_of_its_windows(run: JudgedRun) -> None:
+    """The predicted edge broke, another degraded: a surprise. Windows across a step's begin or end are no fault's."""
+    before = run.window(-60)
+    run.window(-5)
+    fault = run.window(5, cart=BROKEN, db=HALF)
+    run.window(55)
+    after = run.window(65)
+    run.post(completed=True)
+    found = run.impact()
+    assert [(one["kind"], one["id"]) for one in found["windows"]][-2:] == [("fault", fault), ("recovery", after)]
+    assert before in {one["id"] for one in found["windows"] if one["kind"] == "baseline"}
+    report = found["report"]
+    assert (found["reason"], found["settled"], report["verdict"]) == ("", True, "Fail")
+    assert (report["surprises"], report["predictedAndSeen"]) == ([DB], [CART])
+    assert [one["edge"] for one in report["prediction"]["direct"]] == [CART]
+    states = {one["edge"]: (one["state"], one["recovery"]) for one in report["edges"]}
+    assert (states[CART], states[DB], states[LOAD]) == (("broken", "ok"), ("degraded", "ok"), ("ok", "ok"))
+
+
+def test_run_that_runs_has_what_was_seen_so_far(run: JudgedRun) -> None:
+    """Not settled, and nothing is a recovery yet."""
+    run.window(-60)
+    run.window(5, cart=BROKEN)
+    run.post(completed=False, phase="Running", verdict="Awaited")
+    found = run.impact()
+    assert (found["settled"], found["report"]["verdict"]) == (False, "Pass")
+    assert {one["kind"] for one in found["windows"]} == {"baseline", "fault"}
+
+
+@pytest.mark.parametrize(
+    ("windows", "begun", "expected"),
+    [
+        pytest.param([-60, 5], False, "no step has begun", id="not begun"),
+        pytest.param([-60, 50], True, "no window lies within the time of the steps", id="no window of the fault"),
+    ],
+)
+def test_without_a_window_there_is_a_reason_instead_of_a_report(
+    run: JudgedRun, windows: list[float], begun: bool, expected: str
+) -> None:
+    """Never a verdict of nothing."""
+    for after in windows:
+        run.window(after)
+    if begun:
+        run.post(completed=True)
+    found = run.impact()
+    assert (found["report"], expected in found["reason"]) == (None, True), found
+
+
+def test_without_a_hypothesis_nothing_is_claimed(manager: Manager) -> None:
+    """The prediction is there all the same, the verdict is N/A."""
+    run = order_run(manager.url, manager.database, hypothesis=None)
+    run.window(-60)
+    run.window(5, cart=BROKEN)
+    run.post(completed=True)
+    report = run.impact()["report"]
+    assert (report["verdict"], report["predictedAndSeen"], report["surprises"]) == ("N/A", [CART], [])
+
+
+def test_infrastructure_that_no_agent_observes(run: JudgedRun, manager: Manager) -> None:
+    """Another one than the agent's: the reason names it; another tenant's run is not there."""
+    body = {"infraID": "nobody", "experiment": manifest_of(run)}
+    headers = {"X-API-Key": run.key}
+    made = CLIENT.post(f"{manager.url}/v1/chaos/runs", params=QUERY, headers=headers, json=body).json()
+    path = f"{manager.url}/v1/chaos/runs/{made['runID']}/impact"
+    found = CLIENT.get(path, params=QUERY, headers=headers).json()
+    assert (found["report"], found["reason"]) == (None, "no agent nobody observes this infrastructure")
+    other = QUERY | {"projectIdentifier": "another"}
+    assert CLIENT.get(path, params=other, headers={"X-API-Key": run.key}).status_code == 404
+
+
+def manifest_of(run: JudgedRun) -> Any:
+    """The experiment of a run."""
+    headers = {"X-API-Key": run.key}
+    answer = CLIENT.get(f"{run.url}/v1/chaos/runs/{run.ids['runID']}", params=QUERY, headers=headers)
+    return answer.json()["data"]["experimentYaml"]
