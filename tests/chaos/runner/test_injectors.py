@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.chaos.runner.conftest import Site, Workload
 from tests.chaos.runner.kubelet import Kubelet
 from tests.chaos.runner.test_pod_delete import kubeconfig, run_to_end, stop, verdicts
 
+STOP_SECONDS = 6.0
 PEERS = Path(__file__).parents[1] / "faults" / "peers.py"
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.long]
@@ -127,6 +129,30 @@ def test_killed_runner_takes_its_fault_along_and_the_next_does_not_inject(
     assert verdicts(run.end()) == {"only": ("Error", "Error")}
     assert "interrupted" in run.node()["message"]
     assert len(kubelet.seen) == 1
+    site.wait(lambda: not kubelet.pods_left())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_stop_without_a_runner_is_a_release_within_six_seconds(
+    site: Site, kubelet: Kubelet, workload: ManagedWorkload, report_url: str, number: signal.Signals
+) -> None:
+    """The runner is dead, or hangs: its injectors end by themselves. The run claims no stop that nobody has seen."""
+    settings = {"TOTAL_CHAOS_DURATION": "600", "CPU_LOAD": "5", "POD_AFFECTED_PERCENTAGE": "100"}
+    run = Ordered(site, task(site, "pod-cpu-hog", **settings), report_url)
+    site.wait(lambda: len(kubelet.hogs()) == 2)
+    os.kill(run.process.pid, number)
+    begun = time.monotonic()
+    stop(site, run.ids)
+    site.wait(lambda: not kubelet.hogs())
+    assert time.monotonic() - begun <= STOP_SECONDS
+    data = site.run(run.ids)
+    assert (data["completed"], data["phase"], verdicts(data)["only"]) == (False, "Running", ("Running", "Awaited"))
+    assert "not confirmed" in data["executionData"]["message"]
+    run.process.kill()
+    run.process.wait()
+    run.process = run.start()
+    assert verdicts(run.end()) == {"only": ("Error", "Error")}
+    assert len(kubelet.seen) == 2
     site.wait(lambda: not kubelet.pods_left())
 
 
