@@ -86,6 +86,8 @@ def test_surprises_come_first_and_the_map_has_outlines_and_states(page: Page, ru
     expect(page.locator(f'g.edge[data-key="map {LOAD}"]')).to_have_count(1)
     page.locator("#run-map").scroll_into_view_if_needed()
     assert overlapping(page.locator("#run-map .box").evaluate_all(BOXES)) == 0
+    kinds = page.locator("#run-map .box").evaluate_all("(boxes) => boxes.map((one) => one.className).sort()")
+    assert kinds == ["box External", "box Service", "box Service", "box Service", "box Workload"]
 
 
 def test_timeline_has_the_windows_of_each_time_and_the_steps(page: Page, run: JudgedRun) -> None:

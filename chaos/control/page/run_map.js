@@ -10,9 +10,12 @@ const PAD = 16;
 const ARROW = 7;
 const WORDS = new Set(["bad", "some", "added"]); // the others are told by their line alone, and in the table
 
-/* `Service/shop/cart` -> {name: "cart", space: "shop", kind: "Service"}. */
+const KINDS = { service: "Service", external: "External", node: "Node", unresolved: "Unresolved" };
+
+/* `service/shop/cart` -> {name: "cart", space: "shop", kind: "Service"}; of any other kind it is a workload's. */
 export function placeOf(id) {
-  const [kind, ...rest] = id.split("/");
+  const [word, ...rest] = id.split("/");
+  const kind = KINDS[word] || "Workload";
   return rest.length > 1 ? { kind, space: rest[0], name: rest.slice(1).join("/") } : { kind, space: "", name: rest[0] || id };
 }
 
