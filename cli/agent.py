@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -71,8 +72,9 @@ def become_supervisor(agent_command: list[str]) -> None:
 once_window = click.option(
     "--once-window",
     nargs=2,
+    multiple=True,
     metavar="START END",
-    help="Observe this window only (RFC 3339), deliver, exit.",
+    help="Observe this window only (RFC 3339), deliver, exit. Several in order are several windows.",
     hidden=True,
 )
 supervisor_fd = click.option("--supervisor-fd", type=int, required=True, hidden=True)
@@ -81,22 +83,22 @@ supervisor_fd = click.option("--supervisor-fd", type=int, required=True, hidden=
 @agent.command()
 @settings_options(AgentSettings)
 @once_window
-def run(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
+def run(settings: AgentSettings, once_window: tuple[tuple[str, str], ...]) -> None:
     """Observe every window, resolve and push what was seen."""
     check_settings(settings, once_window)
     give_up_root(settings, settings.spool.folder)
     kept = entrypoint.write_handoff(settings, version("podsonar"))
-    become_supervisor([entrypoint.PROGRAM, "observe", "{fd}", str(kept), *(once_window or ())])
+    become_supervisor([entrypoint.PROGRAM, "observe", "{fd}", str(kept), *chain.from_iterable(once_window)])
 
 
-def check_settings(settings: AgentSettings, once_window: tuple[str, str] | None) -> None:
+def check_settings(settings: AgentSettings, once_window: tuple[tuple[str, str], ...]) -> None:
     """Stop here, before any process is started, at settings that cannot work."""
     if not settings.node.name:
         raise UsageError(
             "node.name is empty, expected the node's name: set NODE_NAME from the downward API (spec.nodeName)"
         )
     if once_window:
-        entrypoint.one_window(*once_window)
+        entrypoint.given_windows([*chain.from_iterable(once_window)])
 
 
 @agent.command()

@@ -1,6 +1,6 @@
 """Entry point of the long-running agent process, started by the supervisor without the command line's imports.
 
-    python -c PROGRAM observe SUPERVISOR_FD HANDOFF_FD [START END]
+    python -c PROGRAM observe SUPERVISOR_FD HANDOFF_FD [START END]...
 
 `podsonar agent run` reads and checks the settings and passes them, with its version, as JSON in a memfd.
 """
@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -29,13 +29,25 @@ PROGRAM = (
 M_MMAP_THRESHOLD, BIG_BLOCK_BYTES = -3, 128 << 10
 
 
-def one_window(start: str, end: str) -> Callable[[int], Window | None]:
-    """Return a function that returns the given window once, then None; UsageError if it ends before it starts."""
-    window = Window(parse_rfc3339(start), parse_rfc3339(end))
-    if window.end_ns <= window.start_ns:
-        raise UsageError(f"--once-window {start} {end}: expected the end after the start")
-    left = [window]
-    return lambda _after_ns: left.pop() if left else None
+def given_windows(times: Sequence[str]) -> Callable[[int], Window | None]:
+    """Return a function that returns each given window once, then None; `times` has the start and the end of each.
+
+    One that is over by the time it is asked for is left out. UsageError for a window that ends before it starts, or
+    begins before the one in front of it has ended.
+    """
+    bounds = [parse_rfc3339(text) for text in times]
+    left = [Window(start, end) for start, end in zip(bounds[::2], bounds[1::2], strict=True)]
+    if any(one.end_ns <= one.start_ns for one in left) or bounds != sorted(bounds):
+        raise UsageError(
+            f"--once-window {' '.join(times)[:200]}: expected the end after the start, one after the other"
+        )
+
+    def following(after_ns: int) -> Window | None:
+        while len(left) > 1 and left[0].end_ns <= after_ns:
+            del left[0]
+        return left.pop(0) if left else None
+
+    return following
 
 
 def stop_on_signals() -> threading.Event:
@@ -84,10 +96,10 @@ def main() -> None:
     set_mmap_threshold()
     from node_agent.runtime.app import serve  # noqa: PLC0415 - the command line imports this module too
 
-    supervisor, descriptor, *window = sys.argv[2:]
+    supervisor, descriptor, *times = sys.argv[2:]
     try:
         handoff = read_handoff(int(descriptor))
-        windows = one_window(*window) if window else None
+        windows = given_windows(times) if times else None
         serve(handoff.settings, socket.socket(fileno=int(supervisor)), stop, windows, handoff.installed)
     except PodsonarError as error:
         sys.stderr.write(f"podsonar: {error}\n")

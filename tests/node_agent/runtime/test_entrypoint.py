@@ -7,7 +7,9 @@ import pytest
 
 from node_agent.runtime import entrypoint
 from podsonar.errors import UsageError
+from podsonar.model import Window
 from podsonar.settings import AgentSettings, NodeSettings
+from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 
 LOADED = """
 import sys
@@ -79,11 +81,25 @@ def test_settings_reach_the_agent_as_they_were_checked() -> None:
 
 def test_window_that_ends_before_it_starts_is_refused() -> None:
     """A window is named once; one that ends before it starts is a usage error."""
-    windows = entrypoint.one_window("2026-11-24T10:00:00Z", "2026-11-24T10:02:00Z")
+    windows = entrypoint.given_windows(["2026-11-24T10:00:00Z", "2026-11-24T10:02:00Z"])
     assert windows(0) is not None
     assert windows(0) is None
     with pytest.raises(UsageError, match="expected the end after the start"):
-        entrypoint.one_window("2026-11-24T10:02:00Z", "2026-11-24T10:00:00Z")
+        entrypoint.given_windows(["2026-11-24T10:02:00Z", "2026-11-24T10:00:00Z"])
+
+
+def test_several_windows_come_in_order_without_those_that_are_over() -> None:
+    """Each once; what a late agent has missed is left out, but for the last; windows that overlap are a usage error."""
+    times = [f"2026-11-24T10:{minute:02}:00Z" for minute in (0, 2, 3, 5, 6, 8)]
+    windows = entrypoint.given_windows(times)
+    first = windows(0)
+    assert first is not None
+    late = windows(first.end_ns + 4 * 60 * NS_PER_SECOND)
+    assert late is not None
+    assert late.wire() == Window(parse_rfc3339(times[4]), parse_rfc3339(times[5])).wire()
+    assert windows(0) is None
+    with pytest.raises(UsageError, match="one after the other"):
+        entrypoint.given_windows([*times[2:], *times[:2]])
 
 
 def test_big_blocks_go_back_to_the_kernel_whatever_was_freed_before() -> None:
