@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import orjson
 
-from lab.demo import shop
+from lab.applications.application import NODE
 from podsonar.errors import PodsonarError, UsageError
 
 AGENT = "demo"
@@ -90,7 +90,7 @@ def write_settings(folder: Path, port: int, directory: str) -> None:
     files: dict[str, dict[str, Any]] = {
         "manager": {"listen": f"127.0.0.1:{port}", "database": f"sqlite:///{folder / 'manager.db'}"},
         "collector": {**shared, "spool": {"folder": str(folder / "collector")}},
-        "agent": {**shared, "spool": {"folder": str(folder / "agent")}, "node": {"name": shop.NODE, "drainSeconds": 1}},
+        "agent": {**shared, "spool": {"folder": str(folder / "agent")}, "node": {"name": NODE, "drainSeconds": 1}},
     }
     for name, settings in files.items():
         (folder / f"{name}.yaml").write_bytes(orjson.dumps(settings))

@@ -1,1 +1,1 @@
-"""The cluster of `podsonar demo`: `shop` → `fake_api_server` → `api_server` → `compare`."""
+"""The cluster of `podsonar demo`: `shop` → `fake_api_server` → `api_server` → `compare`; `traffic` for experiments."""

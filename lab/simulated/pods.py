@@ -17,6 +17,7 @@ from lab.simulated import cgroups, network
 from lab.simulated.network import LabError, Translation
 
 PROGRAM = Path(__file__).with_name("pod_program.py")
+SERVICE_PROGRAM = Path(__file__).with_name("service_program.py")
 PREFIX = "podsonar"
 ANSWER_SECONDS = 120  # the longest command of the scenarios takes 10
 
@@ -24,14 +25,22 @@ ANSWER_SECONDS = 120  # the longest command of the scenarios takes 10
 class PodProcess:
     """The process of one pod; `connect` has made exactly that many attempts when it returns."""
 
-    def __init__(self, name: str, namespace: str, folders: Iterable[Path], listen: tuple[object, ...]) -> None:
+    def __init__(
+        self, name: str, namespace: str, folders: Iterable[Path], listen: tuple[object, ...], program: Path = PROGRAM
+    ) -> None:
         self.name = name
         self.namespace = namespace
+        self.folders = list(folders)
+        self.listen = listen
+        self.program = program
         self.command_lock = threading.Lock()
         self.process = subprocess.Popen(
-            ("/usr/bin/python3", "-I", "-S", str(PROGRAM)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            ("/usr/bin/python3", "-I", "-S", str(program)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        start = {"cgroups": [str(folder) for folder in folders], "netns": str(network.NAMESPACE_FOLDER / namespace)}
+        start = {
+            "cgroups": [str(folder) for folder in self.folders],
+            "netns": str(network.NAMESPACE_FOLDER / namespace),
+        }
         self.send_command({**start, "listen": list(listen)})
 
     def send_command(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -96,12 +105,21 @@ class Lab:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def add_pod(self, name: str, uid: str, addresses: tuple[str, ...], listen: tuple[int, ...] = ()) -> PodProcess:
+    def add_pod(
+        self, name: str, uid: str, addresses: tuple[str, ...], listen: tuple[int, ...] = (), program: Path = PROGRAM
+    ) -> PodProcess:
         """Start a pod; its listeners accept when this returns."""
         namespace = f"{self.run}-{name}"
         network.add_namespace(self.node, namespace, f"v{len(self.pods)}", addresses, network.GATEWAY[: len(addresses)])
         folders = cgroups.pod_cgroups(self.run, uid, secrets.token_hex(32))
-        self.pods[name] = PodProcess(name, namespace, folders, listen)
+        self.pods[name] = PodProcess(name, namespace, folders, listen, program)
+        return self.pods[name]
+
+    def restart_pod(self, name: str) -> PodProcess:
+        """Start the pod's process again, in the same cgroups and network, as a kubelet does with a container."""
+        old = self.pods[name]
+        old.stop()
+        self.pods[name] = PodProcess(name, old.namespace, old.folders, old.listen, old.program)
         return self.pods[name]
 
     def add_outside(self, listen: tuple[int, ...]) -> None:

@@ -1,0 +1,1 @@
+"""Applications of simulated pods: `application` → `behaviour` → `travel`."""
