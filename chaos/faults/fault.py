@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaos.faults.network_rule import MAX_NETWORKS, MAX_PORTS
+from chaos.faults.network_rule import MAX_NAMES, MAX_NETWORKS, MAX_PORTS, wire_name
 from podsonar.errors import PodsonarError
 
 MAX_WORKERS = 256
@@ -132,4 +132,29 @@ class ConnectRefusal:
         return {"kind": "connect-refusal", "cgroup": str(self.cgroup), "rule": rule}
 
 
-Fault = CpuStress | MemoryStress | PacketLoss | ConnectRefusal
+@dataclass(frozen=True, slots=True)
+class DnsFailure:
+    """Answers of DNS do not arrive in a cgroup: to questions about some names, or without names all of them.
+
+    A name is meant as it is asked, in any case, without what is below it. Questions over TCP fail only without names.
+    """
+
+    cgroup: Path
+    names: tuple[str, ...] = ()
+    ports: tuple[int, ...] = (53,)
+
+    def to_order(self) -> dict[str, Any]:
+        """The holder's order."""
+        check(len(self.names) <= MAX_NAMES, f"names: {len(self.names)} names, expected at most {MAX_NAMES}")
+        for name in self.names:
+            try:
+                wire_name(name)
+            except ValueError as error:
+                raise InjectionError(f"names: {error}") from error
+        check(bool(self.ports), "ports is empty: expected those of the DNS servers")
+        check_ports("ports", self.ports)
+        rule = {"names": self.names, "remotePorts": self.ports}
+        return {"kind": "dns-failure", "cgroup": str(self.cgroup), "rule": rule}
+
+
+Fault = CpuStress | MemoryStress | PacketLoss | ConnectRefusal | DnsFailure

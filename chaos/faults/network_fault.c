@@ -4,19 +4,31 @@
  * holds: with the process the fault is gone. `until_ns` ends it even if that process hangs.
  *
  * Addresses are IPv6; an IPv4 address is its mapped one (::ffff:a.b.c.d). A packet is hit if its remote address is in
- * one of the networks (or there are none), and its ports are in the lists that are not empty.
+ * one of the networks (or there are none), and its ports are in the lists that are not empty. If there are names, only
+ * answers of DNS over UDP are hit whose first question is one of them: the name as it was asked, in any case.
  */
 #include <uapi/linux/bpf.h>
 #include <uapi/linux/in.h>
 
 #define MAX_NETWORKS 16
 #define MAX_PORTS 16
+#define MAX_NAMES 8
+#define NAME_BYTES 128
+#define QUESTION_AT 20          /* from the beginning of UDP: its header and that of DNS (RFC 1035, 4.1.1) */
+#define ANY_CASE 0x2020202020202020ULL
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86DD
 
 struct network {
 	__be32 address[4];
 	__be32 mask[4];
+};
+
+/* A name as it is asked (RFC 1035, 3.1), each byte with bit 0x20 set: so letters of both cases are the same. */
+struct name {
+	__u32 length;           /* with the zero at its end */
+	__u32 reserved;
+	__u64 text[NAME_BYTES / 8];
 };
 
 /* Mirrored by chaos/faults/network_rule.py. */
@@ -31,12 +43,13 @@ struct rule {
 	__u32 networks;         /* how many places of each list are used */
 	__u32 remote_ports;
 	__u32 local_ports;
-	__u32 reserved;
+	__u32 names;
 	struct network network[MAX_NETWORKS];
 	struct network exempt[MAX_NETWORKS];
 	__u16 remote_port[MAX_PORTS];
 	__u16 local_port[MAX_PORTS];
 	__u16 exempt_port[MAX_PORTS];
+	struct name name[MAX_NAMES];
 };
 
 BPF_TABLE("array", __u32, struct rule, rules, 1);
@@ -77,6 +90,38 @@ static __always_inline int is_meant(const struct rule *rule, const __be32 *remot
 	if (rule->remote_ports && !in_ports(rule->remote_port, remote_port))
 		return 0;
 	return !rule->local_ports || in_ports(rule->local_port, local_port);
+}
+
+/* Whether the question at an offset is that name; the zero at its end is compared as it is. */
+static __always_inline int is_name(const struct name *name, struct __sk_buff *skb, __u32 at)
+{
+	__u64 asked[NAME_BYTES / 8] = {};
+	__u32 zero_at = (name->length - 1) & (NAME_BYTES - 1);
+	__u8 last;
+
+	if (!name->length)
+		return 0;
+	asm volatile("" : "+r"(zero_at));       /* what the verifier knows of its bounds is kept */
+	if (bpf_skb_load_bytes(skb, at + zero_at, &last, 1) < 0 || last)
+		return 0;
+	if (bpf_skb_load_bytes(skb, at, asked, zero_at + 1) < 0)
+		return 0;
+#pragma unroll
+	for (int i = 0; i < NAME_BYTES / 8; i++) {
+		if ((asked[i] | ANY_CASE) != name->text[i])
+			return 0;
+	}
+	return 1;
+}
+
+static __always_inline int asks_for_name(const struct rule *rule, struct __sk_buff *skb, __u32 at)
+{
+#pragma unroll
+	for (int i = 0; i < MAX_NAMES; i++) {
+		if (is_name(&rule->name[i], skb, at))
+			return 1;
+	}
+	return 0;
 }
 
 static __always_inline struct rule *rule_now(void)
@@ -123,6 +168,8 @@ int packet(struct __sk_buff *skb)
 	}
 	if (!is_meant(rule, remote, bpf_ntohs(rule->egress ? ports[1] : ports[0]),
 		      bpf_ntohs(rule->egress ? ports[0] : ports[1])))
+		return 1;
+	if (rule->names && !(protocol == IPPROTO_UDP && asks_for_name(rule, skb, offset + QUESTION_AT)))
 		return 1;
 	__sync_fetch_and_add(&rule->seen, 1);
 	if (bpf_get_prandom_u32() % 10000 >= rule->per_10000)

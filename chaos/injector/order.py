@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from chaos.faults.fault import ConnectRefusal, CpuStress, Fault, InjectionError, MemoryStress, PacketLoss
+from chaos.faults.fault import ConnectRefusal, CpuStress, DnsFailure, Fault, InjectionError, MemoryStress, PacketLoss
 from chaos.faults.pod_cgroups import PodCgroups, find_pod_cgroups
 
-Kind = Literal["cpu-stress", "memory-stress", "packet-loss", "connect-refusal", "container-kill"]
+Kind = Literal["cpu-stress", "memory-stress", "packet-loss", "connect-refusal", "dns-failure", "container-kill"]
 NEEDS_CONTAINER = frozenset({"cpu-stress", "memory-stress", "container-kill"})
 
 
@@ -28,6 +28,7 @@ class InjectionOrder(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
     protocol: int = 0
     partition: bool = False
     errno: int = 111
+    names: tuple[str, ...] = ()
 
 
 def read_order(text: str) -> InjectionOrder:
@@ -56,6 +57,8 @@ def fault_of(order: InjectionOrder, target: PodCgroups) -> Fault:
         return MemoryStress(order.workers, order.bytes, target.container)
     if order.kind == "connect-refusal":
         return ConnectRefusal(target.unified_pod, order.networks, order.ports, order.errno)
+    if order.kind == "dns-failure":
+        return DnsFailure(target.unified_pod, order.names, order.ports)
     return PacketLoss(
         target.unified_pod,
         order.percent,

@@ -13,6 +13,7 @@ GRACE_SECONDS = 90  # beyond a fault's own time: until every injector is ready, 
 CAPABILITIES: Mapping[str, tuple[str, ...]] = {
     "packet-loss": ("BPF", "NET_ADMIN"),
     "connect-refusal": ("BPF", "NET_ADMIN"),
+    "dns-failure": ("BPF", "NET_ADMIN"),
 }
 RUN_LABEL, ROLE_LABEL = "podsonar.io/run-id", "podsonar.io/role"
 CGROUPS = "/host/cgroup"

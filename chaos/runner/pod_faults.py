@@ -11,7 +11,7 @@ from chaos.runner.faults import Fault, FaultContext
 from chaos.runner.guarded_targets import choose_targets
 from chaos.runner.injection import Aim, Injection
 from chaos.runner.injectors import Injector
-from chaos.runner.settings import networks_of, ports_of, whole_number
+from chaos.runner.settings import host_names, networks_of, ports_of, whole_number
 from chaos.runner.targets import TargetPod, container_id, container_name, read_selection
 from podsonar.errors import InputError
 
@@ -61,12 +61,25 @@ def refusal(_context: FaultContext, settings: Mapping[str, str]) -> InjectionOrd
     return InjectionOrder("connect-refusal", "", 1, networks=found.networks, ports=found.ports)
 
 
+def dns_error(_context: FaultContext, settings: Mapping[str, str]) -> InjectionOrder:
+    """Answers to the pod's DNS questions are lost: those about `TARGET_HOSTNAMES`, or all; from `DESTINATION_PORTS`."""
+    scheme = settings.get("MATCH_SCHEME") or "exact"
+    if scheme != "exact":
+        raise InputError(
+            f"MATCH_SCHEME is {scheme[:20]!r}: expected exact, each name in full, such as cart.shop.svc.cluster.local"
+        )
+    return InjectionOrder(
+        "dns-failure", "", 1, names=host_names(settings), ports=ports_of(settings, "DESTINATION_PORTS") or (53,)
+    )
+
+
 ORDERS: Mapping[str, Order] = {
     "pod-cpu-hog": cpu_hog,
     "pod-memory-hog": memory_hog,
     "pod-network-loss": lambda _context, settings: loss(settings, narrow(settings)),
     "pod-network-partition": lambda _context, settings: partition(narrow(settings)),
     "pod-connect-refused": refusal,
+    "pod-dns-error": dns_error,
     "edge-loss": lambda context, settings: loss(settings, find_destination(context.objects, settings)),
     "edge-partition": lambda context, settings: partition(find_destination(context.objects, settings)),
 }

@@ -4,6 +4,9 @@ import ipaddress
 import socket
 from collections.abc import Mapping
 
+import msgspec
+
+from chaos.faults.network_rule import MAX_NAMES, wire_name
 from podsonar.errors import InputError
 
 
@@ -39,6 +42,21 @@ def networks_of(settings: Mapping[str, str]) -> tuple[str, ...]:
     for host in list_of(settings, "DESTINATION_HOSTS"):
         networks += addresses_of(host)
     return networks
+
+
+def host_names(settings: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of TARGET_HOSTNAMES: a JSON array, or separated by commas."""
+    text = settings.get("TARGET_HOSTNAMES", "").strip()
+    try:
+        is_array = text.startswith("[")
+        names = msgspec.json.decode(text, type=tuple[str, ...]) if is_array else list_of(settings, "TARGET_HOSTNAMES")
+        for name in names:
+            wire_name(name)
+    except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
+        raise InputError(f"TARGET_HOSTNAMES is {text[:60]!r}: {error}") from error
+    if len(names) > MAX_NAMES:
+        raise InputError(f"TARGET_HOSTNAMES has {len(names)} names: expected at most {MAX_NAMES}")
+    return names
 
 
 def addresses_of(host: str) -> tuple[str, ...]:

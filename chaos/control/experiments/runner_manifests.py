@@ -26,6 +26,7 @@ RIGHTS: Mapping[str, tuple[Rule, ...]] = {
     "pod-network-loss": LOOK,
     "pod-network-partition": LOOK,
     "pod-connect-refused": LOOK,
+    "pod-dns-error": LOOK,
     "edge-loss": LOOK,
     "edge-partition": LOOK,
 }

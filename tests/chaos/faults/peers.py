@@ -3,7 +3,8 @@
     unshare --net python3 -I -S -B peers.py CGROUP
 
 Serves port 18099 and 18098 on every address of loopback. Reads one JSON request per line: a connect, from inside the
-cgroup with `"inside": true`; answers `{"error": name or null, "seconds": n}`.
+cgroup with `"inside": true`; answers `{"error": name or null, "seconds": n}`. With `"ask": name` it is a question of
+DNS to a server outside of the cgroup, on port 53, which answers that there is no such name.
 """
 
 import json
@@ -40,8 +41,35 @@ def accept(listener: socket.socket) -> None:
         listener.accept()[0].close()
 
 
+def serve_names() -> None:
+    """Answer every question with NXDOMAIN."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 53))
+        while True:
+            query, client = server.recvfrom(2048)
+            server.sendto(query[:2] + b"\x84\x03" + query[4:], client)
+
+
+def ask(request: dict) -> dict:  # type: ignore[type-arg]
+    """Ask for a name once."""
+    labels = [label.encode() for label in request["ask"].split(".")]
+    name = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+    begun = time.monotonic()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(request.get("timeout", 0.4))
+        client.sendto(b"ab\1\0\0\1\0\0\0\0\0\0" + name + b"\0\1\0\1", (request["address"], 53))
+        try:
+            client.recv(2048)
+            error = None
+        except OSError as failed:
+            error = type(failed).__name__
+    return {"error": error, "seconds": time.monotonic() - begun}
+
+
 def connect(request: dict) -> dict:  # type: ignore[type-arg]
-    """Connect once."""
+    """Connect once, or ask."""
+    if "ask" in request:
+        return ask(request)
     family = socket.AF_INET6 if ":" in request["address"] else socket.AF_INET
     begun = time.monotonic()
     with socket.socket(family) as client:
@@ -81,6 +109,7 @@ def main() -> None:
         work(read_request, write_answer)
         os._exit(0)
     os.close(read_request)
+    threading.Thread(target=serve_names, daemon=True).start()
     answers = os.fdopen(read_answer)
     answers.readline()
     say("serving\n")

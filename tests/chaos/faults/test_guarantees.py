@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from chaos.faults.fault import ConnectRefusal, CpuStress, Fault, MemoryStress, PacketLoss
+from chaos.faults.fault import ConnectRefusal, CpuStress, DnsFailure, Fault, MemoryStress, PacketLoss
 from chaos.faults.hold import Held, hold
 from lab.simulated.cgroups import make
 from tests.chaos.faults.conftest import Victim
@@ -24,7 +24,7 @@ from tests.chaos.faults.kernel_state import kernel_state, network_namespace_of
 
 pytestmark = [pytest.mark.kernel, pytest.mark.long]
 
-PORT = 18099
+PORT, NAME = 18099, "cart.shop.svc.cluster.local"
 SECONDS = 3.0
 KILLS = int(os.environ.get("PODSONAR_FAULT_KILLS", "20"))
 DOCUMENT = Path("docs/fault-guarantees.md")
@@ -33,6 +33,7 @@ BEGIN, END = "<!-- table -->", "<!-- end -->"
 FAULTS: dict[str, Callable[[Victim], Fault]] = {
     "packet loss": lambda victim: PacketLoss(victim.cgroup, local_ports=(PORT,)),
     "connect refusal": lambda victim: ConnectRefusal(victim.cgroup, ports=(PORT,)),
+    "DNS failure": lambda victim: DnsFailure(victim.cgroup, (NAME,)),
     "cpu stress": lambda victim: CpuStress(1, 100, (victim.cgroup,)),
     "memory stress": lambda victim: MemoryStress(1, 1 << 20, (victim.cgroup,)),
 }
@@ -44,6 +45,8 @@ def is_in(name: str, victim: Victim, before: set[int]) -> bool:
         return victim.error(timeout=0.2) is not None
     if name == "connect refusal":
         return victim.error(inside=True) is not None
+    if name == "DNS failure":
+        return victim.error(inside=True, ask=NAME, timeout=0.2) is not None
     return victim.members() != before
 
 
@@ -195,4 +198,4 @@ def test_random_kills_leave_nothing(victim: Victim) -> None:
     while victim.members() != members and time.monotonic() < end:
         time.sleep(0.02)
     assert kernel_state(victim.process.pid, victim.cgroups) == before
-    assert (victim.error(), victim.error(inside=True)) == (None, None)
+    assert (victim.error(), victim.error(inside=True), victim.error(inside=True, ask=NAME)) == (None, None, None)

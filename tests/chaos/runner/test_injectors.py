@@ -200,11 +200,12 @@ def peers(kubelet: Kubelet, workload: ManagedWorkload) -> Iterator[tuple[str, Ca
 
 
 @pytest.mark.parametrize(
-    ("fault", "settings", "inside", "expected"),
+    ("fault", "settings", "given", "expected"),
     [
-        ("pod-network-partition", {"DESTINATION_IPS": "127.0.0.1"}, False, "TimeoutError"),
-        ("pod-network-loss", {"ALL_TRAFFIC": "true"}, False, "TimeoutError"),
-        ("pod-connect-refused", {"DESTINATION_PORTS": "18099"}, True, "ConnectionRefusedError"),
+        ("pod-network-partition", {"DESTINATION_IPS": "127.0.0.1"}, {}, "TimeoutError"),
+        ("pod-network-loss", {"ALL_TRAFFIC": "true"}, {}, "TimeoutError"),
+        ("pod-connect-refused", {"DESTINATION_PORTS": "18099"}, {"inside": True}, "ConnectionRefusedError"),
+        ("pod-dns-error", {"TARGET_HOSTNAMES": '["cart.shop"]'}, {"inside": True, "ask": "cart.shop"}, "TimeoutError"),
     ],
 )
 def test_network_fault_is_on_the_pod_until_the_stop(
@@ -213,18 +214,18 @@ def test_network_fault_is_on_the_pod_until_the_stop(
     report_url: str,
     fault: str,
     settings: dict[str, str],
-    inside: bool,
+    given: dict[str, Any],
     expected: str,
 ) -> None:
     """Connects fail as they should while it is held, at a server or a client in the pod; afterwards they work again."""
     name, connect = peers
-    assert connect(inside=inside) is None
+    assert connect(**given) is None
     more = {"TOTAL_CHAOS_DURATION": "600", "TARGET_PODS": name} | settings
     run = Ordered(site, task(site, fault, **more), report_url)
-    site.wait(lambda: connect(inside=inside) == expected)
+    site.wait(lambda: connect(**given) == expected)
     stop(site, run.ids)
     assert run.end()["phase"] == "Stopped"
-    assert connect(inside=inside) is None
+    assert connect(**given) is None
     found = re.search(r"1 pods, released by G2; hit (\d+), seen (\d+)$", run.node()["message"])
     assert found is not None, run.node()
     assert 0 < int(found[1]) <= int(found[2])

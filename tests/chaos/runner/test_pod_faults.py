@@ -64,6 +64,17 @@ def order(fault: str, **settings: str) -> InjectionOrder:
             InjectionOrder("packet-loss", "", 1, networks=("10.0.0.0/8",), partition=True),
         ),
         ("pod-connect-refused", {"DESTINATION_PORTS": "80"}, InjectionOrder("connect-refusal", "", 1, ports=(80,))),
+        ("pod-dns-error", {}, InjectionOrder("dns-failure", "", 1, ports=(53,))),
+        (
+            "pod-dns-error",
+            {"TARGET_HOSTNAMES": '["cart.shop", "db.shop"]', "MATCH_SCHEME": "exact", "DESTINATION_PORTS": "5353"},
+            InjectionOrder("dns-failure", "", 1, names=("cart.shop", "db.shop"), ports=(5353,)),
+        ),
+        (
+            "pod-dns-error",
+            {"TARGET_HOSTNAMES": "cart.shop, db.shop."},
+            InjectionOrder("dns-failure", "", 1, names=("cart.shop", "db.shop."), ports=(53,)),
+        ),
         (
             "edge-partition",
             {"DESTINATION_SERVICE": "shop/cart", "DESTINATION_PORTS": "80"},
@@ -107,6 +118,10 @@ def test_settings_become_an_order(fault: str, settings: dict[str, str], expected
         ("pod-network-partition", {"DESTINATION_PORTS": "http"}, "DESTINATION_PORTS is 'http'"),
         ("pod-network-partition", {"DESTINATION_HOSTS": "no.such.host.invalid"}, "DESTINATION_HOSTS"),
         ("pod-connect-refused", {}, "expected DESTINATION_IPS"),
+        ("pod-dns-error", {"TARGET_HOSTNAMES": "[cart]"}, "TARGET_HOSTNAMES is"),
+        ("pod-dns-error", {"TARGET_HOSTNAMES": "cart..shop"}, "labels of 1 to 63"),
+        ("pod-dns-error", {"TARGET_HOSTNAMES": ",".join("abcdefghi")}, "at most 8"),
+        ("pod-dns-error", {"TARGET_HOSTNAMES": "cart", "MATCH_SCHEME": "substring"}, "MATCH_SCHEME is 'substring'"),
         ("edge-partition", {}, "DESTINATION_SERVICE"),
         ("edge-partition", {"DESTINATION_SERVICE": "shop/none"}, "is not there"),
         ("edge-loss", {"DESTINATION_SERVICE": "shop/cart", "DESTINATION_PORTS": "81"}, "DESTINATION_PORTS has 81"),
@@ -126,6 +141,7 @@ def test_wrong_settings_say_which(fault: str, settings: dict[str, str], expected
         ("container-kill", {"drop": ["ALL"]}),
         ("packet-loss", {"drop": ["ALL"], "add": ["BPF", "NET_ADMIN"]}),
         ("connect-refusal", {"drop": ["ALL"], "add": ["BPF", "NET_ADMIN"]}),
+        ("dns-failure", {"drop": ["ALL"], "add": ["BPF", "NET_ADMIN"]}),
     ],
 )
 def test_injector_has_what_its_fault_needs_and_nothing_more(kind: Any, capabilities: dict[str, list[str]]) -> None:
