@@ -82,7 +82,8 @@ def predict(planned: PlannedFault, seen: Observation) -> Prediction:
     effect = worst if planned.affected_percentage == 100 else Effect.DEGRADES
     if planned.target.edge:
         pattern = parse_edge(planned.target.edge, "target.edge")
-        direct = {key: effect for key in sorted(seen.edges) if pattern.matches(key)}
+        named = [key for key in seen.edges if pattern.matches(key)]
+        direct = {key: effect for key in sorted(seen.edges) if any(same_pods_edge(key, one, seen) for one in named)}
         roots = {key.source for key in direct}
     else:
         roots = hit_vertices(planned.target, seen)
@@ -137,6 +138,14 @@ def hit_vertices(target: Target, seen: Observation) -> set[str]:
             found for one in seen.vertices.values() for found in one.workloads if found[1:] == (namespace, name)
         }
     return roots | {one.id for one in seen.vertices.values() if workloads & one.workloads}
+
+
+def same_pods_edge(key: EdgeKey, named: EdgeKey, seen: Observation) -> bool:
+    """Whether an edge is a named one, or that of another Service with the same pods to the same destination."""
+    if key.source == named.source or key[1:] != named[1:]:
+        return key == named
+    ends = [seen.vertices[one].workloads for one in (key.source, named.source) if one in seen.vertices]
+    return len(ends) == 2 and bool(ends[0] & ends[1])
 
 
 def target_text(target: Target) -> str:

@@ -46,6 +46,19 @@ def test_fault_on_an_edge_touches_that_edge() -> None:
     assert found.exposed == {"shop/load": 1}
 
 
+def test_fault_on_an_edge_touches_that_of_another_service_with_the_same_pods() -> None:
+    """Pods behind two Services are the source of two edges for the same connects; another port is another edge."""
+    shown = window_map([*BASELINE, edge("frontend-v6", "cart", 9), edge("frontend-v6", "cart", 9, port=9090)])
+    (own,) = (one for one in shown["services"] if one["name"] == "frontend")
+    shown["services"].append(own | {"id": "service/shop/frontend-v6", "name": "frontend-v6"})
+    found = predict(planned("edge-partition", {"edge": "shop/frontend -> shop/cart:8080"}), observe([shown]))
+    assert [key.text for key in found.direct] == [
+        "shop/frontend -> shop/cart:8080",
+        "shop/frontend-v6 -> shop/cart:8080",
+    ]
+    assert found.exposed == {"shop/load": 1}
+
+
 def test_unknown_is_said() -> None:
     """Nodes that were not observed whole and edges known in sums are unknowns."""
     seen = observe([window_map([*BASELINE, edge("load", "cart", 9, inSums=True)], lost=3)])
