@@ -139,3 +139,13 @@ def why_unharmed(counts: Counts) -> tuple[str, str]:
     if failed or retries:
         return "absorbed", f"{failed} calls failed, {retries} retries, {fallbacks} fallbacks; {served} requests served"
     return "not reached", f"none of its calls failed; {served} requests served"
+
+
+def why_unforeseen(before: Counts, left_out: int) -> tuple[str, str]:
+    """Cause and sentence of a service that nobody said was exposed; `before` are its counts of the baseline."""
+    called = [name.removesuffix(" calls") for name in sorted(before) if name.endswith(" calls")]
+    pooled = [name for name in called if f"{name} connects" not in before]
+    if pooled and left_out:
+        text = f"the baseline's map left out {left_out} open connections, {before[f'{pooled[0]} calls']} calls of "
+        return "pool left out", f"{text}{pooled[0]} went over one"
+    return UNEXPLAINED, "no edge of the baseline leads from it to the target"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bench.predictions.causes import Caller, Counts, why_held, why_missed, why_unharmed
+from bench.predictions.causes import Caller, Counts, why_held, why_missed, why_unforeseen, why_unharmed
 from chaos.control.judge.impact import HARM, Impact, State, impacts_of
 from chaos.control.judge.observed_edges import EdgeKey, Observation, observe, short_name
 from chaos.control.judge.prediction import Effect, PlannedFault, Prediction, predict
@@ -31,7 +31,7 @@ def compare(planned: PlannedFault, maps: tuple[Map, Map], programs: tuple[Progra
         "target": planned.target.edge or planned.target.workload,
         "percentage": planned.affected_percentage,
         "edges": edges,
-        "exposed": exposed_of(prediction, before, programs),
+        "exposed": exposed_of(prediction, before, programs, left_out_of(maps[0])),
     }
 
 
@@ -86,14 +86,24 @@ def volume_of(key: EdgeKey, one: Map) -> Mapping[str, Any]:
     return {}
 
 
+def told(why: tuple[str, str]) -> dict[str, str]:
+    """Cause and sentence by name."""
+    return {"cause": why[0], "sentence": why[1]}
+
+
 def left_out_of(one: Map) -> int:
     """Connections that were open before the window and are in no edge, since a loss blurs which end made them."""
     groups = (counts.get("openedBefore") or {} for counts in one["observation"].values())
     return sum(group.get("leftOut", {}).get("direction_unknown", 0) for group in groups)
 
 
-def exposed_of(prediction: Prediction, seen: Observation, programs: tuple[Programs, Programs]) -> dict[str, Any]:
-    """The workloads that were predicted to be hit or exposed, and those of which requests failed in the fault."""
+def exposed_of(
+    prediction: Prediction, seen: Observation, programs: tuple[Programs, Programs], left_out: int
+) -> dict[str, Any]:
+    """The workloads that were predicted to be hit or exposed, and those of which requests failed in the fault.
+
+    `left_out`: connections that were open in the baseline and are in no edge of it.
+    """
     names = set(prediction.exposed)
     workloads = {workload_of(one, seen) for one in seen.vertices if short_name(one) in names}
     workloads |= {workload_of(one.id, seen) for one in prediction.hit}
@@ -104,6 +114,8 @@ def exposed_of(prediction: Prediction, seen: Observation, programs: tuple[Progra
     return {
         "predicted": sorted(workloads),
         "harmed": sorted(harmed),
-        "notPredicted": sorted(harmed - workloads),
-        "unharmed": {name: {"cause": cause, "sentence": sentence} for name, (cause, sentence) in unharmed.items()},
+        "notPredicted": {
+            name: told(why_unforeseen(before.get(name, {}), left_out)) for name in sorted(harmed - workloads)
+        },
+        "unharmed": {name: told(why) for name, why in unharmed.items()},
     }

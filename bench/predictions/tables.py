@@ -112,7 +112,9 @@ def unexplained(runs: Sequence[Run]) -> list[str]:
     for number, run in enumerate(runs, 1):
         edges = [one for one in run["edges"] if one["cause"] == UNEXPLAINED]
         found += [f"run {number}: {one['edge']}: {one['sentence']}" for one in edges]
-        found += [f"run {number}: requests of {name} failed" for name in run["exposed"]["notPredicted"]]
+        for name, why in run["exposed"]["notPredicted"].items():
+            if why["cause"] == UNEXPLAINED:
+                found.append(f"run {number}: requests of {name} failed: {why['sentence']}")
     return found
 
 
@@ -122,6 +124,11 @@ def markdown(runs: Sequence[Run], machine: str) -> str:
     unharmed = Counter(one["cause"] for run in runs for one in run["exposed"]["unharmed"].values())
     exact = sum(one["asPredicted"] for one in edges_of(runs))
     absorbed = ", ".join(f"{count} {cause}" for cause, count in sorted(unharmed.items()))
+    unforeseen = [
+        f"`{name}` in run {number} ({why['sentence']})"
+        for number, run in enumerate(runs, 1)
+        for name, why in run["exposed"]["notPredicted"].items()
+    ]
     summary = (
         f"{len(runs)} runs, measured on: {machine}. Of {predicted} edges that were predicted to change, {both} did, "
         f"{exact} of them as predicted (precision {share(both, predicted)}); of {touched} edges that changed, {both} "
@@ -140,5 +147,6 @@ def markdown(runs: Sequence[Run], machine: str) -> str:
         "\n".join(difference_rows(runs)),
         services,
         "\n".join(exposed_rows(runs)),
+        *(["Failed without having been exposed: " + "; ".join(unforeseen) + "."] if unforeseen else []),
     ]
     return "\n\n".join(blocks)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench.predictions.causes import UNEXPLAINED, Caller, why_held, why_missed, why_unharmed
+from bench.predictions.causes import UNEXPLAINED, Caller, why_held, why_missed, why_unforeseen, why_unharmed
 from bench.predictions.planned import SHOP_FAULTS, TRAVEL_FAULTS
 from bench.predictions.tables import markdown, unexplained
 from chaos.control.judge.impact import Impact, State
@@ -78,6 +78,13 @@ def test_exposed_service_absorbs_or_is_not_reached() -> None:
     assert why_unharmed({"served": 20})[0] == "not reached"
 
 
+def test_harmed_service_that_was_not_exposed_needs_a_pool_that_the_baseline_left_out() -> None:
+    """Calls without a connect, and open connections in no edge of the map: both, or no cause."""
+    assert why_unforeseen({"b calls": 20}, 1)[0] == "pool left out"
+    assert why_unforeseen({"b calls": 20}, 0)[0] == UNEXPLAINED
+    assert why_unforeseen({"b calls": 20, "b connects": 20}, 1)[0] == UNEXPLAINED
+
+
 def run_with(*edges: dict[str, Any], **exposed: Any) -> dict[str, Any]:
     """A run with some edges."""
     usual = {"caller": "n/a", "edge": KEY.text, "state": "ok", "asPredicted": False, "cause": "", "sentence": ""}
@@ -86,7 +93,7 @@ def run_with(*edges: dict[str, Any], **exposed: Any) -> dict[str, Any]:
         "target": KEY.text,
         "percentage": 100,
         "edges": [usual | one for one in edges],
-        "exposed": {"predicted": ["a"], "harmed": [], "notPredicted": [], "unharmed": {}} | exposed,
+        "exposed": {"predicted": ["a"], "harmed": [], "notPredicted": {}, "unharmed": {}} | exposed,
     }
 
 
@@ -98,13 +105,13 @@ def test_ratios_are_of_predicted_and_of_changed_edges() -> None:
             {"predicted": "breaks", "touched": False, "cause": "pool"},
             {"predicted": None, "touched": True, "cause": "retry storm"},
             {"predicted": None, "touched": True, "cause": UNEXPLAINED},
-            notPredicted=["z"],
+            notPredicted={"z": {"cause": UNEXPLAINED, "sentence": "why"}},
         )
     ]
     text = markdown(runs, "a machine")
     assert "| `n/a` | 2 | 3 | 1 | 0.50 | 0.33 |" in text
     assert "1 retry storm, 1 not explained | 1 pool |" in text
-    assert unexplained(runs) == [f"run 1: {KEY.text}: ", "run 1: requests of z failed"]
+    assert unexplained(runs) == [f"run 1: {KEY.text}: ", "run 1: requests of z failed: why"]
 
 
 def test_recorded_runs_are_thirty_at_least_and_of_faults_that_are_planned() -> None:
