@@ -29,7 +29,9 @@ def missing_go() -> str | None:
 
 def run(command: list[str], folder: Path) -> bytes:
     """The output of a command; an AssertionError with its last words if it fails."""
-    done = subprocess.run(command, cwd=folder, env=build_environ(os.environ), capture_output=True, check=False)
+    go = find_go(os.environ, OLDEST_GO, "a Go client")  # the generator formats what it writes by the `go` on PATH
+    environ = build_environ(os.environ) | {"PATH": f"{go.parent}:{os.environ.get('PATH', os.defpath)}"}
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, check=False)
     assert done.returncode == 0, f"{' '.join(command[:4])} … failed:\n{done.stderr.decode()[-3000:]}"
     return done.stdout
 
