@@ -18,6 +18,7 @@ import structlog
 
 from chaos.runner.environment import RunnerEnvironment
 from podsonar.cookies import no_cookies
+from podsonar.keep_alive import CLIENT_IDLE_SECONDS
 from podsonar.masking import masked_text
 from podsonar.supervised import Backoff, start_supervised
 from podsonar.timestamp import rfc3339
@@ -58,6 +59,7 @@ class HttpLogService:
             headers={"X-Harness-Token": settings.log_token, "Content-Type": "application/json"},
             cookies=no_cookies(),
             timeout=TIMEOUT,
+            limits=httpx.Limits(keepalive_expiry=CLIENT_IDLE_SECONDS),
             verify=not settings.skip_verify,
         )
 
