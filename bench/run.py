@@ -55,6 +55,8 @@ def record(tables: dict[str, str]) -> None:
     before, _, rest = PAGE.read_text().partition(BEGIN)
     recorded, _, after = rest.partition(END)
     kept = {name: (heading, table) for heading, name, table in RECORDED.findall(recorded)}
+    if len(kept) != len(re.findall(r"^`bench/", recorded, re.MULTILINE)):
+        raise SystemExit(f"bench: {PAGE.name} has a heading that is not `bench/NAME.py` …, so nothing is recorded")
     kept |= {name: (f"`bench/{name}.py`", table.rstrip()) for name, table in tables.items()}
     blocks = "\n".join("{}\n\n```\n{}\n```\n".format(*kept[name]) for name in SCRIPTS if name in kept)
     PAGE.write_text(f"{before}{BEGIN}\n\nMeasured on: {machine_line(machine())}.\n\n{blocks}\n{END}{after}")

@@ -100,3 +100,15 @@ def test_recording_one_table_leaves_the_others_and_their_headings(
     assert block.format("manager", "", "new") in written
     assert kept in written
     assert "old" not in written
+
+
+def test_table_with_a_heading_that_is_not_understood_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Recording another one is refused, and the page stays."""
+    page = tmp_path / "benchmarks.md"
+    page.write_text(before := f"{run.BEGIN}\n\n`bench/listing.py --rounds 1`\n\n```\n7 s\n```\n\n{run.END}\n")
+    monkeypatch.setattr(run, "PAGE", page)
+    with pytest.raises(SystemExit, match="nothing is recorded"):
+        run.record({"manager": "new"})
+    assert page.read_text() == before
