@@ -1,6 +1,7 @@
 """A manager in a process of its own, and what it has used."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,11 +13,11 @@ from pathlib import Path
 
 import httpx
 
-from tests.acceptance.agent_process import free_port
 from tests.manager.conftest import Running
 from tests.manager.fresh_database import migrated
 
 MIB = 1 << 20
+ANNOUNCED = re.compile(r"^manager: (https?://\S+)/$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -46,22 +47,30 @@ class ManagerProcess(Running):
         return next(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name)
 
 
+def announced_url(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Where the manager says that it listens: the kernel chose the port, so no other program can have it."""
+    while True:
+        if found := ANNOUNCED.search(log.read_text()):
+            return found[1]
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.05)
+
+
 @contextmanager
 def manager_process(
-    folder: Path, database: str | None = None, settings: Mapping[str, str] | None = None, scheme: str = "http"
+    folder: Path, database: str | None = None, settings: Mapping[str, str] | None = None
 ) -> Iterator[ManagerProcess]:
     """A manager that answers, on a fresh SQLite database unless one is given."""
     database = database or f"sqlite:///{folder}/manager.db"
     tokens = migrated(database)
-    port = free_port()
-    url = f"{scheme}://127.0.0.1:{port}"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    given = {"PODSONAR_DATABASE": database, "PODSONAR_LISTEN": f"127.0.0.1:{port}", **(settings or {})}
+    given = {"PODSONAR_DATABASE": database, "PODSONAR_LISTEN": "127.0.0.1:0", **(settings or {})}
     command = [sys.executable, "-c", "from cli.main import main; main()", "manager", "serve"]
     log = folder / "manager.log"
     with log.open("wb") as written:
         process = subprocess.Popen(command, env=environment | given, stdout=written, stderr=written, cwd=folder)
     try:
+        url = announced_url(process, log)
         while True:
             try:
                 httpx.get(f"{url}/healthz", trust_env=False, verify=False)  # noqa: S501 - answered at all

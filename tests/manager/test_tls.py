@@ -44,7 +44,7 @@ def used(tmp_path: Path) -> tuple[Path, Path]:
 def test_manager_serves_https_and_nothing_in_the_clear(tmp_path: Path, used: tuple[Path, Path]) -> None:
     """A push and a read; plain http gets no answer; a changed certificate is in use without a restart."""
     names = {"PODSONAR_TLS_CERTIFICATE_FILE": str(used[0]), "PODSONAR_TLS_KEY_FILE": str(used[1])}
-    with manager_process(tmp_path, settings=names, scheme="https") as made:
+    with manager_process(tmp_path, settings=names) as made:
         trust = ssl.create_default_context(cafile=str(used[0]))
         with httpx.Client(verify=trust, base_url=made.url, trust_env=False) as client:
             headers = {"Authorization": f"Token {made.token}", "Content-Type": "application/json"}
