@@ -174,11 +174,14 @@ class StepLogs:
                 self.over.set()
                 return
             batch = self.sending = self.take()
-        done = self.send(batch)
-        with self.lock:
-            self.sending = []
-            if not done and not self.over.is_set():
-                self.put(batch, back=True)
+        done = False
+        try:
+            done = self.send(batch)
+        finally:  # what ends the turn unforeseen loses no line either
+            with self.lock:
+                self.sending = []
+                if not done and not self.over.is_set():
+                    self.put(batch, back=True)
         if done:
             self.pace.reset()
         else:

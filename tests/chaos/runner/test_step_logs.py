@@ -58,6 +58,26 @@ def test_each_step_has_its_stream_which_is_closed_behind_its_lines() -> None:
     assert logs.lost == 0
 
 
+def test_error_that_nobody_foresaw_loses_no_line() -> None:
+    """The turn that it ends is followed by another one, with the same lines."""
+    errors = [ValueError("odd"), OSError("odd")]
+
+    def status(method: str) -> int:
+        if method == "PUT" and errors:
+            raise errors.pop()
+        return 204
+
+    service = GivenService(status)
+    logs = StepLogs(service, RUN)
+    for number in range(5):
+        logs.write("a", str(number))
+    wait_until(lambda: len(service.texts("a")) == 5)
+    logs.close("a")
+    logs.end()
+    assert service.texts("a") == [str(number) for number in range(5)]
+    assert logs.lost == 0
+
+
 def test_what_was_written_while_the_service_was_away_comes_later_in_order() -> None:
     """Also if it goes away between opening and writing, or before the end."""
     status = {"PUT": 0, "POST": 503, "DELETE": 502}
