@@ -13,7 +13,7 @@ from typing import Any
 from directory.interval import SECOND
 from directory.lookup import Directory
 from directory.selection import Selection
-from podsonar.model import Query
+from podsonar.directory_answer import Query
 from podsonar.timestamp import rfc3339
 
 POOL = ("10.244.0.2", "10.244.0.3", "fd00:10::2")
@@ -192,11 +192,11 @@ def heard(made: AddressHistory) -> Directory:
     gaps_ns = [(begin, begin + made.upto(30 * SECOND)) for begin in gaps]
     through_ns = arrival_ns = BEGIN_NS - 60 * SECOND
     state: dict[str, dict[str, Any]] = {}
-    waiting = list(gaps_ns)
+    lists_ns = sorted(end for _begin, end in gaps_ns)  # a gap may lie within the other one
     directory.add_unwatched("Pod", 0, through_ns + clock_ns)
     for change in [*made.changes, AddressChange(BEGIN_NS + 2 * LENGTH_NS, {}, deleted=True)]:
-        while waiting and change.at_ns > waiting[0][1]:
-            end_ns = waiting.pop(0)[1]
+        while lists_ns and change.at_ns > lists_ns[0]:
+            end_ns = lists_ns.pop(0)
             relist(directory, state, end_ns + clock_ns, through_ns + clock_ns)
             through_ns = arrival_ns = max(arrival_ns, end_ns)
         if not change.obj:
