@@ -17,7 +17,7 @@ from directory.inventory_snapshots import OWNER_KINDS
 from directory.object_fields import identity_of
 from directory.pod_table import Pod, uid_key, uid_text
 from directory.selection import Selection
-from podsonar.model import Answer, Query
+from podsonar.directory_answer import Answer, Query
 from podsonar.owner_chain import Controller, api_group, controller_reference, is_node, root_controller
 from podsonar.timestamp import rfc3339
 

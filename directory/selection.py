@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from podsonar.model import Exclusion
+from podsonar.directory_answer import Exclusion
 from podsonar.owner_chain import Controller, is_batch
 from podsonar.settings import AgentConfiguration
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from node_agent.attribution import connections_body, flow_log
 from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.capture import capture_file
+from podsonar.directory_answer import Answer, Query
 from podsonar.errors import InputError
 from podsonar.input_file import read_input
-from podsonar.model import Answer, Capture, Query
+from podsonar.model import Capture
 
 MOST_BYTES = 32 << 20
 EXPECTED = "a file written by `podsonar agent capture`, or the debug log of an agent, of at most 32 MiB"

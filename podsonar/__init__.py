@@ -1,6 +1,6 @@
 """What every program needs.
 
-Reading order: `errors`, `timestamp`, `model`, `clean_text`, `object_identity`, `owner_chain`, `batch_sequence`,
-`schedule`, `settings`, `settings_sources`, `atomic_file`, `private_folder`, `json_gzip`, `input_file`, `gc_pause`,
-`supervised`, `lazy_module`, `masking`, `cookies`, `keep_alive`, `logs_and_probes`.
+Reading order: `errors`, `timestamp`, `model`, `directory_answer`, `clean_text`, `object_identity`, `owner_chain`,
+`batch_sequence`, `schedule`, `settings`, `settings_sources`, `atomic_file`, `private_folder`, `json_gzip`,
+`input_file`, `gc_pause`, `supervised`, `lazy_module`, `masking`, `cookies`, `keep_alive`, `logs_and_probes`.
 """

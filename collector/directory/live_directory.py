@@ -24,8 +24,8 @@ from directory.inventory_snapshots import OWNER_KINDS
 from directory.lookup import Directory
 from directory.object_fields import mapping_at, text_at
 from directory.pod_table import uid_key
+from podsonar.directory_answer import Answer, Query
 from podsonar.errors import InputError
-from podsonar.model import Answer, Query
 from podsonar.owner_chain import Controller
 from podsonar.supervised import place_of, run_supervised
 from podsonar.timestamp import NS_PER_SECOND, rfc3339

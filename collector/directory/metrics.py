@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from collector.directory.snapshot_file import ReadResult
 from collector.k8s.kinds import WATCHED
 from directory.lookup import Directory
+from podsonar.directory_answer import Answer, OwnerKind
 from podsonar.logs_and_probes import start_at_zero
-from podsonar.model import Answer, OwnerKind
 from podsonar.timestamp import NS_PER_SECOND
 
 SAVES = ("written", "too_large", "error")

@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 
 from directory.addresses import address_key
+from podsonar.directory_answer import Query
 from podsonar.errors import InputError
-from podsonar.model import Query
 from podsonar.timestamp import parse_rfc3339
 
 MAX_BODY_BYTES = 4 << 20

@@ -21,10 +21,10 @@ from starlette.routing import Route
 from collector.directory.live_directory import LiveDirectory
 from collector.directory.resolve_request import MAX_BODY_BYTES, parse_request
 from directory.interval import FINAL_AFTER_NS
+from podsonar.directory_answer import Query
 from podsonar.errors import InputError, TokenError
 from podsonar.keep_alive import SERVER_IDLE_SECONDS
 from podsonar.logs_and_probes import listen_address
-from podsonar.model import Query
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 BODY_SECONDS = 30.0

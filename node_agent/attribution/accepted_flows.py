@@ -25,7 +25,8 @@ from node_agent.attribution.pod_lookup import (
 from node_agent.attribution.scan_sums import ScanSums
 from node_agent.capture.fair_share import ANY_ADDRESSES
 from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner
-from podsonar.model import AcceptedFlow, Answer, Capture, Query, sum_of_volumes
+from podsonar.directory_answer import Answer, Query
+from podsonar.model import AcceptedFlow, Capture, sum_of_volumes
 
 
 class LeftOut(NamedTuple):

@@ -10,7 +10,8 @@ import orjson
 
 from node_agent.attribution.flow_groups import FlowDestination, FlowGroup
 from node_agent.attribution.json_format import SECONDS, json_text, reference
-from podsonar.model import Answer, Volume
+from podsonar.directory_answer import Answer
+from podsonar.model import Volume
 from podsonar.timestamp import NS_PER_SECOND
 
 

@@ -26,7 +26,8 @@ from node_agent.attribution.left_out_sources import left_out_sources
 from node_agent.attribution.node_name import on_node
 from node_agent.attribution.pod_lookup import NOT_ASKED
 from node_agent.attribution.scan_sums import ScanSums
-from podsonar.model import Answer, Capture, Flow, Query, sum_of_volumes
+from podsonar.directory_answer import Answer, Query
+from podsonar.model import Capture, Flow, sum_of_volumes
 
 UNCERTAIN = ("Ambiguous", "Unknown")
 AT_ONCE = 100  # connections per part: their pieces stay in the CPU's cache

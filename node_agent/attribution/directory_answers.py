@@ -6,8 +6,8 @@ import httpx
 import msgspec
 
 from podsonar.clean_text import clean_text
+from podsonar.directory_answer import Answer, Exclusion, OwnerKind
 from podsonar.errors import DirectoryUnavailableError
-from podsonar.model import Answer, Exclusion, OwnerKind
 
 FIXED_BYTES, BYTES_PER_ANSWER = 64 << 10, 2 << 10  # the longest names that Kubernetes allows take 1.6 KiB
 COMMAS_PER_ANSWER = 64

@@ -12,9 +12,9 @@ import structlog
 from directory.interval import FINAL_AFTER_NS
 from node_agent.attribution.directory_answers import bounded_body, parse_answers
 from podsonar.cookies import no_cookies
+from podsonar.directory_answer import Answer, Query
 from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, SettingsError, TokenError
 from podsonar.keep_alive import CLIENT_IDLE_SECONDS
-from podsonar.model import Answer, Query
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 QUERIES_PER_REQUEST = 5000

@@ -2,7 +2,8 @@
 
 from node_agent.capture.fair_share import ANY_ADDRESSES
 from node_agent.capture.pod_cgroup import CgroupOwner
-from podsonar.model import Answer, Flow
+from podsonar.directory_answer import Answer
+from podsonar.model import Flow
 
 SCAN = "scan"
 RULES = ("source_not_a_pod", "loopback", "own_traffic", "other_node", SCAN)  # beside those of the selection

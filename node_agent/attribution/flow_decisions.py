@@ -18,7 +18,8 @@ from node_agent.attribution.pod_lookup import (
 )
 from node_agent.capture.fair_share import ANY_ADDRESSES
 from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner
-from podsonar.model import Answer, Capture, Flow, Query
+from podsonar.directory_answer import Answer, Query
+from podsonar.model import Capture, Flow
 
 CONFIG_HASH = re.compile("[0-9a-f]{32}")
 UNRESOLVED = frozenset({"source_unknown", "source_pod_unknown", CONFLICT})

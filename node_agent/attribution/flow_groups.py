@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from node_agent.attribution import filters, pod_lookup
 from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner
-from podsonar.model import Capture, Flow, Query
+from podsonar.directory_answer import Query
+from podsonar.model import Capture, Flow
 
 NOT_YET_NS = 1 << 64  # later than any time in a capture
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from podsonar.model import Answer
+from podsonar.directory_answer import Answer
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from node_agent.attribution.flow_groups import FlowGroups
-from podsonar.model import Answer, Query
+from podsonar.directory_answer import Answer, Query
 
 
 class NodeNames(NamedTuple):

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from node_agent.attribution.filters import is_ownerless
 from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner, owner_of
-from podsonar.model import AcceptedFlow, Answer, Capture, Flow, Query
+from podsonar.directory_answer import Answer, Query
+from podsonar.model import AcceptedFlow, Capture, Flow
 
 NOT_ASKED = Answer("Unknown", reason="not_asked")
 OF_SOCKET = 1 << 63  # in the numbers of sockets' cgroups, which are of the v2 hierarchy (bpf/maps.c)

@@ -8,7 +8,7 @@ from node_agent.attribution.filters import SCAN
 from node_agent.attribution.flow_decisions import FlowGroupDecision
 from node_agent.attribution.json_format import reference
 from node_agent.capture.fair_share import PORT_RANGES
-from podsonar.model import Answer
+from podsonar.directory_answer import Answer
 
 MOST_LISTED = 64  # the largest; the counts of all are in `filtered`
 

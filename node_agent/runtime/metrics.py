@@ -16,8 +16,9 @@ from node_agent.capture.bpf_maps import Counts
 from node_agent.capture.open_connections import DIRECTION, NO_TABLE, RECENT_FULL, SHARED, TIME_OVER, TOO_MANY
 from node_agent.capture.process_table import HIDDEN, PROC_UNREADABLE, PROCESS_UNREADABLE
 from node_agent.capture.window_capture import ACCEPTED_LOST, INCOMPLETE, LOST, MISSED, OUTCOMES_LOST, UNSEEN
+from podsonar.directory_answer import Exclusion
 from podsonar.logs_and_probes import start_at_zero
-from podsonar.model import Capture, Exclusion
+from podsonar.model import Capture
 
 STARTING = "starting"
 SHARED_SOCKET = "shared_socket"

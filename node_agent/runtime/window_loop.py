@@ -25,8 +25,9 @@ from node_agent.capture.window_volume import Handover
 from node_agent.runtime import metrics
 from node_agent.runtime.progress import Progress
 from node_agent.runtime.tracer_lifecycle import LOADER_SECONDS, ClockMap, TracerLifecycle, capacity, count_in
+from podsonar.directory_answer import Answer, Query
 from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, PodsonarError, TracerError
-from podsonar.model import Answer, Capture, Query, Window
+from podsonar.model import Capture, Window
 from podsonar.settings import AgentSettings
 from podsonar.supervised import place_of
 from podsonar.timestamp import NS_PER_SECOND

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import orjson
 
+from podsonar.directory_answer import Query
 from podsonar.json_gzip import unpack
-from podsonar.model import Query
 from tests.answering_server import GivenAnswer, ReceivedRequest, answering
 from tests.node_agent import stages
 

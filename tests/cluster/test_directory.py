@@ -20,7 +20,7 @@ from collector.directory.live_directory import LiveDirectory
 from directory.lookup import Directory
 from directory.selection import Selection
 from lab.controlplane.server import ControlPlane
-from podsonar.model import Query
+from podsonar.directory_answer import Query
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 from tests.cluster.cuttable import Cuttable
 from tests.cluster.test_collector import may

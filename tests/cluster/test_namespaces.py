@@ -16,7 +16,7 @@ from directory.lookup import Directory
 from directory.selection import Selection
 from lab.controlplane.binaries import VERSIONS, find_or_build
 from lab.controlplane.server import ControlPlane
-from podsonar.model import Query
+from podsonar.directory_answer import Query
 from podsonar.settings import CollectorSettings
 from podsonar.settings_sources import load
 from tests.cluster.test_directory import SECOND, known, names, pod, until

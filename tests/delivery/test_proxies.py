@@ -16,8 +16,8 @@ from delivery.token_file import TokenFile
 from lab.controlplane.certificates import Authority
 from lab.demo.fake_api_server import kubeconfig
 from node_agent.attribution.directory_client import DirectoryClient
+from podsonar.directory_answer import Query
 from podsonar.errors import ApiServerError, DirectoryUnavailableError, SettingsError
-from podsonar.model import Query
 from podsonar.settings import AgentConfiguration, ManagerEndpoint, Proxy
 from tests.delivery.test_manager_tls import Served, authority, pair_for, pusher, serving
 from tests.silent_server import SilentServer

@@ -15,7 +15,7 @@ from typing import Any
 from directory.interval import FINAL_AFTER_NS, SECOND
 from directory.lookup import Directory
 from directory.selection import Selection
-from podsonar.model import Query
+from podsonar.directory_answer import Query
 from podsonar.timestamp import rfc3339
 from tests.directory.address_history import BEGIN_NS, LENGTH_NS, POOL, STREAM_NS, AddressHistory, history
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from directory.lookup import Directory
-from podsonar.model import Query
+from podsonar.directory_answer import Query
 from tests.directory.test_lookup import at, pod
 
 HASH = "0123456789abcdef0123456789abcdef"

@@ -4,7 +4,7 @@ from typing import Any
 
 from directory.lookup import Directory
 from directory.selection import Selection
-from podsonar.model import Query
+from podsonar.directory_answer import Query
 from podsonar.owner_chain import ControllerReference
 from podsonar.timestamp import rfc3339
 from tests.directory.test_lookup import at, cluster, named, pod, with_status

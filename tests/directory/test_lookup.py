@@ -7,8 +7,8 @@ import pytest
 from directory.from_inventory import directory_from_inventory
 from directory.lookup import Directory
 from directory.selection import Selection
+from podsonar.directory_answer import Answer, Query
 from podsonar.errors import InputError
-from podsonar.model import Answer, Query
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 NODE = "192.168.0.1"

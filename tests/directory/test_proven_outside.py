@@ -13,8 +13,8 @@ from directory.from_inventory import directory_from_inventory
 from directory.interval import SKEW_NS
 from directory.lookup import Directory
 from directory.selection import Selection
+from podsonar.directory_answer import Answer, Query
 from podsonar.errors import SettingsError
-from podsonar.model import Answer, Query
 from podsonar.settings import CollectorSettings, Data
 from tests.directory.test_lookup import NODE, at, cluster, named, pod, service
 

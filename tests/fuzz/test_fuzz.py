@@ -27,9 +27,9 @@ from delivery.token_file import TokenFile
 from manager.store.database import Store
 from manager.store.tokens import create_token
 from node_agent.attribution.directory_client import DirectoryClient
+from podsonar.directory_answer import Query
 from podsonar.errors import PodsonarError
 from podsonar.json_gzip import pack
-from podsonar.model import Query
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
 from tests.acceptance.agent_process import free_port
 from tests.collector.directory.test_server import GOOD, live_directory

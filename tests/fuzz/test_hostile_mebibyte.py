@@ -27,9 +27,9 @@ from node_agent.attribution.flow_log import read_log
 from node_agent.capture.pod_cgroup import owner_of
 from node_agent.capture.process_table import cgroup_paths
 from podsonar.clean_text import clean_json, clean_text
+from podsonar.directory_answer import Query
 from podsonar.errors import PodsonarError
 from podsonar.logs_and_probes import escape
-from podsonar.model import Query
 from podsonar.owner_chain import api_group
 from podsonar.timestamp import parse_rfc3339
 from tests.collector.directory.test_odd_objects import WHOLE, places, replaced

@@ -6,7 +6,8 @@ import orjson
 
 from node_agent.attribution.connections_body import ResolvedWindow, build_body
 from node_agent.attribution.flow_groups import directory_queries, group_flows
-from podsonar.model import AcceptedFlow, Answer, Capture, Flow, Query, Window
+from podsonar.directory_answer import Answer, Query
+from podsonar.model import AcceptedFlow, Capture, Flow, Window
 
 SECOND = 1_000_000_000
 START_NS = 1_795_000_000 * SECOND

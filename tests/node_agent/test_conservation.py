@@ -21,8 +21,9 @@ from node_agent.runtime.app import Shutdown, make_pusher, make_spool
 from node_agent.runtime.metrics import AgentMetrics
 from node_agent.runtime.tracer_lifecycle import TracerLifecycle
 from node_agent.runtime.window_loop import AgentParts, capture_or_gap, resolve_queue, resolve_turn, store_capture
+from podsonar.directory_answer import Answer, Query
 from podsonar.errors import DirectoryUnavailableError
-from podsonar.model import Answer, Capture, Query, Window
+from podsonar.model import Capture, Window
 from podsonar.settings import AgentSettings, ManagerEndpoint, NodeSettings, SpoolSettings
 from podsonar.supervised import start_supervised
 from tests.manager.fresh_database import migrated

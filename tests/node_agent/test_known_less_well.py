@@ -15,7 +15,8 @@ from node_agent.capture.open_connections import NO_TABLE, TIME_OVER
 from node_agent.capture.process_table import HIDDEN, PROC_UNREADABLE, PROCESS_UNREADABLE
 from node_agent.capture.window_capture import ACCEPTED_LOST, INCOMPLETE, LOST, MISSED, OUTCOMES_LOST, UNSEEN
 from node_agent.runtime.metrics import OPENED_LEFT_OUT, AgentMetrics
-from podsonar.model import Capture, Exclusion
+from podsonar.directory_answer import Exclusion
+from podsonar.model import Capture
 from tests.node_agent.attribution.test_identity import CONTAINER, OF_WEB, VICTIM, WEB, made, outcome
 from tests.node_agent.stages import capture, flow
 

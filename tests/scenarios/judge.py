@@ -11,7 +11,8 @@ from collector.directory.resolve_request import parse_request
 from node_agent.attribution import connections_body
 from node_agent.attribution.flow_decisions import UNRESOLVED
 from node_agent.attribution.flow_groups import directory_queries, group_flows
-from podsonar.model import Answer, Capture
+from podsonar.directory_answer import Answer
+from podsonar.model import Capture
 from tests.scenarios.compare_map import judge_map
 from tests.scenarios.records import Body, connection_record, edge_record, own_part, taken_record
 from tests.scenarios.run import Observed

@@ -17,7 +17,7 @@ from collector.directory.watch_events import WatchEvent
 from collector.k8s.kinds import WATCHED, WatchTarget
 from directory.interval import FOREVER
 from directory.lookup import Directory
-from podsonar.model import Query
+from podsonar.directory_answer import Query
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 from tests.collector.directory.test_reflector import PODS, followed, live_directory, names, no_waiting, pod, until
 from tests.collector.scripted_api import ScriptedApi, bookmark, event

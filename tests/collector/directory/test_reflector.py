@@ -16,8 +16,8 @@ from collector.k8s.kinds import WATCHED
 from directory.interval import REPORT_NS
 from directory.lookup import Directory
 from directory.selection import Selection
+from podsonar.directory_answer import Query
 from podsonar.errors import ApiServerError, WatchRefusedError
-from podsonar.model import Query
 from podsonar.settings import CollectorSettings
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 from tests.collector.scripted_api import ScriptedApi, bookmark, event

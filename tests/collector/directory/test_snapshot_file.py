@@ -11,7 +11,7 @@ from collector.k8s.kinds import WatchTarget
 from directory import snapshot
 from directory.interval import REPORT_NS
 from directory.lookup import Directory
-from podsonar.model import Query
+from podsonar.directory_answer import Query
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 from tests.collector.directory.test_reflector import PODS, live_directory, names, pod
 from tests.collector.scripted_api import ScriptedApi

@@ -9,7 +9,7 @@ import pytest
 from collector.directory.live_directory import LiveDirectory
 from directory.lookup import Directory
 from directory.selection import Selection
-from podsonar.model import Answer, Query
+from podsonar.directory_answer import Answer, Query
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 from tests.collector.scripted_api import ScriptedApi
 

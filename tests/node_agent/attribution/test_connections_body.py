@@ -13,7 +13,8 @@ from node_agent.attribution.connections_body import ResolvedWindow, build_body
 from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.attribution.flow_log import decision_line, read_log
 from node_agent.attribution.json_format import wire_time
-from podsonar.model import AcceptedFlow, Answer, Flow, Query, Volume
+from podsonar.directory_answer import Answer, Query
+from podsonar.model import AcceptedFlow, Flow, Volume
 from podsonar.timestamp import rfc3339
 from tests.node_agent.stages import CGROUPS, SECOND, START_NS, WEB, body, capture, flow, resolved
 

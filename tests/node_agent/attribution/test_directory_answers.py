@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node_agent.attribution.directory_answers import MALFORMED, parse_answers
+from podsonar.directory_answer import Answer
 from podsonar.errors import DirectoryUnavailableError
-from podsonar.model import Answer
 from tests.answering_server import GivenAnswer, answering
 
 GOOD = {"kind": "External"}
@@ -108,7 +108,7 @@ def test_compressed_or_endless_response_is_refused_within_its_bound() -> None:
                 "import resource, sys\n"
                 "from node_agent.attribution.directory_client import DirectoryClient\n"
                 "from podsonar.errors import DirectoryUnavailableError\n"
-                "from podsonar.model import Query\n"
+                "from podsonar.directory_answer import Query\n"
                 f"client = DirectoryClient({url!r}, lambda: 't' * 20, None)\n"
                 "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
                 "try: client.ask([Query('10.0.0.1', 80)])\n"

@@ -9,8 +9,8 @@ import pytest
 
 from directory.interval import FINAL_AFTER_NS, SECOND
 from node_agent.attribution.directory_client import DirectoryClient
+from podsonar.directory_answer import Query
 from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, SettingsError
-from podsonar.model import Query
 from tests.answering_server import GivenAnswer, ReceivedRequest, answering
 
 

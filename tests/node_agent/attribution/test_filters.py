@@ -5,7 +5,7 @@ import pytest
 from node_agent.attribution.filters import source_reason
 from node_agent.attribution.pod_lookup import NOT_ASKED
 from node_agent.capture.pod_cgroup import HIERARCHY_ROOT, HOST, UNKNOWN_OWNER, CgroupOwner
-from podsonar.model import Answer
+from podsonar.directory_answer import Answer
 from tests.node_agent.stages import OWN, WEB, flow
 
 HERE = Answer("Pod", WEB, "shop", "web-1", node_name="node-a")

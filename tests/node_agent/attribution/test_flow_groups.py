@@ -1,7 +1,7 @@
 """node_agent/attribution/flow_groups.py: what a capture asks of the directory."""
 
 from node_agent.attribution.flow_groups import directory_queries, group_flows
-from podsonar.model import Query
+from podsonar.directory_answer import Query
 from tests.node_agent.stages import SECOND, START_NS, WEB, capture, flow
 
 

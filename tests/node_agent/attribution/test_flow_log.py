@@ -8,7 +8,7 @@ import pytest
 
 from node_agent.attribution.flow_decisions import Decision
 from node_agent.attribution.flow_log import WORDS, SkippedLine, decision_line, is_log, read_log
-from podsonar.model import Answer
+from podsonar.directory_answer import Answer
 from tests.node_agent.stages import WEB, flow
 
 SOURCE = Answer("Pod", WEB)

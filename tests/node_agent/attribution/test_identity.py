@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from node_agent.attribution.connections_body import ResolvedWindow, build_body
 from node_agent.attribution.flow_groups import directory_queries, group_flows
-from podsonar.model import AcceptedFlow, Answer, Capture, Query
+from podsonar.directory_answer import Answer, Query
+from podsonar.model import AcceptedFlow, Capture
 from tests.node_agent.stages import OWN, START_NS, WEB, body, capture, flow
 
 VICTIM = "99999999-0b0f-4b0e-9d0a-1f1e2d3c4b5a"

@@ -1,7 +1,8 @@
 """Sums of what was beyond a pod's share: named, counted, and nobody's edge."""
 
 from node_agent.attribution.scan_sums import MOST_LISTED, ScanSums
-from podsonar.model import AcceptedFlow, Answer
+from podsonar.directory_answer import Answer
+from podsonar.model import AcceptedFlow
 from tests.node_agent.stages import START_NS, WEB, body, capture, flow, resolved
 
 
