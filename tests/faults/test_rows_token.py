@@ -10,6 +10,7 @@ import pytest
 
 from manager.store.agents import remove_agent
 from manager.store.database import Store
+from manager.store.token_format import Token, parse
 from manager.store.tokens import revoke_token
 from tests.faults.conftest import FaultAgent, authorized, with_token
 from tests.manager.shop import NODE_A
@@ -28,6 +29,13 @@ def raw(agent: FaultAgent, text: bytes) -> bytes:
         while b"\r\n\r\n" not in received and (piece := sock.recv(65536)):
             received += piece
     return received
+
+
+def wrong_secret(text: str) -> str:
+    """A token with the id of a good one and another secret. A secret may hold an underscore: only `parse` knows it."""
+    token = parse(text)
+    assert token
+    return Token(token.id, token.secret[::-1]).text()
 
 
 def test_row_01_no_authorization_is_401_before_the_body(manager: FaultAgent) -> None:
@@ -82,8 +90,7 @@ def test_row_06_token_of_a_removed_agent_is_404(manager: FaultAgent) -> None:
 def test_row_07_token_of_an_agent_that_never_was_is_401(manager: FaultAgent) -> None:
     """A token of the right form that nobody made, and one with a good id."""
     assert authorized(manager, f"Token {STRANGER}", GOOD).status_code == 401
-    prefix, _, secret = manager.token.rpartition("_")
-    assert authorized(manager, f"Token {prefix}_{secret[::-1]}", GOOD).status_code == 401
+    assert authorized(manager, f"Token {wrong_secret(manager.token)}", GOOD).status_code == 401
 
 
 def test_row_08_revoked_and_expired_tokens_are_401_and_a_second_one_is_201(manager: FaultAgent) -> None:
@@ -99,8 +106,7 @@ def test_row_08_revoked_and_expired_tokens_are_401_and_a_second_one_is_201(manag
 @pytest.mark.long
 def test_row_09_wrong_id_and_wrong_secret_take_the_same_time(manager: FaultAgent) -> None:
     """The times of either tell nothing: each median lies within the middle half of the other's times."""
-    prefix, _, secret = manager.token.rpartition("_")
-    texts = [f"Token {STRANGER}", f"Token {prefix}_{secret[::-1]}"]
+    texts = [f"Token {STRANGER}", f"Token {wrong_secret(manager.token)}"]
     seconds: list[list[float]] = [[], []]
     for number in range(2 * TRIES):
         address, _, port = manager.url.removeprefix("http://").partition(":")

@@ -15,6 +15,7 @@ from lab.real_cluster.daemon_configs import kubelet, may_lower_oom_score
 from lab.real_cluster.daemons import Daemons, make_cgroups, processes_of, start_time
 from lab.simulated import cgroups
 from podsonar.errors import ApiServerError
+from tests.open_files import open_files
 
 FORKS = ["sh", "-c", "setsid sleep 600 & setsid sleep 600 & wait"]
 
@@ -48,10 +49,10 @@ def check_for_a_while(daemons: Daemons) -> None:
         daemons.check()
 
 
-def wait_for_program(pid: int, name: str) -> None:
-    """Return once the shell has executed the program."""
+def wait_until_asleep(pid: int) -> None:
+    """Return once the shell has executed `sleep` and that has loaded its libraries, whose files it opens and closes."""
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}/comm").read_text().strip() != name:
+    while " ".join(Path(f"/proc/{pid}/stat").read_text().split()[1:3]) != "(sleep) S":
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -119,8 +120,8 @@ def test_daemon_gets_no_open_file_of_its_starter(daemons: Daemons, tmp_path: Pat
     with (tmp_path / "lock").open("w") as lock:
         os.set_inheritable(lock.fileno(), True)
         pid = daemons.start("sleeper", ["sleep", "600"])
-        wait_for_program(pid, "sleep")
-        opened = {str(item.readlink()) for item in Path(f"/proc/{pid}/fd").iterdir()}
+        wait_until_asleep(pid)
+        opened = open_files(pid)
     assert opened == {os.devnull, str(daemons.log("sleeper"))}
 
 
