@@ -11,13 +11,13 @@ import structlog
 
 from chaos.probes.probe_rounds import ProbeEnvironment
 from chaos.runner.environment import RunnerEnvironment, read_environment
-from chaos.runner.faults import FaultContext
-from chaos.runner.injection import remove_left
-from chaos.runner.injector_server import InjectorServer
-from chaos.runner.injectors import Injectors
-from chaos.runner.k8s_probe import look_at
+from chaos.runner.faults.context import FaultContext
+from chaos.runner.faults.injection import remove_left
+from chaos.runner.faults.pod_delete import new_chance
+from chaos.runner.injectors.registry import Injectors
+from chaos.runner.injectors.server import InjectorServer
 from chaos.runner.kserver_client import Kserver
-from chaos.runner.pod_delete import new_chance
+from chaos.runner.probes.k8s import look_at
 from chaos.runner.run_state import RunState
 from chaos.runner.step_logs import step_logs
 from chaos.runner.steps import Steps, wall_clock, watch_for_stop

@@ -10,14 +10,14 @@ import structlog
 
 from chaos.experiment_probes import probes_of
 from chaos.probes.probe_rounds import ProbeEnvironment
-from chaos.runner.container_kill import container_kill
-from chaos.runner.faults import Fault, FaultContext, FaultError
-from chaos.runner.guarded_targets import check_targets
+from chaos.runner.faults.container_kill import container_kill
+from chaos.runner.faults.context import Fault, FaultContext, FaultError
+from chaos.runner.faults.guarded_targets import check_targets
+from chaos.runner.faults.pod_delete import pod_delete
+from chaos.runner.faults.stress_and_network import HELD_FAULTS
 from chaos.runner.kserver_client import AHEAD_SECONDS, Kserver, KserverUnavailableError
-from chaos.runner.pod_delete import pod_delete
-from chaos.runner.pod_faults import HELD_FAULTS
+from chaos.runner.probes.step import SteadyStateError, StepProbes
 from chaos.runner.run_state import RunState
-from chaos.runner.step_probes import SteadyStateError, StepProbes
 from chaos.task_action import ActionError
 from podsonar.errors import PodsonarError
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chaos.runner.faults import FaultError
-from chaos.runner.guarded_targets import check_targets, selector_text
+from chaos.runner.faults.context import FaultError
+from chaos.runner.faults.guarded_targets import check_targets, selector_text
 from chaos.runner.targets import TargetPod
 from cluster_api.objects import Objects
 from podsonar.timestamp import NS_PER_SECOND

@@ -9,7 +9,7 @@ import pytest
 
 from chaos.probes.probe_rounds import ProbeEnvironment
 from chaos.runner.environment import RunnerEnvironment
-from chaos.runner.faults import FaultContext
+from chaos.runner.faults.context import FaultContext
 from chaos.runner.kserver_client import Kserver, KserverError, KserverUnavailableError
 from chaos.runner.run_state import RunState
 from chaos.runner.steps import Steps, wall_clock, watch_for_stop

@@ -8,7 +8,7 @@ from typing import Self
 
 import orjson
 
-from chaos.runner.injectors import Injectors
+from chaos.runner.injectors.registry import Injectors
 
 MOST_BODY_BYTES = 16 << 10
 PREFIX = "/v1/injectors/"

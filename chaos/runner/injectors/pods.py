@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from chaos.injector.order import InjectionOrder
-from chaos.runner.injectors import Injector
+from chaos.runner.injectors.registry import Injector
 from chaos.runner.targets import TargetPod
 
 GRACE_SECONDS = 90  # beyond a fault's own time: until every injector is ready, and for the last report

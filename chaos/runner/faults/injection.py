@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from chaos.injector.order import InjectionOrder
-from chaos.runner.faults import FaultContext, FaultError
-from chaos.runner.injector_pods import ROLE_LABEL, RUN_LABEL, RunnerPod, injector_manifest, runner_pod
-from chaos.runner.injectors import SILENT_SECONDS, Injector, Injectors
+from chaos.runner.faults.context import FaultContext, FaultError
+from chaos.runner.injectors.pods import ROLE_LABEL, RUN_LABEL, RunnerPod, injector_manifest, runner_pod
+from chaos.runner.injectors.registry import SILENT_SECONDS, Injector, Injectors
 from chaos.runner.targets import PODS, TargetPod, container_id
 from cluster_api.objects import Objects
 from cluster_api.resources import ObjectName

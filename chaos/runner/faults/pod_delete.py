@@ -5,9 +5,9 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chaos.runner.faults import FaultContext, FaultError
-from chaos.runner.guarded_targets import choose_targets
-from chaos.runner.settings import whole_number
+from chaos.runner.faults.context import FaultContext, FaultError
+from chaos.runner.faults.guarded_targets import choose_targets
+from chaos.runner.faults.settings import whole_number
 from chaos.runner.targets import TargetPod, find_targets, read_selection
 from podsonar.errors import InputError, ObjectRefusedError
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from chaos.guard_settings import GuardSettings
-from chaos.runner.faults import FaultContext, FaultError
+from chaos.runner.faults.context import FaultContext, FaultError
 from chaos.runner.targets import PODS, Selection, TargetPod, choose, find_targets
 from cluster_api.objects import Objects
 from cluster_api.resources import Resource

@@ -1,14 +1,14 @@
-"""chaos/runner/pod_faults.py, destination.py, injector_pods.py: settings become orders, orders become pods."""
+"""chaos/runner/faults/stress_and_network.py, destination.py, injectors/pods.py: settings to orders, orders to pods."""
 
 from typing import Any
 
 import pytest
 
 from chaos.injector.order import InjectionOrder, read_order
-from chaos.runner.faults import FaultContext
-from chaos.runner.injector_pods import injector_manifest, runner_pod
-from chaos.runner.injectors import Injectors
-from chaos.runner.pod_faults import ORDERS
+from chaos.runner.faults.context import FaultContext
+from chaos.runner.faults.stress_and_network import ORDERS
+from chaos.runner.injectors.pods import injector_manifest, runner_pod
+from chaos.runner.injectors.registry import Injectors
 from chaos.runner.targets import TargetPod
 from cluster_api.resources import ObjectName
 from podsonar.errors import InputError

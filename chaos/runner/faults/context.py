@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chaos.runner.injectors import Injectors
+from chaos.runner.injectors.registry import Injectors
 from chaos.runner.step_logs import LineWriter
 from chaos.runner.targets import TargetPod
 from cluster_api.objects import Objects

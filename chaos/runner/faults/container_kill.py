@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaos.injector.order import InjectionOrder
-from chaos.runner.faults import FaultContext, FaultError
-from chaos.runner.guarded_targets import choose_targets
-from chaos.runner.injection import Aim, Injection
-from chaos.runner.pod_delete import rounds
-from chaos.runner.pod_faults import aims_at
-from chaos.runner.settings import whole_number
+from chaos.runner.faults.context import FaultContext, FaultError
+from chaos.runner.faults.guarded_targets import choose_targets
+from chaos.runner.faults.injection import Aim, Injection
+from chaos.runner.faults.pod_delete import rounds
+from chaos.runner.faults.settings import whole_number
+from chaos.runner.faults.stress_and_network import aims_at
 from chaos.runner.targets import read_selection
 
 DEFAULT_SECONDS, DEFAULT_INTERVAL = 20, 10

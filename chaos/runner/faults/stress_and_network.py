@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 
 from chaos.injector.order import InjectionOrder
-from chaos.runner.destination import Destination, find_destination
-from chaos.runner.faults import Fault, FaultContext
-from chaos.runner.guarded_targets import choose_targets
-from chaos.runner.injection import Aim, Injection
-from chaos.runner.injectors import Injector
-from chaos.runner.settings import host_names, networks_of, ports_of, whole_number
+from chaos.runner.faults.context import Fault, FaultContext
+from chaos.runner.faults.destination import Destination, find_destination
+from chaos.runner.faults.guarded_targets import choose_targets
+from chaos.runner.faults.injection import Aim, Injection
+from chaos.runner.faults.settings import host_names, networks_of, ports_of, whole_number
+from chaos.runner.injectors.registry import Injector
 from chaos.runner.targets import TargetPod, container_id, container_name, read_selection
 from podsonar.errors import InputError
 

@@ -8,9 +8,9 @@ from chaos.experiment_probes import TaskProbes
 from chaos.probes.attempt import Attempt
 from chaos.probes.phases import DURING, Probes
 from chaos.probes.probe_rounds import ProbeEnvironment
-from chaos.runner.edge_probe import FaultTimes, judge_edge
-from chaos.runner.faults import FaultContext, FaultError
+from chaos.runner.faults.context import FaultContext, FaultError
 from chaos.runner.kserver_client import Kserver
+from chaos.runner.probes.edge import FaultTimes, judge_edge
 from chaos.task_action import EdgeInputs, Probe
 
 LEVELS = {"Passed": "info", "Error": "error"}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from chaos.faults.network_rule import MAX_NETWORKS, MAX_PORTS
-from chaos.runner.settings import ports_of
+from chaos.runner.faults.settings import ports_of
 from cluster_api.objects import Objects
 from cluster_api.resources import ObjectName, Resource
 from podsonar.errors import InputError
