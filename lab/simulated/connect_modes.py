@@ -244,6 +244,25 @@ def scan(command: dict[str, Any]) -> Counter[int]:
     return Counter({errno.EINPROGRESS: command["count"]})
 
 
+def syn_segment(address: str, port: int, source: tuple[str, int]) -> bytes:
+    """A TCP segment with SYN alone (RFC 9293 section 3.1), with its checksum over the pseudo-header."""
+    ends = socket.inet_aton(source[0]) + socket.inet_aton(address)
+    fields = struct.pack("!HHIIBBHHH", source[1], port, source[1], 0, 5 << 4, 2, 64240, 0, 0)
+    total = sum(struct.unpack("!16H", ends + struct.pack("!HH", socket.IPPROTO_TCP, len(fields)) + fields))
+    return fields[:16] + struct.pack("!H", 0xFFFF - total % 0xFFFF) + fields[18:]
+
+
+def half_open(command: dict[str, Any]) -> Counter[int]:
+    """Scan a listening port `count` times: the kernel here resets the answer to a SYN that none of its sockets sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+        route.connect((command["address"], command["port"]))
+        own = route.getsockname()[0]
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as raw:
+        for number in range(command["count"]):
+            raw.sendto(syn_segment(command["address"], command["port"], (own, 10000 + number)), (command["address"], 0))
+    return Counter({0: command["count"]})
+
+
 def release(_command: dict[str, Any]) -> Counter[int]:
     """Close every held socket; makes no connect."""
     while HELD_SOCKETS:
@@ -266,7 +285,14 @@ SINGLE_MODES = {
     "mptcp": multipath,
     "renamed": connect_renamed,
 }
-BULK_MODES = {"container": container, "threads": threads, "spread": spread, "scan": scan, "release": release}
+BULK_MODES = {
+    "container": container,
+    "threads": threads,
+    "spread": spread,
+    "scan": scan,
+    "half-open": half_open,
+    "release": release,
+}
 
 
 def make_connects(command: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The kernel's own TCP counters of each network namespace of the node, as its tasks show them.
 
 /proc/<task>/net/snmp (RFC 4022: ActiveOpens, PassiveOpens, AttemptFails) shows a namespace's counters to anyone.
+AttemptFails has the half-open connections, too, that a peer resets (a port scan, a client that gives up): no socket of
+the namespace has connected or was accepted, and EmbryonicRsts in /proc/<task>/net/netstat counts the same ones.
 """
 
 import os
@@ -39,7 +41,8 @@ class KernelCounters:
     """The kernel's counters as the tasks of the node show them."""
 
     def __init__(self, proc_folder: Path) -> None:
-        self.path = f"{proc_folder}/%d/net/snmp"  # of a task; text, since a Path costs half as much as the reading
+        # Of a task; text, since a Path costs half as much as the reading.
+        self.path, self.further = f"{proc_folder}/%d/net/snmp", f"{proc_folder}/%d/net/netstat"
 
     def file_of(self, task: int) -> int | None:
         """Return the inode of the counters of a task's network namespace now; None if the task has ended."""
@@ -54,6 +57,15 @@ class KernelCounters:
             with open(self.path % task, "rb", buffering=0) as counters:  # noqa: PTH123
                 return os.fstat(counters.fileno()).st_ino, counters.readall()
         except OSError:
+            return None
+
+    def resets(self, task: int) -> int | None:
+        """Return how many half-open connections a peer has reset; None if the task has ended. Costs twice a `read`."""
+        try:
+            with open(self.further % task, "rb", buffering=0) as counters:  # noqa: PTH123
+                names, values = (line.split() for line in counters.readall().splitlines()[:2])
+            return int(values[names.index(b"EmbryonicRsts")])
+        except (OSError, ValueError, IndexError):
             return None
 
 

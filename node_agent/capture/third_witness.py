@@ -54,14 +54,31 @@ Program = Callable[[int], WitnessCounts]  # by a namespace's number
 def look(
     namespace: int, network: Network, program: Program, kernel: KernelCounters, file: int
 ) -> NetworkReading | None:
-    """Return one reading of a namespace; None if none of its tasks shows its counters."""
+    """Return one reading of a namespace, of connects and accepted connections alone; None if no task shows it.
+
+    Half-open connections that a peer reset are subtracted. They are read only where the kernel has more failures than
+    the program, and before these, since the kernel counts a reset after the failure.
+    """
     for task in network.tasks:
-        before = program(namespace)
-        found = kernel.read(task)
-        after = program(namespace)  # at once: a busy namespace has the next connect within microseconds
-        if found is not None and found[0] == file and (counters := parsed(found[1])) is not None:
-            break
-    else:
+        found = look_by(task, namespace, program, kernel, file)
+        if found is None:
+            continue
+        if found.beyond.failures <= 0:
+            return found
+        resets, found, later = kernel.resets(task), look_by(task, namespace, program, kernel, file), kernel.resets(task)
+        if found is not None and resets is not None and later is not None:
+            reset = WitnessCounts(failures=resets)
+            quiet = found.quiet and resets == later
+            return found._replace(kernel=found.kernel.minus(reset), beyond=found.beyond.minus(reset), quiet=quiet)
+    return None
+
+
+def look_by(task: int, namespace: int, program: Program, kernel: KernelCounters, file: int) -> NetworkReading | None:
+    """Return the counters as a task shows them; None if it has ended or is in another namespace."""
+    before = program(namespace)
+    found = kernel.read(task)
+    after = program(namespace)  # at once: a busy namespace has the next connect within microseconds
+    if found is None or found[0] != file or (counters := parsed(found[1])) is None:
         return None
     # The program counts a connect before the kernel, an accepted or failed one after it.
     beyond = WitnessCounts(
@@ -114,7 +131,8 @@ def read_node(
         if not left:
             break
     sleep(HELD_SECONDS)
-    read_again(reading, [one for one in reading.networks if any(program(one))], program, kernel)
+    moved = [one for one, found in reading.networks.items() if any(program(one)) or not found.quiet]
+    read_again(reading, moved, program, kernel)
     return reading
 
 

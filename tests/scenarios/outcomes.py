@@ -36,6 +36,14 @@ SCENARIOS = (
         steps=(connect("web", NOWHERE, 443, 5, established=0, attempts=0),),
     ),
     Scenario(
+        "scanned",
+        "half-open connections that the scanning pod's kernel resets: neither attempts, nor accepted, nor lost",
+        pods=(WEB, SHOP),
+        steps=(connect("web", "pod shop", 8080, 23, "half-open", attempts=0), connect("web", "pod shop", 8080, 19)),
+        edges=(web_to_shop(19),),
+        taken=(shop_took(19),),
+    ),
+    Scenario(
         "reset-after-accept",
         "a connection that the server resets at once was established all the same",
         pods=(WEB, ScenarioPod("shop", ({"port": 8080, "kind": "reset"},))),

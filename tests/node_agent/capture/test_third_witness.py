@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+import lab.simulated
 from node_agent.capture.bpf_maps import AttachedProgram
 from node_agent.capture.kernel_counters import KernelCounters
 from node_agent.capture.kernel_counters import Network as Namespace
@@ -20,6 +21,7 @@ from node_agent.privileged.bpf_structs import NETWORK
 from podsonar.model import Capture, Window, WitnessCounts
 from tests.node_agent.kernel_side import attached
 
+SIMULATED = Path(lab.simulated.__path__[0])
 NODE = ObservedNode("node-a", Path("/proc"), 0.2)
 
 
@@ -40,17 +42,20 @@ def window(tracer: AttachedProgram) -> Iterator[list[Capture]]:
 TRAFFIC_PORT = 4242
 TRAFFIC = """
 import socket, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from connect_modes import half_open
 SO_NETNS_COOKIE = 71
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 with socket.socket() as any_socket:
     print(int.from_bytes(any_socket.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder), flush=True)
 for line in sys.stdin:
-    connects, refused = map(int, line.split())
+    connects, refused, scanned = map(int, line.split())
     with socket.create_server(("127.0.0.1", 4242), backlog=128) as server, socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         for _ in range(connects):
             with socket.create_connection(server.getsockname()):
                 server.accept()[0].close()
+        half_open({"address": "127.0.0.1", "port": 4242, "count": scanned})
         for _ in range(refused):
             try:
                 socket.create_connection(closed.getsockname())
@@ -61,7 +66,9 @@ for line in sys.stdin:
 
 
 class Traffic:
-    """A process in a network namespace of its own that makes connections over loopback, and some that are refused."""
+    """A process in a network namespace of its own that makes connections over loopback, some that are refused, and
+    half-open ones.
+    """
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         assert process.stdout is not None
@@ -74,10 +81,10 @@ class Traffic:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == f"{word}\n"
 
-    def make(self, connects: int, refused: int) -> None:
+    def make(self, connects: int, refused: int, scanned: int = 0) -> None:
         """Make so many."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{connects} {refused}\n")
+        self.process.stdin.write(f"{connects} {refused} {scanned}\n")
         self.process.stdin.flush()
         self.wait_for("done")
 
@@ -85,7 +92,7 @@ class Traffic:
 @contextmanager
 def traffic() -> Iterator[Traffic]:
     """Such a process."""
-    command = ["unshare", "--net", sys.executable, "-c", TRAFFIC]
+    command = ["unshare", "--net", sys.executable, "-c", TRAFFIC, str(SIMULATED)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield Traffic(process)
         assert process.stdin is not None
@@ -104,6 +111,19 @@ def test_kernel_and_program_agree_while_connections_are_made() -> None:
     assert capture.witness.kernel.failures >= 101
     assert capture.witness.unseen == WitnessCounts()
     assert not any("unseen" in name for name in {**capture.lost, **capture.accepted_lost, **capture.outcomes_lost})
+
+
+@pytest.mark.kernel
+def test_half_open_connection_that_is_reset_is_no_loss() -> None:
+    """What a port scan leaves in AttemptFails was no connect of the namespace and no connection that it accepted."""
+    with traffic() as made, attached() as tracer:
+        made.make(0, 0, 13)
+        with window(tracer) as captures:
+            made.make(101, 11, 1009)
+    (capture,) = captures
+    assert capture.witness is not None
+    assert (capture.witness.unseen, capture.witness.program_only) == (WitnessCounts(), WitnessCounts())
+    assert capture.outcomes_lost.get("outcome_unseen_by_program", 0) == 0
 
 
 @pytest.mark.kernel
@@ -137,7 +157,7 @@ def test_program_that_misses_runs_is_exposed_with_the_right_numbers(every: int) 
         window(tracer) as captures,
         mmap.mmap(tracer.descriptors["blinded"], NETWORK.size) as blinded,
     ):
-        made.make(2003, 211)
+        made.make(2003, 211, 97)
         opens, _unsent, accepted, failed = NETWORK.unpack_from(blinded)
     (capture,) = captures
     assert opens + accepted + failed > 0
@@ -169,7 +189,7 @@ def test_loss_is_stated_right_for_blindness_of_any_kind() -> None:
         node = SimulatedNode(chance, chance.randrange(1, 10))
         start = node.reading()
         for _ in range(chance.randrange(40)):
-            node.event(chance.choice(["dropped", "seen", "seen"]))
+            node.event(chance.choice(["dropped", "seen", "seen", "reset"]))
         witness = compare(start, node.reading(start))
         assert (witness.unseen, witness.program_only) == (WitnessCounts(*node.dropped), WitnessCounts())
         assert sum(witness.pods.values()) == sum(node.dropped)
@@ -185,7 +205,7 @@ def test_processor_that_is_held_between_both_counts_is_no_loss() -> None:
         node.hold(chance.randrange(3))
         start = node.reading()
         for _ in range(chance.randrange(9)):
-            node.event(chance.choice(["dropped", "seen"]))
+            node.event(chance.choice(["dropped", "seen", "reset"]))
         node.hold(chance.randrange(3))
         witness = compare(start, node.reading(start))
         assert (witness.unseen, witness.program_only) == (WitnessCounts(*node.dropped), WitnessCounts())
@@ -215,17 +235,26 @@ class SimulatedNode(KernelCounters):
 
     def __init__(self, chance: Random, namespaces: int) -> None:
         self.chance = chance
-        self.kernel = [[chance.randrange(10**6) for _ in range(3)] for _ in range(namespaces)]
+        self.half_open = [chance.choice([0, chance.randrange(99)]) for _ in range(namespaces)]
+        self.kernel = [
+            [chance.randrange(10**6), chance.randrange(10**6), resets + chance.choice([0, chance.randrange(9)])]
+            for resets in self.half_open
+        ]
         self.program = [[0, 0, 0] for _ in range(namespaces)]
         self.dropped = [0, 0, 0]
+        self.late: list[int] = []  # namespaces of resets that AttemptFails has and EmbryonicRsts not yet
         self.moves = 0
         self.tasks = {10 * place + task: place for place in range(namespaces) for task in range(chance.choice([1, 3]))}
         self.away: dict[int, int] = {}  # tasks that have entered another namespace for the time of a reading
         self.held: list[tuple[list[int], int]] = []  # the counter that comes late
 
     def event(self, kind: str) -> None:
-        """One connection of any kind, in any namespace."""
+        """One connection of any kind, in any namespace, or a half-open one that is reset."""
         place, which = self.chance.randrange(len(self.kernel)), self.chance.randrange(3)
+        if kind == "reset":
+            self.kernel[place][2] += 1
+            self.late.append(place)
+            return
         self.kernel[place][which] += 1
         if kind == "dropped":
             self.dropped[which] += 1
@@ -259,10 +288,12 @@ class SimulatedNode(KernelCounters):
         return found
 
     def moved(self) -> None:
-        """Perhaps one more event that the program sees."""
+        """Perhaps one more event that the program sees, or a reset, which is none for it."""
+        while self.late:
+            self.half_open[self.late.pop()] += 1
         if self.moves and self.chance.random() < 0.4:
             self.moves -= 1
-            self.event("seen")
+            self.event(self.chance.choice(["seen", "seen", "reset"]))
 
     def program_of(self, place: int) -> WitnessCounts:
         """The program's counts of a namespace."""
@@ -278,6 +309,11 @@ class SimulatedNode(KernelCounters):
         self.moved()
         counts = self.kernel[self.file_of(task) - 1000]
         return self.file_of(task), b"Tcp: ActiveOpens PassiveOpens AttemptFails\nTcp: %d %d %d\n" % tuple(counts)
+
+    def resets(self, task: int) -> int:
+        """The half-open connections that were reset in the namespace where the task is now."""
+        self.moved()
+        return self.half_open[self.file_of(task) - 1000]
 
 
 def test_namespaces_that_come_or_go_are_named() -> None:
