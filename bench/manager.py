@@ -31,7 +31,7 @@ import psycopg
 
 from bench import report
 from bench.report import REPOSITORY, Row
-from lab.controlplane.server import free_ports
+from lab.controlplane.ports import free_ports
 from manager.schema.push_schema import read_batch
 from tests.manager.fresh_database import migrated
 from tests.manager.postgresql import PostgresqlServer, missing_postgresql

@@ -17,6 +17,7 @@ import httpx
 import orjson
 
 from lab.applications.application import NODE
+from lab.controlplane.ports import free_ports
 from podsonar.errors import PodsonarError, UsageError
 
 AGENT = "demo"
@@ -72,13 +73,14 @@ def token(folder: Path, name: str, *words: str) -> str:
 
 def free_port(port: int) -> int:
     """The port, when nothing listens on it; 0 asks for any that is free."""
+    if not port:
+        return free_ports(1)[0]
     try:
-        with socket.create_server(("127.0.0.1", port)) as listener:
-            free: int = listener.getsockname()[1]
+        socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
         reason = os.strerror(error.errno or 0)
         raise UsageError(f"--port {port}: 127.0.0.1:{port} cannot be used ({reason}), expected a free port") from error
-    return free
+    return port
 
 
 def write_settings(folder: Path, port: int, directory: str) -> None:

@@ -7,7 +7,6 @@ needs.
 import base64
 import datetime as dt
 import os
-import socket
 import ssl
 import subprocess
 import time
@@ -22,21 +21,13 @@ import orjson
 from lab.controlplane.binaries import OLDEST, find_or_build
 from lab.controlplane.certificates import Certificates, Pair, make_certificates, write_secret
 from lab.controlplane.objects import Object, Objects
+from lab.controlplane.ports import free_ports
 from podsonar.errors import ApiServerError
 
 SERVICE_CIDR = "10.96.0.0/16,fd00:96::/112"
 READY_SECONDS = 120.0
 STOP_SECONDS = 5.0
 TOKEN_SECONDS = 86_400
-
-
-def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
-    """Ports of the address that were free a moment ago."""
-    sockets = [socket.create_server((address, 0)) for _ in range(count)]
-    ports: list[int] = [listener.getsockname()[1] for listener in sockets]
-    for listener in sockets:
-        listener.close()
-    return ports
 
 
 def kubeconfig(url: str, ca_file: Path, user: dict[str, str]) -> bytes:

@@ -17,7 +17,8 @@ import orjson
 from lab.controlplane.binaries import EVERY_PROGRAM, NODE_PROGRAMS, find_or_build
 from lab.controlplane.certificates import Authority, Certificates, Pair, make_certificates, write_secret
 from lab.controlplane.objects import Object, Objects
-from lab.controlplane.server import admin_client, apiserver_arguments, etcd_arguments, free_ports, kubeconfig, pair_user
+from lab.controlplane.ports import free_ports
+from lab.controlplane.server import admin_client, apiserver_arguments, etcd_arguments, kubeconfig, pair_user
 from lab.real_cluster import addons, audit, daemon_configs, images, network, sysctls
 from lab.real_cluster.addressing import OUTSIDE_PORT, ClusterNode, Layout
 from lab.real_cluster.daemons import Daemons, make_cgroups

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import httpx
 import orjson
 
 from delivery.spool_file import read_batch
+from lab.controlplane.ports import free_ports
 from node_agent.attribution import connections_body
 from node_agent.attribution.flow_groups import group_flows
 from node_agent.capture import capture_file
@@ -30,11 +30,9 @@ TIMEOUT_SECONDS = 60.0
 
 
 def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as placeholder:
-        placeholder.bind(("127.0.0.1", 0))
-        port: int = placeholder.getsockname()[1]
-        return port
+    """A port on which nothing listens, and that nobody gets who asks for any."""
+    (port,) = free_ports(1)
+    return port
 
 
 def payload_of(path: Path) -> bytes:

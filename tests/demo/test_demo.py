@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from cli.demo.command import why_untraced
+from lab.controlplane.ports import free_ports
 from lab.demo import compare
 from lab.simulated import cgroups, network
 
@@ -104,8 +105,7 @@ def test_demo_run_finds_every_edge_and_leaves_nothing(repository: Path) -> None:
 
 def test_ctrl_c_ends_the_demo_with_the_exit_code_of_that_signal() -> None:
     """Interrupted while it works: it removes what it created, and the exit code is 130."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     command = [*COMMAND[:4], "--json", "--seconds", "60", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stderr is not None

@@ -6,7 +6,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
+
+from lab.controlplane.ports import free_ports
 
 DEBIAN = Path("/usr/lib/postgresql")
 PR_SET_PDEATHSIG = 1
@@ -50,9 +51,7 @@ class PostgresqlServer:
         self.folder = Path(tempfile.mkdtemp(prefix="podsonar-postgresql-"))
         self.user = pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
-        with socket.socket() as free:
-            free.bind((address, 0))
-            self.port = free.getsockname()[1]
+        (self.port,) = free_ports(1, address)
         self.process: subprocess.Popen[bytes] | None = None
         given = self.folder / "password"
         given.write_text(self.password)

@@ -15,7 +15,7 @@ import yaml
 
 from lab.controlplane.binaries import find_or_build
 from lab.controlplane.certificates import write_secret
-from lab.controlplane.server import free_ports
+from lab.controlplane.ports import free_ports
 from lab.real_cluster.addressing import Layout
 from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install

@@ -16,7 +16,8 @@ import orjson
 import pytest
 
 from chaos.control.mount import mount_chaos
-from lab.controlplane.server import ControlPlane, free_ports
+from lab.controlplane.ports import free_ports
+from lab.controlplane.server import ControlPlane
 from manager.server import serving
 from manager.store.database import Store
 from manager.store.tokens import create_token
