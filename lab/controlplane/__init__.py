@@ -1,6 +1,6 @@
 """A real Kubernetes API server on this machine, in every version that is supported.
 
-`programs` → `toolchain` → `binaries` → `certificates` → `server` → `objects` → `etcd_bulk_load`.
+`programs` → `toolchain` → `binaries` → `certificates` → `ports` → `server` → `objects` → `etcd_bulk_load`.
 """
 
 from lab.controlplane.server import ControlPlane
