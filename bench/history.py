@@ -28,7 +28,7 @@ from manager.history.map_tables import MapTables, details_table, edges_table, ma
 from manager.history.service import History
 from manager.store.agents import find_agent
 from manager.store.database import Store
-from manager.store.window_maps import KeptMap, keep_map
+from manager.store.maps.windows import KeptMap, keep_map
 from podsonar.model import Window
 from podsonar.settings import HistorySettings
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339

@@ -27,7 +27,7 @@ from bench import report
 from bench.manager import running_manager
 from bench.report import Row
 from manager.store.database import Store
-from manager.store.log_tokens import create_log_token
+from manager.store.logs.tokens import create_log_token
 from tests.manager.postgresql import PostgresqlServer, missing_postgresql
 
 ACCOUNT = "bench"

@@ -8,7 +8,7 @@ import click
 
 from cli.options import settings_options
 from cli.stores import open_store
-from manager.store.log_tokens import create_log_token
+from manager.store.logs.tokens import create_log_token
 from podsonar.errors import UsageError
 from podsonar.settings import ManagerSettings
 from podsonar.timestamp import NS_PER_SECOND

@@ -20,14 +20,14 @@ from manager.installations.installations import take_away
 from manager.server import serve
 from manager.store.agents import list_agents, purge_agent, remove_agent
 from manager.store.tenancy import Tenant
-from manager.store.token_format import Scope
-from manager.store.token_import import import_tokens, read_tokens
-from manager.store.tokens import (
+from manager.store.tokens.import_file import import_tokens, read_tokens
+from manager.store.tokens.issued import (
     create_token,
     list_tokens,
     revoke_token,
     rotate_token,
 )
+from manager.store.tokens.token_format import Scope
 from podsonar.errors import UsageError
 from podsonar.logs_and_probes import escape, start_logs
 from podsonar.settings import ManagerSettings

@@ -35,7 +35,7 @@ from manager.schema.document import FILE as DOCUMENT
 from manager.store.agents import list_agents
 from manager.store.database import Store
 from manager.store.retention import delete_outdated
-from manager.store.tokens import store_token_uses
+from manager.store.tokens.issued import store_token_uses
 from podsonar.errors import StoreError
 from podsonar.settings import QuotaSettings
 

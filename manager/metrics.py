@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from manager.maintenance_loops import LOOPS
 from manager.schema.push_schema import ConnectionsBatch, InventoryPart
 from manager.store.agents import last_pushes
-from manager.store.batches import Receipt
+from manager.store.batches.sequences import count_missing
+from manager.store.batches.writes import Receipt
 from manager.store.database import Store
-from manager.store.sequences import count_missing
 from podsonar.errors import StoreError
 from podsonar.logs_and_probes import set_build_info, start_at_zero
 from podsonar.timestamp import NS_PER_SECOND

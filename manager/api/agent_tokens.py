@@ -6,7 +6,7 @@ from starlette.responses import Response
 from manager.api.endpoint import Api
 from manager.api.wire import api_response
 from manager.http.auth import agent_in_path
-from manager.store.agent_tokens import mint_agent_token
+from manager.store.tokens.agents import mint_agent_token
 
 
 class AgentTokens:

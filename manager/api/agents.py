@@ -26,10 +26,10 @@ from manager.installations.installations import (
 )
 from manager.schema.models.api import CreateAgentRequest, UpdateAgentRequest
 from manager.store.agent_lists import AgentFilter, Listed, change_agent, count_of, list_page
-from manager.store.agent_tokens import mint_agent_token
 from manager.store.agents import Agent, find_agent_row, insert_agent
+from manager.store.batches.queries import newest_inventory
 from manager.store.object_ids import following_object_id
-from manager.store.queries import newest_inventory
+from manager.store.tokens.agents import mint_agent_token
 from podsonar.timestamp import rfc3339_milliseconds
 
 IDENTITY = re.compile(r"(?!\.{1,2}\Z)[^\x00-\x20\x7f/\\?#%]{1,253}")

@@ -19,7 +19,7 @@ from manager.history.window_maps import WindowMaps
 from manager.http.auth import agent_in_path
 from manager.http.responses import json_response
 from manager.store.agents import Agent
-from manager.store.window_maps import list_kept
+from manager.store.maps.windows import list_kept
 from podsonar.errors import InputError
 from podsonar.model import Window
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339, rfc3339

@@ -18,15 +18,15 @@ from manager.schema.document import conform
 from manager.service_map.discovered import discovered_services
 from manager.service_map.topology import build_topology
 from manager.store.agents import Agent
-from manager.store.discovered_services import (
+from manager.store.batches.objects import ObjectRow, find_object, find_objects
+from manager.store.batches.queries import read_summaries
+from manager.store.maps.discovered_services import (
     DiscoveredService,
     find_services,
     inventories_of,
     list_services,
     replace_services,
 )
-from manager.store.objects import ObjectRow, find_object, find_objects
-from manager.store.queries import read_summaries
 
 ROWS_AT_ONCE = 100
 SCHEMA = "database.DiscoveredServiceCollection"

@@ -18,7 +18,7 @@ from manager.schema.document import Operation
 from manager.schema.gunzip import BadBodyError, TooLargeError, inflate
 from manager.schema.records import schema_error
 from manager.store.database import Store
-from manager.store.token_format import Scope
+from manager.store.tokens.token_format import Scope
 from podsonar.errors import StoreError
 
 BODY_BYTES = 8 << 20

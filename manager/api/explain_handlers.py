@@ -20,10 +20,10 @@ from manager.http.auth import agent_in_path
 from manager.http.responses import json_response
 from manager.schema.records import LISTED, ListedConnection, unpack_block
 from manager.service_map.topology import Topology, build_topology
-from manager.store.address_owners import owners_of
 from manager.store.agents import Agent
-from manager.store.batches import CONNECTIONS_SIDE
-from manager.store.queries import iterate_blocks, read_counts, read_observations, read_summaries
+from manager.store.batches.address_owners import owners_of
+from manager.store.batches.queries import iterate_blocks, read_counts, read_observations, read_summaries
+from manager.store.batches.writes import CONNECTIONS_SIDE
 from podsonar.errors import InputError
 from podsonar.model import Window
 from podsonar.timestamp import parse_rfc3339

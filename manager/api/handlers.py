@@ -15,9 +15,7 @@ from manager.history.window_maps import WindowMaps
 from manager.http.auth import agent_in_path
 from manager.schema.records import LISTED_ONE, UNREAD, ListedConnection, unpack_block
 from manager.store.agents import Agent
-from manager.store.batches import CONNECTIONS_SIDE
-from manager.store.database import Store
-from manager.store.queries import (
+from manager.store.batches.queries import (
     BlockPlace,
     Observation,
     locate,
@@ -25,6 +23,8 @@ from manager.store.queries import (
     read_block,
     read_observations,
 )
+from manager.store.batches.writes import CONNECTIONS_SIDE
+from manager.store.database import Store
 from podsonar.model import Window
 
 

@@ -12,7 +12,7 @@ from manager.api.map_handlers import MapHandlers
 from manager.api.policy_handlers import PolicyHandlers
 from manager.api.tag_handlers import TagHandlers
 from manager.history.service import History
-from manager.store.token_format import Scope
+from manager.store.tokens.token_format import Scope
 
 HistoryRoute = tuple[str, str, Callable[[Request], Response]]
 AGENT = "/agents/{agent_identity}"

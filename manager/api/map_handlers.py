@@ -13,7 +13,7 @@ from manager.http.auth import agent_in_path
 from manager.http.responses import json_response
 from manager.http.versioned import entity_tag, versioned_response
 from manager.store.agents import Agent
-from manager.store.window_maps import KeptMap, list_kept, list_tags
+from manager.store.maps.windows import KeptMap, list_kept, list_tags
 from podsonar.model import Window
 from podsonar.timestamp import rfc3339
 

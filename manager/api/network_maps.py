@@ -18,8 +18,8 @@ from manager.http.auth import agent_in_path
 from manager.schema.models.api import CreateNetworkMapRequest, Empty, SaveNetworkMapRequest, UpdateNetworkMapRequest
 from manager.service_map.discovered import discovered_id
 from manager.store.agents import Agent
-from manager.store.discovered_services import DiscoveredService
-from manager.store.network_maps import (
+from manager.store.maps.discovered_services import DiscoveredService
+from manager.store.maps.network_maps import (
     Change,
     IdentityTakenError,
     NetworkMap,

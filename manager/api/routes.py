@@ -15,7 +15,7 @@ from manager.api.network_maps import NetworkMaps
 from manager.api.objects import Objects
 from manager.api.settings import Settings
 from manager.schema.document import operations
-from manager.store.token_format import Scope
+from manager.store.tokens.token_format import Scope
 
 # The document's names of operations that list objects -> kind.
 KIND_OPERATIONS = {

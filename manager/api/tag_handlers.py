@@ -12,7 +12,7 @@ from manager.api.map_handlers import find_window
 from manager.history.window_maps import WindowMaps
 from manager.http.auth import agent_in_path
 from manager.http.responses import json_response
-from manager.store.window_maps import list_tags, tag_window
+from manager.store.maps.windows import list_tags, tag_window
 
 NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 RESERVED = ("latest", "previous")

@@ -6,7 +6,7 @@ from typing import Any
 from manager.history.files import HistoryFiles
 from manager.history.map_tables import MapTables, from_parquet, make_tables, to_parquet
 from manager.store.database import Store
-from manager.store.window_maps import KeptMap, WindowState, find_kept, keep_map
+from manager.store.maps.windows import KeptMap, WindowState, find_kept, keep_map
 
 EDGES, DETAILS, NODES, SERVICES = "edges", "details", "nodes", "services"
 

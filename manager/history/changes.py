@@ -21,7 +21,7 @@ from manager.history.edges_seen import (
     without_keys,
 )
 from manager.store.database import Store
-from manager.store.window_maps import KeptMap, list_kept, mark_seen
+from manager.store.maps.windows import KeptMap, list_kept, mark_seen
 
 
 class Brought(NamedTuple):

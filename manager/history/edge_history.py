@@ -6,7 +6,7 @@ from manager.history.archive import EDGES, Archive
 from manager.history.chunks import CHUNK_WINDOWS, EdgeCount, edge_in_chunk, edge_in_window, make_chunk
 from manager.history.diff import EdgeKey
 from manager.store.database import Store
-from manager.store.window_maps import KeptMap, list_kept, mark_chunk
+from manager.store.maps.windows import KeptMap, list_kept, mark_chunk
 
 CHUNKS = "chunks"
 OPEN_WINDOWS = 2  # the newest are left out of chunks: the next inventory may still change them

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from manager.store.database import Store
-from manager.store.window_maps import delete_file, list_files, read_file, write_file
+from manager.store.maps.windows import delete_file, list_files, read_file, write_file
 from podsonar.errors import HistoryFileError, StoreError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from manager.history.archive import Archive
 from manager.store.agents import Agent, list_agents
 from manager.store.database import Store
-from manager.store.window_maps import KeptMap, WindowState, list_kept, list_states
+from manager.store.maps.windows import KeptMap, WindowState, list_kept, list_states
 from podsonar.model import Window
 from podsonar.timestamp import NS_PER_SECOND
 

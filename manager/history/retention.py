@@ -4,7 +4,7 @@ from manager.history.archive import DETAILS, EDGES, NODES, SERVICES, Archive, fi
 from manager.history.edge_history import CHUNKS
 from manager.store.agents import list_all_agent_ids
 from manager.store.database import Store
-from manager.store.window_maps import KeptMap, forget_details, forget_map, list_kept
+from manager.store.maps.windows import KeptMap, forget_details, forget_map, list_kept
 from podsonar.settings import HistorySettings
 from podsonar.timestamp import NS_PER_SECOND
 

@@ -16,7 +16,7 @@ from manager.history.retention import HistoryRetention
 from manager.history.window_maps import WindowMaps
 from manager.store.agents import Agent, list_agents
 from manager.store.database import Store
-from manager.store.window_maps import list_kept
+from manager.store.maps.windows import list_kept
 from podsonar.errors import StoreError
 from podsonar.model import Window
 from podsonar.settings import HistorySettings

@@ -17,11 +17,11 @@ from manager.history.map_tables import MapTables, make_tables, of_namespace
 from manager.schema.records import accepted_in, connections_in
 from manager.service_map.build import NodeReport, build_map
 from manager.store.agents import Agent
-from manager.store.batches import ACCEPTED_SIDE, CONNECTIONS_SIDE
+from manager.store.batches.queries import iterate_blocks, list_windows, read_counts, read_observations, read_summaries
+from manager.store.batches.sequences import missing_by_node
+from manager.store.batches.writes import ACCEPTED_SIDE, CONNECTIONS_SIDE
 from manager.store.database import Store
-from manager.store.queries import iterate_blocks, list_windows, read_counts, read_observations, read_summaries
-from manager.store.sequences import missing_by_node
-from manager.store.window_maps import KeptMap, find_kept, list_states
+from manager.store.maps.windows import KeptMap, find_kept, list_states
 from podsonar.errors import HistoryFileError
 from podsonar.gc_pause import gc_paused
 from podsonar.model import Window

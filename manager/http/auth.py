@@ -6,8 +6,8 @@ from starlette.requests import Request
 from manager.store.agents import Agent, find_agent
 from manager.store.database import Store
 from manager.store.tenancy import Tenant
-from manager.store.token_format import Scope
-from manager.store.tokens import Principal, authenticate
+from manager.store.tokens.issued import Principal, authenticate
+from manager.store.tokens.token_format import Scope
 
 # The query parameters that name a tenant, in the order of its parts.
 PARAMETERS = ("accountIdentifier", "organizationIdentifier", "projectIdentifier", "environmentIdentifier")

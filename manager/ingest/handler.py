@@ -23,10 +23,10 @@ from manager.ingest.quotas import AgentQuotas
 from manager.metrics import ManagerMetrics
 from manager.schema.gunzip import BadBodyError, TooLargeError, inflate
 from manager.schema.push_schema import ConnectionsBatch, InventoryPart, read_batch
-from manager.store.batches import BodyMismatchError, Receipt, store_batch
+from manager.store.batches.writes import BodyMismatchError, Receipt, store_batch
 from manager.store.database import Store
-from manager.store.token_format import parse
-from manager.store.tokens import Principal
+from manager.store.tokens.issued import Principal
+from manager.store.tokens.token_format import parse
 from podsonar.batch_sequence import HEADER, BatchSequence, parse_sequence
 from podsonar.errors import StoreError
 from podsonar.model import Window

@@ -16,9 +16,9 @@ from manager.installations.agent_values import Source, agent_values, install_nam
 from manager.installations.image_registry import apply_image_registry
 from manager.installations.log_access import log_account
 from manager.installations.tasks import LEASE_SECONDS, StoredTask, owned_by_agent
-from manager.store import token_format
 from manager.store.database import upsert
 from manager.store.tables import AGENTS, TOKENS
+from manager.store.tokens import token_format
 from podsonar.timestamp import rfc3339
 
 FIELD_MANAGER = "podsonar-delegate"

@@ -4,10 +4,10 @@ from sqlalchemy import Connection, select
 
 from manager.store.database import Store
 from manager.store.delegate_tables import DELEGATE_TASKS
-from manager.store.log_streams import append_lines, open_stream
-from manager.store.log_tokens import LogWriter
+from manager.store.logs.streams import append_lines, open_stream
+from manager.store.logs.tokens import LogWriter
 from manager.store.tenancy import Tenant
-from manager.store.tokens import authenticate
+from manager.store.tokens.issued import authenticate
 from podsonar.timestamp import rfc3339
 
 ACCOUNT_WITHOUT_TENANTS = "default"

@@ -25,11 +25,11 @@ from manager.installations.progress import sweep
 from manager.installations.reports import Outcome, StatusReport, store_report
 from manager.installations.tasks import Delegate, end_task, has_tasks, lease_tasks
 from manager.metrics import ManagerMetrics
-from manager.store import token_format
 from manager.store.database import Store
 from manager.store.delegate_tables import DELEGATES
 from manager.store.tenancy import Tenant, of_tenant
-from manager.store.tokens import Principal, authenticate
+from manager.store.tokens import token_format
+from manager.store.tokens.issued import Principal, authenticate
 from podsonar.errors import StoreError
 
 BODY_BYTES = 4 << 20

@@ -6,7 +6,7 @@ from typing import Any
 from manager.service_map.topology import Topology, WorkloadKey
 from manager.service_map.vertices import Vertex, service_vertex, workload_vertex
 from manager.store.agents import Agent
-from manager.store.discovered_services import DiscoveredService
+from manager.store.maps.discovered_services import DiscoveredService
 
 
 def discovered_id(agent: Agent, key: str) -> str:

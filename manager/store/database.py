@@ -2,7 +2,7 @@
 
 On SQLite writes are serialised here and begin with BEGIN IMMEDIATE, so that a writer waits at its begin and never fails
 half way. On PostgreSQL several managers may write: what belongs together is locked by the agent's row
-(manager/store/batches.py). A write is on disk when `writing` returns. SQL is what SQLite and PostgreSQL share.
+(manager/store/batches/writes.py). A write is on disk when `writing` returns. SQL is what SQLite and PostgreSQL share.
 """
 
 import threading

@@ -96,7 +96,7 @@ RECORD_BLOCKS = Table(
 )
 
 # A sender is a spool: a node's agent, or the collector. Its batches are numbered; a gap is a run of numbers that have
-# not come (manager/store/sequences.py).
+# not come (manager/store/batches/sequences.py).
 SENDERS = Table(
     "senders",
     METADATA,

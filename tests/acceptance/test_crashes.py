@@ -15,8 +15,8 @@ import pytest
 from delivery.push import Pusher
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
+from manager.store.batches.sequences import count_missing
 from manager.store.database import Store
-from manager.store.sequences import count_missing
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
 from tests.acceptance.agent_process import free_port
 from tests.acceptance.test_manager_dies import process, stored_ids

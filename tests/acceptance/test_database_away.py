@@ -19,8 +19,8 @@ from delivery.push import Pusher
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from manager.server import serving
+from manager.store.batches.queries import list_windows, read_observations
 from manager.store.database import Store
-from manager.store.queries import list_windows, read_observations
 from manager.store.tables import BATCHES
 from podsonar.json_gzip import pack
 from podsonar.settings import AgentConfiguration, ManagerEndpoint

@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx
 
 from manager.server import serving
+from manager.store.batches.queries import list_windows, read_observations
 from manager.store.database import Store
-from manager.store.queries import list_windows, read_observations
 from tests.acceptance.agent_process import free_port
 from tests.manager.conftest import Running
 from tests.manager.fresh_database import agent_of, migrated

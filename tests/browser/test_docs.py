@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from manager.store.database import Store
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from tests.manager.api.operations import TENANT, identifiers, push_shop
 from tests.manager.conftest import Running
 

@@ -14,7 +14,7 @@ import pytest
 from chaos.control.mount import mount_chaos
 from manager.server import serving
 from manager.store.database import Store
-from manager.store.log_tokens import create_log_token
+from manager.store.logs.tokens import create_log_token
 from tests.manager.conftest import CLIENT, database_of
 from tests.manager.conftest import postgresql_server as postgresql_server  # noqa: PLC0414 - a fixture
 from tests.manager.fresh_database import migrated

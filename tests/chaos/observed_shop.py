@@ -10,7 +10,7 @@ import orjson
 
 from manager.store.database import Store
 from manager.store.tenancy import Tenant
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from podsonar.model import Window
 from podsonar.timestamp import NS_PER_SECOND
 from tests.manager.conftest import Running

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from lab.demo.fake_api_server import kubeconfig
-from manager.store import token_format
+from manager.store.tokens import token_format
 from tests.silent_server import SilentServer
 
 pytestmark = pytest.mark.long

@@ -27,7 +27,7 @@ from manager.server import serving
 from manager.store.agents import Agent
 from manager.store.database import Store
 from manager.store.tenancy import NO_TENANT, Tenant
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from tests.delegate.controllers import Controllers, controllers
 from tests.manager.installations.seed_agent import SEED, create_agent
 

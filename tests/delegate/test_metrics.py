@@ -19,7 +19,7 @@ from manager.installations.tasks import create_task
 from manager.server import serving
 from manager.store.database import Store
 from manager.store.tenancy import Tenant
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from podsonar.settings import DelegateRules, DelegateSettings, ManagerEndpoint
 from tests.answering_server import GivenAnswer, ReceivedRequest, answering
 from tests.cluster_api.test_kubeconfig import kubeconfig

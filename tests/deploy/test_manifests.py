@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 
 from lab.controlplane.binaries import find_or_build
-from manager.store.token_format import digest, parse
-from manager.store.token_import import read_tokens
+from manager.store.tokens.import_file import read_tokens
+from manager.store.tokens.token_format import digest, parse
 from tests.deploy.conftest import Chart
 
 SECRETS = ["podsonar-ingest-token", "podsonar-read-key", "podsonar-token-hashes"]

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from manager.store.database import Store
-from manager.store.token_format import Token
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
+from manager.store.tokens.token_format import Token
 from tests.manager.conftest import Running, database, database_of, postgresql_server, store
 from tests.manager.manager_process import ManagerProcess, manager_process
 

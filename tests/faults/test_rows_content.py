@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from manager.schema.push_schema import InventoryPart
-from manager.store.batches import store_batch
+from manager.store.batches.writes import store_batch
 from manager.store.database import Store
 from podsonar.model import Window
 from podsonar.timestamp import NS_PER_SECOND

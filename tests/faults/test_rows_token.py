@@ -10,8 +10,8 @@ import pytest
 
 from manager.store.agents import remove_agent
 from manager.store.database import Store
-from manager.store.token_format import Token, parse
-from manager.store.tokens import revoke_token
+from manager.store.tokens.issued import revoke_token
+from manager.store.tokens.token_format import Token, parse
 from tests.faults.conftest import FaultAgent, authorized, with_token
 from tests.manager.shop import NODE_A
 

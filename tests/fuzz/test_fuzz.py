@@ -25,7 +25,7 @@ from delivery.push import Pusher
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from manager.store.database import Store
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from node_agent.attribution.directory_client import DirectoryClient
 from podsonar.directory_answer import Query
 from podsonar.errors import PodsonarError

@@ -21,7 +21,7 @@ from directory.lookup import Directory
 from manager.schema.document import quantity_format
 from manager.schema.object_fields import clean_object
 from manager.schema.observation import clean_observation
-from manager.store.token_format import parse as parse_token
+from manager.store.tokens.token_format import parse as parse_token
 from node_agent.attribution.directory_answers import parse_answers
 from node_agent.attribution.flow_log import read_log
 from node_agent.capture.pod_cgroup import owner_of

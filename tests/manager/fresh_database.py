@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from manager.store.agents import find_agent
 from manager.store.database import Store
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 
 
 class Tokens(NamedTuple):

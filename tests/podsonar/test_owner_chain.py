@@ -7,7 +7,7 @@ import pytest
 from directory.lookup import Directory
 from directory.selection import Selection
 from manager.service_map.topology import build_topology
-from manager.store.object_summary import summarize_object
+from manager.store.batches.object_summary import summarize_object
 from podsonar.directory_answer import Query
 from podsonar.owner_chain import (
     Controller,

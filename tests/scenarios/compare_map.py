@@ -10,7 +10,7 @@ from lab.simulated.two_nodes import NODES
 from manager.schema.push_schema import ConnectionsBatch, read_batch
 from manager.schema.records import accepted_in, connections_in
 from manager.service_map.build import NodeReport, build_map
-from manager.store.object_summary import summarize_object
+from manager.store.batches.object_summary import summarize_object
 from podsonar.model import Window
 from podsonar.owner_chain import controller_reference, root_controller
 from tests.scenarios import objects

@@ -30,10 +30,10 @@ import httpx
 import yaml
 
 from manager.store.agents import find_agent
+from manager.store.batches.queries import list_windows, read_counts, read_observations
+from manager.store.batches.sequences import count_missing
 from manager.store.database import Store
-from manager.store.queries import list_windows, read_counts, read_observations
-from manager.store.sequences import count_missing
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from tests.manager.manager_process import MIB, ManagerProcess, manager_process
 from tests.manager.postgresql import PostgresqlServer
 from tests.soak.honest_program import CONNECTIONS

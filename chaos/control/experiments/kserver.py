@@ -17,7 +17,7 @@ from chaos.control.experiments.run_events import MOST_EXECUTION_BYTES, RunEvent,
 from chaos.control.experiments.runs import KEY_GRACE_NS, receive_event, record_of
 from manager.http.responses import json_response, unavailable
 from manager.parts import PartContext
-from manager.store.experiment_runs import account_of_run, find_run, find_run_id, find_run_of_key
+from manager.store.experiments.runs import account_of_run, find_run, find_run_id, find_run_of_key
 from manager.store.tenancy import Tenant
 from podsonar.errors import InputError, StoreError
 

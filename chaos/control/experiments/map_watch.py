@@ -24,7 +24,7 @@ from chaos.control.judge.hypothesis import Hypothesis
 from chaos.control.judge.observed_edges import EdgeKey, Observation
 from manager.parts import PartContext
 from manager.store.agents import Agent
-from manager.store.experiment_runs import open_runs
+from manager.store.experiments.runs import open_runs
 from podsonar.errors import PodsonarError, StoreError
 from podsonar.timestamp import NS_PER_SECOND
 

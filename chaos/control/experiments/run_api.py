@@ -27,9 +27,9 @@ from chaos.control.judge.observed_edges import Observation
 from manager.http.auth import require_key
 from manager.http.responses import json_response
 from manager.parts import PartContext
-from manager.store.experiment_runs import find_run, list_runs
+from manager.store.experiments.runs import find_run, list_runs
 from manager.store.tenancy import Tenant
-from manager.store.token_format import Scope
+from manager.store.tokens.token_format import Scope
 from podsonar.errors import InputError
 from podsonar.timestamp import rfc3339
 

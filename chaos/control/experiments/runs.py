@@ -14,7 +14,7 @@ from chaos.control.experiments.run_document import RunRecord
 from chaos.control.experiments.run_events import Execution, RunEvent
 from chaos.control.experiments.run_merge import DEADLINE_MESSAGE, merge, with_root
 from chaos.control.experiments.score import Score, score_of
-from manager.store.experiment_runs import (
+from manager.store.experiments.runs import (
     NewExperiment,
     NewRun,
     add_experiment,
@@ -25,8 +25,8 @@ from manager.store.experiment_runs import (
     open_runs,
     update_run,
 )
-from manager.store.log_streams import close_stream, open_stream
-from manager.store.log_tokens import create_log_token
+from manager.store.logs.streams import close_stream, open_stream
+from manager.store.logs.tokens import create_log_token
 from manager.store.tenancy import Tenant
 from podsonar.errors import InputError
 from podsonar.timestamp import NS_PER_SECOND, rfc3339

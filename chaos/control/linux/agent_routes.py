@@ -23,8 +23,8 @@ from manager.http.responses import json_response, unavailable
 from manager.ingest.body_limits import PushLimiter, PushLimits, read_body
 from manager.parts import PartContext
 from manager.schema.gunzip import BadBodyError, TooLargeError, inflate
-from manager.store.log_streams import append_lines
-from manager.store.log_tokens import LogWriter
+from manager.store.logs.streams import append_lines
+from manager.store.logs.tokens import LogWriter
 from podsonar.errors import StoreConflictError, StoreError
 
 PREFIXES = ("/gratis/chaos/lserver/api", "/gateway/chaos/lserver/api", "/chaos/lserver/api")

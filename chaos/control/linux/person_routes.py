@@ -20,7 +20,7 @@ from manager.http.responses import json_response, unavailable
 from manager.ingest.body_limits import PushLimiter, PushLimits, read_body
 from manager.parts import PartContext
 from manager.store.agents import check_name
-from manager.store.token_format import Scope
+from manager.store.tokens.token_format import Scope
 from podsonar.errors import StoreError, UsageError
 from podsonar.timestamp import rfc3339
 

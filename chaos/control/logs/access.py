@@ -13,10 +13,10 @@ from starlette.requests import Request
 from manager.http.failed_auth import FailedAuth
 from manager.http.responses import unavailable
 from manager.store.database import Store
-from manager.store.log_reads import find_stream
-from manager.store.log_tokens import LogWriter, find_log_writer
+from manager.store.logs.reads import find_stream
+from manager.store.logs.tokens import LogWriter, find_log_writer
 from manager.store.tenancy import Tenant
-from manager.store.tokens import authenticate
+from manager.store.tokens.issued import authenticate
 from podsonar.errors import StoreError
 
 # token, account, key, now → who writes; None where the token is none of its own.

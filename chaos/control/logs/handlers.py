@@ -26,11 +26,11 @@ from manager.ingest.body_limits import PushLimiter, PushLimits, read_body
 from manager.parts import PartContext
 from manager.schema.gunzip import inflate
 from manager.store.database import upsert
-from manager.store.log_lines import STREAM_BYTES, Group, deflate, inflate_stored, writer_groups
-from manager.store.log_reads import find_gaps, find_stream, list_below, list_chunks, read_blobs, read_chunk
-from manager.store.log_streams import Appended, append_groups, close_stream, open_stream
-from manager.store.log_tables import LOG_BLOBS
-from manager.store.log_tokens import create_log_token
+from manager.store.logs.lines import STREAM_BYTES, Group, deflate, inflate_stored, writer_groups
+from manager.store.logs.reads import find_gaps, find_stream, list_below, list_chunks, read_blobs, read_chunk
+from manager.store.logs.streams import Appended, append_groups, close_stream, open_stream
+from manager.store.logs.tables import LOG_BLOBS
+from manager.store.logs.tokens import create_log_token
 from podsonar.errors import StoreConflictError
 from podsonar.timestamp import NS_PER_SECOND
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from manager.store.log_reads import Chunk
+from manager.store.logs.reads import Chunk
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from manager.store.log_streams import Appended
+from manager.store.logs.streams import Appended
 from podsonar.logs_and_probes import start_at_zero
 
 RESULTS = ("kept", "duplicate", "conflicting", "not_kept")

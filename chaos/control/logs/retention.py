@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Table, select, tuple_
 
 from manager.parts import PartContext
 from manager.store.database import Store
-from manager.store.log_tables import LOG_BLOBS, LOG_CHUNKS, LOG_STREAMS, LOG_TOKENS
+from manager.store.logs.tables import LOG_BLOBS, LOG_CHUNKS, LOG_STREAMS, LOG_TOKENS
 from manager.store.retention import DAY_NS, ROWS, delete_some
 from podsonar.errors import StoreError
 

@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from chaos.control.logs.tails import Name, Tails
 from manager.store.database import Store
-from manager.store.log_reads import read_after
+from manager.store.logs.reads import read_after
 
 PING_SECONDS = 30.0
 # What other managers on the same database, and the manager itself, stored without handing it over.

@@ -13,7 +13,7 @@ from manager.schema.gunzip import BadBodyError
 from manager.schema.object_fields import clean_object
 from manager.schema.observation import clean_observation
 from manager.schema.records import ACCEPTED, LISTED, Records, pack_records
-from manager.store.object_summary import summarize_object
+from manager.store.batches.object_summary import summarize_object
 
 revision = "0005"
 down_revision = "0004"

@@ -20,7 +20,7 @@ from lab.controlplane.ports import free_ports
 from lab.controlplane.server import ControlPlane
 from manager.server import serving
 from manager.store.database import Store
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from tests.chaos.runner.kubelet import Kubelet
 from tests.manager.conftest import CLIENT
 

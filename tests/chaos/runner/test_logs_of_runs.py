@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from manager.store.database import Store
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from tests.chaos.runner.conftest import Site, Workload
 from tests.chaos.runner.gate import Gate
 from tests.chaos.runner.kubelet import Kubelet

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from manager.store.database import Store
-from manager.store.experiment_tables import RUN_EVENTS
-from manager.store.tokens import create_token
+from manager.store.experiments.tables import RUN_EVENTS
+from manager.store.tokens.issued import create_token
 from tests.chaos.runner.conftest import Site
 from tests.chaos.runner.dying_manager import DyingManager
 from tests.chaos.runner.kubelet import Kubelet

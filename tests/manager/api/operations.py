@@ -10,8 +10,8 @@ import httpx
 from manager.schema.document import document, operations
 from manager.store.database import Store
 from manager.store.tenancy import Tenant
-from manager.store.token_format import Scope
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
+from manager.store.tokens.token_format import Scope
 from tests.manager.conftest import CLIENT, Running
 from tests.manager.shop import NODE_A, NODE_B, inventory
 

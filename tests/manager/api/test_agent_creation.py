@@ -19,7 +19,7 @@ from manager.installations.agent_values import Source
 from manager.installations.handout import agent_manifests
 from manager.store.database import Store
 from manager.store.tenancy import Tenant
-from manager.store.tokens import authenticate, create_token
+from manager.store.tokens.issued import authenticate, create_token
 from tests.manager.api.operations import OPERATIONS, Caller, agent_request, identifiers, make_key
 from tests.manager.conftest import Running
 

@@ -9,7 +9,7 @@ import pytest
 
 from manager.store.database import Store
 from manager.store.tenancy import Tenant
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from tests.manager.api.operations import TENANT, Caller, agent_request, make_key, standing_shop
 from tests.manager.conftest import CLIENT, Running
 from tests.manager.shop import LISTS, NODE_A, inventory

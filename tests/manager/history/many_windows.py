@@ -5,7 +5,7 @@ from typing import Any
 
 from manager.history.service import History
 from manager.store.agents import Agent
-from manager.store.window_maps import KeptMap, WindowState
+from manager.store.maps.windows import KeptMap, WindowState
 from podsonar.model import Window
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 from tests.browser.generated_map import generate_map

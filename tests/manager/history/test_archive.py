@@ -13,9 +13,9 @@ from manager.app import PREFIXES
 from manager.history.keeper import due_windows
 from manager.history.service import History
 from manager.store.agents import Agent, find_agent, purge_agent
+from manager.store.maps.windows import WindowState
 from manager.store.retention import delete_outdated
 from manager.store.tenancy import Tenant
-from manager.store.window_maps import WindowState
 from podsonar.model import Window
 from podsonar.settings import HistorySettings
 from podsonar.timestamp import NS_PER_SECOND

@@ -10,7 +10,7 @@ from manager.history.changes import Brought
 from manager.history.diff import key_of
 from manager.history.edge_history import read_history
 from manager.store.agents import Agent, find_agent
-from manager.store.window_maps import list_kept
+from manager.store.maps.windows import list_kept
 from tests.manager.history.conftest import Kept
 from tests.manager.history.many_windows import FIRST_NS, HOUR_NS, keep, keep_many, map_at, observed_map, window_at
 

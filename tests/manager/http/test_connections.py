@@ -17,7 +17,7 @@ from manager.http.connections import ConnectionLimits
 from manager.ingest.body_limits import PushLimits
 from manager.server import bind, serving
 from manager.store.database import Store
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from tests.manager.conftest import Running
 from tests.manager.fresh_database import fresh_id, migrated
 from tests.manager.manager_process import manager_process

@@ -9,10 +9,10 @@ import orjson
 import pytest
 
 from manager.store.agents import find_agent, remove_agent
+from manager.store.batches.queries import read_observations
 from manager.store.database import Store
-from manager.store.queries import read_observations
-from manager.store.token_format import parse
-from manager.store.tokens import create_token, revoke_token
+from manager.store.tokens.issued import create_token, revoke_token
+from manager.store.tokens.token_format import parse
 from tests.manager.conftest import Running
 from tests.manager.shop import NODE_A, WINDOW, WINDOW_ID, connection, inventory, observed, taken
 

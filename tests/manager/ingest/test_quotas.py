@@ -15,7 +15,7 @@ from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from manager.ingest.quotas import Bucket
 from manager.store.database import Store
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from podsonar.json_gzip import pack
 from podsonar.settings import AgentConfiguration, ManagerEndpoint
 from podsonar.timestamp import NS_PER_SECOND

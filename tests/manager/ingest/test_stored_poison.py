@@ -13,7 +13,7 @@ import pytest
 
 from manager.schema.push_schema import InventoryPart, read_batch
 from manager.store.database import Store
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from tests.manager.conftest import CLIENT, Running
 from tests.manager.fresh_database import fresh_id
 from tests.manager.shop import NODE_A, WINDOW, inventory, node, observed, pod, service

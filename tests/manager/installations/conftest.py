@@ -32,7 +32,7 @@ from manager.store.database import Store, upsert
 from manager.store.delegate_tables import DELEGATES
 from manager.store.tables import INVENTORIES, OBSERVATIONS, WINDOWS
 from manager.store.tenancy import Tenant
-from manager.store.token_format import Token
+from manager.store.tokens.token_format import Token
 from podsonar.model import Window
 from podsonar.timestamp import NS_PER_SECOND
 from tests.manager.installations.seed_agent import SEED, create_agent

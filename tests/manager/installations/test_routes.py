@@ -19,8 +19,8 @@ from manager.store.agents import insert_agent
 from manager.store.database import Store
 from manager.store.delegate_tables import DELEGATES
 from manager.store.tenancy import Tenant
-from manager.store.token_format import Scope
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
+from manager.store.tokens.token_format import Scope
 from tests.manager.conftest import CLIENT, Running
 from tests.manager.installations.seed_agent import SEED
 

@@ -12,8 +12,8 @@ from manager.installations.reports import Outcome
 from manager.store.agents import purge_agent
 from manager.store.tables import TOKENS
 from manager.store.tenancy import Tenant
-from manager.store.token_format import Token, parse
-from manager.store.tokens import authenticate, create_token
+from manager.store.tokens.issued import authenticate, create_token
+from manager.store.tokens.token_format import Token, parse
 from tests.manager.installations.conftest import DELEGATE, Desk
 
 

@@ -8,7 +8,7 @@ import pytest
 from manager.schema.push_schema import ConnectionsBatch, read_batch
 from manager.schema.records import accepted_in, connections_in
 from manager.service_map.build import NodeReport, build_map
-from manager.store.object_summary import summarize_object
+from manager.store.batches.object_summary import summarize_object
 from podsonar.model import Window
 from tests.manager.service_map.test_join import FACTS
 from tests.manager.shop import LISTS, NODE_A, NODE_B, connection, observed, reference, taken

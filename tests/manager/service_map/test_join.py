@@ -11,7 +11,7 @@ from manager.schema.records import AcceptedRecord, ConnectionRecord
 from manager.service_map.ambiguous_destinations import resolve_ambiguous
 from manager.service_map.join import Observers, join_ends
 from manager.service_map.topology import build_topology
-from manager.store.object_summary import summarize_object
+from manager.store.batches.object_summary import summarize_object
 from tests.manager.shop import LISTS, connection, pod, taken
 
 FACTS = {kind: [summarize_object(kind, item) for item in LISTS.get(key, [])] for key, kind in INVENTORY_LISTS.items()}

@@ -4,7 +4,7 @@ from typing import Any
 
 from manager.service_map.build import NodeReport, build_map
 from manager.service_map.node_coverage import node_coverage
-from manager.store.object_summary import summarize_object
+from manager.store.batches.object_summary import summarize_object
 from podsonar.model import Window
 from podsonar.timestamp import parse_rfc3339
 from tests.manager import shop

@@ -10,13 +10,13 @@ from sqlalchemy import text
 
 from manager.schema.push_schema import read_batch
 from manager.server import serving
-from manager.store.batches import store_batch
+from manager.store.batches.objects import ObjectFilter, count_objects, iterate_objects
+from manager.store.batches.queries import list_windows, read_observations, read_summaries
+from manager.store.batches.writes import store_batch
 from manager.store.database import Store
-from manager.store.objects import ObjectFilter, count_objects, iterate_objects
-from manager.store.queries import list_windows, read_observations, read_summaries
 from manager.store.retention import DAY_NS, ROWS, delete_outdated
 from manager.store.tables import BATCHES, METADATA
-from manager.store.token_import import HashedToken, import_tokens
+from manager.store.tokens.import_file import HashedToken, import_tokens
 from podsonar.errors import StoreError
 from tests.manager.conftest import Running
 from tests.manager.fresh_database import agent_of

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from manager.store.agents import find_agent, list_agents, purge_agent, remove_agent
 from manager.store.database import Store
 from manager.store.tenancy import NO_TENANT, Tenant
-from manager.store.tokens import authenticate, create_token
+from manager.store.tokens.issued import authenticate, create_token
 from podsonar.errors import StoreError
 
 ACME, OTHER = Tenant("acme", "eu", "shop", "prod"), Tenant("other", "eu", "shop", "prod")

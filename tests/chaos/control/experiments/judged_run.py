@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from manager.store.database import Store
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.control.experiments.test_kserver import EVENT
 from tests.chaos.control.experiments.test_kserver import TENANT as QUERY

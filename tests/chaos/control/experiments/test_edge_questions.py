@@ -12,7 +12,7 @@ import pytest
 
 from chaos.control.experiments.manifest import read_manifest
 from manager.store.database import Store
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from podsonar.errors import InputError
 from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.conftest import Manager

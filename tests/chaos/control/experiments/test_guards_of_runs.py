@@ -17,7 +17,7 @@ from chaos.control.experiments.run_plan import plan_task
 from chaos.control.judge.observed_edges import observe
 from cli.main import podsonar
 from manager.store.database import Store
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.conftest import Manager
 from tests.chaos.control.experiments.test_kserver import TENANT as QUERY

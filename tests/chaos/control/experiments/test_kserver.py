@@ -12,9 +12,9 @@ import pytest
 
 from chaos.control.experiments.runs import end_overdue
 from manager.store.database import Store
-from manager.store.experiment_runs import open_runs
+from manager.store.experiments.runs import open_runs
 from manager.store.tenancy import NO_TENANT, Tenant
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.conftest import Manager
 from tests.manager.conftest import CLIENT

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 from cli.main import podsonar
 from manager.store.database import Store
-from manager.store.experiment_runs import find_run_of_key
-from manager.store.tokens import create_token
+from manager.store.experiments.runs import find_run_of_key
+from manager.store.tokens.issued import create_token
 from podsonar.errors import PodsonarError
 from tests.chaos.conftest import Manager
 from tests.chaos.control.experiments.test_kserver import MANIFEST, Run, with_phases

@@ -7,7 +7,7 @@ from typing import Any
 from chaos.control.experiments.runs import end_overdue
 from manager.store.database import Store
 from manager.store.tenancy import Tenant
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from tests.chaos.conftest import Manager
 from tests.chaos.control.experiments.test_kserver import Run, with_phases
 from tests.chaos.control.experiments.test_kserver import run as run  # noqa: PLC0414 - a fixture

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from manager.store.database import Store
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from tests.chaos.conftest import ACCOUNT, Manager, other_address
 from tests.manager.conftest import CLIENT
 

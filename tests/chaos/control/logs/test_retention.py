@@ -10,11 +10,11 @@ from sqlalchemy import func, select
 
 from chaos.control.logs.retention import delete_outdated_logs
 from manager.store.database import Store
-from manager.store.log_lines import deflate
-from manager.store.log_reads import find_gaps, find_stream, list_chunks, read_after, read_chunk
-from manager.store.log_streams import append_lines, close_stream, open_stream
-from manager.store.log_tables import LOG_BLOBS, LOG_CHUNKS, LOG_STREAMS, LOG_TOKENS
-from manager.store.log_tokens import create_log_token
+from manager.store.logs.lines import deflate
+from manager.store.logs.reads import find_gaps, find_stream, list_chunks, read_after, read_chunk
+from manager.store.logs.streams import append_lines, close_stream, open_stream
+from manager.store.logs.tables import LOG_BLOBS, LOG_CHUNKS, LOG_STREAMS, LOG_TOKENS
+from manager.store.logs.tokens import create_log_token
 from manager.store.retention import DAY_NS, ROWS
 from tests.chaos.conftest import ACCOUNT, KINDS
 from tests.chaos.control.logs.test_streams import line

@@ -5,7 +5,7 @@ import gzip
 import orjson
 import pytest
 
-from manager.store.log_lines import STREAM_BYTES
+from manager.store.logs.lines import STREAM_BYTES
 from tests.chaos.conftest import Manager
 
 PER_REQUEST, LONG = 2000, 7000

@@ -16,7 +16,7 @@ import pytest
 from chaos.control.logs.tail import follow
 from chaos.control.logs.tails import HANDED_BYTES, Follower, Tails
 from manager.store.database import Store
-from manager.store.log_streams import append_lines, open_stream
+from manager.store.logs.streams import append_lines, open_stream
 from tests.chaos.conftest import ACCOUNT, Manager, log_token
 from tests.manager.fresh_database import migrated
 

@@ -7,7 +7,7 @@ import orjson
 from sqlalchemy import func, or_, select
 
 from manager.schema.records import Block, positions_of
-from manager.store.batches import CONNECTIONS_SIDE
+from manager.store.batches.writes import CONNECTIONS_SIDE
 from manager.store.database import Store
 from manager.store.tables import (
     INVENTORIES,

@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from manager.store.log_lines import (
+from manager.store.logs.lines import (
     STREAM_BYTES,
     Group,
     Line,
@@ -24,7 +24,7 @@ from manager.store.log_lines import (
     unpack_lines,
     writer_groups,
 )
-from manager.store.log_tables import LOG_CHUNKS, LOG_STREAMS
+from manager.store.logs.tables import LOG_CHUNKS, LOG_STREAMS
 
 MARK = {"podsonar": "another line of this position"}
 CHUNKS_COMPARED = 64  # stored requests that a new one is compared with; beyond, lines are stored as they come

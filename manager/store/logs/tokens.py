@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, or_, select
 
-from manager.store import token_format
 from manager.store.database import Store
-from manager.store.log_tables import LOG_TOKENS
+from manager.store.logs.tables import LOG_TOKENS
+from manager.store.tokens import token_format
 
 BOUNDARIES = ("-", "/", ":")
 

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, insert, or_, select, update
 
-from manager.store import token_format
 from manager.store.agents import check_name, find_agent_id, get_or_create_agent
 from manager.store.database import Store
 from manager.store.tables import AGENTS, TOKENS
 from manager.store.tenancy import NO_TENANT, Tenant
+from manager.store.tokens import token_format
 from podsonar.errors import UsageError
 
 # Scope that a request needs -> scopes of the tokens that have it.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
-from manager.store.experiment_tables import EXPERIMENT_REVISIONS, EXPERIMENT_RUNS, EXPERIMENTS, RUN_EVENTS
+from manager.store.experiments.tables import EXPERIMENT_REVISIONS, EXPERIMENT_RUNS, EXPERIMENTS, RUN_EVENTS
 from manager.store.tenancy import Tenant, of_tenant
 
 RUN_COLUMNS: tuple[Any, ...] = (

@@ -7,9 +7,9 @@ import orjson
 from sqlalchemy import func, select
 
 from manager.store.database import Store
-from manager.store.log_lines import unpack_lines
-from manager.store.log_streams import in_stream, this_stream
-from manager.store.log_tables import LOG_BLOBS, LOG_CHUNKS, LOG_STREAMS
+from manager.store.logs.lines import unpack_lines
+from manager.store.logs.streams import in_stream, this_stream
+from manager.store.logs.tables import LOG_BLOBS, LOG_CHUNKS, LOG_STREAMS
 
 CHUNKS_READ = 16
 GAPS_NAMED = 100

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from manager.store.database import Store
-from manager.store.token_import import HashedToken, import_tokens, read_tokens
-from manager.store.tokens import authenticate, revoke_token
+from manager.store.tokens.import_file import HashedToken, import_tokens, read_tokens
+from manager.store.tokens.issued import authenticate, revoke_token
 from podsonar.errors import SettingsError
 
 AGENT, READER = "a" * 43, "b" * 43

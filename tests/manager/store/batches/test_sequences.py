@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
+from manager.store.batches.sequences import count_missing, covers, missing_by_node, record_sequence
 from manager.store.database import Store
-from manager.store.sequences import count_missing, covers, missing_by_node, record_sequence
 from podsonar.batch_sequence import BatchSequence, parse_sequence
 from podsonar.model import Window
 from podsonar.timestamp import NS_PER_SECOND

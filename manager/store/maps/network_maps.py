@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
+from manager.store.batches.objects import like_pattern
 from manager.store.database import Store
 from manager.store.object_ids import new_object_id
-from manager.store.objects import like_pattern
 from manager.store.tables import NETWORK_MAPS
 
 

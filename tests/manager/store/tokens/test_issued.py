@@ -11,7 +11,7 @@ from cli.main import podsonar
 from manager.store.agents import purge_agent, remove_agent
 from manager.store.database import Store
 from manager.store.tables import METADATA, TOKENS
-from manager.store.tokens import (
+from manager.store.tokens.issued import (
     authenticate,
     create_token,
     list_tokens,

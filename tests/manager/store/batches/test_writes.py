@@ -1,4 +1,4 @@
-"""manager/store/batches.py: what inventories do to what is known, and that a restart changes nothing."""
+"""manager/store/batches/writes.py: what inventories do to what is known, and that a restart changes nothing."""
 
 import gzip
 import secrets
@@ -14,11 +14,11 @@ from sqlalchemy import text
 from manager.schema.push_schema import read_batch
 from manager.schema.records import accepted_in, connections_in
 from manager.server import serving
-from manager.store.batches import ACCEPTED_SIDE, CONNECTIONS_SIDE, store_batch
+from manager.store.batches.objects import ObjectFilter, count_objects
+from manager.store.batches.queries import iterate_blocks, newest_inventory, read_counts, read_observations
+from manager.store.batches.writes import ACCEPTED_SIDE, CONNECTIONS_SIDE, store_batch
 from manager.store.database import Store
-from manager.store.objects import ObjectFilter, count_objects
-from manager.store.queries import iterate_blocks, newest_inventory, read_counts, read_observations
-from manager.store.tokens import create_token
+from manager.store.tokens.issued import create_token
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 from tests.manager.conftest import Running
 from tests.manager.fresh_database import agent_of

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, select
 
+from manager.store.batches.objects import like_pattern
 from manager.store.database import Store, upsert
-from manager.store.objects import like_pattern
 from manager.store.tables import DISCOVERED_FROM, DISCOVERED_SERVICES, INVENTORIES
 
 ROWS_AT_ONCE = 500

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, delete, insert, select, update
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from manager.schema.push_schema import ConnectionsBatch, InventoryPart
+from manager.store.batches.object_summary import created_ns, summarize_object
+from manager.store.batches.sequences import named_ns, record_sequence
 from manager.store.database import Store, upsert
-from manager.store.object_summary import created_ns, summarize_object
-from manager.store.sequences import named_ns, record_sequence
 from manager.store.tables import (
     AGENTS,
     BATCHES,

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, insert
 
+from manager.store.batches.queries import list_windows
 from manager.store.database import Store
-from manager.store.queries import list_windows
+from manager.store.maps.windows import KeptMap, keep_map
 from manager.store.tables import OBSERVATIONS, WINDOWS
-from manager.store.tokens import create_token
-from manager.store.window_maps import KeptMap, keep_map
+from manager.store.tokens.issued import create_token
 from podsonar.model import Window
 from podsonar.timestamp import NS_PER_SECOND
 from tests.manager.fresh_database import agent_of

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import delete, func, select, update
 
+from manager.store.batches.sequences import list_gaps, missing_in, named_ns
 from manager.store.database import Store, upsert
-from manager.store.sequences import list_gaps, missing_in, named_ns
 from manager.store.tables import HISTORY_FILES, INVENTORIES, OBSERVATIONS, WINDOW_MAPS, WINDOW_TAGS, WINDOWS
 from podsonar.model import Window
 

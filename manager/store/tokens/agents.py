@@ -6,8 +6,8 @@ from sqlalchemy import Connection, select, update
 
 from manager.store.agents import Agent
 from manager.store.tables import TOKENS
-from manager.store.token_format import Token
-from manager.store.tokens import insert_token
+from manager.store.tokens.issued import insert_token
+from manager.store.tokens.token_format import Token
 
 NAME = "agent token of the API"
 GOOD_AT_ONCE = 2

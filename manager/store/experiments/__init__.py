@@ -1,0 +1,4 @@
+"""Experiments and their runs.
+
+Reading order: `tables` → `runs`.
+"""

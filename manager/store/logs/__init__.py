@@ -1,0 +1,4 @@
+"""The log service's streams.
+
+Reading order: `tables` → `lines` → `streams` → `reads`, `tokens`.
+"""
