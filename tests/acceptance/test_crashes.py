@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import time
@@ -38,22 +37,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[PostgresqlServer | None]:
         made.remove()
 
 
-def kill_database(server: PostgresqlServer) -> None:
-    """SIGKILL every process of the server, and start it again: it recovers from its log."""
-    assert server.process is not None
-    pid = server.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    server.process.kill()
-    for child in children:
-        try:
-            os.kill(int(child), signal.SIGKILL)
-        except ProcessLookupError:
-            continue  # it ended with its parent
-    server.process.wait()
-    server.process = None
-    server.start()
-
-
 @pytest.mark.timeout(240 + 20 * ROUNDS)
 def test_rows_38_50_killed_sender_manager_and_database_lose_nothing_and_double_nothing(
     server: PostgresqlServer | None, tmp_path: Path, repository: Path
@@ -79,7 +62,8 @@ def test_rows_38_50_killed_sender_manager_and_database_lose_nothing_and_double_n
                     manager.wait()
                     manager = stack.enter_context(process(tmp_path, database, port))
                 elif server and victim == "database":
-                    kill_database(server)
+                    server.crash()
+                    server.start()  # it recovers from its log
                 time.sleep(secrets.randbelow(100_000) / 1_000_000)
                 sender.kill()
                 lines = (first, *sender.stdout.readlines())

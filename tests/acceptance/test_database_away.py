@@ -113,26 +113,16 @@ def test_row_37_hanging_database_holds_up_neither_health_nor_metrics(server: Pos
     database = server.new_database()
     with serving(database) as url:
         assert httpx.get(f"{url}/readyz").status_code == 200
-        frozen = [int(line) for line in children_of(server)]
-        for pid in frozen:
-            os.kill(pid, signal.SIGSTOP)
+        frozen = server.freeze()
         try:
             waiting = threading.Thread(target=lambda: httpx.get(f"{url}/readyz", timeout=60), daemon=True)
             waiting.start()
             assert httpx.get(f"{url}/healthz").status_code == 200
             assert waiting.is_alive()
         finally:
-            for pid in frozen:
-                os.kill(pid, signal.SIGCONT)
+            server.go_on(frozen)
         waiting.join()
         assert httpx.get(f"{url}/readyz").status_code == 200
-
-
-def children_of(server: PostgresqlServer) -> list[str]:
-    """The server's processes: one per connection, and its own."""
-    assert server.process is not None
-    pid = server.process.pid
-    return [str(pid), *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def manager(words: list[str], environment: dict[str, str], repository: Path) -> subprocess.CompletedProcess[str]:

@@ -4,12 +4,14 @@ import ctypes
 import os
 import pwd
 import secrets
+import select
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -100,6 +102,42 @@ class PostgresqlServer:
             self.process.send_signal(number)
             self.process.wait(READY_SECONDS)
             self.process = None
+
+    def freeze(self) -> list[int]:
+        """Let every process of the server stand still, its first one first: it starts no other. Their ids."""
+        assert self.process is not None
+        pid = self.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED)
+        found = [pid]
+        for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(child, signal.SIGSTOP)
+                found.append(child)
+        return found
+
+    def go_on(self, pids: list[int]) -> None:
+        """Let processes that stand still go on."""
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def crash(self) -> None:
+        """SIGKILL every process; returns when none of them has the server's memory, without which none starts."""
+        assert self.process is not None
+        pids = self.freeze()
+        ends = []
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                ends.append(os.pidfd_open(pid))
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for end in ends:
+            assert select.select([end], [], [], READY_SECONDS)[0]
+            os.close(end)
+        self.process.wait()
+        self.process = None
 
     def remove(self) -> None:
         """End, and leave nothing."""

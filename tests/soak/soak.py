@@ -156,14 +156,9 @@ class Disturber:
                 self.stop.wait(seconds)
                 other.execute("ROLLBACK")
             return
-        assert self.server.process is not None
-        pid = self.server.process.pid
-        pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-        for one in pids:
-            os.kill(one, signal.SIGSTOP)
+        frozen = self.server.freeze()
         self.stop.wait(seconds)
-        for one in pids:
-            os.kill(one, signal.SIGCONT)
+        self.server.go_on(frozen)
 
     def fill_disk_of_agent(self, seconds: float) -> None:
         """No file of the agent may grow: its spool takes nothing."""
