@@ -69,6 +69,7 @@ const REASONS = {
   node_observed_in_part: ["from nodes that were observed in part", ""],
   remote_identity_conflict: ["from a pod's address, by another pod's process", "A proxy or nsenter at work in that pod's network, or a made-up cgroup name."],
   remote_holder_unknown: ["from a network in which another pod's process works", "Let the agent share the node's pid namespace (hostPID): the holder is read then."],
+  remote_shared_socket: ["from a pod whose connection another pod holds, too", "Nothing: its owner is not certain."],
   remote_not_a_pod: ["from a pod's address, by a process of the node", "A program of the node works in that pod's network (nsenter)."],
   remote_source_unknown: ["from a pod's address, by a process that is not known", "See source_unknown above."],
   remote_pod_scans: ["from pods that scan", "See the pods with more flows than their share."],

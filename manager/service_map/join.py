@@ -34,6 +34,7 @@ from manager.service_map.topology import Topology
 LEFT_OUT = {
     "identity_conflict": "remote_identity_conflict",
     "holder_unknown": "remote_holder_unknown",
+    "shared_socket": "remote_shared_socket",
     "own_traffic": "own_traffic",
     "source_not_a_pod": "remote_not_a_pod",
     "source_unknown": "remote_source_unknown",

@@ -24,6 +24,7 @@ from podsonar.model import Capture, Flow
 CONFIG_HASH = re.compile("[0-9a-f]{32}")
 UNRESOLVED = frozenset({"source_unknown", "source_pod_unknown", CONFLICT})
 HOLDER_UNKNOWN = "holder_unknown"
+SHARED_SOCKET = "shared_socket"
 
 
 class Decision(NamedTuple):
@@ -53,6 +54,8 @@ def left_out_reason(
     capture: Capture, flow: Flow, owner: CgroupOwner, source: Answer, conflict: str | None = None
 ) -> str | None:
     """Return why a flow is left out, or None: one of the filters' reasons or of `UNRESOLVED`."""
+    if owner.kind == "shared":
+        return SHARED_SOCKET
     if flow.opened_before and flow.pod_uid and source.host_network:
         return "shared_namespace"  # any process of the node may have opened it
     reason = filters.source_reason(flow, owner, source, capture.node_name, capture.own_pod_uid)

@@ -74,7 +74,7 @@ def group_flows(capture: Capture) -> FlowGroups:
     of_pods: defaultdict[SourceKey, FlowGroup] = defaultdict(FlowGroup)
     groups: dict[tuple[int, str | None, str, bool, bool], FlowGroup] = {}
     of_others = FlowGroup()
-    host = {cgroup for cgroup, owner in owners.items() if owner.kind == "host"}
+    no_pods = {cgroup for cgroup, owner in owners.items() if owner.kind in ("host", "shared")}
     for flow in capture.flows:
         # Unpacked, for a field by its name takes as long as all of them.
         cgroup, source, address, port, _, _, _, _, first_ns, last_ns, _, _, _, opened, pod_uid, _ = flow
@@ -89,7 +89,7 @@ def group_flows(capture: Capture) -> FlowGroups:
             groups[place] = group
         group.flows.append(flow)
         group.targets.append(target)
-        if cgroup not in host and (first_ns < target.from_ns or last_ns > target.to_ns):
+        if cgroup not in no_pods and (first_ns < target.from_ns or last_ns > target.to_ns):
             target.from_ns = min(first_ns, target.from_ns)
             target.to_ns = max(last_ns, target.to_ns)
     source_queries = {

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from node_agent.attribution.filters import is_ownerless
-from node_agent.attribution.flow_decisions import HOLDER_UNKNOWN, FlowGroupDecision
+from node_agent.attribution.flow_decisions import HOLDER_UNKNOWN, SHARED_SOCKET, FlowGroupDecision
 from node_agent.attribution.pod_lookup import CONFLICT
 
-REASONS = frozenset({CONFLICT, HOLDER_UNKNOWN, "own_traffic", "source_not_a_pod", "source_unknown"})
+REASONS = frozenset({CONFLICT, HOLDER_UNKNOWN, SHARED_SOCKET, "own_traffic", "source_not_a_pod", "source_unknown"})
 MOST_LISTED = 64  # those with the most connections
 
 

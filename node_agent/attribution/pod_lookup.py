@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from node_agent.attribution.filters import is_ownerless
-from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner, owner_of
+from node_agent.capture.pod_cgroup import SHARED, SHARED_OWNER, UNKNOWN_OWNER, CgroupOwner, owner_of
 from podsonar.directory_answer import Answer, Query
 from podsonar.model import AcceptedFlow, Capture, Flow
 
@@ -27,7 +27,7 @@ class NamedPod(NamedTuple):
 
 def owners_of_cgroups(capture: Capture) -> dict[int, CgroupOwner]:
     """Return the owner of every cgroup of a capture."""
-    return {cgroup: owner_of(names) for cgroup, names in capture.cgroups.items()}
+    return {cgroup: owner_of(names) for cgroup, names in capture.cgroups.items()} | {SHARED: SHARED_OWNER}
 
 
 def source_query(flow: Flow) -> Query:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from node_agent.capture.bpf_maps import AttachedProgram, wait_grace_period
-from node_agent.capture.pod_cgroup import pod_uid
+from node_agent.capture.pod_cgroup import SHARED, pod_uid
 from node_agent.privileged.bpf_structs import CONNECTION, MAPPED_PREFIX, OPEN_SOCKET, address_text
 from podsonar.model import AcceptedFlow, Flow
 
@@ -215,13 +215,13 @@ def one_per_socket(reported: Iterable[OpenSocket]) -> OpenSockets:
     return sockets
 
 
-def holder_of(cgroups: Collection[int], pod_of_cgroup: Callable[[int], str | None]) -> int | None:
-    """Return the cgroup of the one pod that holds a socket, else of the node's processes; None if two pods hold it."""
+def holder_of(cgroups: Collection[int], pod_of_cgroup: Callable[[int], str | None]) -> int:
+    """Return the cgroup of the one pod that holds a socket, else of the node's processes; `SHARED` if two pods do."""
     pods = {pod_of_cgroup(cgroup): cgroup for cgroup in sorted(cgroups, reverse=True)}
     node = pods.pop(None, None)
     if len(pods) == 1 and node is None:
         return next(iter(pods.values()))
-    return node if not pods else None
+    return SHARED if pods or node is None else node
 
 
 def sees_every_process(proc_folder: Path) -> bool:
@@ -255,7 +255,8 @@ def opened_connections(
 ) -> OpenedConnections:
     """Return the connections open at `at_ns`, without `recent` ones, which the program has seen being made.
 
-    The flow of each is noted in `sockets`.
+    The flow of each is noted in `sockets`. The client end of one that two pods hold is a flow of `SHARED`: nobody's,
+    but its address explains what its server has accepted.
     """
     counts: dict[OpenedFlow, int] = {}
     places: dict[OpenedFlow, int] = {}
@@ -268,10 +269,10 @@ def opened_connections(
         cgroup = holder_of(several, pod_of_cgroup) if several else sockets.cgroups[place]
         local, remote, local_port, remote_port, namespace = CONNECTION.unpack(connection)
         role = sockets.role(place, namespace, local_port)
-        if cgroup is None:
-            left_out["shared_socket"] += 1
-        elif role == "unknown":
+        if role == "unknown":
             left_out["direction_unknown"] += 1
+        elif cgroup == SHARED and role == "server":
+            left_out["shared_socket"] += 1
         else:
             port = local_port if role == "server" else int.from_bytes(remote_port, "big")
             flow = OpenedFlow(role, cgroup, local, remote, port)

@@ -22,13 +22,15 @@ HOST_NAMES = frozenset(
 NODE_PARENTS = ("docker", "libpod", "lxc", "machine.slice", "system.slice")
 ROOT = ("/",)
 
-Kind = Literal["pod", "host", "root", "unknown"]
+Kind = Literal["pod", "host", "root", "shared", "unknown"]
+SHARED = (1 << 64) - 1  # stands for the cgroups of two pods that hold one socket; the kernel gives no such number
 
 
 class CgroupOwner(NamedTuple):
     """Whose cgroup it is: `uids` are the pods named, outermost first; `certain`: no outer name can be hidden.
 
-    `host` is known to be outside every pod; `root` is a hierarchy's root, where kernel threads work for pods, too.
+    `host` is known to be outside every pod; `root` is a hierarchy's root, where kernel threads work for pods, too;
+    `shared` is two pods, so that it is neither's.
     """
 
     kind: Kind
@@ -37,6 +39,7 @@ class CgroupOwner(NamedTuple):
 
 
 HOST, HIERARCHY_ROOT, UNKNOWN_OWNER = CgroupOwner("host"), CgroupOwner("root"), CgroupOwner("unknown")
+SHARED_OWNER = CgroupOwner("shared")
 
 
 def named_uid(name: str) -> str | None:

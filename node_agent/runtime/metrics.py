@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from delivery.metrics import DROPS
 from node_agent.attribution import filters
 from node_agent.attribution.connections_body import ResolvedWindow
-from node_agent.attribution.flow_decisions import HOLDER_UNKNOWN, UNRESOLVED
+from node_agent.attribution.flow_decisions import HOLDER_UNKNOWN, SHARED_SOCKET, UNRESOLVED
 from node_agent.capture.bpf_maps import Counts
 from node_agent.capture.open_connections import DIRECTION, NO_TABLE, RECENT_FULL, SHARED, TIME_OVER, TOO_MANY
 from node_agent.capture.process_table import HIDDEN, PROC_UNREADABLE, PROCESS_UNREADABLE
@@ -21,7 +21,6 @@ from podsonar.logs_and_probes import start_at_zero
 from podsonar.model import Capture
 
 STARTING = "starting"
-SHARED_SOCKET = "shared_socket"
 FAMILIES = ("ipv4", "ipv6", "unknown")
 SIDES = ("source", "destination")
 OPENED_LEFT_OUT = (

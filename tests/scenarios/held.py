@@ -54,11 +54,11 @@ SCENARIOS = (
     ),
     Scenario(
         "held-by-two-pods",
-        "a connection that two pods hold belongs to neither: counted, and a gap in recall at the far end",
+        "a connection that two pods hold belongs to neither: counted, and compared with nothing at the far end",
         pods=(WEB, SHOP, ScenarioPod("worker")),
         before=(held_before(3), Do("pass", "web", ("worker", "3", "keep"))),
         taken=(shop_took(3, opened_before=True),),
-        opened_unexplained=3,
+        opened_uncompared=3,
     ),
     Scenario(
         "passed-in-the-window",

@@ -155,7 +155,6 @@ class Scenario:
     unexplained: int = 0  # accepted, comparable, and explained by no client
     uncompared: Mapping[str, int] = field(default_factory=dict)
     opened_uncompared: int = 0  # accepted before the window, and compared with nothing
-    opened_unexplained: int = 0  # accepted before the window, comparable, and explained by no client
     both_ends: Mapping[str, bool | None] = field(default_factory=dict)  # service: what the map says of its edges
     spread: str = ""  # one attempt each from that address on, more than the map holds
     untraced: tuple[str, ...] = ()  # nodes whose tracer is none
