@@ -19,8 +19,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from manager.api.endpoint import Api, endpoint
-from manager.api.handlers import ReadHandlers
-from manager.api.history_routes import history_routes, scope_of
+from manager.api.history.routes import history_routes, scope_of
+from manager.api.resources.connections import ReadHandlers
 from manager.api.routes import document_routes
 from manager.history.service import History
 from manager.http.responses import InternalErrors, SecurityHeaders, error_response, json_response, unavailable

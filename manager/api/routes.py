@@ -5,15 +5,15 @@ from typing import NamedTuple
 
 from starlette.routing import Route
 
-from manager.api.agent_tokens import AgentTokens
-from manager.api.agents import Agents
-from manager.api.discovered_services import DiscoveredServices
 from manager.api.endpoint import Api, Handler, endpoint
-from manager.api.handlers import ReadHandlers
-from manager.api.installations import Installations
-from manager.api.network_maps import NetworkMaps
-from manager.api.objects import Objects
-from manager.api.settings import Settings
+from manager.api.resources.agent_tokens import AgentTokens
+from manager.api.resources.agents import Agents
+from manager.api.resources.connections import ReadHandlers
+from manager.api.resources.discovered_services import DiscoveredServices
+from manager.api.resources.installations import Installations
+from manager.api.resources.network_maps import NetworkMaps
+from manager.api.resources.objects import Objects
+from manager.api.resources.settings import Settings
 from manager.schema.document import operations
 from manager.store.tokens.token_format import Scope
 

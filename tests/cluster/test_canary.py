@@ -23,7 +23,7 @@ from delivery.push import Pusher
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from directory.selection import Selection
-from manager.api.objects import KIND_PATHS
+from manager.api.resources.objects import KIND_PATHS
 from manager.server import serving
 from podsonar.json_gzip import inflated
 from podsonar.logs_and_probes import start_logs

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from starlette.exceptions import HTTPException
 
-from manager.api.history_routes import history_routes
+from manager.api.history.routes import history_routes
 from manager.app import PREFIXES
 from manager.history.keeper import due_windows
 from manager.history.service import History

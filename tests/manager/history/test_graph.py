@@ -5,7 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from manager.api.graph_handlers import MAX_NODES, graph_edges, graph_nodes
+from manager.api.history.graph import MAX_NODES, graph_edges, graph_nodes
 from tests.manager.history.conftest import Kept
 from tests.manager.history.many_windows import observed_map
 from tests.manager.shop import NODE_A, NODE_B, inventory

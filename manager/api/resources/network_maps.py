@@ -8,11 +8,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from manager.api.agents import check_identity, check_text
-from manager.api.discovered_services import DiscoveredServices
 from manager.api.endpoint import Api, decode_body, plain
 from manager.api.lists import correlation_of, list_response, parse_page
-from manager.api.network_map_rules import matches
+from manager.api.resources.agents import check_identity, check_text
+from manager.api.resources.discovered_services import DiscoveredServices
+from manager.api.resources.network_map_rules import matches
 from manager.api.wire import api_response, person_id, tenant_wire
 from manager.http.auth import agent_in_path
 from manager.schema.models.api import CreateNetworkMapRequest, Empty, SaveNetworkMapRequest, UpdateNetworkMapRequest

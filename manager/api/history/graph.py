@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from manager.api.map_handlers import find_window
+from manager.api.history.window_maps import find_window
 from manager.history.map_json import map_of
 from manager.history.map_tables import of_namespace
 from manager.history.window_maps import WindowMaps

@@ -7,8 +7,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from manager.api.history.window_maps import find_window
 from manager.api.lists import correlation_of
-from manager.api.map_handlers import find_window
 from manager.history.window_maps import WindowMaps
 from manager.http.auth import agent_in_path
 from manager.http.responses import json_response

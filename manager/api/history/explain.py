@@ -8,9 +8,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from manager.api.change_handlers import window_id
+from manager.api.history.changes import window_id
+from manager.api.history.window_maps import find_window
 from manager.api.lists import correlation_of
-from manager.api.map_handlers import find_window
 from manager.history.diff import absence_of, key_of
 from manager.history.edges_seen import EdgesSeen
 from manager.history.explain import Owner, address_wire, named_vertices, record_wire, records_between

@@ -8,8 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from manager.api.history.window_maps import find_window
 from manager.api.lists import correlation_of
-from manager.api.map_handlers import find_window
 from manager.history.archive import Archive
 from manager.history.diff import count_changes, counts_of, diff_maps, not_comparable
 from manager.history.edge_history import read_history

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from manager.api.endpoint import Api
 from manager.api.lists import correlation_of, list_response, parse_page
-from manager.api.objects import API_VERSIONS, object_wire
+from manager.api.resources.objects import API_VERSIONS, object_wire
 from manager.api.wire import api_response, record_fields
 from manager.http.auth import agent_in_path
 from manager.schema.document import conform

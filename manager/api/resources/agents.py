@@ -9,9 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from manager.api.agent_config import complete_config
 from manager.api.endpoint import Api, decode_body, plain
 from manager.api.lists import correlation_of, list_response, parse_page
+from manager.api.resources.agent_config import complete_config
 from manager.api.wire import api_response, person_id, tenant_wire
 from manager.http.auth import agent_in_path
 from manager.installations.agent_manifests import as_yaml

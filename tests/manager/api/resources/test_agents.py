@@ -12,8 +12,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from yaml import safe_load_all
 
-from manager.api.agents import Agents
 from manager.api.endpoint import Api, endpoint
+from manager.api.resources.agents import Agents
 from manager.api.wire import person_id
 from manager.installations.agent_values import Source
 from manager.installations.handout import agent_manifests

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from manager.api.network_map_rules import matches
+from manager.api.resources.network_map_rules import matches
 
 
 def part(place: str, prefix: str = "") -> dict[str, dict[str, str]]:

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from manager.api.change_handlers import ChangeHandlers
-from manager.api.explain_handlers import ExplainHandlers
-from manager.api.graph_handlers import GraphHandlers
-from manager.api.map_handlers import MapHandlers
-from manager.api.policy_handlers import PolicyHandlers
-from manager.api.tag_handlers import TagHandlers
+from manager.api.history.changes import ChangeHandlers
+from manager.api.history.explain import ExplainHandlers
+from manager.api.history.graph import GraphHandlers
+from manager.api.history.policy_flows import PolicyHandlers
+from manager.api.history.tags import TagHandlers
+from manager.api.history.window_maps import MapHandlers
 from manager.history.service import History
 from manager.store.tokens.token_format import Scope
 

@@ -8,9 +8,9 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from manager.api.history.window_maps import find_window
 from manager.api.lists import Page, is_paged, list_response, parse_page
-from manager.api.map_handlers import find_window
-from manager.api.serializers import connection_wire, edge_wire
+from manager.api.resources.connection_wire import connection_wire, edge_wire
 from manager.history.window_maps import WindowMaps
 from manager.http.auth import agent_in_path
 from manager.schema.records import LISTED_ONE, UNREAD, ListedConnection, unpack_block
