@@ -117,12 +117,12 @@ class StepLogs:
         return write
 
     def write(self, step: str, text: str, level: str = "info") -> None:
-        """Add a line; returns at once, whatever the log service does."""
+        """Add a line; returns at once, whatever the log service does. The runner's own log has the stream's order."""
         text = self.shown(text)
-        log.info("step_log", step=step, text=text)
-        if self.service is None:
-            return
         with self.lock:
+            log.info("step_log", step=step, text=text)
+            if self.service is None:
+                return
             stream = self.streams.setdefault(step, Stream(f"{self.run_id}-{step}"))
             stream.closed = False
             stream.position += 1

@@ -2,10 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import pytest
+import structlog
 
 from chaos.runner import step_logs
 from chaos.runner.step_logs import LINES_KEPT, StepLogs
@@ -176,6 +177,28 @@ def test_service_that_hangs_holds_up_neither_a_step_nor_the_end() -> None:
     assert time.monotonic() - begun < 2
     assert logs.lost == 10_000
     hanging.set()
+
+
+def test_own_log_of_the_runner_has_the_order_of_the_stream() -> None:
+    """Probes and the step write at the same time: a reader finds the lines of one in the other."""
+    service = GivenService()
+    logs = StepLogs(service, RUN)
+    written: list[str] = []
+
+    def keep(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+        written.append(event["text"])
+        time.sleep(0.001)  # others have their turn before this line's writer goes on
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[keep])
+    writers = [threading.Thread(target=lambda n=n: [logs.write("a", f"{n} {m}") for m in range(20)]) for n in range(4)]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join()
+    logs.end()
+    assert service.texts("a") == written
+    assert len(written) == 80
 
 
 def test_keys_of_the_run_and_passwords_in_urls_are_not_written() -> None:
