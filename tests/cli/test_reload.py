@@ -104,10 +104,8 @@ def test_manager_takes_in_tokens_and_its_log_level_and_names_the_rest(tmp_path: 
         (tmp_path / "tokens.json").write_bytes(orjson.dumps({"tokens": [row]}))
         assert "needs_restart" not in program.hang_up("reloaded")
         assert status() == 200
-        assert (
-            "expected a number" not in program.hang_up("not_reloaded", {**settings, "retentionDays": "soon"})["error"]
-        )
-        assert "retentionDays is 'soon'" in program.lines[-1]["error"]
+        refused = program.hang_up("not_reloaded", {**settings, "retentionDays": "soon"})["error"]
+        assert ("retentionDays is 'soon'" in refused, "expected a number" in refused) == (True, False)
         reloaded = program.hang_up(
             "reloaded", {**settings, "retentionDays": 60, "log": {"format": "json", "level": "warning"}}
         )

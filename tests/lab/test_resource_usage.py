@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -50,6 +51,23 @@ def test_pod_without_a_counting_cgroup_raises(tmp_path: Path) -> None:
         resource_usage.folder_with([tmp_path], "a", "cpuacct.usage", "cpu.stat")
 
 
+class Meanwhile(threading.Event):
+    """Waits for no time: at the first wait the window begins, at the second something happens, at the third it ends."""
+
+    def __init__(self, happen: Callable[[], None]) -> None:
+        super().__init__()
+        self.happen, self.waits = happen, 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether it has ended."""
+        self.waits += 1
+        if self.waits == 2:
+            self.happen()
+        elif self.waits == 3:
+            self.set()
+        return self.is_set()
+
+
 def test_row_has_the_seconds_of_the_window_and_the_highest_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,16 +79,14 @@ def test_row_has_the_seconds_of_the_window_and_the_highest_memory(
         lambda _cluster: [resource_usage.MeasuredPod("p", "collector", "node-a", folder, folder)],
     )
     start_ns = time.time_ns()
-    stop = threading.Event()
 
     def work() -> None:
         (folder / "cpuacct.usage").write_text("2000000000\n")
         (folder / "memory.usage_in_bytes").write_text(f"{41 << 20}\n")
 
-    timer = threading.Timer(0.2, work)
-    timer.start()
-    (usage,) = resource_usage.measure(None, Window(start_ns, start_ns + SECOND), stop)  # type: ignore[arg-type]
-    timer.join()
+    stop = Meanwhile(work)
+    (usage,) = resource_usage.measure(None, Window(start_ns, start_ns + 3600 * SECOND), stop)  # type: ignore[arg-type]
+    assert len(usage.samples) == 2
     assert usage.cpu_seconds == 0.5
     assert usage.row(10).split() == ["collector", "node-a", "0.50", "s", "5.00", "%", *usage.row(10).split()[6:]]
     assert usage.row(10).endswith("41.0 MiB")
