@@ -34,7 +34,7 @@ class FaultAgent(ManagerProcess):
     def status(self, path: str, **query: str) -> httpx.Response:
         """The answer to a read, whatever it is."""
         url = f"{self.url}/api/v1/agents/{self.agent}{path}"
-        return httpx.get(url, params=query, headers={"X-API-Key": self.key}, trust_env=False)
+        return httpx.get(url, params=query, headers={"X-API-Key": self.key}, trust_env=False, timeout=30)
 
     def new_token(self, expires_ns: int | None = None) -> Token:
         """One more token of this agent."""
