@@ -16,16 +16,21 @@ FIRST_PARTY = set(PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packa
 LEFT_OUT = re.compile(r"^install_without (\S+) (.*)$", re.MULTILINE)
 # The modules that a part's commands begin with. The command imports its groups one by one, by name.
 CHAOS = (
-    "cli/runner.py",
+    "cli/chaos/runner.py",
     "chaos/runner/app.py",
-    "cli/injector.py",
+    "cli/chaos/injector.py",
     "chaos/injector/injection.py",
     "chaos/faults/holder.py",
 )
 STARTS = {
     "collector": ("cli/main.py", "cli/collector.py", "collector/app.py", "cli/delegate.py", "delegate/app.py", *CHAOS),
-    "node-agent": ("cli/main.py", "cli/agent.py", "node_agent/runtime/app.py", "node_agent/capture/capture_file.py"),
-    "manager": ("cli/main.py", "cli/manager.py", "manager/migrations/env.py"),
+    "node-agent": (
+        "cli/main.py",
+        "cli/agent/commands.py",
+        "node_agent/runtime/app.py",
+        "node_agent/capture/capture_file.py",
+    ),
+    "manager": ("cli/main.py", "cli/manager/commands.py", "manager/migrations/env.py"),
 }
 NOT_INSTALLED_BY_PIP = {"bcc"}
 

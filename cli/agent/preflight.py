@@ -12,7 +12,7 @@ from podsonar.settings import AgentSettings
 @settings_options(AgentSettings)
 def preflight(settings: AgentSettings, *, as_json: bool) -> None:
     """Check this machine line by line. Exit code 3 where tracing or delivery cannot work."""
-    from cli.agent import give_up_root_or_say, loader_command  # noqa: PLC0415 - it imports this module
+    from cli.agent.commands import give_up_root_or_say, loader_command  # noqa: PLC0415 - it imports this module
     from node_agent.preflight.checks import check_all  # noqa: PLC0415 - other commands need none of it
     from node_agent.preflight.probes import gather_facts  # noqa: PLC0415
 

@@ -6,8 +6,8 @@ from contextlib import closing
 
 import click
 
+from cli.manager.stores import open_store
 from cli.options import settings_options
-from cli.stores import open_store
 from manager.store.logs.tokens import create_log_token
 from podsonar.errors import UsageError
 from podsonar.settings import ManagerSettings

@@ -17,11 +17,11 @@ from podsonar.errors import UsageError
 from podsonar.settings import AgentSettings
 
 LOADER_PYTHON = "/usr/bin/python3"
-NODE_AGENT = Path(__file__).resolve().parent.parent / "node_agent"
+NODE_AGENT = Path(__file__).resolve().parent.parent.parent / "node_agent"
 
 
 # Imported only by the command that needs it.
-LATER = {"preflight": "cli.preflight:preflight", "support-bundle": "cli.support_bundle:support_bundle"}
+LATER = {"preflight": "cli.agent.preflight:preflight", "support-bundle": "cli.agent.support_bundle:support_bundle"}
 
 
 @click.group(cls=LazyGroup, later=LATER)

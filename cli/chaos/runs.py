@@ -14,7 +14,7 @@ import yaml
 
 from chaos.control.experiments.manifest import read_manifest
 from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests
-from cli.linux import tenant_options
+from cli.chaos.linux import tenant_options
 from cli.manager_api import ManagerApi, check_url, manager_options
 from podsonar import atomic_file
 from podsonar.errors import InputError, UsageError

@@ -12,10 +12,10 @@ import click
 import orjson
 
 from chaos.control.mount import mount_chaos
-from cli.log_tokens import log_token
+from cli.manager.log_tokens import log_token
+from cli.manager.stores import database_url, open_store
 from cli.options import settings_options
 from cli.reload import reload_on_hangup
-from cli.stores import database_url, open_store
 from manager.installations.installations import take_away
 from manager.server import serve
 from manager.store.agents import list_agents, purge_agent, remove_agent

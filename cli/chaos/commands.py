@@ -17,7 +17,7 @@ from chaos.control.judge.prediction import PlannedFault, Prediction, predict
 from chaos.control.judge.report import judge, prediction_json, report_json, report_text
 from chaos.control.judge.verdict import Outcome
 from chaos.guard_settings import GuardSettings
-from cli.chaos_runs import list_command, report_command, run_command, stop_command
+from cli.chaos.runs import list_command, report_command, run_command, stop_command
 from cli.manager_api import ManagerApi, manager_options
 from podsonar.errors import InputError, UsageError
 from podsonar.input_file import read_input

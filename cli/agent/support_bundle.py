@@ -48,7 +48,7 @@ def spool_files(folder: Path) -> list[dict[str, Any]]:
 
 def bundle_files(settings: AgentSettings, user_error: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of each file of the bundle."""
-    from cli.agent import loader_command  # noqa: PLC0415 - it imports this module
+    from cli.agent.commands import loader_command  # noqa: PLC0415 - it imports this module
     from node_agent.preflight.checks import check_all  # noqa: PLC0415 - other commands need none of it
     from node_agent.preflight.probes import gather_facts  # noqa: PLC0415
 
@@ -73,7 +73,7 @@ def bundle_files(settings: AgentSettings, user_error: str) -> Iterator[tuple[str
 @settings_options(AgentSettings)
 def support_bundle(file: Path, settings: AgentSettings) -> None:
     """Write FILE (.tar.gz) for who helps. Versions, settings, preflight, metrics, what waits; no token, no record."""
-    from cli.agent import give_up_root_or_say  # noqa: PLC0415 - it imports this module
+    from cli.agent.commands import give_up_root_or_say  # noqa: PLC0415 - it imports this module
 
     try:
         with tarfile.open(file, "w:gz") as bundle:
