@@ -223,14 +223,15 @@ def test_next_page_is_fetched_while_this_one_is_worked_on() -> None:
 
     class Watched(FakePages):
         def page(self, path: str, query: Query) -> Answer:
+            answer = super().page(path, query)
             if query.get("continue") == "500":
                 asked.set()
-            return super().page(path, query)
+            return answer
 
     source = Watched(2000)
     listing = list_pages(source, POD, None, Listed())
     next(listing)
-    assert asked.wait(10)
+    assert asked.wait(60)
     assert source.asked == 2
     listing.close()
 

@@ -71,8 +71,9 @@ def wait_for_agent(supervisor: int) -> int:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for child in children(supervisor):
-            if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"/mnt/environment/"):
-                return child
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a loader ends at any moment
+                if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"/mnt/environment/"):
+                    return child
         time.sleep(0.05)
     raise AssertionError("no agent process")
 
