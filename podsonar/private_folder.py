@@ -64,5 +64,9 @@ def remove_unfinished(folder: Path) -> None:
 def lacking_bytes(folder: Path, wanted_bytes: int) -> int:
     """Bytes to free before a file of that size fits and the file system keeps 64 MiB or 5 % free, what is less."""
     about = os.statvfs(folder)
-    floor = min(FLOOR_BYTES, about.f_blocks * about.f_frsize // FLOOR_PART)
-    return max(0, wanted_bytes + floor - about.f_bavail * about.f_frsize)
+    return shortage(wanted_bytes, about.f_blocks * about.f_frsize, about.f_bavail * about.f_frsize)
+
+
+def shortage(wanted_bytes: int, whole_bytes: int, free_bytes: int) -> int:
+    """Bytes that a file system of that size lacks, of which so many are free."""
+    return max(0, wanted_bytes + min(FLOOR_BYTES, whole_bytes // FLOOR_PART) - free_bytes)

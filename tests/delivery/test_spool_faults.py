@@ -16,7 +16,7 @@ from delivery.spool import Spool, SpoolLimits
 from delivery.spool_file import encode
 from podsonar.atomic_file import write
 from podsonar.errors import SpoolError
-from podsonar.private_folder import lacking_bytes
+from podsonar.private_folder import lacking_bytes, shortage
 
 BATCH = Batch("c-1764418500-0123456789abcdef", "connections", 1_764_418_500_000_000_000, b"\x1f\x8bpayload", 23)
 FILE = "000000000001-c-1764418500-0123456789abcdef.batch"
@@ -169,13 +169,37 @@ def test_disk_that_others_filled_costs_no_waiting_batch(tmp_path: Path, lost: li
     """If dropping everything would not make the room, nothing is dropped."""
     spool = Spool(tmp_path, SpoolLimits(max_bytes=1 << 62), lambda *dropped: lost.append(dropped))
     spool.put(batch("c-1"))
-    about = os.statvfs(tmp_path)
-    free = about.f_bavail * about.f_frsize
     with pytest.raises(OSError, match="too little space"):
-        spool.make_room(free)
+        spool.make_room(whole_disk(tmp_path))
     assert lost == []
-    assert 0 < lacking_bytes(tmp_path, free) <= 65 << 20
-    assert lacking_bytes(tmp_path, 0) == 0
+
+
+def whole_disk(folder: Path) -> int:
+    """The size of a folder's file system, of which so much is never free, whatever others write or remove meanwhile."""
+    about = os.statvfs(folder)
+    return about.f_blocks * about.f_frsize
+
+
+@pytest.mark.parametrize(
+    ("wanted", "whole", "free", "lacking"),
+    [
+        (0, 100 << 30, 64 << 20, 0),
+        (1, 100 << 30, 64 << 20, 1),
+        (5 << 20, 100 << 30, 0, 69 << 20),
+        (0, 1000 << 20, 50 << 20, 0),
+        (3, 1000 << 20, 50 << 20, 3),
+        (7, 1000 << 20, 60 << 20, 0),
+    ],
+)
+def test_64_mib_or_a_twentieth_of_the_disk_stay_free(wanted: int, whole: int, free: int, lacking: int) -> None:
+    """What is less; what a file lacks then has to be freed before it is written."""
+    assert shortage(wanted, whole, free) == lacking
+
+
+def test_disk_is_asked_for_its_size_and_what_is_free(tmp_path: Path) -> None:
+    """A file of the size of the whole disk never fits, and no longer lacks than that and the floor."""
+    whole = whole_disk(tmp_path)
+    assert 0 < lacking_bytes(tmp_path, whole) <= whole + (64 << 20)
 
 
 def test_batch_that_is_being_sent_makes_no_room(tmp_path: Path, lost: list[tuple[str, str, int]]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from node_agent.capture.capture_queue import CaptureQueue, QueueLimits
 from podsonar.model import Capture
+from tests.delivery.test_spool_faults import whole_disk
 from tests.node_agent.stages import capture, flow
 
 
@@ -71,9 +72,8 @@ def test_disk_that_others_filled_drops_no_capture_for_room(tmp_path: Path, lost:
     """A capture that does not fit stays in memory."""
     queue = CaptureQueue(tmp_path, lambda *dropped: lost.append(dropped), QueueLimits(max_bytes=1 << 62))
     queue.put(taken(1))
-    about = os.statvfs(tmp_path)
     with pytest.raises(OSError, match="too little space"):
-        queue.make_room(about.f_bavail * about.f_frsize)
+        queue.make_room(whole_disk(tmp_path))
     assert lost == []
     assert len(queue.paths()) == 1
 
