@@ -45,10 +45,20 @@ def answer_with(response: bytes) -> Callable[[socket.socket], None]:
     """A peer that gives every request this response."""
 
     def serve(connection: socket.socket) -> None:
-        connection.recv(65536)
+        read_request(connection)
         connection.sendall(response)
 
     return serve
+
+
+def read_request(connection: socket.socket) -> None:
+    """Read a whole request: bytes that nobody read would end the connection by a reset, and the response with it."""
+    with connection.makefile("rb") as received:
+        length = 0
+        while (line := received.readline()) not in (b"\r\n", b""):
+            name, _, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        received.read(length)
 
 
 LOCATIONS = (
