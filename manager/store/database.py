@@ -27,6 +27,7 @@ from manager.store.engine import (
     for_transaction,
     lock_exclusively,
     open_engine,
+    patience,
     redacted_url,
     store_error,
     unchecked_references,
@@ -78,7 +79,11 @@ class Store:
         with one_at_a_time, database_errors(self.engine), self.engine.connect() as connection:
             options = for_transaction(connection, WRITES)
             began = time.monotonic()
-            with nullcontext() if checks_references else unchecked_references(options), options.begin():
+            with (
+                patience(options) if exclusive else nullcontext(),
+                nullcontext() if checks_references else unchecked_references(options),
+                options.begin(),
+            ):
                 if exclusive:
                     lock_exclusively(options)
                 yield options

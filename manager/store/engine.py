@@ -18,6 +18,7 @@ from manager.store.postgresql import ANSWER_SECONDS, BoundedConnection
 from podsonar.errors import SettingsError, StoreConflictError, StoreError
 
 BUSY_TIMEOUT_MS = 5000
+MIGRATION_TIMEOUT_MS = 600_000  # for another manager that changes the schema
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
 # A manager that is paused in the middle of a transaction must not hold an agent's row forever.
@@ -182,6 +183,20 @@ def check_references(connection: Connection) -> None:
     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     if broken is not None:
         raise StoreError(f"database sqlite failed: a row of {broken[0]!r} refers to a missing row of {broken[2]!r}")
+
+
+@contextmanager
+def patience(connection: Connection) -> Iterator[None]:
+    """Let SQLite wait for the write lock as long as another manager's migration takes; before a transaction."""
+    raw: Any = connection.connection.dbapi_connection
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    raw.execute(f"PRAGMA busy_timeout={MIGRATION_TIMEOUT_MS}").close()
+    try:
+        yield
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}").close()
 
 
 def lock_exclusively(connection: Connection) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from manager.schema.push_schema import read_batch
 from manager.server import serving
+from manager.store import engine
 from manager.store.batches.objects import ObjectFilter, count_objects, iterate_objects
 from manager.store.batches.queries import list_windows, read_observations, read_summaries
 from manager.store.batches.writes import store_batch
@@ -91,6 +92,24 @@ def test_row_39_managers_that_start_together_on_nothing_make_one_schema_and_take
         counts = {t.name: connection.execute(t.select()).all() for t in METADATA.sorted_tables}
     assert {name: len(rows) for name, rows in counts.items() if rows} == {"agents": 1, "tokens": 3}
     store.close()
+
+
+def test_row_39_manager_that_starts_while_another_one_migrates_waits_for_it(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that takes, beyond what a write waits for another: it goes on with the other one's schema."""
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_MS", 50)
+    migrating, waiting = Store(database), Store(database)
+    with ThreadPoolExecutor(1) as threads:
+        with migrating.writing(exclusive=True, checks_references=False):
+            started = threads.submit(waiting.migrate)
+            with pytest.raises(TimeoutError):
+                started.result(1.0)
+        started.result(60)
+    migrating.migrate()
+    for store in (migrating, waiting):
+        assert list_windows(store, "nobody") == []
+        store.close()
 
 
 def test_row_39_schema_of_a_newer_manager_is_refused_in_one_sentence(store: Store) -> None:
