@@ -62,7 +62,8 @@ def test_unread_answer_does_not_hold_up_the_end(tmp_path: Path) -> None:
         address = ("127.0.0.1", int(made.url.rpartition(":")[2]))
         unread, half, body = (socket.create_connection(address) for _ in range(3))
         unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        unread.sendall(b"GET /page/vendor/cytoscape.min.js HTTP/1.1\r\nHost: m\r\n\r\n" * 20)
+        unread.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: m\r\n\r\n" * 40)  # 400 KiB each
+        assert unread.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
         half.sendall(b"GET / HTTP/1.1\r\nHo")
         head = f"POST /api/v1/collections HTTP/1.1\r\nHost: m\r\nAuthorization: Token {made.token}\r\n"
         body.sendall(

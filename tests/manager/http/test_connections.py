@@ -187,8 +187,8 @@ def test_idle_and_slow_exchanges_are_closed(tmp_path: Path) -> None:
         silent, kept_alive, unread = (stack.enter_context(connect(hasty)) for _ in range(3))
         kept_alive.sendall(b"GET /healthz HTTP/1.1\r\nHost: m\r\n\r\n")
         unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        request = b"GET /page/vendor/cytoscape.min.js HTTP/1.1\r\nHost: m\r\n\r\n"
-        unread.sendall(request * 40)
+        unread.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: m\r\n\r\n" * 40)  # 400 KiB each
+        assert unread.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
         assert read_all(silent) == b""
         assert read_all(kept_alive).startswith(b"HTTP/1.1 200 ")
         unread.settimeout(0.2)
