@@ -78,7 +78,9 @@ def test_certificate_that_cannot_be_used_is_refused_at_start_and_left_out_later(
     elif damage == "absent":
         used[1].unlink()
     else:
-        used[1].write_text({"empty": "", "no PEM": "nonsense"}[damage])
+        spoilt = tmp_path / "spoilt"
+        spoilt.write_text({"empty": "", "no PEM": "nonsense"}[damage])
+        replace((str(used[0]), str(spoilt)), used)
     with pytest.raises(SettingsError, match=r"tls.certificateFile and tls.keyFile"):
         Certificate(str(used[0]), str(used[1]))
     good.refresh()
