@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.manager.conftest import Running
+from tests.manager.conftest import CLIENT, Running
 from tests.manager.fresh_database import migrated
 
 MIB = 1 << 20
@@ -43,7 +43,7 @@ class ManagerProcess(Running):
 
     def metric(self, name: str) -> float:
         """The value of a sample by its name and labels as they are written."""
-        lines = httpx.get(f"{self.url}/metrics", trust_env=False).text.splitlines()
+        lines = CLIENT.get(f"{self.url}/metrics").text.splitlines()
         return next(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name)
 
 

@@ -20,7 +20,7 @@ from lab.controlplane.ports import free_ports
 
 DEBIAN = Path("/usr/lib/postgresql")
 PR_SET_PDEATHSIG = 1
-READY_SECONDS = 30
+READY_SECONDS = 120
 # What is lost with the machine's power is lost with the test anyway; a database more is then a matter of milliseconds.
 SETTINGS = {"fsync": "off", "max_connections": "100", "shared_buffers": "32MB"}
 

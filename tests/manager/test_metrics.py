@@ -2,16 +2,15 @@
 
 import subprocess
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.manager.conftest import Running
+from tests.manager.conftest import CLIENT, Running
 from tests.manager.shop import NODE_A
 
 
 def scraped(manager: Running) -> dict[tuple[str, ...], float]:
     """Samples by name and label values; promtool finds nothing wrong with the text."""
-    text = httpx.get(f"{manager.url}/metrics", trust_env=False).text
+    text = CLIENT.get(f"{manager.url}/metrics").text
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
@@ -24,9 +23,9 @@ def test_pushes_are_counted_by_what_became_of_them(running: Running) -> None:
     assert running.push(NODE_A, "b-1").status_code == 201
     assert running.push({"connectionList": 5}, "b-2").status_code == 400
     url = f"{running.url}/api/v1/collections"
-    assert httpx.post(url, trust_env=False).status_code == 401
+    assert CLIENT.post(url).status_code == 401
     wrong = {"Authorization": f"Token {running.token[:-4]}AAAA"}
-    assert httpx.post(url, headers=wrong, trust_env=False).status_code == 401
+    assert CLIENT.post(url, headers=wrong).status_code == 401
     found = scraped(running)
     batches = "podsonar_manager_ingest_batches_total"
     assert {key[1]: n for key, n in found.items() if key[0] == batches} == {

@@ -69,7 +69,7 @@ def test_unread_answer_does_not_hold_up_the_end(tmp_path: Path) -> None:
         body.sendall(
             f"{head}Content-Type: application/json\r\nIdempotency-Key: b\r\nContent-Length: 99\r\n\r\n".encode()
         )
-        assert httpx.get(f"{made.url}/healthz").status_code == 200
+        assert httpx.get(f"{made.url}/healthz", timeout=60).status_code == 200
         assert end(made) == 0
         for sock in (unread, half, body):
             sock.close()

@@ -46,13 +46,13 @@ def test_manager_serves_https_and_nothing_in_the_clear(tmp_path: Path, used: tup
     names = {"PODSONAR_TLS_CERTIFICATE_FILE": str(used[0]), "PODSONAR_TLS_KEY_FILE": str(used[1])}
     with manager_process(tmp_path, settings=names) as made:
         trust = ssl.create_default_context(cafile=str(used[0]))
-        with httpx.Client(verify=trust, base_url=made.url, trust_env=False) as client:
+        with httpx.Client(verify=trust, base_url=made.url, timeout=30, trust_env=False) as client:
             headers = {"Authorization": f"Token {made.token}", "Content-Type": "application/json"}
             answer = client.post("/api/v1/collections", json=NODE_A, headers=headers | {"Idempotency-Key": "b-1"})
             assert answer.status_code == 201
             assert client.get("/api/v1/agents", headers={"X-API-Key": made.key}).status_code == 200
         with pytest.raises(httpx.TransportError):
-            httpx.get(made.url.replace("https:", "http:") + "/healthz", trust_env=False)
+            httpx.get(made.url.replace("https:", "http:") + "/healthz", timeout=30, trust_env=False)
         replace(write_certificate(tmp_path, "second"), used)
         trust = ssl.create_default_context(cafile=str(used[0]))
         while not answers(made.url, trust):
@@ -62,7 +62,7 @@ def test_manager_serves_https_and_nothing_in_the_clear(tmp_path: Path, used: tup
 def answers(url: str, trust: ssl.SSLContext) -> bool:
     """Whether the manager answers with a certificate that is trusted."""
     try:
-        return httpx.get(f"{url}/healthz", verify=trust, trust_env=False).is_success
+        return httpx.get(f"{url}/healthz", verify=trust, timeout=30, trust_env=False).is_success
     except httpx.TransportError:
         return False
 

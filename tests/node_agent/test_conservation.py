@@ -122,7 +122,7 @@ def test_attempts_move_from_pending_to_their_outcome(lab: ConservationRun) -> No
     assert resolve_queue(lab.parts) is None
     resolved = {"lost": LOST, "filtered": FILTERED, "unresolved": UNRESOLVED}
     assert lab.counts() == {**resolved, "pending": DELIVERED + AMBIGUOUS}
-    assert lab.pusher.flush(10)
+    assert lab.pusher.flush(60)
     assert lab.counts() == {**resolved, "delivered": DELIVERED + AMBIGUOUS}
 
 
@@ -152,7 +152,7 @@ def test_row_52_disk_that_takes_nothing_holds_captures_in_memory(lab: Conservati
     folder.mkdir()
     lab.directory_is_there = True
     assert resolve_queue(lab.parts) is None
-    assert lab.pusher.flush(10)
+    assert lab.pusher.flush(60)
     assert lab.counts()["delivered"] == DELIVERED + AMBIGUOUS
 
 
@@ -167,7 +167,7 @@ def test_crash_between_batch_and_capture_sends_the_window_once(lab: Conservation
     assert resolve_queue(lab.parts) is None
     assert lab.parts.spool.stats().batches == 1
     first = lab.parts.spool.oldest()
-    assert lab.pusher.flush(10)
+    assert lab.pusher.flush(60)
     path.write_bytes(content)
     assert resolve_queue(lab.parts) is None
     second = lab.parts.spool.oldest()

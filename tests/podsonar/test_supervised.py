@@ -41,9 +41,9 @@ def test_started_loop_ends_with_stop() -> None:
     """The thread is named and ends when it is asked to."""
     stop, turns = threading.Event(), threading.Event()
     thread = start_supervised("expire", turns.set, stop)
-    assert turns.wait(10)
+    assert turns.wait(60)
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert thread.name == "expire"
 

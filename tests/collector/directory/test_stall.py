@@ -67,7 +67,7 @@ def test_unread_event_is_never_older_than_what_is_known(
         until(lambda: (reflector.request_progress(), live.through_ns.get("Pod", 0) >= ended_ns)[1])
     finally:
         reflector.end()
-        thread.join(10)
+        thread.join(60)
     assert not thread.is_alive()
     assert wrong == []
 

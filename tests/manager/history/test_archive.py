@@ -116,7 +116,7 @@ def test_answer_is_gzipped_and_sent_once_per_version(kept: Kept) -> None:
     push_shop(kept)
     kept.history.keep_due()
     url, headers = f"{kept.running.url}/api/v1{MAP}", {"X-API-Key": kept.running.key}
-    with httpx.Client(headers=headers, trust_env=False) as client:
+    with httpx.Client(headers=headers, timeout=30, trust_env=False) as client:
         first = client.get(url, headers={"Accept-Encoding": "gzip"})
         assert (first.status_code, first.headers["content-encoding"]) == (200, "gzip")
         plain = client.get(url, headers={"Accept-Encoding": "identity"})
@@ -141,7 +141,7 @@ def test_lost_files_are_computed_again_while_there_are_batches(kept: Kept) -> No
             files.delete(agent.id, name)
     assert shown(kept) == fresh
     delete_outdated(kept.store, NOW_NS + 40 * DAY_NS, 30)
-    answer = httpx.get(f"{kept.running.url}/api/v1{MAP}", headers={"X-API-Key": kept.running.key}, trust_env=False)
+    answer = CLIENT.get(f"{kept.running.url}/api/v1{MAP}", headers={"X-API-Key": kept.running.key})
     # The manager remembers the text of this very version for as long as it lives.
     assert answer.json()["edges"] == fresh["edges"]
     other = History(kept.store, SETTINGS, lambda: NOW_NS)
@@ -173,9 +173,8 @@ def test_window_has_the_name_that_it_was_given(kept: Kept, name: str) -> None:
     """Named, asked for by its name, and without it again."""
     push_shop(kept)
     path = f"{kept.running.url}/api/v1/agents/lab/tags/{name}"
-    with httpx.Client(
-        headers={"X-API-Key": make_key(kept.running.database, "admin", Tenant())}, trust_env=False
-    ) as client:
+    key = make_key(kept.running.database, "admin", Tenant())
+    with httpx.Client(headers={"X-API-Key": key}, timeout=30, trust_env=False) as client:
         assert client.put(path, params={"window": WINDOW_ID}).json() == {"name": name, "window": WINDOW_ID}
         assert shown(kept, window=name)["window"]["id"] == WINDOW_ID
         assert kept.running.get("/agents/lab/windows")["items"][0]["tags"] == [name]
@@ -189,7 +188,7 @@ def test_name_that_is_a_window_already_is_refused(kept: Kept, name: str) -> None
     push_shop(kept)
     path = f"{kept.running.url}/api/v1/agents/lab/tags/{name}"
     key = make_key(kept.running.database, "admin", Tenant())
-    assert httpx.put(path, headers={"X-API-Key": key}, trust_env=False).status_code == 400
+    assert CLIENT.put(path, headers={"X-API-Key": key}).status_code == 400
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from manager.history.explain import Owner, ruled_out
+from tests.manager.conftest import CLIENT
 from tests.manager.history.conftest import Kept
 from tests.manager.shop import LISTS, NODE_A, NODE_B, WINDOW, connection, inventory, observed, pod, taken
 
@@ -115,7 +115,7 @@ def test_name_that_nothing_has_is_not_found(kept: Kept) -> None:
     """With the end that it was."""
     push(kept, inventory(), NODE_A, NODE_B)
     url = f"{kept.running.url}/api/v1/agents/lab/explain"
-    answer = httpx.get(
+    answer = CLIENT.get(
         url, params={"source": "shop/cart", "destination": "nobody"}, headers={"X-API-Key": kept.running.key}
     )
     assert (answer.status_code, answer.json()["message"].split(":")[0]) == (404, "destination")

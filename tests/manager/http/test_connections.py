@@ -13,12 +13,13 @@ import orjson
 import pytest
 from sqlalchemy import text
 
+from lab.controlplane.ports import free_ports
 from manager.http.connections import ConnectionLimits
 from manager.ingest.body_limits import PushLimits
 from manager.server import bind, serving
 from manager.store.database import Store
 from manager.store.tokens.issued import create_token
-from tests.manager.conftest import Running
+from tests.manager.conftest import CLIENT, Running
 from tests.manager.fresh_database import fresh_id, migrated
 from tests.manager.manager_process import manager_process
 from tests.manager.shop import NODE_A, inventory
@@ -99,7 +100,7 @@ def test_two_content_encodings_are_415(standing: Running, lines: tuple[str, ...]
 )
 def test_no_answer_redirects(standing: Running, path: str) -> None:
     """A redirect would lead to whatever Host the request names."""
-    answer = httpx.get(standing.url + path, headers={"Host": "evil.example", "X-API-Key": standing.key})
+    answer = CLIENT.get(standing.url + path, headers={"Host": "evil.example", "X-API-Key": standing.key})
     assert (answer.status_code, answer.headers.get("location")) == (404, None)
 
 
@@ -173,7 +174,7 @@ def test_row_36_connections_beyond_the_cap_are_closed_at_once_and_counted(tmp_pa
         idle.pop().close()
         while True:
             try:
-                scraped = httpx.get(f"{small.url}/metrics", trust_env=False).text
+                scraped = httpx.get(f"{small.url}/metrics", timeout=30, trust_env=False).text
             except httpx.TransportError:
                 continue
             break
@@ -182,10 +183,12 @@ def test_row_36_connections_beyond_the_cap_are_closed_at_once_and_counted(tmp_pa
 
 def test_idle_and_slow_exchanges_are_closed(tmp_path: Path) -> None:
     """A connection without a request, one after an answer, and an answer that nobody reads each end by themselves."""
-    with limited(tmp_path, ConnectionLimits(head_seconds=0.5, exchange_seconds=1.5)) as hasty, ExitStack() as stack:
+    with limited(tmp_path, ConnectionLimits(head_seconds=1.0, exchange_seconds=5.0)) as hasty, ExitStack() as stack:
         assert hasty.push(inventory()).status_code == 201
-        silent, kept_alive, unread = (stack.enter_context(connect(hasty)) for _ in range(3))
+        silent = stack.enter_context(connect(hasty))
+        kept_alive = stack.enter_context(connect(hasty))
         kept_alive.sendall(b"GET /healthz HTTP/1.1\r\nHost: m\r\n\r\n")
+        unread = stack.enter_context(connect(hasty))
         unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         unread.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: m\r\n\r\n" * 40)  # 400 KiB each
         assert unread.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
@@ -214,7 +217,14 @@ def sending(sock: socket.socket) -> bool:
 
 def test_row_36_stalled_uploads_of_one_token_hold_up_no_other_agent(tmp_path: Path) -> None:
     """At its bound an agent gets 429 with Retry-After, by number and by bytes; the others go on."""
-    limits = PushLimits(under_way=8, under_way_per_agent=4, held_bytes=4 << 20, held_bytes_per_agent=2 << 20)
+    limits = PushLimits(
+        body_seconds=300,
+        slow_seconds=300,
+        under_way=8,
+        under_way_per_agent=4,
+        held_bytes=4 << 20,
+        held_bytes_per_agent=2 << 20,
+    )
     with limited(tmp_path, ConnectionLimits(), limits) as made, ExitStack() as stack:
         with closing(Store(made.database)) as store:
             other = create_token(store, "ingest", "other", 1, secrets.token_bytes).text()
@@ -258,10 +268,10 @@ def test_internal_error_is_counted_logged_once_and_carries_the_policy(
     with closing(Store(running.database)) as store, store.writing() as connection:
         connection.execute(text("update record_blocks set body = :odd"), {"odd": b"no gzip"})
     for path in ("map", "connections", "discoveredserviceconnections"):
-        answer = httpx.get(f"{running.url}/api/v1/agents/lab/{path}", headers={"X-API-Key": running.key})
+        answer = CLIENT.get(f"{running.url}/api/v1/agents/lab/{path}", headers={"X-API-Key": running.key})
         assert (answer.status_code, answer.json()["message"]) == (500, "internal error")
         assert answer.headers["x-content-type-options"] == "nosniff"
-    assert "podsonar_manager_internal_errors_total 3.0" in httpx.get(f"{running.url}/metrics").text
+    assert "podsonar_manager_internal_errors_total 3.0" in CLIENT.get(f"{running.url}/metrics").text
     written = "".join(capfd.readouterr())
     assert (written.count("request_failed"), written.count("Traceback")) == (3, 0)
 
@@ -286,10 +296,9 @@ def test_database_file_is_its_owners_alone(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_metrics_have_a_port_of_their_own(tmp_path: Path) -> None:
     """With `metrics.listen` the API's port has no /metrics, and the other one nothing but metrics and probes."""
-    with bind("127.0.0.1:0", "x") as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     with manager_process(tmp_path, settings={"PODSONAR_METRICS_LISTEN": f"127.0.0.1:{port}"}) as made:
         other = f"http://127.0.0.1:{port}"
-        statuses = {path: httpx.get(other + path).status_code for path in ("/metrics", "/livez", "/readyz", "/")}
+        statuses = {path: CLIENT.get(other + path).status_code for path in ("/metrics", "/livez", "/readyz", "/")}
         assert statuses == {"/metrics": 200, "/livez": 200, "/readyz": 200, "/": 404}
-        assert httpx.get(f"{made.url}/metrics").status_code == 404
+        assert CLIENT.get(f"{made.url}/metrics").status_code == 404

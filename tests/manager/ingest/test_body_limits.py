@@ -7,14 +7,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
 from manager.http.connections import ConnectionLimits
 from manager.ingest.body_limits import PushLimits
 from manager.server import serving
-from tests.manager.conftest import Running, running_on
+from tests.manager.conftest import CLIENT, Running, running_on
 from tests.manager.fresh_database import fresh_id
 from tests.manager.shop import NODE_A
 
@@ -26,6 +25,14 @@ def connected(url: str) -> Iterator[socket.socket]:
     """A connection to the manager."""
     host, _, port = url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), 60) as made:
+        yield made
+
+
+@contextmanager
+def sending(url: str, begun: bytes) -> Iterator[socket.socket]:
+    """A connection on which so much has been sent at once: its time to send a head begins with it."""
+    with connected(url) as made:
+        made.sendall(begun)
         yield made
 
 
@@ -89,13 +96,12 @@ def test_row_36_slow_senders_are_sent_away_and_hold_up_nobody(tmp_path: Path) ->
     """Row 36: silent connections and slow heads are closed, slow and silent bodies get 408; good pushes go on."""
     with ExitStack() as stack:
         hasty = stack.enter_context(
-            limited(tmp_path, ConnectionLimits(head_seconds=0.5), body_seconds=1.5, slow_seconds=0.5)
+            limited(tmp_path, ConnectionLimits(head_seconds=1.0), body_seconds=3.0, slow_seconds=1.0)
         )
         begun = head(hasty, AUTHORIZED, "Content-Length: 5000")
-        silent, slow_head, slow_body, silent_body = (stack.enter_context(connected(hasty.url)) for _ in range(4))
-        slow_head.sendall(begun[:20])
-        slow_body.sendall(begun)
-        silent_body.sendall(begun)
+        silent = stack.enter_context(connected(hasty.url))
+        sent = (begun[:20], begun, begun)
+        slow_head, slow_body, silent_body = (stack.enter_context(sending(hasty.url, one)) for one in sent)
         assert hasty.push(NODE_A).status_code == 201
         while not readable(slow_body):
             slow_body.sendall(b" ")
@@ -118,14 +124,14 @@ def readable(sock: socket.socket) -> bool:
 
 def test_pushes_above_the_limit_get_503_with_retry_after(tmp_path: Path) -> None:
     """Beyond three a push gets 503 with a Retry-After of its own; reads and health go on; then there is room again."""
-    with limited(tmp_path, under_way=3) as small:
+    with limited(tmp_path, under_way=3, body_seconds=300, slow_seconds=300) as small:
         begun = head(small, AUTHORIZED, "Content-Length: 5000")
         with ExitStack() as stack:
             while (answer := small.push(NODE_A)).status_code != 503:
                 assert answer.status_code == 201
                 stack.enter_context(connected(small.url)).sendall(begun)
             assert 1 <= int(answer.headers["retry-after"]) <= 30
-            assert httpx.get(f"{small.url}/healthz").status_code == 200
+            assert CLIENT.get(f"{small.url}/healthz").status_code == 200
             assert small.get("/agents")["items"]
         while small.push(NODE_A).status_code != 201:
             time.sleep(0.05)

@@ -4,7 +4,6 @@ import gzip
 import secrets
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
@@ -13,7 +12,7 @@ from manager.store.batches.queries import read_observations
 from manager.store.database import Store
 from manager.store.tokens.issued import create_token, revoke_token
 from manager.store.tokens.token_format import parse
-from tests.manager.conftest import Running
+from tests.manager.conftest import CLIENT, Running
 from tests.manager.shop import NODE_A, WINDOW, WINDOW_ID, connection, inventory, observed, taken
 
 GOOD = gzip.compress(orjson.dumps(NODE_A))
@@ -142,7 +141,7 @@ def test_no_answer_tells_a_secret_and_all_carry_the_policy(running: Running) -> 
     token = parse(running.token)
     assert token is not None
     for path in ("/", "/healthz", "/readyz", "/metrics", "/api/v1/agents", "/nowhere"):
-        answer = httpx.get(running.url + path)
+        answer = CLIENT.get(running.url + path)
         assert token.secret not in answer.text
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"

@@ -4,11 +4,10 @@ import gzip
 import time
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
-from tests.manager.conftest import Running
+from tests.manager.conftest import CLIENT, Running
 from tests.manager.fresh_database import fresh_id
 from tests.manager.shop import NODE_A, connection, inventory, observed, pod
 
@@ -66,7 +65,7 @@ def test_same_id_with_another_body_is_409_and_the_first_stays(running: Running) 
     answer = running.push(observed("node-b", [], []))
     assert (answer.status_code, answer.json()["message"]) == (409, "a batch of this id is stored, with another body")
     assert len(running.get("/agents/lab/connections")["items"]) == len(NODE_A["connectionList"])
-    assert 'podsonar_manager_ingest_batches_total{result="rejected"} 1.0' in httpx.get(f"{running.url}/metrics").text
+    assert 'podsonar_manager_ingest_batches_total{result="rejected"} 1.0' in CLIENT.get(f"{running.url}/metrics").text
 
 
 def test_hostile_names_are_kept_as_they_came(running: Running) -> None:
@@ -96,7 +95,7 @@ def test_object_without_a_proper_name_is_rejected_alone(running: Running, metada
     good = pod("good", "10.1.1.1", "node-a", "x")
     assert running.push(inventory({"podList": [{"metadata": metadata}, good]})).status_code == 201
     assert [one["name"] for one in running.get("/agents/lab/pods")["items"]] == ["good"]
-    scraped = httpx.get(f"{running.url}/metrics").text
+    scraped = CLIENT.get(f"{running.url}/metrics").text
     assert 'podsonar_manager_objects_rejected_total{reason="no_identity"} 1.0' in scraped
 
 
@@ -129,7 +128,7 @@ def test_window_of_the_future_does_not_stay_the_newest(running: Running) -> None
     assert answer.json()["stale"] is False
     assert running.push(NODE_A | {"window": right}, "b-4").status_code == 201
     assert running.get("/agents/lab/map")["window"]["id"] == right["start"]
-    assert 'podsonar_manager_skewed_total{direction="future"} 2.0' in httpx.get(f"{running.url}/metrics").text
+    assert 'podsonar_manager_skewed_total{direction="future"} 2.0' in CLIENT.get(f"{running.url}/metrics").text
 
 
 @pytest.mark.parametrize("start", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:00Z", "2300-01-01T00:00:00Z"])
@@ -153,7 +152,7 @@ def test_window_of_no_clock_is_400(standing: Running, start: str) -> None:
 )
 def test_hostile_read_is_an_answer_and_no_error(standing: Running, path: str, status: int) -> None:
     """Row 27, and what neither database takes: never a 500."""
-    answer = httpx.get(f"{standing.url}/api/v1{path}", headers={"X-API-Key": standing.key})
+    answer = CLIENT.get(f"{standing.url}/api/v1{path}", headers={"X-API-Key": standing.key})
     assert answer.status_code == status
     assert "<script" not in answer.text
     assert answer.headers["content-type"] == "application/json"

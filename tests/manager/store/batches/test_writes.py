@@ -6,7 +6,6 @@ import time
 from contextlib import closing
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 from sqlalchemy import text
@@ -20,7 +19,7 @@ from manager.store.batches.writes import ACCEPTED_SIDE, CONNECTIONS_SIDE, store_
 from manager.store.database import Store
 from manager.store.tokens.issued import create_token
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
-from tests.manager.conftest import Running
+from tests.manager.conftest import CLIENT, Running
 from tests.manager.fresh_database import agent_of
 from tests.manager.shop import LISTS, NODE_A, NODE_B, WINDOW, WINDOW_ID, inventory, pod
 
@@ -239,10 +238,10 @@ def test_lists_have_pages_filters_and_keys(running: Running) -> None:
     assert [item["name"] for item in running.get("/agents/lab/services", name="RT")["items"]] == ["cart"]
     assert running.get("/agents/lab/services", name="%")["items"] == []
     url = f"{running.url}/gateway/servicediscovery/api/v1/agents/lab/pods"
-    assert httpx.get(url, headers={"Authorization": f"Bearer {running.key}"}).status_code == 200
+    assert CLIENT.get(url, headers={"Authorization": f"Bearer {running.key}"}).status_code == 200
     for headers in ({}, {"X-API-Key": running.token}, {"Authorization": f"Token {running.token}"}):
-        assert httpx.get(url, headers=headers).status_code == 401
-    missing = httpx.get(f"{running.url}/api/v1/agents/none/pods", headers={"X-API-Key": running.key})
+        assert CLIENT.get(url, headers=headers).status_code == 401
+    missing = CLIENT.get(f"{running.url}/api/v1/agents/none/pods", headers={"X-API-Key": running.key})
     assert missing.status_code == 404
 
 
