@@ -68,12 +68,15 @@ def start_worker(work: Callable[[], None], cgroups: Sequence[str], seconds: floa
         work()
     except BaseException as error:  # noqa: BLE001 - a forked process ends here, whatever happens
         with suppress(OSError):
-            os.write(ready, str(error).encode()[:200] or b"?")
+            os.write(ready, (str(error).encode()[:200] or b"?") + b"\n")
     os._exit(1)
 
 
 def run_init(works: Sequence[Callable[[], None]], cgroups: Sequence[str], seconds: float, ready: int) -> None:
-    """Be the first process of the namespace: start the workers, wait for their end, exit."""
+    """Be the first process of the namespace: start the workers, wait for their end, exit.
+
+    It writes one byte to `ready`, too, when it has no capability any more and can be asked to end.
+    """
     workers = [start_worker(work, cgroups, seconds, ready) for work in works]
     drop_capabilities()
 
@@ -83,6 +86,8 @@ def run_init(works: Sequence[Callable[[], None]], cgroups: Sequence[str], second
                 os.kill(worker, signal.SIGKILL)
 
     signal.signal(signal.SIGTERM, end)
+    with suppress(OSError):  # a worker's error has been read, and nobody reads on
+        os.write(ready, b"1")
     for worker in workers:
         with suppress(ChildProcessError):
             os.waitpid(worker, 0)
@@ -103,16 +108,17 @@ class Hogs:
             run_init(works, cgroups, seconds, write)
         os.close(write)
         self.usage: resource.struct_rusage | None = None
-        said = b""
+        said, wanted = b"", b"1" * (1 + len(works))
         with os.fdopen(read, "rb") as pipe:
-            while said.count(b"1") < len(works) and (part := pipe.read(1)):
+            while said != wanted and (part := pipe.read(1)):
                 said += part
                 if part != b"1":
                     said += pipe.read(200)
                     break
-        if said != b"1" * len(works):
+        if said != wanted:
             self.end()
-            raise OSError(0, said.lstrip(b"1").decode("utf-8", "replace") or "a worker ended at once")
+            error = said.lstrip(b"1").partition(b"\n")[0]  # the first one's; others may have written behind it
+            raise OSError(0, error.decode("utf-8", "replace") or "a worker ended at once")
 
     def have_ended(self) -> bool:
         """Whether every worker has ended."""
