@@ -62,7 +62,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ManagerP
         assert made.process.poll() is None
         assert made.metric("podsonar_manager_internal_errors_total") == 0, made.log.read_text()[-4000:]
         assert made.memory("VmHWM") < limit_mib("manager") * MIB
-        assert httpx.get(f"{made.url}/readyz", trust_env=False).status_code == 200
+        assert httpx.get(f"{made.url}/readyz", trust_env=False, timeout=30).status_code == 200
 
 
 def until(seconds: float) -> Iterator[int]:
