@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from directory.addresses import Ranges, address_keys, is_public
-from directory.host_ports import HostPorts, host_ports_of
 from directory.interval import REPORT_NS, SECOND, OwnerKey
 from directory.interval_table import IntervalTable
 from directory.object_fields import Identity, identity_of, mapping_at, mappings_at, tcp_ports, text_at, texts_at
-from directory.pod_intervals import closed_intervals, updated_intervals
-from directory.pod_status import own_addresses
-from directory.pod_table import Pod, PodTable, uid_key, uid_text
-from directory.pod_timestamps import created_ns
-from directory.static_pods import StaticPods, mirrored_hash
+from directory.pods.host_ports import HostPorts, host_ports_of
+from directory.pods.intervals import closed_intervals, updated_intervals
+from directory.pods.static_pods import StaticPods, mirrored_hash
+from directory.pods.status import own_addresses
+from directory.pods.table import Pod, PodTable, uid_key, uid_text
+from directory.pods.timestamps import created_ns
 from podsonar.errors import InputError
 from podsonar.owner_chain import controller_reference
 

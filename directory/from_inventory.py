@@ -9,7 +9,7 @@ from directory.interval import FOREVER, OwnerKey
 from directory.inventory_snapshots import OWNER_KINDS, snapshots_of
 from directory.lookup import Directory
 from directory.object_fields import identity_of
-from directory.pod_table import uid_key
+from directory.pods.table import uid_key
 from directory.selection import Selection
 from podsonar.errors import InputError
 from podsonar.object_identity import identity_fault

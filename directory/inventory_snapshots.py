@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from directory.object_fields import mapping_at, mappings_at, text_at
-from directory.pod_timestamps import time_ns
+from directory.pods.timestamps import time_ns
 
 OWNER_KINDS = ("Pod", "Service", "Node")  # every kind whose objects can own an address
 LIST_KINDS = {

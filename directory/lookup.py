@@ -15,7 +15,7 @@ from directory.configured_ranges import ConfiguredRanges
 from directory.interval import FOREVER, SKEW_NS, Interval, certain, owners, possible
 from directory.inventory_snapshots import OWNER_KINDS
 from directory.object_fields import identity_of
-from directory.pod_table import Pod, uid_key, uid_text
+from directory.pods.table import Pod, uid_key, uid_text
 from directory.selection import Selection
 from podsonar.directory_answer import Answer, Query
 from podsonar.owner_chain import Controller, api_group, controller_reference, is_node, root_controller

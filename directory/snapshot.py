@@ -9,10 +9,10 @@ from typing import NamedTuple
 import msgspec
 
 from directory.cluster_state import Service
-from directory.host_ports import HostPort, HostPorts
 from directory.interval import Interval, OwnerKey
 from directory.interval_table import IntervalTable
 from directory.lookup import Directory
+from directory.pods.host_ports import HostPort, HostPorts
 from podsonar.owner_chain import Controller, ControllerReference
 
 VERSION = 2

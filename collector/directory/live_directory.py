@@ -23,7 +23,7 @@ from directory.interval import REPORT_NS, OwnerKey
 from directory.inventory_snapshots import OWNER_KINDS
 from directory.lookup import Directory
 from directory.object_fields import mapping_at, text_at
-from directory.pod_table import uid_key
+from directory.pods.table import uid_key
 from podsonar.directory_answer import Answer, Query
 from podsonar.errors import InputError
 from podsonar.owner_chain import Controller

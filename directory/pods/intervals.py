@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from directory import pod_status, pod_timestamps
 from directory.interval import FOREVER, REPORT_NS, Interval, OwnerKey
-from directory.pod_table import AddressInterval
+from directory.pods import status as pod_status
+from directory.pods import timestamps as pod_timestamps
+from directory.pods.table import AddressInterval
 
 
 def updated_intervals(

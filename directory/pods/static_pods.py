@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from directory.object_fields import mapping_at, text_at
-from directory.pod_table import uid_key
-from directory.pod_timestamps import time_ns
+from directory.pods.table import uid_key
+from directory.pods.timestamps import time_ns
 
 CONFIG_HASH = "kubernetes.io/config.hash"
 CONFIG_MIRROR = "kubernetes.io/config.mirror"
