@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from directory.interval import FOREVER, REPORT_NS, Interval, OwnerKey
-from directory.pods import status as pod_status
-from directory.pods import timestamps as pod_timestamps
+from directory.pods import status, timestamps
 from directory.pods.table import AddressInterval
 
 
@@ -22,11 +21,11 @@ def updated_intervals(
 
     `known_ns` is the last moment at which it was known to be as before.
     """
-    shown = pod_status.own_addresses(obj)
-    if pod_status.has_ended(obj) and not before:
+    shown = status.own_addresses(obj)
+    if status.has_ended(obj) and not before:
         return ended_pod_intervals(obj, owner, shown, at_ns, from_start=from_start)
     intervals = [update_interval(obj, entry, shown, at_ns, known_ns) for entry in before]
-    if pod_status.has_ended(obj):
+    if status.has_ended(obj):
         return intervals
     there = {entry.address for entry in intervals if entry.interval.open}
     return intervals + new_intervals(obj, owner, shown - there, at_ns, from_start=from_start)
@@ -36,8 +35,8 @@ def new_intervals(
     obj: Mapping[str, Any], owner: OwnerKey, addresses: frozenset[int], at_ns: int, *, from_start: bool
 ) -> list[AddressInterval]:
     """Return the intervals of addresses that a pod shows for the first time."""
-    earliest = min(pod_timestamps.earliest_ns(obj), at_ns)
-    sure_from = max(earliest, pod_timestamps.proven_from_ns(obj, at_ns, from_start=from_start))
+    earliest = min(timestamps.earliest_ns(obj), at_ns)
+    sure_from = max(earliest, timestamps.proven_from_ns(obj, at_ns, from_start=from_start))
     interval = Interval(owner, earliest, sure_from)
     return [
         update_interval(obj, AddressInterval(address, interval), addresses, at_ns, at_ns)
@@ -53,13 +52,13 @@ def update_interval(
     if not interval.open:
         return entry
     if address not in shown:
-        lost_ns = pod_timestamps.address_lost_ns(obj, known_ns, replaced=bool(shown))
+        lost_ns = timestamps.address_lost_ns(obj, known_ns, replaced=bool(shown))
         return AddressInterval(address, interval.with_end(lost_ns, at_ns))
-    if pod_status.has_ended(obj):
-        return AddressInterval(address, interval.with_end(pod_timestamps.proven_to_ns(obj, known_ns), at_ns))
-    interval = interval.with_proof(pod_timestamps.proven_from_ns(obj, at_ns, from_start=False))
-    if pod_timestamps.is_being_deleted(obj):  # its kubelet may give the address back at any moment from now on
-        interval = interval.with_end(min(pod_timestamps.proven_to_ns(obj, at_ns), at_ns), FOREVER)
+    if status.has_ended(obj):
+        return AddressInterval(address, interval.with_end(timestamps.proven_to_ns(obj, known_ns), at_ns))
+    interval = interval.with_proof(timestamps.proven_from_ns(obj, at_ns, from_start=False))
+    if timestamps.is_being_deleted(obj):  # its kubelet may give the address back at any moment from now on
+        interval = interval.with_end(min(timestamps.proven_to_ns(obj, at_ns), at_ns), FOREVER)
     return AddressInterval(address, interval)
 
 
@@ -67,8 +66,8 @@ def ended_pod_intervals(
     obj: Mapping[str, Any], owner: OwnerKey, shown: frozenset[int], at_ns: int, *, from_start: bool
 ) -> list[AddressInterval]:
     """Return the intervals of a pod that had ended when it was first seen: possible, never certain."""
-    end_ns = min(pod_timestamps.proven_to_ns(obj, 0) + REPORT_NS, at_ns) if from_start else at_ns
-    earliest = min(pod_timestamps.earliest_ns(obj), at_ns)
+    end_ns = min(timestamps.proven_to_ns(obj, 0) + REPORT_NS, at_ns) if from_start else at_ns
+    earliest = min(timestamps.earliest_ns(obj), at_ns)
     end_ns = max(earliest, end_ns)
     return [AddressInterval(address, Interval(owner, earliest, end_ns, 0, end_ns)) for address in sorted(shown)]
 
@@ -82,7 +81,7 @@ def closed_intervals(
         if not interval.open:
             closed.append(AddressInterval(address, interval))
             continue
-        proven_ns = pod_timestamps.proven_to_ns(last, known_ns) if last else known_ns - REPORT_NS
+        proven_ns = timestamps.proven_to_ns(last, known_ns) if last else known_ns - REPORT_NS
         sure_to = proven_ns if last else min(interval.sure_to_ns, proven_ns)
         closed.append(AddressInterval(address, interval.with_end(sure_to, at_ns)))
     return closed
