@@ -2,6 +2,5 @@
 
 Reading order: `map_tables` (a map as tables) → `map_json` (tables as the API's JSON) → `files` → `archive` (one window,
 written and read) → `window_maps` (maps by window, from the archive or from batches) → `keeper` (which windows are due).
-Over many windows: `absence` → `diff` → `chunks` → `edge_history` → `edges_seen` → `changes`; `explain`.
-`retention` → `service`.
+Over many windows: `edges`. `retention` → `service`.
 """

@@ -1,7 +1,7 @@
 """Deletes maps that are older than the retention, and files that no map names any more."""
 
 from manager.history.archive import DETAILS, EDGES, NODES, SERVICES, Archive, file_name
-from manager.history.edge_history import CHUNKS
+from manager.history.edges.history import CHUNKS
 from manager.store.agents import list_all_agent_ids
 from manager.store.database import Store
 from manager.store.maps.windows import KeptMap, forget_details, forget_map, list_kept

@@ -7,8 +7,8 @@ import structlog
 from anyio import to_thread
 
 from manager.history.archive import Archive
-from manager.history.changes import Brought, SeenKeeper, gone_edges
-from manager.history.edge_history import write_chunks
+from manager.history.edges.changes import Brought, SeenKeeper, gone_edges
+from manager.history.edges.history import write_chunks
 from manager.history.files import open_files
 from manager.history.keeper import HistoryKeeper
 from manager.history.map_json import map_of

@@ -1,7 +1,7 @@
 /* What it means that an edge is not there: not seen and would have been, or not observed, and why. Pure.
 
-The same rule as the manager's (manager/history/absence.py): every node on which a pod of either end ran must have been
-observed for the whole window and have lost nothing. */
+The same rule as the manager's (manager/history/edges/absence.py): every node on which a pod of either end ran must have
+been observed for the whole window and have lost nothing. */
 
 import { counted } from "./dom.js";
 import { reasonText } from "./words.js";

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
-from manager.history.diff import absence_of, key_of
+from manager.history.edges.diff import absence_of, key_of
 from manager.history.map_tables import totals_of
 from manager.http.responses import SECURITY_HEADERS
 

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from manager.api.history.window_maps import find_window
 from manager.api.lists import correlation_of
 from manager.history.archive import Archive
-from manager.history.diff import count_changes, counts_of, diff_maps, not_comparable
-from manager.history.edge_history import read_history
-from manager.history.edges_seen import EdgesSeen, SeenEdge
+from manager.history.edges.diff import count_changes, counts_of, diff_maps, not_comparable
+from manager.history.edges.history import read_history
+from manager.history.edges.seen import EdgesSeen, SeenEdge
 from manager.history.map_json import map_of
 from manager.history.window_maps import WindowMaps
 from manager.http.auth import agent_in_path

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from manager.api.history.changes import window_id
 from manager.api.history.window_maps import find_window
 from manager.api.lists import correlation_of
-from manager.history.diff import absence_of, key_of
-from manager.history.edges_seen import EdgesSeen
-from manager.history.explain import Owner, address_wire, named_vertices, record_wire, records_between
+from manager.history.edges.diff import absence_of, key_of
+from manager.history.edges.explain import Owner, address_wire, named_vertices, record_wire, records_between
+from manager.history.edges.seen import EdgesSeen
 from manager.history.map_json import map_of
 from manager.history.window_maps import WindowMaps
 from manager.http.auth import agent_in_path

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from manager.history.absence import NOT_OBSERVED, WOULD_HAVE_BEEN, Absence
+from manager.history.edges.absence import NOT_OBSERVED, WOULD_HAVE_BEEN, Absence
 
 WHOLE = {"observed": "whole", "reason": None}
 SERVICES = [

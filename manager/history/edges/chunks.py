@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from manager.history.diff import EdgeKey
+from manager.history.edges.diff import EdgeKey
 
 NS_PER_MS = 1_000_000
 CHUNK_WINDOWS = 24

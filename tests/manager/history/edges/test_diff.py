@@ -1,12 +1,12 @@
-"""manager/history/diff.py and absence.py: what differs between two windows, and what proves nothing."""
+"""manager/history/edges/diff.py and absence.py: what differs between two windows, and what proves nothing."""
 
 import random
 from typing import Any
 
 import pytest
 
-from manager.history.absence import NOT_OBSERVED, WOULD_HAVE_BEEN, Absence
-from manager.history.diff import count_changes, diff_maps, not_comparable
+from manager.history.edges.absence import NOT_OBSERVED, WOULD_HAVE_BEEN, Absence
+from manager.history.edges.diff import count_changes, diff_maps, not_comparable
 from tests.manager.history.many_windows import map_at, observed_map
 
 WHOLE = {"observed": "whole", "reason": None}

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manager.history.archive import EDGES, Archive
-from manager.history.chunks import KEY, NS_PER_MS
-from manager.history.diff import EdgeKey, absence_of, key_of, why_uncertain
-from manager.history.edge_history import read_history
-from manager.history.edges_seen import (
+from manager.history.edges.chunks import KEY, NS_PER_MS
+from manager.history.edges.diff import EdgeKey, absence_of, key_of, why_uncertain
+from manager.history.edges.history import read_history
+from manager.history.edges.seen import (
     SEEN,
     TIME,
     EdgesSeen,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from manager.history.changes import Brought
-from manager.history.diff import key_of
-from manager.history.edge_history import read_history
+from manager.history.edges.changes import Brought
+from manager.history.edges.diff import key_of
+from manager.history.edges.history import read_history
 from manager.store.agents import Agent, find_agent
 from manager.store.maps.windows import list_kept
 from tests.manager.history.conftest import Kept

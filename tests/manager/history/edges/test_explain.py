@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from manager.history.explain import Owner, ruled_out
+from manager.history.edges.explain import Owner, ruled_out
 from tests.manager.conftest import CLIENT
 from tests.manager.history.conftest import Kept
 from tests.manager.shop import LISTS, NODE_A, NODE_B, WINDOW, connection, inventory, observed, pod, taken

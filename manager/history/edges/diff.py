@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from manager.history.absence import NOT_OBSERVED, Absence
+from manager.history.edges.absence import NOT_OBSERVED, Absence
 
 EdgeKey = tuple[str, str, str, str]
 

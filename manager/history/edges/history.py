@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from manager.history.archive import EDGES, Archive
-from manager.history.chunks import CHUNK_WINDOWS, EdgeCount, edge_in_chunk, edge_in_window, make_chunk
-from manager.history.diff import EdgeKey
+from manager.history.edges.chunks import CHUNK_WINDOWS, EdgeCount, edge_in_chunk, edge_in_window, make_chunk
+from manager.history.edges.diff import EdgeKey
 from manager.store.database import Store
 from manager.store.maps.windows import KeptMap, list_kept, mark_chunk
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manager.history.chunks import KEY, NS_PER_MS
-from manager.history.diff import EdgeKey
+from manager.history.edges.chunks import KEY, NS_PER_MS
+from manager.history.edges.diff import EdgeKey
 from manager.history.files import HistoryFiles
 from manager.history.map_tables import from_parquet, to_parquet
 from podsonar.errors import HistoryFileError
