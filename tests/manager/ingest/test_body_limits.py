@@ -140,13 +140,14 @@ def test_pushes_above_the_limit_get_503_with_retry_after(tmp_path: Path) -> None
 def test_answer_to_a_body_that_is_too_large_arrives_whole(standing: Running) -> None:
     """Row 12: a client that sends the whole body first gets the answer every time, and the connection ends in order."""
     length = (8 << 20) + 1
-    for _ in range(5):
-        with connected(standing.url) as sock:
-            sock.sendall(head(standing, AUTHORIZED, f"Content-Length: {length}") + b" " * length)
-            with sock.makefile("rb") as answer:
-                said = answer.read()
-        assert said.startswith(b"HTTP/1.1 413 ")
-        assert b"body is larger than" in said
+    with serving(standing.database, connections=ConnectionLimits(linger_seconds=60.0)) as url:
+        for _ in range(5):
+            with connected(url) as sock:
+                sock.sendall(head(standing, AUTHORIZED, f"Content-Length: {length}") + b" " * length)
+                with sock.makefile("rb") as answer:
+                    said = answer.read()
+            assert said.startswith(b"HTTP/1.1 413 ")
+            assert b"body is larger than" in said
 
 
 def test_endless_body_is_cut_at_the_limit(standing: Running) -> None:
