@@ -12,6 +12,7 @@ from typing import BinaryIO
 import click
 
 from cli.options import settings_options
+from cli.ordered_windows import windows
 from cli.reload import reload_on_hangup
 from podsonar.errors import InputError
 from podsonar.json_gzip import inflated
@@ -31,6 +32,9 @@ kubeconfig_option = click.option(
 @click.group()
 def collector() -> None:
     """List what runs in the cluster."""
+
+
+collector.add_command(windows)
 
 
 @collector.command()

@@ -1,5 +1,6 @@
 """Runs the collector: the directory all the time, an inventory each window."""
 
+import os
 import threading
 import time
 from collections.abc import Iterable
@@ -21,6 +22,10 @@ from collector.k8s.kinds import KINDS, Kind
 from collector.k8s.list_deadline import ListLimits, StoppedError
 from collector.k8s.malloc import return_large_blocks
 from collector.k8s.paged_list import Listed, PageSource, list_pages
+from collector.orders import orders_file
+from collector.orders.handlers import WindowOrders
+from collector.orders.metrics import OrderMetrics
+from collector.orders.order_book import OrderBook
 from delivery.batch import batch_of_payload
 from delivery.metrics import DeliveryMetrics
 from delivery.push import Pusher
@@ -32,7 +37,7 @@ from directory.selection import Selection
 from podsonar.errors import SettingsError, SpoolError
 from podsonar.logs_and_probes import serve_metrics, set_build_info, start_logs
 from podsonar.model import Window
-from podsonar.schedule import next_window, window_at
+from podsonar.schedule import next_window, overlapping_window, window_at
 from podsonar.settings import CollectorSettings
 
 FLUSH_SECONDS = 2.5
@@ -129,6 +134,17 @@ def checked_selection(api: ApiClient, settings: CollectorSettings, run: ListLimi
     return selection.among(() if listed.reason else [obj["metadata"]["name"] for obj in found])
 
 
+def window_orders(settings: CollectorSettings, token: TokenFile, registry: CollectorRegistry) -> WindowOrders:
+    """Return what takes orders of windows, with those of an earlier process."""
+    data, file = settings.data, Path(settings.spool.folder) / "directory" / "orders"
+
+    def scheduled(start_ns: int, end_ns: int) -> Window | None:
+        return overlapping_window(data.cron.expression, data.collection_window_in_min, start_ns, end_ns)
+
+    book = OrderBook(scheduled, os.urandom(6).hex(), orders_file.read(file))
+    return WindowOrders(book, token.read, OrderMetrics(registry), file)
+
+
 def end_clients_at_stop(servers: Iterable[ApiClient], stop: threading.Event) -> None:
     """Wait for the end of the program, then cut short what is being read."""
     stop.wait()
@@ -180,7 +196,8 @@ def run(settings: CollectorSettings, kubeconfig: Path | None, stop: threading.Ev
         metrics=DirectoryMetrics(registry),
     )
     live.start()
-    server = serve_directory(live, directory_token.read, settings.directory.listen)
+    orders = window_orders(settings, directory_token, registry)
+    server = serve_directory(live, directory_token.read, settings.directory.listen, orders)
     serve_metrics(settings.metrics.listen, registry, lambda: live.unready or pusher.unready)
     done = threading.Event()
     # A daemon thread: a slow manager must not delay the collector's end.

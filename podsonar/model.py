@@ -12,21 +12,34 @@ from typing import Any, NamedTuple
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 
+class Purpose(NamedTuple):
+    """What a window was ordered for: a run of an experiment, and the part of it that the window shows."""
+
+    run: str
+    kind: str  # one of `podsonar.window_orders.KINDS`; a newer collector may have others
+
+    def wire(self) -> dict[str, str]:
+        """`{"run", "kind"}`."""
+        return self._asdict()
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`[start_ns, end_ns)`: a cron tick and the collection minutes after it."""
+    """`[start_ns, end_ns)`: a cron tick and the collection minutes after it, or what was ordered for a `purpose`."""
 
     start_ns: int
     end_ns: int
+    purpose: Purpose | None = None
 
     @property
     def id(self) -> str:
         """The start, RFC 3339 to the second: the window's name on every node."""
         return rfc3339(self.start_ns)[:19] + "Z"
 
-    def wire(self) -> dict[str, str]:
-        """`{"start", "end"}`, as in every body that is pushed."""
-        return {"start": rfc3339(self.start_ns), "end": rfc3339(self.end_ns)}
+    def wire(self) -> dict[str, Any]:
+        """`{"start", "end"}`, as in every body that is pushed; `purpose` beside them where the window was ordered."""
+        times = {"start": rfc3339(self.start_ns), "end": rfc3339(self.end_ns)}
+        return times | {"purpose": self.purpose.wire()} if self.purpose else times
 
 
 class Volume(NamedTuple):

@@ -36,6 +36,13 @@ def next_window(expression: str, minutes: float, after_ns: int) -> Window:
     return window_at(next(schedule(expression, after)), minutes)
 
 
+def overlapping_window(expression: str, minutes: float, start_ns: int, end_ns: int) -> Window | None:
+    """The first window of the schedule that has some time in common with `[start_ns, end_ns)`; None without one."""
+    length_ns = round(minutes * 60) * NS_PER_SECOND
+    first = next_window(expression, minutes, start_ns - length_ns + 1)
+    return first if first.start_ns < end_ns else None
+
+
 def ticks(expression: str, after_ns: int, until_ns: int) -> int:
     """How many ticks there are in `(after, until]`, counted up to a thousand."""
     after, until = (datetime.fromtimestamp(at_ns // NS_PER_SECOND, UTC) for at_ns in (after_ns, until_ns))

@@ -140,6 +140,7 @@ class NodeSettings(Group, frozen=True):
         2.5  # on SIGTERM, to deliver what waits; the rest stays on disk
     )
     tracer_retry_seconds: Positive = 600  # how often a tracer is tried for that could not be loaded
+    orders: bool = False  # hold a request at the collector, and observe windows that are ordered there
     require_tracer: bool = False  # end with code 3 instead of going on without a tracer
 
 

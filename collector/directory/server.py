@@ -5,86 +5,32 @@ that comes earlier waits until the watches have caught up; if they do not, the a
 """
 
 import asyncio
-import hmac
-import random
 import threading
 import time
 from collections.abc import Callable
 
-import orjson
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from collector.directory.live_directory import LiveDirectory
 from collector.directory.resolve_request import MAX_BODY_BYTES, parse_request
+from collector.orders.handlers import WindowOrders
+from collector.request_guard import RefusalError, authorized, json_response, read_body
 from directory.interval import FINAL_AFTER_NS
 from podsonar.directory_answer import Query
-from podsonar.errors import InputError, TokenError
+from podsonar.errors import InputError
 from podsonar.keep_alive import SERVER_IDLE_SECONDS
 from podsonar.logs_and_probes import listen_address
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
-BODY_SECONDS = 30.0
 WAIT_SECONDS = 15.0  # until the watches have caught up
 POLL_SECONDS = 0.1
 MOST_OPEN = 128  # concurrent requests; beyond it 503 without reading the body: the client would have timed out before
 MOST_WAITING = 64  # concurrent requests that wait; each holds its questions in memory
-AGAIN_SECONDS = (2, 10)  # Retry-After, by chance between these
 BACKLOG = 8192  # of the listening socket: all agents of a cluster ask within seconds
-ANSWER_HEADERS = {"Cache-Control": "no-store"}
-
-
-class RefusalError(Exception):
-    """The request is answered with this status and sentence."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-def json_response(status: int, body: object) -> Response:
-    """Return a JSON answer; 401 names the expected scheme, 503 when to ask again."""
-    headers = dict(ANSWER_HEADERS)
-    if status == 401:
-        headers["WWW-Authenticate"] = "Token"
-    if status == 503:
-        headers["Retry-After"] = str(random.randint(*AGAIN_SECONDS))  # noqa: S311 - no secret
-    return Response(orjson.dumps(body), status, headers, "application/json")
-
-
-def authorized(request: Request, token: Callable[[], str]) -> bool:
-    """Whether the request carries the token."""
-    given = request.headers.getlist("authorization")
-    if len(given) != 1:
-        return False
-    scheme, _, secret = given[0].partition(" ")
-    try:
-        expected = token()
-    except TokenError:
-        return False
-    return scheme.lower() == "token" and hmac.compare_digest(secret.strip().encode(), expected.encode())
-
-
-async def read_body(request: Request) -> bytes:
-    """Return the request's body; RefusalError if it is too long or too slow."""
-    too_long = RefusalError(413, f"expected a body of at most {MAX_BODY_BYTES} bytes")
-    length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
-        raise too_long
-    chunks, size = [], 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > MAX_BODY_BYTES:
-                    raise too_long
-    except (TimeoutError, ClientDisconnect) as error:
-        raise RefusalError(408, f"expected the body within {BODY_SECONDS:.0f} s") from error
-    return b"".join(chunks)
 
 
 class Resolver:
@@ -116,7 +62,7 @@ class Resolver:
             raise RefusalError(401, "expected Authorization: Token <agent token>")
         if self.open > MOST_OPEN:
             raise RefusalError(503, f"more than {MOST_OPEN} requests at once")
-        content = await read_body(request)
+        content = await read_body(request, MAX_BODY_BYTES)
         if not self.live.synced:
             raise RefusalError(503, "the directory has not listed every kind yet")
         asked, explain = parse_request(content)
@@ -153,8 +99,13 @@ class Resolver:
             self.waiting -= 1
 
 
-def application(live: LiveDirectory, token: Callable[[], str], wait_seconds: float = WAIT_SECONDS) -> Starlette:
-    """Return the directory's HTTP application."""
+def application(
+    live: LiveDirectory,
+    token: Callable[[], str],
+    wait_seconds: float = WAIT_SECONDS,
+    orders: WindowOrders | None = None,
+) -> Starlette:
+    """Return the directory's HTTP application; windows can be ordered where `orders` takes them."""
     resolver = Resolver(live, token, wait_seconds)
 
     async def ready(_request: Request) -> Response:
@@ -168,13 +119,16 @@ def application(live: LiveDirectory, token: Callable[[], str], wait_seconds: flo
         }
         return json_response(503 if live.unready else 200, body)
 
-    return Starlette(routes=[Route("/v1/resolve", resolver.resolve, methods=["POST"]), Route("/readyz", ready)])
+    routes = [Route("/v1/resolve", resolver.resolve, methods=["POST"]), Route("/readyz", ready)]
+    return Starlette(routes=[*routes, *(orders.routes() if orders else ())])
 
 
-def serve(live: LiveDirectory, token: Callable[[], str], listen: str) -> uvicorn.Server:
+def serve(
+    live: LiveDirectory, token: Callable[[], str], listen: str, orders: WindowOrders | None = None
+) -> uvicorn.Server:
     """Serve the directory from a thread; the returned server's `should_exit` ends it."""
     host, port = listen_address("directory.listen", listen)
-    app = application(live, token)
+    app = application(live, token, orders=orders)
     config = uvicorn.Config(
         app,
         host=host,

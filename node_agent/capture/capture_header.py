@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from node_agent.capture import capture_volumes
-from podsonar.model import Capture, Window, Witness, WitnessCounts
+from podsonar.model import Capture, Purpose, Window, Witness, WitnessCounts
 
 # Read, too: version 2 has no volumes, version 1 moreover no accepted flows from before the window.
 FORMAT, VERSION = "podsonar-capture", 3
@@ -17,15 +17,24 @@ Id = Annotated[int, Meta(ge=0)]
 Text = Annotated[str, Meta(max_length=4096)]
 
 
+class PurposeHeader(msgspec.Struct, frozen=True):
+    """What a window on order was for."""
+
+    run: Text
+    kind: Text
+
+
 class WindowTimes(msgspec.Struct, frozen=True, rename="camel"):
     """A window in the header, in nanoseconds since the epoch."""
 
     start_ns: Count
     end_ns: Count
+    purpose: PurposeHeader | None = None
 
     def window(self) -> Window:
         """Return the window."""
-        return Window(self.start_ns, self.end_ns)
+        purpose = Purpose(self.purpose.run, self.purpose.kind) if self.purpose else None
+        return Window(self.start_ns, self.end_ns, purpose)
 
 
 class WitnessCountsHeader(msgspec.Struct, frozen=True):
@@ -90,9 +99,10 @@ class CaptureHeader(msgspec.Struct, frozen=True, rename="camel"):
     witness: WitnessHeader | None = None
 
 
-def window_times(window: Window) -> dict[str, int]:
-    """Return a window in the form of the header."""
-    return {"startNs": window.start_ns, "endNs": window.end_ns}
+def window_times(window: Window) -> dict[str, Any]:
+    """Return a window in the form of the header; other readers leave its purpose out."""
+    times = {"startNs": window.start_ns, "endNs": window.end_ns}
+    return times | {"purpose": window.purpose.wire()} if window.purpose else times
 
 
 def header_of(capture: Capture, pods: list[str]) -> dict[str, Any]:

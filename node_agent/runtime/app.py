@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -21,21 +22,50 @@ from node_agent.runtime.tracer_lifecycle import TracerLifecycle
 from node_agent.runtime.window_loop import AgentParts, observe_windows, resolve_queue, resolve_turn
 from podsonar.logs_and_probes import serve_metrics, set_build_info, start_logs
 from podsonar.model import Window
-from podsonar.schedule import next_window
+from podsonar.schedule import next_window, overlapping_window
 from podsonar.settings import AgentSettings
 from podsonar.supervised import start_supervised
 
 FLUSH_SECONDS = 2.5  # the last part of the stop time, reserved for one more try
 ONCE_SECONDS = 120.0
 
+if TYPE_CHECKING:
+    from node_agent.runtime.ordered_windows import OrderedWindows
+
 log = structlog.get_logger()
 
 
-def cron_windows(settings: AgentSettings) -> Callable[[int], Window | None]:
+def cron_windows(settings: AgentSettings) -> Callable[[int], Window]:
     """Return a function from a time to the next window; a bad cron expression raises now."""
     data = settings.data
     next_window(data.cron.expression, data.collection_window_in_min, 0)
     return lambda after_ns: next_window(data.cron.expression, data.collection_window_in_min, after_ns)
+
+
+def follow_orders(
+    settings: AgentSettings, directory: DirectoryClient, metrics: AgentMetrics, stop: threading.Event
+) -> "OrderedWindows":
+    """Return the windows of schedule and orders; a thread waits at the collector for orders until `stop`."""
+    from node_agent.runtime.order_client import OrderClient  # noqa: PLC0415 - memory of agents without orders
+    from node_agent.runtime.ordered_windows import OrderedWindows  # noqa: PLC0415
+
+    data = settings.data
+
+    def scheduled(start_ns: int, end_ns: int) -> Window | None:
+        return overlapping_window(data.cron.expression, data.collection_window_in_min, start_ns, end_ns)
+
+    def end() -> None:
+        stop.wait()
+        orders.news.set()
+
+    orders = OrderedWindows(cron_windows(settings), scheduled, metrics.record_ordered)
+    token = TokenFile(settings.directory.token_file).read
+    client = OrderClient(
+        directory.client, settings.directory.url, token, lambda windows: orders.take(windows, time.time_ns())
+    )
+    threading.Thread(target=end, name="end", daemon=True).start()
+    start_supervised("orders", lambda: client.turn(stop), stop, metrics.record_loop_failure)
+    return orders
 
 
 def make_spool(settings: AgentSettings, delivery: DeliveryMetrics, metrics: AgentMetrics) -> Spool:
@@ -99,7 +129,8 @@ def serve(
     )
     metrics.follow_pending(lambda: queue.pending() + spool.stats().events)
     parts = AgentParts(settings, TracerLifecycle(settings, supervisor, metrics), spool, queue, directory.ask, metrics)
-    schedule = windows or cron_windows(settings)
+    orders = follow_orders(settings, directory, metrics, stop) if settings.node.orders and not windows else None
+    schedule = windows or (orders.next if orders else cron_windows(settings))
     serve_metrics(
         settings.metrics.listen, registry, lambda: metrics.reason or parts.progress.stalled() or pusher.unready
     )
@@ -112,7 +143,7 @@ def serve(
         start_supervised("push", lambda: pusher.run(done), done, metrics.record_loop_failure),
     ]
     try:
-        observe_windows(parts, schedule, stop)
+        observe_windows(parts, schedule, stop, orders)
         if windows and not stop.is_set():
             shutdown.await_delivery()
     finally:

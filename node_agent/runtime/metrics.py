@@ -29,7 +29,8 @@ OPENED_LEFT_OUT = (
     *sorted(UNRESOLVED),
     *(*filters.RULES, *get_args(Exclusion)),
 )
-LOOPS = ("load", "push", "resolve", "windows")
+LOOPS = ("load", "orders", "push", "resolve", "windows")
+ORDERED = ("reported", "too_late", "overlap", "withdrawn", "missed")
 
 
 class AgentMetrics:
@@ -97,6 +98,13 @@ class AgentMetrics:
             ["reason"],
             registry=registry,
         )
+        self.ordered = Counter(
+            "podsonar_node_agent_ordered_windows_total",
+            "Windows on order by what became of them",
+            ["result"],
+            registry=registry,
+        )
+        start_at_zero(self.ordered, ORDERED)
         start_at_zero(self.incomplete, INCOMPLETE)
         start_at_zero(self.opened_left_out, OPENED_LEFT_OUT)
         start_at_zero(self.loop_failures, LOOPS)
@@ -129,6 +137,8 @@ class AgentMetrics:
 
     def record_capture(self, capture: Capture) -> None:
         """Count one captured window, before it is resolved."""
+        if capture.window.purpose:
+            self.record_ordered("reported")
         self.connections.set(0)
         for flow in capture.flows:
             self.events.labels("ipv6" if ":" in flow.source else "ipv4").inc(flow.attempts)
@@ -141,6 +151,10 @@ class AgentMetrics:
             self.incomplete.labels(reason).inc(count)
         for reason, count in (*capture.opened_left_out.items(), *capture.opened_not_read.items()):
             self.opened_left_out.labels(reason).inc(count)
+
+    def record_ordered(self, result: str) -> None:
+        """Count what became of a window on order."""
+        self.ordered.labels(result).inc()
 
     def record_resolved(self, outcome: ResolvedWindow) -> None:
         """Count one resolved window."""

@@ -135,16 +135,8 @@ class TracerLifecycle:
     def wait_for_window(self, window: Window, stop: threading.Event) -> AttachedProgram | None:
         """Wait for the window to begin; return a tracer, or None if there is none by then (or `stop` was set)."""
         tracer = self.loaded_ahead()
-        while tracer is None and not stop.is_set():
-            left_seconds = (window.start_ns - time.time_ns()) / NS_PER_SECOND
-            if left_seconds <= self.lead_seconds:
-                break
-            until_try = self.next_try - self.clock()
-            if self.metrics.reason is not None and until_try <= 0:
-                self.check_loadable(stop)
-            else:
-                waits = until_try if self.metrics.reason is not None else left_seconds
-                stop.wait(min(left_seconds - self.lead_seconds, waits))
+        if tracer is None:
+            self.wait_for_lead(window, stop, stop)
         if tracer is None and not stop.is_set():
             tracer = self.load(stop)
         if tracer is not None and tracer.from_ns == 0:
@@ -153,6 +145,19 @@ class TracerLifecycle:
         if left_seconds > 0:
             stop.wait(left_seconds)
         return tracer
+
+    def wait_for_lead(self, window: Window, stop: threading.Event, news: threading.Event) -> None:
+        """Wait until the window's program must be loaded, or until `news` is set, which `stop` sets, too."""
+        while not news.is_set() and not stop.is_set():
+            left_seconds = (window.start_ns - time.time_ns()) / NS_PER_SECOND
+            if left_seconds <= self.lead_seconds:
+                return
+            until_try = self.next_try - self.clock()
+            if self.metrics.reason is not None and until_try <= 0:
+                self.check_loadable(stop)
+            else:
+                waits = until_try if self.metrics.reason is not None else left_seconds
+                news.wait(min(left_seconds - self.lead_seconds, waits))
 
     def check_loadable(self, stop: threading.Event) -> None:
         """Load and detach at once, so that readiness is known before the first window."""

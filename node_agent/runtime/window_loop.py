@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -37,6 +38,9 @@ LONGEST_WAIT_SECONDS = 60.0  # by the wall clock, which may step
 LATE_NS = NS_PER_SECOND
 RESOLVE_TURN_SECONDS, WINDOW_GRACE_SECONDS = 600.0, 120.0  # longest time without progress
 STOPPED, LATE, FAILED = "stopped", "started_late", "internal_error"
+
+if TYPE_CHECKING:
+    from node_agent.runtime.ordered_windows import OrderedWindows
 
 log = structlog.get_logger()
 
@@ -200,24 +204,55 @@ def resolve_turn(parts: AgentParts, stop: threading.Event, on_idle: Callable[[],
         parts.queue.wakeup.wait(seconds)
 
 
-def observe_windows(parts: AgentParts, windows: Callable[[int], Window | None], stop: threading.Event) -> None:
-    """Capture each window that `windows` returns, until it returns None or `stop` is set."""
-    window = windows(time.time_ns())
+def observe_windows(
+    parts: AgentParts,
+    windows: Callable[[int], Window | None],
+    stop: threading.Event,
+    orders: "OrderedWindows | None" = None,
+) -> None:
+    """Capture each window that `windows` returns, until it returns None or `stop` is set.
+
+    With `orders`, which then is what `windows` asks, the next window may become another one until it is prepared.
+    """
+    after_ns = time.time_ns()
+    window = windows(after_ns)
     while window is not None and not stop.is_set():
         log.info("next_window", window=window.id)
+        if orders and not orders.is_committed(window):
+            window = settle(parts, orders, window, after_ns, stop)
         tracer = parts.tracers.wait_for_window(window, stop)
         if stop.is_set() and time.time_ns() < window.start_ns:
             if tracer:
                 tracer.close()
             return
-        following = windows(window.end_ns)
-        if following and following.start_ns - window.end_ns < parts.tracers.lead_seconds * NS_PER_SECOND:
+        after_ns = window.end_ns
+        following = windows(after_ns)
+        if following and following.start_ns - after_ns < parts.tracers.lead_seconds * NS_PER_SECOND:
+            following = orders.commit_first(after_ns) if orders else following
             parts.tracers.start_load_ahead(following, stop)
         parts.progress.begin("windows", (window.end_ns - time.time_ns()) / NS_PER_SECOND + WINDOW_GRACE_SECONDS)
         store_capture(parts, capture_or_gap(parts, window, tracer, stop))
         parts.progress.end("windows")
-        missed = following is not None and following.end_ns <= time.time_ns()  # the clock stepped, or the machine slept
-        window = windows(time.time_ns()) if missed else following
+        if orders and not orders.is_committed(following):
+            following = orders.next(after_ns)  # something may have been ordered meanwhile
+        if following is not None and following.end_ns <= time.time_ns():  # the clock stepped, or the machine slept
+            after_ns = time.time_ns()
+            following = windows(after_ns)
+        window = following
+
+
+def settle(parts: AgentParts, orders: "OrderedWindows", window: Window, after_ns: int, stop: threading.Event) -> Window:
+    """Return the window that comes next after a time, however often that changes until its program must be loaded."""
+    while not stop.is_set():
+        orders.news.clear()
+        found = orders.next(after_ns)
+        if found != window:
+            log.info("next_window", window=found.id)
+        window = found
+        parts.tracers.wait_for_lead(window, stop, orders.news)
+        if not orders.news.is_set() and orders.commit(window, after_ns):
+            return window
+    return window
 
 
 def store_capture(parts: AgentParts, capture: Capture) -> None:

@@ -86,6 +86,14 @@ def test_every_peer_outside_the_release_can_be_named(chart: Chart) -> None:
     assert by_port(policy(elsewhere, "node-agent")["egress"], "to")[8443] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
 
 
+def test_runners_that_are_named_reach_the_directory_beside_the_node_agents(chart: Chart) -> None:
+    """Nobody else orders windows."""
+    named = ["--set", "networkPolicy.ordersFrom[0].podSelector.matchLabels.app=runner"]
+    peers = by_port(policy(chart.template(*named), "collector")["ingress"], "from")["directory"]
+    assert peers == [component("node-agent"), {"podSelector": {"matchLabels": {"app": "runner"}}}]
+    assert by_port(policy(chart.template(), "collector")["ingress"], "from")["directory"] == [component("node-agent")]
+
+
 def test_nobody_scrapes_if_nobody_is_named(chart: Chart) -> None:
     """An empty list of peers would mean everybody in a NetworkPolicy: the rule is left out instead."""
     rendered = chart.template("--set", "networkPolicy.metricsFrom=null")

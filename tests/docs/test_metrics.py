@@ -13,6 +13,7 @@ from chaos.control.logs.metrics import LogMetrics
 from chaos.linux_agent.metrics import LinuxAgentMetrics
 from collector.directory.metrics import DirectoryMetrics
 from collector.inventory.metrics import InventoryMetrics
+from collector.orders.metrics import OrderMetrics
 from delegate.metrics import DelegateMetrics
 from delivery.metrics import DeliveryMetrics
 from manager.metrics import ManagerMetrics
@@ -37,6 +38,7 @@ def registries() -> tuple[CollectorRegistry, ...]:
     set_build_info(registry, "test")
     InventoryMetrics(registry)
     DirectoryMetrics(registry)
+    OrderMetrics(registry)
     DeliveryMetrics(registry, 1)
     DelegateMetrics(registry)
     NodeAgentMetrics(registry)

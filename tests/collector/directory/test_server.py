@@ -10,6 +10,7 @@ import httpx
 import orjson
 import pytest
 
+from collector import request_guard
 from collector.directory import server
 from collector.directory.live_directory import LiveDirectory
 from collector.directory.resolve_request import MAX_BODY_BYTES, MAX_QUERIES
@@ -214,7 +215,7 @@ def test_body_that_is_too_long_is_refused_before_it_is_in_memory(declared: bool)
 
 def test_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow sender holds a connection for the limit, not for ever."""
-    monkeypatch.setattr(server, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(request_guard, "BODY_SECONDS", 0.05)
     live = live_directory()
 
     async def never() -> dict[str, Any]:

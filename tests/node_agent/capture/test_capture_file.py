@@ -9,7 +9,7 @@ from isal import igzip
 
 from node_agent.capture import capture_file
 from podsonar.errors import InputError
-from podsonar.model import AcceptedFlow, Volume
+from podsonar.model import AcceptedFlow, Purpose, Volume
 from tests.node_agent.stages import START_NS, WEB, capture, flow
 
 TAKEN = capture(
@@ -35,6 +35,14 @@ def test_a_capture_reads_back_equal_and_writes_equal_bytes(tmp_path: Path) -> No
     capture_file.write(path, TAKEN)
     assert capture_file.read(path) == TAKEN
     assert capture_file.encode(capture_file.read(path)) == path.read_bytes()
+
+
+def test_what_an_ordered_window_was_for_is_read_back() -> None:
+    """A capture that waits for its directory is still of that run; a header without it is as before."""
+    window = TAKEN.window
+    for_run = replace(TAKEN, window=replace(window, purpose=Purpose("run-1", "fault")))
+    assert capture_file.decode(capture_file.encode(for_run), "a.capture") == for_run
+    assert b"purpose" not in igzip.decompress(capture_file.encode(TAKEN))
 
 
 def test_a_file_cut_anywhere_is_refused_by_name() -> None:
