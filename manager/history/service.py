@@ -16,7 +16,7 @@ from manager.history.retention import HistoryRetention
 from manager.history.window_maps import WindowMaps
 from manager.store.agents import Agent, list_agents
 from manager.store.database import Store
-from manager.store.maps.windows import list_kept
+from manager.store.maps.windows import newest_kept
 from podsonar.errors import StoreError
 from podsonar.model import Window
 from podsonar.settings import HistorySettings
@@ -63,9 +63,9 @@ class History:
     def index(self, agent: Agent) -> None:
         """Add an agent's kept maps to the edges that were seen and to chunks."""
         for kept, new in self.seen_keeper.step(agent.id):
-            before = next(iter(list_kept(self.store, agent.id, to_ns=kept.start_ns, limit=1)), None)
-            newest = next(iter(list_kept(self.store, agent.id, limit=1)), None)
-            if before is None or newest is None or newest.window_id != kept.window_id:
+            before = newest_kept(self.store, agent.id, to_ns=kept.start_ns)
+            newest = newest_kept(self.store, agent.id)
+            if before is None or newest is None or newest.window_id != kept.window_id or kept.window.purpose:
                 continue
             maps = (map_of(self.archive.read(agent.id, one)) for one in (before, kept))
             failed = int(kept.document["totals"]["failedEdges"])

@@ -20,6 +20,7 @@ from podsonar.clean_text import clean_json
 from podsonar.errors import InputError
 from podsonar.model import Window
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
+from podsonar.window_orders import PurposeWire
 
 MAX_DEPTH = 32
 MAX_ITEMS = 100_000  # a node may send a full flow table in one body
@@ -84,10 +85,11 @@ class RequiredIdentity(msgspec.Struct, frozen=True):
 
 
 class WindowWire(msgspec.Struct):
-    """Times of a window as text."""
+    """Times of a window as text, and what it was ordered for."""
 
     start: Text
     end: Text
+    purpose: PurposeWire | None = None
 
 
 class KindWire(msgspec.Struct):
@@ -194,7 +196,8 @@ def read_batch(plain: bytes | bytearray) -> ConnectionsBatch | InventoryPart:
 def read_window(wire: WindowWire) -> Window:
     """The window of a body; its end is after its start."""
     try:
-        window = Window(parse_rfc3339(wire.start), parse_rfc3339(wire.end))
+        purpose = wire.purpose.purpose() if wire.purpose else None
+        window = Window(parse_rfc3339(wire.start), parse_rfc3339(wire.end), purpose)
     except InputError as error:
         raise BadBodyError("expected RFC 3339 times such as 2026-11-24T10:15:00Z", "/window") from error
     if not all(0 <= time_ns < LATEST_NS for time_ns in (window.start_ns, window.end_ns)):

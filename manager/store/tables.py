@@ -66,6 +66,7 @@ WINDOWS = Table(
     Column("window_id", Text, primary_key=True),
     Column("start_ns", BigInteger, nullable=False),
     Column("end_ns", BigInteger, nullable=False),
+    Column("purpose", LargeBinary),  # JSON of what it was ordered for; none for a window of the schedule
 )
 
 # One row per batch. `pod_index` finds the connections of a pod without their blocks (manager/schema/records.py).

@@ -4,6 +4,7 @@
 """
 
 import secrets
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,7 +12,7 @@ import orjson
 from manager.store.database import Store
 from manager.store.tenancy import Tenant
 from manager.store.tokens.issued import create_token
-from podsonar.model import Window
+from podsonar.model import Purpose, Window
 from podsonar.timestamp import NS_PER_SECOND
 from tests.manager.conftest import Running
 from tests.manager.fresh_database import fresh_id
@@ -58,9 +59,10 @@ class ObservedShop:
         outside: Counts = RARE,
         nodes: str = "ab",
         lost: int = 0,
+        purpose: Purpose | None = None,
     ) -> str:
         """Push what the agents of some nodes saw in a window, and return its id; node-b has lost so many records."""
-        window = window_of(start_ns, seconds)
+        window = replace(window_of(start_ns, seconds), purpose=purpose)
         if "a" in nodes:
             connections = [
                 made("frontend-1", "10.1.1.10", "10.96.0.11", 7000, cart, service="cart"),

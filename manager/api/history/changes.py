@@ -19,7 +19,7 @@ from manager.history.window_maps import WindowMaps
 from manager.http.auth import agent_in_path
 from manager.http.responses import json_response
 from manager.store.agents import Agent
-from manager.store.maps.windows import list_kept
+from manager.store.maps.windows import list_kept, newest_kept
 from podsonar.errors import InputError
 from podsonar.model import Window
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339, rfc3339
@@ -71,14 +71,13 @@ class ChangeHandlers:
     def changes(self, request: Request) -> Response:
         """GET …/changes?since=: what the windows since then brought; without `since`, what the newest one did."""
         agent = agent_in_path(self.store, request)
-        kept = list_kept(self.store, agent.id, limit=1)
-        if not kept:
+        newest = newest_kept(self.store, agent.id)
+        if newest is None:
             raise HTTPException(404, "no window has been kept yet")
-        newest = kept[0]
         text = request.query_params.get("since", "")
         since_ns = self.time(agent, text, newest.start_ns) if text else newest.start_ns
-        before = list_kept(self.store, agent.id, to_ns=since_ns, limit=1)
-        recent = self.seen.since(agent.id, before[0].start_ns if before else since_ns)
+        before = newest_kept(self.store, agent.id, to_ns=since_ns)
+        recent = self.seen.since(agent.id, before.start_ns if before else since_ns)
         edges = map_of(self.archive.read(agent.id, newest))["edges"]
         failed = [
             {name: edge[name] for name in ("source", "destination", "port", "type")} | (counts_of(edge) or {})

@@ -21,10 +21,14 @@ MAX_WINDOWS = 10_000
 
 
 def window_wire(window: Window, kept: KeptMap | None, tags: list[str]) -> dict[str, Any]:
-    """A window as the list shows it; `revision` and `totals` are null until its map is kept."""
+    """A window as the list shows it; `revision` and `totals` are null until its map is kept.
+
+    `purpose` is there for a window that was ordered.
+    """
+    purpose = window.purpose or (kept.window.purpose if kept else None)
     return {
         "id": window.id,
-        **window.wire(),
+        **Window(window.start_ns, window.end_ns, purpose).wire(),
         "revision": kept.revision if kept else None,
         "computedAt": rfc3339(kept.computed_ns) if kept else None,
         "totals": kept.document["totals"] if kept else None,
@@ -65,12 +69,16 @@ class MapHandlers:
 
 
 def find_window(maps: WindowMaps, agent: Agent, wanted: str, windows: list[Window] | None = None) -> Window | None:
-    """The window of an id or a name; for `latest` the newest, None if there is none. 404 if there is no such window."""
+    """The window of an id or a name; for `latest` the newest, None if there is none. 404 if there is no such window.
+
+    `latest` and `previous` are windows of the schedule, if there is one: an ordered one shows seconds of an experiment.
+    """
     windows = maps.windows(agent) if windows is None else windows
+    usual = [one for one in windows if one.purpose is None] or windows
     if wanted == "latest":
-        return windows[0] if windows else None
+        return usual[0] if usual else None
     if wanted == "previous":
-        wanted = windows[1].id if len(windows) > 1 else ""
+        wanted = usual[1].id if len(usual) > 1 else ""
     by_id = {one.id: one for one in windows}
     found = by_id.get(wanted) or by_id.get(list_tags(maps.store, agent.id).get(wanted, ""))
     if found is None:

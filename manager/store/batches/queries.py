@@ -18,7 +18,7 @@ from manager.store.tables import (
     WINDOW_MAPS,
     WINDOWS,
 )
-from podsonar.model import Window
+from podsonar.model import Purpose, Window
 
 SUMMARY_ROWS = 1000
 
@@ -47,13 +47,22 @@ def list_windows(store: Store, agent_id: str) -> list[Window]:
     Each is looked up by one entry of an index: neither the batches of a window nor the maps are read.
     """
     every = select(WINDOWS.c.start_ns, WINDOWS.c.end_ns).where(WINDOWS.c.agent_id == agent_id)
+    ordered = select(WINDOWS.c.start_ns, WINDOWS.c.purpose).where(
+        WINDOWS.c.agent_id == agent_id, WINDOWS.c.purpose.is_not(None)
+    )
     of_window = (OBSERVATIONS.c.agent_id == agent_id) & (OBSERVATIONS.c.window_id == WINDOWS.c.window_id)
     batches = select(OBSERVATIONS.c.window_id).where(of_window)
     kept = select(WINDOW_MAPS.c.start_ns, WINDOW_MAPS.c.end_ns).where(WINDOW_MAPS.c.agent_id == agent_id)
     with store.reading() as connection:
         rows = connection.execute(every.where(batches.exists()).union(kept)).all()
         rows = rows or connection.execute(every).all()
-    return sorted((Window(*row) for row in rows), key=lambda one: -one.start_ns)
+        purposes = {start_ns: purpose_of(purpose) for start_ns, purpose in connection.execute(ordered)}
+    return sorted((Window(*row, purposes.get(row[0])) for row in rows), key=lambda one: -one.start_ns)
+
+
+def purpose_of(stored: bytes | None) -> Purpose | None:
+    """What a window was ordered for, from its row."""
+    return Purpose(**orjson.loads(stored)) if stored else None
 
 
 def newest_inventory(store: Store, agent_id: str) -> dict[str, Any] | None:

@@ -108,7 +108,8 @@ def take_number(
 def upsert_window(connection: Connection, agent_id: str, window: Window) -> None:
     """Add the window to the agent's, with the bounds of the newest batch."""
     row = {"agent_id": agent_id, "window_id": window.id, "start_ns": window.start_ns, "end_ns": window.end_ns}
-    upsert(connection, WINDOWS, [row])
+    purpose = {"purpose": orjson.dumps(window.purpose.wire())} if window.purpose else {}
+    upsert(connection, WINDOWS, [row | purpose])
 
 
 def store_connections(

@@ -6,10 +6,13 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import delete, func, select, update
 
+from manager.store.batches.queries import purpose_of
 from manager.store.batches.sequences import list_gaps, missing_in, named_ns
 from manager.store.database import Store, upsert
 from manager.store.tables import HISTORY_FILES, INVENTORIES, OBSERVATIONS, WINDOW_MAPS, WINDOW_TAGS, WINDOWS
-from podsonar.model import Window
+from podsonar.model import Purpose, Window
+
+MOST_ORDERED_IN_A_ROW = 1000  # windows that are looked through for one of the schedule
 
 
 class WindowState(NamedTuple):
@@ -53,7 +56,8 @@ class KeptMap(NamedTuple):
     @property
     def window(self) -> Window:
         """Its window."""
-        return Window(self.start_ns, self.end_ns)
+        purpose = (self.document.get("window") or {}).get("purpose")
+        return Window(self.start_ns, self.end_ns, Purpose(**purpose) if purpose else None)
 
 
 def kept_map(row: Any) -> KeptMap:  # noqa: ANN401 - a row of the database
@@ -75,6 +79,19 @@ def list_kept(
     with store.reading() as connection:
         rows = connection.execute(wanted.order_by(WINDOW_MAPS.c.start_ns.desc()).limit(limit))
         return [kept_map(row) for row in rows]
+
+
+def newest_kept(store: Store, agent_id: str, *, to_ns: int | None = None) -> KeptMap | None:
+    """The newest kept map of a window that starts before `to_ns`, of those of the schedule if there is one.
+
+    A window that was ordered shows seconds of an experiment, not the cluster as it is.
+    """
+    newest: list[KeptMap] = []
+    for limit in (1, MOST_ORDERED_IN_A_ROW):
+        newest = list_kept(store, agent_id, to_ns=to_ns, limit=limit)
+        if found := next((one for one in newest if one.window.purpose is None), None):
+            return found
+    return newest[0] if newest else None
 
 
 def find_kept(store: Store, agent_id: str, window_id: str) -> KeptMap | None:
@@ -130,6 +147,7 @@ def list_states(store: Store, agent_id: str, window_id: str | None = None) -> li
         select(
             WINDOWS.c.start_ns,
             WINDOWS.c.end_ns,
+            WINDOWS.c.purpose,
             func.count().label("batches"),
             func.max(OBSERVATIONS.c.received_ns).label("received_ns"),
         )
@@ -138,7 +156,7 @@ def list_states(store: Store, agent_id: str, window_id: str | None = None) -> li
             (OBSERVATIONS.c.agent_id == WINDOWS.c.agent_id) & (OBSERVATIONS.c.window_id == WINDOWS.c.window_id),
         )
         .where(WINDOWS.c.agent_id == agent_id)
-        .group_by(WINDOWS.c.start_ns, WINDOWS.c.end_ns)
+        .group_by(WINDOWS.c.start_ns, WINDOWS.c.end_ns, WINDOWS.c.purpose)
         .order_by(WINDOWS.c.start_ns.desc())
     )
     if window_id is not None:
@@ -150,13 +168,13 @@ def list_states(store: Store, agent_id: str, window_id: str | None = None) -> li
         gaps = list_gaps(connection, agent_id)
     return [
         WindowState(
-            Window(start_ns, end_ns),
+            Window(start_ns, end_ns, purpose_of(purpose)),
             batches,
             received_ns,
             next((one for one in starts if one >= end_ns), starts[-1] if starts else 0),
             missing=sum(missing_in(gap, named_ns(start_ns)) for gap in gaps),
         )
-        for start_ns, end_ns, batches, received_ns in rows
+        for start_ns, end_ns, purpose, batches, received_ns in rows
     ]
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from podsonar.model import Purpose
 from tests.chaos.conftest import Manager
 from tests.chaos.control.experiments.judged_run import JudgedRun, order_run
 from tests.chaos.control.experiments.test_kserver import TENANT as QUERY
@@ -36,6 +37,18 @@ def test_run_that_is_over_has_the_report_of_its_windows(run: JudgedRun) -> None:
     assert [one["edge"] for one in report["prediction"]["direct"]] == [CART]
     states = {one["edge"]: (one["state"], one["recovery"]) for one in report["edges"]}
     assert (states[CART], states[DB], states[LOAD]) == (("broken", "ok"), ("degraded", "ok"), ("ok", "ok"))
+
+
+def test_windows_that_were_ordered_for_another_fault_are_in_no_baseline(run: JudgedRun) -> None:
+    """What is broken in them is another run's doing; quiet windows on order count as others do."""
+    quiet = run.window(-90, purpose=Purpose("another", "baseline"))
+    run.window(-60, cart=BROKEN, purpose=Purpose("another", "fault"))
+    run.window(-30, cart=HALF, purpose=Purpose("another", "recovery"))
+    run.window(5, cart=BROKEN, purpose=Purpose(run.ids["runID"], "fault"))
+    run.post(completed=True)
+    found = run.impact()
+    assert [one["id"] for one in found["windows"] if one["kind"] == "baseline"] == [quiet]
+    assert found["report"]["verdict"] == "Pass"
 
 
 def test_run_that_runs_has_what_was_seen_so_far(run: JudgedRun) -> None:
