@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry
 from delivery.spool import Spool
 from node_agent.capture.capture_queue import CaptureQueue
 from node_agent.runtime.metrics import AgentMetrics
-from node_agent.runtime.tracer_lifecycle import ClockMap, TracerLifecycle
+from node_agent.runtime.tracer_lifecycle import FIRST_LEAD_SECONDS, ClockMap, TracerLifecycle
 from node_agent.runtime.window_loop import AgentParts, observe_windows
 from podsonar.model import Capture, Window
 from podsonar.settings import AgentSettings, NodeSettings
 from podsonar.timestamp import NS_PER_SECOND
-from tests.node_agent.kernel_side import start_loaders
+from tests.node_agent.kernel_side import attached, start_loaders
 
 pytestmark = pytest.mark.kernel
 
@@ -33,15 +33,19 @@ def connect_until(stop: threading.Event, server: socket.socket, ends: dict[int, 
         stop.wait(0.005)
 
 
-def captures(folder: Path, settings: AgentSettings, windows: list[Window]) -> list[Capture]:
-    """What an agent observes in these windows."""
+def captures(
+    folder: Path, settings: AgentSettings, windows: list[Window], lead_seconds: float = FIRST_LEAD_SECONDS
+) -> list[Capture]:
+    """What an agent observes in these windows; its first program is loaded so long before the first one."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     loaders = threading.Thread(target=start_loaders, args=(theirs,), daemon=True)
     loaders.start()
     metrics = AgentMetrics(CollectorRegistry())
     waiting = CaptureQueue(folder)
     spool = Spool(folder / "spool")
-    parts = AgentParts(settings, TracerLifecycle(settings, ours, metrics), spool, waiting, lambda _queries: [], metrics)
+    tracers = TracerLifecycle(settings, ours, metrics)
+    tracers.lead_seconds = lead_seconds
+    parts = AgentParts(settings, tracers, spool, waiting, lambda _queries: [], metrics)
     left = list(windows)
     observe_windows(parts, lambda _after_ns: left.pop(0) if left else None, threading.Event())
     ours.close()
@@ -51,10 +55,18 @@ def captures(folder: Path, settings: AgentSettings, windows: list[Window]) -> li
     return [capture for _path, capture in waiting.captures()]
 
 
+def patience_seconds() -> float:
+    """Three times as long as the program takes to load on this machine at this moment."""
+    began = time.monotonic()
+    with attached():
+        return 3 * (time.monotonic() - began)
+
+
 def test_windows_back_to_back_are_both_watched_from_their_start(tmp_path: Path) -> None:
     """The second window's program is loaded during the first; each connect is in the window that watched it, once."""
-    start_ns = time.time_ns() + 12 * NS_PER_SECOND
-    first = Window(start_ns, start_ns + 6 * NS_PER_SECOND)
+    ahead_seconds = max(6.0, patience_seconds())
+    start_ns = time.time_ns() + int((ahead_seconds + 2) * NS_PER_SECOND)
+    first = Window(start_ns, start_ns + int(ahead_seconds * NS_PER_SECOND))
     second = Window(first.end_ns, first.end_ns + 3 * NS_PER_SECOND)
     settings = AgentSettings(node=NodeSettings(name="node-a", drain_seconds=0.5))
     ends: dict[int, list[int]] = {}
@@ -63,7 +75,7 @@ def test_windows_back_to_back_are_both_watched_from_their_start(tmp_path: Path) 
         port = server.getsockname()[1]
         client = threading.Thread(target=connect_until, args=(stop, server, ends))
         client.start()
-        taken = captures(tmp_path, settings, [first, second])
+        taken = captures(tmp_path, settings, [first, second], ahead_seconds)
         stop.set()
         client.join()
     assert [(one.window, one.gap, one.lost) for one in taken] == [(first, None, {}), (second, None, {})]
