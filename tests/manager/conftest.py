@@ -17,7 +17,7 @@ from manager.store.database import Store
 from tests.manager.fresh_database import migrated
 from tests.manager.postgresql import PostgresqlServer
 
-CLIENT = httpx.Client(timeout=30, trust_env=False)  # one for all: each would read the system's authorities anew
+CLIENT = httpx.Client(timeout=120, trust_env=False)  # one for all: each would read the system's authorities anew
 atexit.register(CLIENT.close)
 
 
