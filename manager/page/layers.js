@@ -2,43 +2,48 @@
 
 /* How far down the flow each item is: in the mean an edge leads one level on (trophic levels, MacKay et al. 2020). */
 export function levelsOf(ids, edges) {
-  const near = new Map(ids.map((id) => [id, []]));
+  const index = new Map(ids.map((id, at) => [id, at]));
+  const near = ids.map(() => []); // of an item: the index of another one, its distance in levels, and a weight, in turn
   for (const { from, to, weight } of edges) {
-    if (from === to || !near.has(from) || !near.has(to)) continue;
-    near.get(from).push([to, -1, weight]);
-    near.get(to).push([from, 1, weight]);
+    const [at, other] = [index.get(from), index.get(to)];
+    if (at === other || at === undefined || other === undefined) continue;
+    near[at].push(other, -1, weight);
+    near[other].push(at, 1, weight);
   }
-  const level = new Map(ids.map((id) => [id, 0]));
+  const level = new Float64Array(ids.length);
   for (let round = 0; round < 120; round += 1) {
     let moved = 0;
-    for (const [id, others] of near) {
+    for (let at = 0; at < near.length; at += 1) {
+      const others = near[at];
       if (!others.length) continue;
       let [sum, weights] = [0, 0];
-      for (const [other, step, weight] of others) {
-        sum += weight * (level.get(other) + step);
-        weights += weight;
+      for (let place = 0; place < others.length; place += 3) {
+        sum += others[place + 2] * (level[others[place]] + others[place + 1]);
+        weights += others[place + 2];
       }
-      moved = Math.max(moved, Math.abs(sum / weights - level.get(id)));
-      level.set(id, sum / weights);
+      moved = Math.max(moved, Math.abs(sum / weights - level[at]));
+      level[at] = sum / weights;
     }
     if (moved < 0.002) break;
   }
   for (const part of partsOf(near)) {
-    const lowest = Math.min(...part.map((id) => level.get(id)));
-    for (const id of part) level.set(id, level.get(id) - lowest);
+    const lowest = Math.min(...part.map((at) => level[at]));
+    for (const at of part) level[at] -= lowest;
   }
-  return level;
+  return new Map(ids.map((id, at) => [id, level[at]]));
 }
 
+/* Items that edges join, by index. */
 function partsOf(near) {
   const seen = new Set();
   const parts = [];
-  for (const start of near.keys()) {
+  for (let start = 0; start < near.length; start += 1) {
     if (seen.has(start)) continue;
     const part = [start];
     seen.add(start);
-    for (const id of part) {
-      for (const [other] of near.get(id)) {
+    for (const at of part) {
+      for (let place = 0; place < near[at].length; place += 3) {
+        const other = near[at][place];
         if (!seen.has(other)) {
           seen.add(other);
           part.push(other);

@@ -32,27 +32,53 @@ function ofTenant(path) {
 
 export const keyHeaders = () => ({ "X-API-Key": key });
 
-async function get(path) {
+const ahead = new Map(); // path -> the promise of an answer that the page has not asked for yet
+
+function get(path) {
+  const answer = ahead.get(path) || read(path);
+  ahead.delete(path);
+  return answer;
+}
+
+async function read(path) {
   const answer = await fetch(`/api/v1${ofTenant(path)}`, { headers: { "X-API-Key": key }, cache: "no-store" });
   if (!answer.ok) throw Object.assign(new Error(`The manager answered ${answer.status}.`), { status: answer.status });
   return answer.json();
 }
 
+const AGENTS = "/agents?all=true";
+const identitiesOf = (answer) => answer.items.map((one) => one.identity);
+
 export async function listAgents() {
-  return (await get("/agents?all=true")).items.map((one) => one.identity);
+  return identitiesOf(await get(AGENTS));
+}
+
+/* Reads the agents and the map that is shown first while the page's modules are still on their way. */
+export async function readAhead(agent, window) {
+  const keep = (path) => {
+    const answer = read(path);
+    answer.catch(() => {}); // who asks for it gets the error
+    ahead.set(path, answer);
+    return answer;
+  };
+  const names = await keep(AGENTS).then(identitiesOf, () => []);
+  if (names.length) keep(mapPath(names.includes(agent) ? agent : names[0], window));
 }
 
 export function readAgent(agent) {
   return get(`/agents/${encodeURIComponent(agent)}`);
 }
 
-function ofAgent(agent, path, query = {}) {
+function pathOf(agent, path, query = {}) {
   const text = new URLSearchParams(query).toString();
-  return get(`/agents/${encodeURIComponent(agent)}/${path}${text ? `?${text}` : ""}`);
+  return `/agents/${encodeURIComponent(agent)}/${path}${text ? `?${text}` : ""}`;
 }
 
+const ofAgent = (agent, path, query) => get(pathOf(agent, path, query));
+const mapPath = (agent, window) => pathOf(agent, "map", { window: window || "latest" });
+
 export function readMap(agent, window) {
-  return ofAgent(agent, "map", { window: window || "latest" });
+  return get(mapPath(agent, window));
 }
 
 /* The newest windows with their totals and names. */

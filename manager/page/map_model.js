@@ -32,9 +32,8 @@ export function makeModel(data, changes = null, label = "", like = null) {
   }
   const edges = (changes ? [...data.edges, ...changes.removed] : data.edges).map((one) => {
     const id = edgeId(one);
-    const edge = { ...one, id, state: stateOf(one), change: changes ? changes.of.get(id) || "" : "" };
-    edge.from = places.get(one.source);
-    edge.to = places.get(one.destination);
+    const [from, to] = [places.get(one.source), places.get(one.destination)];
+    const edge = { ...one, id, state: stateOf(one), change: changes ? changes.of.get(id) || "" : "", from, to };
     edge.from.out.push(edge);
     edge.to.in.push(edge);
     return edge;
@@ -85,7 +84,7 @@ export function joinEdges(edges, keyOf) {
 }
 
 function changeOf(edges) {
-  const kinds = new Set(edges.map((edge) => edge.change));
-  if (kinds.size === 1) return edges[0].change;
-  return kinds.has("added") ? "added" : kinds.has("removed") ? "removed" : "changed";
+  const kind = edges[0].change;
+  if (edges.every((edge) => edge.change === kind)) return kind;
+  return ["added", "removed"].find((one) => edges.some((edge) => edge.change === one)) || "changed";
 }
