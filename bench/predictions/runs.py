@@ -7,7 +7,7 @@ import msgspec
 
 from bench.predictions.comparison import compare
 from bench.predictions.injected import injected
-from bench.predictions.site import Seen, Site
+from bench.predictions.site import NotDeliveredError, Seen, Site
 from chaos.control.judge.observed_edges import blind_nodes
 from chaos.control.judge.prediction import PlannedFault
 from podsonar.errors import PodsonarError
@@ -48,13 +48,12 @@ def take(site: Site, planned: PlannedFault, baseline: Seen | None = None) -> Tak
 
 
 def recorded(site: Site, one: Taken) -> dict[str, Any]:
-    """A run as it is kept: both maps, both counts, and why it does not count, if so: a window not observed whole.
-
-    Outcomes that the program has not seen in the fault do count: the fault may be why.
-    """
-    maps = [site.map_of(seen.window) for seen in (one.baseline, one.fault)]
+    """A run as it is kept: both maps, both counts, and why it does not count, if so: a window not observed whole."""
+    try:
+        maps = [site.map_of(seen.window) for seen in (one.baseline, one.fault)]
+    except NotDeliveredError as error:
+        return {"invalid": str(error)}
     blind = [f"{node} {reason}" for found in maps for node, reasons in blind_nodes(found).items() for reason in reasons]
-    blind = [text for text in blind if " outcomesLost " not in text]
     return {
         "planned": msgspec.to_builtins(one.planned),
         "maps": [{name: found[name] for name in KEPT if name in found} for found in maps],

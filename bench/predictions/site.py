@@ -23,6 +23,10 @@ DELIVERY_SECONDS = 60.0
 BEAT_SECONDS = 0.5
 
 
+class NotDeliveredError(PodsonarError):
+    """A window has passed without the agent: it was still loading its program, on a busy machine."""
+
+
 class Seen(NamedTuple):
     """A window that was waited for, and what each workload's own program counted in it."""
 
@@ -88,7 +92,7 @@ class Site:
         return Seen(window, {name: grown(before[name], counts) for name, counts in after.items()})
 
     def map_of(self, window: Window) -> dict[str, Any]:
-        """The map of a window, once the agent has delivered it; PodsonarError if it does not within a minute."""
+        """The map of a window, once the agent has delivered it; NotDeliveredError if it does not within a minute."""
         deadline = time.monotonic() + DELIVERY_SECONDS
         while time.monotonic() < deadline:
             answer = httpx.get(
@@ -103,7 +107,8 @@ class Site:
                 return found
             time.sleep(0.5)
         lines = self.log.read_text(errors="replace").splitlines()
-        raise PodsonarError(f"window {window.id} was not delivered: {answer.text[:300]} {' | '.join(lines[-3:])[:600]}")
+        last = " | ".join(lines[-3:])[:600]
+        raise NotDeliveredError(f"window {window.id} was not delivered: {answer.text[:300]} {last}")
 
 
 def windows_ahead(count: int, seconds: float, period: float) -> list[Window]:
