@@ -89,7 +89,7 @@ class AgentProcess:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of a path on the metrics port."""
-        answer = httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False)
+        answer = httpx.get(f"http://127.0.0.1:{self.port}{path}", trust_env=False, timeout=TIMEOUT_SECONDS)
         return answer.status_code, answer.text
 
     def ready(self) -> tuple[int, str] | None:

@@ -16,6 +16,7 @@ from node_agent.capture import capture_file
 from node_agent.capture.capture_queue import CaptureQueue
 from podsonar.json_gzip import pack
 from tests.acceptance.agent_process import agent
+from tests.ended import wait_for_end
 from tests.node_agent import stages
 
 pytestmark = pytest.mark.kernel
@@ -29,14 +30,6 @@ def silent() -> Iterator[socket.socket]:
         yield listener
 
 
-def has_ended(pid: int) -> bool:
-    """Return whether a process is gone or a zombie."""
-    try:
-        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return True
-
-
 def test_stopped_during_compile_leaves_no_process_and_a_window_not_observed(tmp_path: Path) -> None:
     """The loader is frozen while it compiles; the agent does not wait for it, and the window reports that (row 37)."""
     with agent(tmp_path) as running:
@@ -45,8 +38,7 @@ def test_stopped_during_compile_leaves_no_process_and_a_window_not_observed(tmp_
         os.kill(loader, signal.SIGSTOP)
         running.wait_for_log("next_window")
         assert running.stop() == 0, running.log_text
-        while not has_ended(loader):  # the kernel kills it with its supervisor; a test that hangs fails
-            time.sleep(0.01)
+        wait_for_end(loader)  # the kernel kills it with its supervisor
         found = running.observation()
         assert (found["tracer"], found["gap"], found["observed"]) == ("none", "stopped", None)
         assert "Traceback" not in running.log_text

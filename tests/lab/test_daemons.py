@@ -15,6 +15,7 @@ from lab.real_cluster.daemon_configs import kubelet, may_lower_oom_score
 from lab.real_cluster.daemons import Daemons, make_cgroups, processes_of, start_time
 from lab.simulated import cgroups
 from podsonar.errors import ApiServerError
+from tests.ended import has_ended
 from tests.open_files import open_files
 
 FORKS = ["sh", "-c", "setsid sleep 600 & setsid sleep 600 & wait"]
@@ -81,7 +82,7 @@ def test_killed_without_a_state_file_nothing_is_left(daemons: Daemons) -> None:
     daemons.state.unlink()
     Daemons(daemons.layout).kill()
     assert not processes_of(daemons.layout.name)
-    assert all(not start_time(pid) or "Z" in Path(f"/proc/{pid}/stat").read_text() for pid in pids)
+    assert all(map(has_ended, pids))
 
 
 @pytest.mark.cluster
