@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 REQUIRED = ("memory", "unified", "cgroup2")
+REMOVE_SECONDS = 10.0  # for the processes of a cgroup to end, which take longer on a busy machine
 
 
 def hierarchies(mounts: str) -> list[Path]:
@@ -65,18 +66,19 @@ def remove(run: str) -> None:
     for root in hierarchies(Path("/proc/self/mounts").read_text()):
         top = root / run
         for folder, _, _ in os.walk(top, topdown=False):
-            with suppress(OSError):
-                for pid in (Path(folder) / "cgroup.procs").read_text().split():
-                    with suppress(ProcessLookupError):
-                        os.kill(int(pid), 9)
-            for _attempt in range(50):
+            deadline = time.monotonic() + REMOVE_SECONDS
+            while time.monotonic() < deadline:
+                with suppress(OSError):
+                    for pid in (Path(folder) / "cgroup.procs").read_text().split():
+                        with suppress(ProcessLookupError):
+                            os.kill(int(pid), 9)
                 try:
                     Path(folder).rmdir()
                     break
                 except FileNotFoundError:
                     break
                 except OSError:
-                    time.sleep(0.02)  # a killed process leaves its cgroup a moment later
+                    time.sleep(0.02)  # a killed process leaves its cgroup a moment later, or has forked another
 
 
 def runs_with_cgroups(prefix: str) -> set[str]:
