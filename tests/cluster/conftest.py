@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster_api.client import ApiClient
 from lab.controlplane.binaries import VERSIONS
 from lab.controlplane.etcd_bulk_load import fill
 from lab.controlplane.server import ControlPlane
 from lab.demo.api_server import ACCOUNT, ROLE, permissions
+from tests.cluster.rights import wait_until_listed
 
 PODS = 1253
 
@@ -33,4 +35,6 @@ def crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         fill(plane, counts, lambda _text: None)
         role = yaml.safe_load(ROLE.read_text())
         plane.apply(permissions(role))
-        yield Crowd(plane, plane.kubeconfig_for(ACCOUNT["namespace"], ACCOUNT["name"]), role)
+        kubeconfig = plane.kubeconfig_for(ACCOUNT["namespace"], ACCOUNT["name"])
+        wait_until_listed(ApiClient.connect(kubeconfig), "/api/v1/pods")
+        yield Crowd(plane, kubeconfig, role)

@@ -16,6 +16,7 @@ class Cuttable:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         self.open: list[socket.socket] = []
+        self.lock = threading.Lock()
         self.thread = threading.Thread(target=self.accept, daemon=True)
 
     def __enter__(self) -> Self:
@@ -38,11 +39,12 @@ class Cuttable:
                 near, _ = self.listener.accept()
             except OSError:
                 return
-            if self.refusing:
-                near.close()
-                continue
-            far = socket.create_connection(self.target)
-            self.open += [near, far]
+            with self.lock:  # whoever cuts knows of what is let through
+                if self.refusing:
+                    near.close()
+                    continue
+                far = socket.create_connection(self.target)
+                self.open += [near, far]
             for one, other in ((near, far), (far, near)):
                 threading.Thread(target=self.forward, args=(one, other), daemon=True).start()
 
@@ -57,8 +59,9 @@ class Cuttable:
 
     def cut(self) -> None:
         """End every connection."""
-        for end in self.open:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-        self.open.clear()
+        with self.lock:
+            for end in self.open:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
+            self.open.clear()

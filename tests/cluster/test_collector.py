@@ -19,6 +19,7 @@ from lab.controlplane.server import ControlPlane
 from podsonar.json_gzip import unpack
 from podsonar.settings import CollectorSettings, Data, Kubernetes
 from tests.acceptance.agent_process import payload_of
+from tests.cluster.rights import wait_until_listed
 
 CANARY = "canary-3f9a"
 PODS = 1253
@@ -77,7 +78,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory, rules: list[dict[str, Any]])
 @pytest.fixture
 def api(plane: ControlPlane) -> ApiClient:
     """The API server as the collector sees it."""
-    return ApiClient.connect(plane.kubeconfig_for("default", "collector"))
+    return wait_until_listed(ApiClient.connect(plane.kubeconfig_for("default", "collector")), "/api/v1/pods")
 
 
 @pytest.mark.cluster
@@ -134,7 +135,7 @@ def test_kind_without_rights_is_forbidden_and_all_others_are_delivered(
         "spec": job_spec,
     }
     plane.apply([*may("no-cronjobs", fewer), job])
-    api = ApiClient.connect(plane.kubeconfig_for("default", "no-cronjobs"))
+    api = wait_until_listed(ApiClient.connect(plane.kubeconfig_for("default", "no-cronjobs")), "/api/v1/pods")
     inventory = inventory_of(api, SETTINGS, window_now(SETTINGS), Selection.of(SETTINGS))
     parts = [unpack(payload) for payload in inventory.bodies(tmp_path)]
     kinds = parts[0]["inventory"]["kinds"]

@@ -19,6 +19,7 @@ from lab.controlplane.server import ControlPlane
 from podsonar.directory_answer import Query
 from podsonar.settings import CollectorSettings
 from podsonar.settings_sources import load
+from tests.cluster.rights import wait_until_listed
 from tests.cluster.test_directory import SECOND, known, names, pod, until
 from tests.deploy.conftest import Chart, only
 
@@ -73,6 +74,8 @@ def allowed(
         )
         meta = account["metadata"]
         kubeconfig = plane.kubeconfig_for(meta["namespace"], meta["name"])
+        for namespace in ("shop", "bank"):
+            wait_until_listed(ApiClient.connect(kubeconfig), f"/api/v1/namespaces/{namespace}/pods")
         yield Allowed(plane, load(CollectorSettings, config, {}, {}), kubeconfig)
 
 

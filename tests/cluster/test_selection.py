@@ -11,6 +11,7 @@ from podsonar.errors import SettingsError
 from podsonar.json_gzip import unpack
 from podsonar.settings import CollectorSettings, Data, Kubernetes
 from tests.cluster.conftest import Crowd
+from tests.cluster.rights import wait_until_listed
 
 pytestmark = pytest.mark.cluster
 
@@ -19,11 +20,11 @@ def test_role_with_fewer_rights_and_in_a_namespace(crowd: Crowd, tmp_path: Path)
     """With a Role in one namespace alone, what it names is complete and nodes and namespaces are skipped."""
     namespace, group = "team-0003", "rbac.authorization.k8s.io"
     rules = [{**rule, "resources": list(rule["resources"])} for rule in crowd.role["rules"]]
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "inside", "namespace": namespace}}
+    inside = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "inside", "namespace": namespace}}
     meta = {"name": "inside", "namespace": namespace}
     crowd.plane.apply(
         [
-            account,
+            inside,
             {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": meta, "rules": rules},
             {
                 "apiVersion": f"{group}/v1",
@@ -35,7 +36,8 @@ def test_role_with_fewer_rights_and_in_a_namespace(crowd: Crowd, tmp_path: Path)
         ]
     )
     settings = CollectorSettings(kubernetes=Kubernetes(namespaced=True, namespace=namespace))
-    api = ApiClient.connect(crowd.plane.kubeconfig_for(namespace, "inside"))
+    account = ApiClient.connect(crowd.plane.kubeconfig_for(namespace, "inside"))
+    api = wait_until_listed(account, f"/api/v1/namespaces/{namespace}/pods")
     inventory = inventory_of(api, settings, window_now(settings), Selection.of(settings))
     parts = [unpack(payload) for payload in inventory.bodies(tmp_path)]
     found = [pod["metadata"]["namespace"] for part in parts for pod in part["podList"]]

@@ -9,11 +9,13 @@ import httpx
 import orjson
 import pytest
 
+from cluster_api.client import ApiClient
 from lab.controlplane import binaries
 from lab.controlplane.programs import PROGRAMS
 from lab.controlplane.server import ControlPlane
 from lab.controlplane.toolchain import build_environ
 from podsonar.errors import ApiServerError
+from tests.cluster.rights import wait_until_listed
 
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
 
@@ -107,6 +109,7 @@ def test_service_account_may_do_only_what_rbac_binds(plane: ControlPlane) -> Non
     }
     plane.apply([account, role, binding])
     kubeconfig = plane.kubeconfig_for("shop", "reader")
+    wait_until_listed(ApiClient.connect(kubeconfig), "/api/v1/pods")
     assert ask(plane, kubeconfig, "/api/v1/pods").status_code == 200
     assert ask(plane, kubeconfig, "/api/v1/services").status_code == 403
 
