@@ -7,7 +7,7 @@ import pytest
 
 from cluster_api.client import ApiClient
 from cluster_api.objects import Objects, Right
-from cluster_api.resources import RESOURCES
+from cluster_api.resources import RESOURCES, Resource
 from manager.store.tenancy import Tenant
 from tests.delegate.conftest import Site, rendered_delegate
 from tests.delegate.test_refused import versions
@@ -34,6 +34,13 @@ def rights(rule: dict[str, Any], namespace: str) -> list[Right]:
         for name in names
         if name != "kube-system"
     ]
+
+
+def may_all(objects: Objects, rule: dict[str, Any]) -> bool:
+    """Whether an identity may do in all namespaces whatever a rule allows, as far as the API server knows by now."""
+    (group,) = rule["apiGroups"]
+    rows = [Resource(f"{group}/v1" if group else "v1", "", plural, namespaced=True) for plural in rule["resources"]]
+    return all(objects.may(Right(verb, row, "")) for row in rows for verb in rule["verbs"])
 
 
 def wait_for_rights(site: Site, wanted: list[Right], *, allowed: bool) -> None:
@@ -81,6 +88,7 @@ def test_rule_that_the_delegate_may_not_grant_is_named(managed_site: Site) -> No
     site = managed_site
     agent = site.agent(tenant=Tenant(site.namespace))
     roles = {one["kind"]: one for one in delegate_roles(site.namespace, "managed")}
+    objects = Objects(ApiClient.connect(site.kubeconfig, "test"))
     with site.delegate():
         site.wait(lambda: "delegate_started" in site.log_text())
         for number, rule in enumerate(roles["ClusterRole"]["rules"]):
@@ -89,6 +97,7 @@ def test_rule_that_the_delegate_may_not_grant_is_named(managed_site: Site) -> No
             fewer = copy.deepcopy(roles["ClusterRole"])
             del fewer["rules"][number]
             site.plane.apply([fewer])
+            site.wait(lambda rule=rule: not may_all(objects, rule))
             before = versions(site)
             plural = rule["resources"][-1]
             state = site.wait_for_end(site.install(agent).task_id)
@@ -98,3 +107,4 @@ def test_rule_that_the_delegate_may_not_grant_is_named(managed_site: Site) -> No
             assert plural in state.message
             assert versions(site) == before
             site.plane.apply([roles["ClusterRole"]])
+            site.wait(lambda rule=rule: may_all(objects, rule))

@@ -1,6 +1,7 @@
 """delegate/runner_rules.py: a runner's list is accepted where runners are allowed, and nothing beyond it."""
 
 import copy
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from chaos.control.experiments.manifest import read_manifest
 from chaos.control.experiments.runner_manifests import RIGHTS, RunIds, RunnerPlace, runner_manifests
 from cluster_api.client import ApiClient
-from cluster_api.objects import Objects
+from cluster_api.objects import Objects, Right
+from cluster_api.resources import BY_KIND
 from delegate.app import check_rules
 from delegate.check import check
 from delegate.dry_run import in_order
@@ -46,6 +48,23 @@ def runner(namespace: str = "hce", targeted: str = "shop") -> list[dict[str, Any
     image = "localhost/podsonar-collector:1"
     place = RunnerPlace("podsonar-run-1", namespace, image, "i", "https://m", "", "a", "o", "p", "e", "k", "l")
     return runner_manifests(place, RunIds("e", "r", "n"), read_manifest(document))
+
+
+def wait_until(taken_in: Callable[[], bool]) -> None:
+    """Return once the API server has taken a changed role in; fail after 30 s."""
+    deadline = time.monotonic() + 30
+    while not taken_in():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def may_apply(objects: Objects, role: dict[str, Any]) -> bool:
+    """Whether the delegate may make the role, by a dry run."""
+    try:
+        objects.apply(role, "podsonar-delegate", dry_run=True)
+    except ObjectRefusedError:
+        return False
+    return True
 
 
 def refusals(rules: DelegateRules, change: Callable[[dict[str, Object]], object] | None = None) -> list[str]:
@@ -93,9 +112,11 @@ def test_list_of_a_runner_is_applied_with_the_delegates_rights_alone(plane: Cont
     plane.apply(rendered_delegate(namespace, "managed", places))
     objects = Objects(ApiClient.connect(plane.kubeconfig_for(namespace, "podsonar-delegate")))
     role = next(body for body in bodies if body["kind"] == "Role")
+    wait_until(lambda: objects.may(Right("patch", BY_KIND[role["apiVersion"], "Role"], role["metadata"]["namespace"])))
     with pytest.raises(ObjectRefusedError, match="attempting to grant RBAC permissions not currently held"):
         objects.apply(role, "podsonar-delegate")
     plane.apply(rendered_delegate(namespace, "managed", places, "delegate.runners=true"))
+    wait_until(lambda: all(may_apply(objects, one) for one in bodies if one["kind"] == "Role"))
     for body in in_order(bodies):
         assert objects.apply(body, "podsonar-delegate").created
 
