@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from lab.controlplane.server import ControlPlane
 from manager.server import serving
 from manager.store.database import Store
 from manager.store.tokens.issued import create_token
+from podsonar.errors import ApiServerError
 from tests.chaos.runner.kubelet import Kubelet
 from tests.manager.conftest import CLIENT
 
@@ -70,8 +71,9 @@ class Workload:
         while not self.over.wait(0.1):
             if self.held.is_set():
                 continue
-            for _ in range(self.pods - len(self.list_pods())):
-                self.create(f"{self.name}-{secrets.token_hex(3)}")
+            with suppress(ApiServerError):  # a pod was deleted before it had its status
+                for _ in range(self.pods - len(self.list_pods())):
+                    self.create(f"{self.name}-{secrets.token_hex(3)}")
 
     def create(self, name: str) -> dict[str, Any]:
         """A running pod."""

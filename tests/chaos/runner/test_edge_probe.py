@@ -13,7 +13,7 @@ from tests.chaos.runner.test_pod_delete import kubeconfig, task, verdicts
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
-FAULT_SECONDS, WINDOW_SECONDS = 9, 4
+FAULT_SECONDS, WINDOW_SECONDS = 15, 4
 
 
 def edge_probe(name: str, edge: str, **inputs: Any) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def test_map_decides_the_steps(site: Site, workload: Workload) -> None:
     before = {pod["metadata"]["uid"] for pod in workload.list_pods()}
     process = site.start(ids, kubeconfig(site, tasks, probes=probes))
     site.wait(lambda: {pod["metadata"]["uid"] for pod in workload.list_pods()} != before)
-    time.sleep(3)  # every step's fault is in by now, and all clocks are ahead of it
+    time.sleep(5)  # every step's fault is in by now, and for as long again after the window
     start_ns = time.time_ns()
     time.sleep(WINDOW_SECONDS)
     shop.window(start_ns, WINDOW_SECONDS, load=Counts(6), cart=Counts(6), db=Counts(0, 6), outside=Counts(1))

@@ -248,4 +248,5 @@ def test_one_container_is_killed_and_starts_again(
     run = Ordered(site, task(site, "container-kill", TOTAL_CHAOS_DURATION="1"), report_url)
     assert run.end()["phase"] == "Completed", run.node()
     assert run.node()["message"] == "1 containers killed"
+    site.wait(lambda: kubelet.restarts != before)  # the kubelet's next look
     assert sorted(kubelet.restarts[uid] - before[uid] for uid in before) == [0, 1]
