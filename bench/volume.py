@@ -170,15 +170,31 @@ def network_namespaces(count: int) -> Iterator[list[int]]:
             process.stdin.close()
 
 
-def snmp_row(count: int, turns: int) -> Row:
-    """Time to read the kernel's own counters of so many pods, each after a look at whose they are."""
+def snmp_rows(count: int, turns: int) -> list[Row]:
+    """Times to read the kernel's own counters of so many pods, each after a look at whose they are.
+
+    The resets of half-open connections are read of those alone in which connects have failed that the program has not
+    seen: of none at best, at worst of all.
+    """
     kernel = KernelCounters(Path("/proc"))
     with network_namespaces(count) as pids:
         networks = {pid: Network([pid], set()) for pid in pids}
-        seconds = [seconds_of(lambda: [kernel.read(pid) for pid in files_of(networks, kernel)]) for _ in range(turns)]
+        least = [seconds_of(lambda: [kernel.read(pid) for pid in files_of(networks, kernel)]) for _ in range(turns)]
+        both = [
+            seconds_of(lambda: [(kernel.read(pid), kernel.resets(pid)) for pid in files_of(networks, kernel)])
+            for _ in range(turns)
+        ]
+    return [
+        snmp_row(f"counters of {count:,} pods", least, count),
+        snmp_row(f"counters of {count:,} pods, resets of all", both, count),
+    ]
+
+
+def snmp_row(name: str, seconds: list[float], count: int) -> Row:
+    """The row of the median time."""
     middle = statistics.median(seconds)
     text = f"{middle * 1e3:.0f} ms, {middle / count * 1e6:.0f} µs each"
-    return Row(f"counters of {count:,} pods", text, "≤ 150 ms per 1,000", middle / count <= SNMP_SECONDS / 1000, {})
+    return Row(name, text, "≤ 150 ms per 1,000", middle / count <= SNMP_SECONDS / 1000, {})
 
 
 def main() -> int:
@@ -193,7 +209,7 @@ def main() -> int:
     rows = [*cost_rows(loads, storms, connects), stream_row(1 if given.small else 31)]
     rows += [
         memory_row(1000 if given.small else 100_000),
-        snmp_row(20 if given.small else 1000, 1 if given.small else 9),
+        *snmp_rows(20 if given.small else 1000, 1 if given.small else 9),
     ]
     return report.finish("volume and third witness", rows, given.json, about)
 

@@ -57,15 +57,16 @@ def look(
     """Return one reading of a namespace, of connects and accepted connections alone; None if no task shows it.
 
     Half-open connections that a peer reset are subtracted. They are read only where the kernel has more failures than
-    the program, and before these, since the kernel counts a reset after the failure.
+    the program; if there are some, again before these and after, since the kernel counts a reset after the failure.
     """
     for task in network.tasks:
         found = look_by(task, namespace, program, kernel, file)
         if found is None:
             continue
-        if found.beyond.failures <= 0:
+        resets = kernel.resets(task) if found.beyond.failures > 0 else 0
+        if resets == 0:
             return found
-        resets, found, later = kernel.resets(task), look_by(task, namespace, program, kernel, file), kernel.resets(task)
+        found, later = look_by(task, namespace, program, kernel, file), kernel.resets(task)
         if found is not None and resets is not None and later is not None:
             reset = WitnessCounts(failures=resets)
             quiet = found.quiet and resets == later
