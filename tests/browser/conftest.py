@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from manager.server import serving
 from tests.browser.generated_map import changed_map, generate_map
@@ -25,6 +25,7 @@ FLAGS = [
     "--disable-sync",
 ]
 SECONDS = 1000
+expect.set_options(timeout=20 * SECONDS)  # what a page shows comes; how soon on a busy machine is no matter of tests
 # Services, edges and namespaces of the clusters that the views are tested with.
 SIZES = {"small": (13, 22, 3), "middle": (200, 550, 40), "large": (2000, 20_000, 160)}
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import SECONDS, SIZES, shoot, visit
+from tests.browser.conftest import SIZES, shoot, visit
 from tests.browser.generated_map import WINDOW, changed_map, generate_map
 from tests.browser.page_server import serving_page
 
@@ -18,7 +18,7 @@ def test_edge_has_its_history_and_its_explanation(clusters: dict[str, str], page
     """First and last seen, a bar per window, and one click for the explanation."""
     visit(page, clusters["small"], view="table", select=EDGE_ID.replace("|", "%7C"))
     history = page.locator("[data-part=history][data-done]")
-    expect(history).to_be_visible(timeout=5 * SECONDS)
+    expect(history).to_be_visible()
     assert "First seen" in history.inner_text()
     assert history.locator("svg.spark rect").count() == 2
     page.click("[data-action=explain]")
@@ -86,7 +86,7 @@ def test_pair_without_an_edge_is_explained(clusters: dict[str, str], page: Page)
     panel = page.locator("#detail")
     expect(panel).to_contain_text("Not")
     panel.locator("[data-action=explain]").click()
-    expect(panel.locator("[data-part=explanation] .verdict")).to_be_visible(timeout=5 * SECONDS)
+    expect(panel.locator("[data-part=explanation] .verdict")).to_be_visible()
 
 
 # The five questions of docs/map.md: each step is one action of a person.

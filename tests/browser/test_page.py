@@ -145,4 +145,4 @@ def test_page_leads_from_nothing_to_the_first_window(manager: Running, page: Pag
     assert page.locator("#main").is_hidden()
     shoot(page, "first-run")
     page.unroute("**/map?*")
-    expect(page.locator("#main")).to_be_visible(timeout=15 * SECONDS)
+    expect(page.locator("#main")).to_be_visible()

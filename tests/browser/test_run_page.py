@@ -161,7 +161,7 @@ def test_run_goes_on_while_it_is_looked_at(page: Page, manager: Manager) -> None
     page.locator("#back").focus()
     made.window(5, cart=Counts(0, 20))
     made.post(completed=False, phase="Running", verdict="Awaited")
-    expect(page.locator("#surprise-list")).to_contain_text("every edge that changed was predicted", timeout=15_000)
+    expect(page.locator("#surprise-list")).to_contain_text("every edge that changed was predicted")
     expect(page.locator("#verdict-text")).to_contain_text("not settled")
     expect(page.locator("#back")).to_be_focused()
 
