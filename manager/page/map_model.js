@@ -30,19 +30,19 @@ export function makeModel(data, changes = null, label = "", like = null) {
     if (!groups.has(group)) groups.set(group, like?.groups.get(group) ? { ...like.groups.get(group), places: [] } : makeGroup(group, place, label));
     groups.get(place.group).places.push(place);
   }
-  const edges = (changes ? [...data.edges, ...changes.removed] : data.edges).map((one) => {
+  const edges = [];
+  const byId = new Map();
+  for (const one of changes ? [...data.edges, ...changes.removed] : data.edges) {
     const id = edgeId(one);
     const [from, to] = [places.get(one.source), places.get(one.destination)];
     const edge = { ...one, id, state: stateOf(one), change: changes ? changes.of.get(id) || "" : "", from, to };
-    edge.from.out.push(edge);
-    edge.to.in.push(edge);
-    return edge;
-  });
-  for (const edge of edges) {
-    for (const name of edge.sourcePods) pods.set(name, edge.from);
-    for (const one of edge.backends) pods.set(one.pod, edge.to);
+    from.out.push(edge);
+    to.in.push(edge);
+    edges.push(edge);
+    byId.set(id, edge);
+    for (const name of edge.sourcePods) pods.set(name, from);
+    for (const backend of edge.backends) pods.set(backend.pod, to);
   }
-  const byId = new Map(edges.map((edge) => [edge.id, edge]));
   return { data, label, places, groups, spaces: spacesOf(places.values()), edges, byId, pods, changes };
 }
 
@@ -65,22 +65,27 @@ export function sumOf(edges) {
 
 /* Edges joined by `keyOf(place)` of both ends: [{id, from, to, edges, attempts, established, failed, state, change}]. */
 export function joinEdges(edges, keyOf) {
-  const joined = new Map();
+  const found = new Map(); // from -> to -> pair: a text for each edge would cost more than all else here
+  const pairs = [];
   for (const edge of edges) {
     const [from, to] = [keyOf(edge.from), keyOf(edge.to)];
     if (from === undefined || to === undefined) continue;
-    const id = `pair:${from}>${to}`;
-    let pair = joined.get(id);
-    if (!pair) joined.set(id, (pair = { id, from, to, edges: [] }));
+    let others = found.get(from);
+    if (!others) found.set(from, (others = new Map()));
+    let pair = others.get(to);
+    if (!pair) {
+      others.set(to, (pair = { id: `pair:${from}>${to}`, from, to, edges: [] }));
+      pairs.push(pair);
+    }
     pair.edges.push(edge);
   }
-  for (const pair of joined.values()) {
+  for (const pair of pairs) {
     Object.assign(pair, sumOf(pair.edges));
     pair.edges.sort((a, b) => b.failed - a.failed || b.attempts - a.attempts);
     pair.state = stateOf(pair);
     pair.change = changeOf(pair.edges);
   }
-  return [...joined.values()];
+  return pairs;
 }
 
 function changeOf(edges) {
