@@ -4,6 +4,7 @@ import mmap
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -90,13 +91,39 @@ class Traffic:
 
 
 @contextmanager
-def traffic() -> Iterator[Traffic]:
-    """Such a process."""
-    command = ["unshare", "--net", sys.executable, "-c", TRAFFIC, str(SIMULATED)]
+def traffic(*enter: str) -> Iterator[Traffic]:
+    """Such a process, in a new namespace unless a command enters another one."""
+    command = [*(enter or ("unshare", "--net")), sys.executable, "-c", TRAFFIC, str(SIMULATED)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield Traffic(process)
         assert process.stdin is not None
         process.stdin.close()
+
+
+@contextmanager
+def namespace_of_inode(inode: int) -> Iterator[int]:
+    """The pid of a process in a new network namespace with that inode, which an ended one gives back after a moment.
+
+    The lowest free number comes next, for whatever the kernel needs one: namespaces below are kept, others are not.
+    """
+    deadline = time.monotonic() + 60
+    with ExitStack() as kept:
+        while True:
+            with ExitStack() as stack:
+                command, pipe = ["unshare", "--net", "cat"], subprocess.PIPE
+                process = stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.write("there\n")
+                process.stdin.flush()
+                assert process.stdout.readline() == "there\n"
+                found = Path(f"/proc/{process.pid}/ns/net").stat().st_ino
+                if found <= inode:
+                    kept.enter_context(stack.pop_all())
+            if found == inode:
+                break
+            assert time.monotonic() < deadline
+        yield process.pid
 
 
 @pytest.mark.kernel
@@ -135,11 +162,9 @@ def test_namespace_that_takes_the_inode_of_an_ended_one_is_another() -> None:
         with window(tracer) as captures, ExitStack() as later:
             ended.make(5, 2)
             first.close()
-            for _ in range(50):
-                made = later.enter_context(traffic())
-                made.make(7, 1)
-                if made.inode == inode:
-                    break
+            holder = later.enter_context(namespace_of_inode(inode))
+            made = later.enter_context(traffic("nsenter", "--net", f"--target={holder}"))
+            made.make(7, 1)
     assert made.inode == inode
     (capture,) = captures
     assert capture.witness is not None
