@@ -190,7 +190,8 @@ def test_agent_without_a_node_name_ends_with_the_field_to_set(mistaken: RealClus
     status = state(pod(mistaken, "no-node-name"))
     last = (status["state"].get("terminated") or status["lastState"]["terminated"])["exitCode"]
     assert last == 2
-    assert "spec.nodeName" in said(mistaken, "no-node-name")
+    # It is started again and again, and each time its log is empty at first.
+    mistaken.wait("its log names the field", lambda: "spec.nodeName" in said(mistaken, "no-node-name"), 90)
 
 
 @pytest.mark.timeout(420)

@@ -68,8 +68,12 @@ def across(nodes: RealCluster) -> Iterator[dict[str, str]]:
         pod("near", second, ["pause"]),
         pod("far", first, ["pause"]),
     )
-    # kube-proxy learns of a ready endpoint a moment after the pod runs.
-    nodes.wait("the service answers", lambda: dial(nodes, "far", "server.across.svc:80", 1)["established"] == 1)
+    # Each node's kube-proxy learns of a ready endpoint a moment after the pod runs.
+    for client in ("far", "near"):
+        nodes.wait(
+            f"the service answers {client}",
+            lambda client=client: dial(nodes, client, "server.across.svc:80", 1)["established"] == 1,
+        )
     yield addresses
     nodes.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
