@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from prometheus_client import CollectorRegistry
 from delivery.spool import Spool
 from node_agent.capture.capture_queue import CaptureQueue
 from node_agent.runtime.metrics import AgentMetrics
+from node_agent.runtime.ordered_windows import OrderedWindows
 from node_agent.runtime.tracer_lifecycle import FIRST_LEAD_SECONDS, ClockMap, TracerLifecycle
 from node_agent.runtime.window_loop import AgentParts, observe_windows
-from podsonar.model import Capture, Window
+from podsonar.model import Capture, Purpose, Window
 from podsonar.settings import AgentSettings, NodeSettings
 from podsonar.timestamp import NS_PER_SECOND
 from tests.node_agent.kernel_side import attached, start_loaders
@@ -37,6 +39,18 @@ def captures(
     folder: Path, settings: AgentSettings, windows: list[Window], lead_seconds: float = FIRST_LEAD_SECONDS
 ) -> list[Capture]:
     """What an agent observes in these windows; its first program is loaded so long before the first one."""
+    left = list(windows)
+
+    def observe(parts: AgentParts) -> None:
+        observe_windows(parts, lambda _after_ns: left.pop(0) if left else None, threading.Event())
+
+    return captures_of(folder, settings, observe, lead_seconds)
+
+
+def captures_of(
+    folder: Path, settings: AgentSettings, observe: Callable[[AgentParts], None], lead_seconds: float
+) -> list[Capture]:
+    """What an agent has in its queue when it has observed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     loaders = threading.Thread(target=start_loaders, args=(theirs,), daemon=True)
     loaders.start()
@@ -46,8 +60,7 @@ def captures(
     tracers = TracerLifecycle(settings, ours, metrics)
     tracers.lead_seconds = lead_seconds
     parts = AgentParts(settings, tracers, spool, waiting, lambda _queries: [], metrics)
-    left = list(windows)
-    observe_windows(parts, lambda _after_ns: left.pop(0) if left else None, threading.Event())
+    observe(parts)
     ours.close()
     loaders.join()
     theirs.close()
@@ -86,6 +99,38 @@ def test_windows_back_to_back_are_both_watched_from_their_start(tmp_path: Path) 
         inside = [one for one in ends.values() if watched.start_ns <= one[0] and one[1] <= watched.end_ns]
         touching = [one for one in ends.values() if watched.start_ns <= one[1] and one[0] <= watched.end_ns]
         assert len(inside) <= flow.attempts <= len(touching)
+
+
+def test_windows_on_order_are_watched_from_their_start_though_the_agent_waits_for_another_one(tmp_path: Path) -> None:
+    """Two windows back to back are ordered while the agent waits for its schedule: both whole, with their purpose."""
+    ahead_seconds = max(6.0, patience_seconds())
+    start_ns = (time.time_ns() // NS_PER_SECOND + 3 + int(ahead_seconds)) * NS_PER_SECOND
+    middle_ns, end_ns = (start_ns + at * int(ahead_seconds + 1) * NS_PER_SECOND for at in (1, 2))
+    ordered = [
+        Window(start_ns, middle_ns, Purpose("run-1", "baseline")),
+        Window(middle_ns, end_ns, Purpose("run-1", "fault")),
+    ]
+    usual = Window(end_ns + 3600 * NS_PER_SECOND, end_ns + 3660 * NS_PER_SECOND)
+    orders, stop = OrderedWindows(lambda _after_ns: usual, lambda _start_ns, _end_ns: None), threading.Event()
+
+    def end() -> None:
+        """Stop the agent while it waits for its schedule again."""
+        while len(list(tmp_path.rglob("*.capture"))) < len(ordered):
+            time.sleep(0.1)
+        stop.set()
+        orders.news.set()
+
+    def observe(parts: AgentParts) -> None:
+        threading.Timer(1, lambda: orders.take(ordered, time.time_ns())).start()
+        ending = threading.Thread(target=end)
+        ending.start()
+        observe_windows(parts, orders.next, stop, orders)
+        ending.join()
+
+    taken = captures_of(tmp_path, AgentSettings(node=NodeSettings(name="node-a")), observe, ahead_seconds)
+    assert [(one.window, one.gap, one.tracer) for one in taken] == [
+        (one, None, "bcc:raw_tracepoint") for one in ordered
+    ]
 
 
 def test_window_that_is_over_is_not_observed(tmp_path: Path) -> None:
