@@ -21,6 +21,7 @@ from chaos.runner.probes.k8s import look_at
 from chaos.runner.run_state import RunState
 from chaos.runner.step_logs import step_logs
 from chaos.runner.steps import Steps, wall_clock, watch_for_stop
+from chaos.runner.window_client import WindowClient
 from cluster_api.client import ApiClient
 from cluster_api.objects import Objects
 from cluster_api.resources import ObjectName
@@ -47,6 +48,8 @@ class Runner:
         ids = [annotations[name] for name in ANNOTATIONS.values()]
         self.kserver = Kserver(settings, *ids)
         self.over, self.injectors = threading.Event(), Injectors()
+        url = settings.directory_url
+        self.collector = WindowClient(url, settings.directory_token) if url else None
         self.logs = step_logs(settings, self.kserver.run_id)
 
     def annotations(self) -> Mapping[str, str]:
@@ -77,7 +80,7 @@ class Runner:
         """Run every step that has not ended, unless somebody asks for the end."""
         look = ProbeEnvironment(look=lambda inputs: look_at(self.objects.api, inputs))
         state = RunState(data, wall_clock, has_logs=self.logs.service is not None)
-        steps = Steps(self.kserver, state, self.context_of, self.remove_left, look, self.logs.close)
+        steps = Steps(self.kserver, state, self.context_of, self.remove_left, look, self.logs.close, self.collector)
         signal.signal(signal.SIGTERM, lambda *_: steps.request_stop("the runner's pod is deleted"))
         start_supervised("stop", lambda: watch_for_stop(steps, POLL_SECONDS, self.over), self.over)
         start_supervised("abort", lambda: self.watch_for_abort(steps), self.over)

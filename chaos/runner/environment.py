@@ -35,6 +35,8 @@ class RunnerEnvironment:
     report_url: str
     access_key: str = field(repr=False)
     log_token: str = field(repr=False)
+    directory_url: str = ""
+    directory_token: str = field(default="", repr=False)
 
     @property
     def report_port(self) -> int:
@@ -75,8 +77,10 @@ def read_environment(variables: Mapping[str, str]) -> RunnerEnvironment:
         log_endpoint=variables.get("LOG_SERVICE_ENDPOINT", "").rstrip("/") if enabled else "",
         skip_verify="true" in skip,
         report_url=report_url(variables.get("DDCR_ENDPOINT", "")),
+        directory_url=variables.get("PODSONAR_DIRECTORY_URL", ""),
         access_key=variables["ACCESS_KEY"],
         log_token=variables.get("LOG_SERVICE_TOKEN", ""),
+        directory_token=variables.get("PODSONAR_DIRECTORY_TOKEN", ""),
     )
 
 

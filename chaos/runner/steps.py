@@ -16,8 +16,10 @@ from chaos.runner.faults.guarded_targets import check_targets
 from chaos.runner.faults.pod_delete import pod_delete
 from chaos.runner.faults.stress_and_network import HELD_FAULTS
 from chaos.runner.kserver_client import AHEAD_SECONDS, Kserver, KserverUnavailableError
+from chaos.runner.ordered_windows import RunWindows
 from chaos.runner.probes.step import SteadyStateError, StepProbes
 from chaos.runner.run_state import RunState
+from chaos.runner.window_client import WindowClient
 from chaos.task_action import ActionError
 from podsonar.errors import PodsonarError
 
@@ -40,11 +42,13 @@ class Steps:
         remove_left: Callable[[], object],
         environment: ProbeEnvironment,
         end_log: Callable[[str], object] = lambda _step: None,
+        collector: WindowClient | None = None,
     ) -> None:
         self.kserver, self.state, self.make_context, self.remove_left = kserver, state, make_context, remove_left
         self.environment, self.end_log = environment, end_log
         self.spec: Mapping[str, Any] = {}
         self.stop = threading.Event()
+        self.windows = RunWindows(collector, kserver.run_id, self.stop.wait, time.time_ns)
         self.stop_reason = ""
         self.running: dict[str, FaultContext] = {}
 
@@ -75,13 +79,25 @@ class Steps:
         self.kserver.post(self.state.execution, completed=False)
         for group in groups:
             waiting = [name for name in group if self.state.phase(name) not in ENDED]
+            why = "" if self.stop.is_set() else self.windows.before_group(self.spec, [tasks[name] for name in waiting])
             if self.stop.is_set():
                 for name in waiting:
                     self.state.skip(name, f"not begun: {self.stop_reason}")
-                continue
-            self.run_group([tasks[name] for name in waiting])
+            elif why:
+                self.leave_out(waiting, why)
+            else:
+                self.run_group([tasks[name] for name in waiting])
         self.state.finish()
         self.kserver.post(self.state.execution, completed=True)
+
+    def leave_out(self, names: Sequence[str], why: str) -> None:
+        """Steps whose windows cannot be observed: nothing is injected, and nothing can be said of them."""
+        for name in names:
+            self.state.begin(name)
+            self.make_context(name).log(f"verdict N/A: nothing was injected: {why}", "warn")
+            self.end_log(name)
+            self.state.end(name, "N/A", message=f"nothing was injected: {why}")
+        self.kserver.post(self.state.execution, completed=False)
 
     def run_group(self, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Run the steps of a group side by side."""

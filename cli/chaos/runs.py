@@ -16,6 +16,7 @@ from chaos.control.experiments.manifest import read_manifest
 from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests
 from cli.chaos.linux import tenant_options
 from cli.manager_api import ManagerApi, check_url, manager_options
+from delivery.token_file import read_token
 from podsonar import atomic_file
 from podsonar.errors import InputError, UsageError
 from podsonar.input_file import read_input
@@ -84,6 +85,8 @@ def read_order(path: Path, infra: str) -> dict[str, Any]:
 @click.option("--manifests", metavar="FILE|-", help="Write the runner's manifests, with its key, for `kubectl apply`.")
 @click.option("--image", default=runner_image, show_default="this version's collector", help="The runner's image.")
 @click.option("--runner-manager", default="", metavar="URL", help="The manager as pods reach it; else as --manager.")
+@click.option("--directory", default="", metavar="URL", help="The collector as pods reach it, for spec.windows.")
+@click.option("--directory-token-file", default="", metavar="FILE", help="The agents' token, for --directory.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.argument("file", type=FILE)
 def run_command(
@@ -91,8 +94,9 @@ def run_command(
 ) -> None:
     """Order a run of the experiment in FILE. Exit 3 if a guard refuses it."""
     order = read_order(file, infra)
-    base = (place["runner_manager"] or str(runs.api.http.base_url)).rstrip("/")
-    check_url(base)
+    site = runner_site(runs, place)
+    if manifests and order["experiment"]["spec"].get("windows") is not None and not site.directory:
+        raise UsageError("the experiment has spec.windows: expected --directory and --directory-token-file")
     made = runs.ask("POST", body=order)
     if made.get("refused"):
         for sentence in made["refused"]:
@@ -100,7 +104,7 @@ def run_command(
         click.echo(f"run {made['runID']} is blocked: nothing is injected", err=True)
         sys.exit(3)
     if manifests:
-        write_manifests(runs, order, made, RunnerSite(base, place["image"]), manifests)
+        write_manifests(runs, order, made, site, manifests)
     click.echo(f"run {made['runID']} is ordered", err=True)
     if not watch:
         click.echo(made["runID"] if not as_json else orjson.dumps({"runID": made["runID"]}).decode())
@@ -118,10 +122,22 @@ def exit_status(data: dict[str, Any]) -> int:
 
 
 class RunnerSite(NamedTuple):
-    """What a runner's manifests have from the command: the manager's URL inside the cluster, and the image."""
+    """What a runner's manifests have from the command: URLs inside the cluster, the image, and the agents' token."""
 
     manager: str
     image: str
+    directory: str
+    directory_token: str
+
+
+def runner_site(runs: RunsApi, place: dict[str, str]) -> RunnerSite:
+    """The site of the command's options."""
+    base = (place["runner_manager"] or str(runs.api.http.base_url)).rstrip("/")
+    check_url(base)
+    directory, file = place["directory"].rstrip("/"), place["directory_token_file"]
+    if bool(directory) != bool(file):
+        raise UsageError("expected --directory and --directory-token-file together")
+    return RunnerSite(base, place["image"], directory, read_token(Path(file)) if file else "")
 
 
 def write_manifests(runs: RunsApi, order: dict[str, Any], made: dict[str, str], site: RunnerSite, place: str) -> None:
@@ -136,6 +152,8 @@ def write_manifests(runs: RunsApi, order: dict[str, Any], made: dict[str, str], 
         log_endpoint=f"{site.manager}/log-service",
         access_key=made["accessKey"],
         log_token=made["logToken"],
+        directory=site.directory,
+        directory_token=site.directory_token,
         **runs.tenant,
     )
     ids = RunIds(made["experimentID"], made["runID"], made["notifyID"])

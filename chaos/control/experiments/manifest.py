@@ -12,6 +12,7 @@ from chaos.control.judge.hypothesis import Hypothesis, read_hypothesis
 from chaos.experiment_probes import probes_of
 from chaos.guard_settings import GuardSettings
 from chaos.task_action import ActionError
+from chaos.window_settings import WindowSettings
 from podsonar.errors import InputError
 
 
@@ -73,6 +74,7 @@ class Spec(msgspec.Struct, frozen=True, rename="camel"):
     service_account_name: str = ""
     guards: GuardSettings | None = None
     hypothesis: dict[str, Any] | None = None
+    windows: WindowSettings | None = None
 
     def read_claims(self) -> Hypothesis | None:
         """The experiment's hypothesis; InputError names the member that is wrong."""

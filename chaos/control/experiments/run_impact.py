@@ -38,11 +38,16 @@ def impact_json(run: RunRecord, maps: RunMaps, now_ns: int) -> dict[str, Any]:
     end_ns = max((end for _start, end in times), default=now_ns)
     settled = run.completed and now_ns >= end_ns + SETTLE_NS
     begin_ns = min((start for start, _end in times), default=now_ns)
-    baseline = maps.baseline_maps(agent, min(begin_ns, run.created_ns))
+    ordered = read_manifest(run.manifest).spec.windows is not None
+    baseline = (
+        maps.ordered_maps(agent, run.run_id, begin_ns)
+        if ordered
+        else maps.baseline_maps(agent, min(begin_ns, run.created_ns))
+    )
     fault = fault_maps(maps, agent, times)
     recovery = [maps.map_of(agent, one) for one in behind(maps.windows(agent), end_ns)[:RECOVERY_WINDOWS]]
     recovery = recovery if run.completed else []
-    why = reason_of(times, baseline, fault)
+    why = reason_of(times, baseline, fault, ordered=ordered)
     report = None if why else report_of(run, baseline, fault, recovery)
     return answer(report, why, baseline, fault, recovery, settled=settled)
 
@@ -82,12 +87,13 @@ def fault_maps(maps: RunMaps, agent: Agent, times: Sequence[tuple[int, int]]) ->
     return [maps.map_of(agent, one) for one in sorted(found.values(), key=lambda one: one.start_ns)]
 
 
-def reason_of(times: Sequence[tuple[int, int]], baseline: Sequence[Map], fault: Sequence[Map]) -> str:
+def reason_of(times: Sequence[tuple[int, int]], baseline: Sequence[Map], fault: Sequence[Map], *, ordered: bool) -> str:
     """Why there is no report; empty if there can be one."""
     if not times:
         return "no step has begun"
     if not baseline:
-        return "no window was observed before the run"
+        ordered_one = "no baseline window that was ordered for this run was observed"
+        return ordered_one if ordered else "no window was observed before the run"
     if not fault:
         first, last = min(start for start, _end in times), max(end for _start, end in times)
         return f"no window lies within the time of the steps, {rfc3339(first)} to {rfc3339(last)}"

@@ -13,7 +13,7 @@ from chaos.control.judge.observed_edges import Observation, blind_nodes, observe
 from manager.history.window_maps import WindowMaps
 from manager.store.agents import Agent, find_agent
 from manager.store.tenancy import Tenant
-from podsonar.model import Window
+from podsonar.model import Purpose, Window
 from podsonar.timestamp import NS_PER_SECOND
 
 BASELINE_WINDOWS, LOOKED_AT = 3, 5
@@ -65,6 +65,12 @@ class RunMaps:
     def baseline(self, agent: Agent, before_ns: int) -> Observation:
         """The sum of the baseline's windows; without one an empty sum."""
         return observe(self.baseline_maps(agent, before_ns))
+
+    def ordered_maps(self, agent: Agent, run_id: str, before_ns: int) -> list[dict[str, Any]]:
+        """The maps of the baseline windows that were ordered for a run and were over at a time, the newest first."""
+        wanted = Purpose(run_id, "baseline")
+        found = [one for one in self.maps.windows(agent) if one.purpose == wanted and one.end_ns <= before_ns]
+        return [self.map_of(agent, one) for one in found]
 
     def baseline_maps(self, agent: Agent, before_ns: int) -> list[dict[str, Any]]:
         """The maps of the baseline's windows, the newest first."""

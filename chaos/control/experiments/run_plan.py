@@ -12,9 +12,9 @@ from chaos.control.judge.guards import GuardInput, GuardResult, check_guards
 from chaos.control.judge.observed_edges import EdgeKey, Observation, short_name
 from chaos.control.judge.prediction import Effect, PlannedFault, Prediction, Target, predict, together
 from chaos.guard_settings import GuardSettings
+from chaos.window_settings import DEFAULT_SECONDS
 from podsonar.errors import InputError
 
-DEFAULT_SECONDS = 60  # the longest that a fault lasts without TOTAL_CHAOS_DURATION
 EDGE_FAULTS = frozenset({"edge-loss", "edge-partition"})
 MOST_DIGITS = 10
 NOTHING = Prediction([], {}, {}, [], 0, 100)

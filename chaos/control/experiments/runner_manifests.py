@@ -40,7 +40,10 @@ REPORT_PORT = 8000  # where injectors report
 
 
 class RunnerPlace(NamedTuple):
-    """Where a runner runs and whom it reports to; the last two are secret."""
+    """Where a runner runs and whom it reports to; keys and tokens are secret.
+
+    `directory` is the collector where it orders windows, with the agents' token.
+    """
 
     name: str
     namespace: str
@@ -54,6 +57,8 @@ class RunnerPlace(NamedTuple):
     environment: str
     access_key: str
     log_token: str
+    directory: str = ""
+    directory_token: str = ""
 
 
 class RunIds(NamedTuple):
@@ -105,6 +110,7 @@ def secret_of(place: RunnerPlace) -> dict[str, str]:
         "SKIP_SECURE_VERIFY": "false",
         "ACCESS_KEY": place.access_key,
         "LOG_SERVICE_TOKEN": place.log_token,
+        **({"PODSONAR_DIRECTORY_TOKEN": place.directory_token} if place.directory else {}),
     }
 
 
@@ -121,6 +127,7 @@ def settings_of(place: RunnerPlace) -> dict[str, str]:
         "INFRA_ID": place.infra_id,
         "LOG_SERVICE_ENDPOINT": place.log_endpoint,
         "LOG_SERVICE_ENABLED": "true" if place.log_endpoint else "false",
+        **({"PODSONAR_DIRECTORY_URL": place.directory} if place.directory else {}),
     }
 
 

@@ -98,6 +98,7 @@ def make_run(
             for step in group
         )
         + STEP_SECONDS
+        + (manifest.spec.windows.longest_wait_seconds if manifest.spec.windows else 0)
         for group in manifest.spec.steps
     )
     run = NewRun(

@@ -14,6 +14,7 @@ from chaos.control.experiments.manifest import read_manifest
 from manager.store.database import Store
 from manager.store.tokens.issued import create_token
 from podsonar.errors import InputError
+from podsonar.model import Purpose
 from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.conftest import Manager
 from tests.chaos.control.experiments.test_kserver import MANIFEST
@@ -60,6 +61,11 @@ class Site:
 @pytest.fixture
 def blank(manager: Manager) -> Site:
     """An agent that has pushed no window before the run."""
+    return site_of(manager, MANIFEST)
+
+
+def site_of(manager: Manager, experiment: Any) -> Site:
+    """An agent that has pushed no window before a run of the experiment."""
     infra = f"shop-{secrets.token_hex(4)}"
     now_ns = time.time_ns()
     with closing(Store(manager.database)) as store:
@@ -69,7 +75,7 @@ def blank(manager: Manager) -> Site:
             f"{manager.url}/v1/chaos/runs",
             params=QUERY,
             headers={"X-API-Key": admin},
-            content=orjson.dumps({"infraID": infra, "experiment": MANIFEST}),
+            content=orjson.dumps({"infraID": infra, "experiment": experiment}),
         )
     assert made.status_code == 201, made.text
     return Site(manager.url, infra, made.json(), shop, now_ns - 100 * NS_PER_SECOND)
@@ -81,6 +87,17 @@ def site(blank: Site) -> Site:
     blank.shop.window(blank.began_ns - 60 * NS_PER_SECOND, 20)
     blank.shop.window(blank.began_ns - 30 * NS_PER_SECOND, 20, cart=BROKEN, nodes="a")
     return blank
+
+
+def test_run_with_windows_of_its_own_asks_of_these_alone(manager: Manager) -> None:
+    """A baseline of somebody else is none: N/A until its own was observed."""
+    site = site_of(manager, MANIFEST | {"spec": MANIFEST["spec"] | {"windows": {"seconds": 20}}})
+    site.shop.window(site.began_ns - 90 * NS_PER_SECOND, 20)
+    site.fault_window(cart=BROKEN, purpose=Purpose(site.ids["runID"], "fault"))
+    outcome, reason = site.judge(edge=CART, expect="breaks")
+    assert (outcome, "no window" in reason) == ("N/A", True), reason
+    site.shop.window(site.began_ns - 30 * NS_PER_SECOND, 20, purpose=Purpose(site.ids["runID"], "baseline"))
+    assert site.judge(edge=CART, expect="breaks") == ("Pass", f"{CART}: broken, 0 of 20 attempts established")
 
 
 QUESTIONS: list[tuple[dict[str, Any], list[tuple[dict[str, Any], str, str]]]] = [

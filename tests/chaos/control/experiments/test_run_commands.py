@@ -16,10 +16,11 @@ from cli.main import podsonar
 from manager.store.database import Store
 from manager.store.experiments.runs import find_run_of_key
 from manager.store.tokens.issued import create_token
-from podsonar.errors import PodsonarError
+from podsonar.errors import PodsonarError, UsageError
 from tests.chaos.conftest import Manager
 from tests.chaos.control.experiments.test_kserver import MANIFEST, Run, with_phases
 
+WITH_LONG_WINDOWS = yaml.safe_dump(MANIFEST | {"spec": MANIFEST["spec"] | {"windows": {"seconds": 61}}})
 TENANT = ["--account", "acc", "--organization", "org", "--project", "pro", "--environment", "env"]
 
 
@@ -81,6 +82,26 @@ def test_runner_s_manager_may_be_another_url(manager: Manager, tmp_path: Path, f
     assert invoke(manager, tmp_path, "runs").stdout == listed  # nothing was ordered
 
 
+def test_run_with_windows_of_its_own_names_the_collector(manager: Manager, tmp_path: Path) -> None:
+    """Its runner gets the directory's URL and the agents' token; without them nothing is ordered."""
+    (tmp_path / "token").write_text("podsonar_0123456789ab_" + "A" * 43)
+    path, manifests = tmp_path / "experiment.yaml", tmp_path / "runner.yaml"
+    path.write_text(yaml.safe_dump(MANIFEST | {"spec": MANIFEST["spec"] | {"windows": {"seconds": 10}}}))
+    words = ("run", "--infra", "prodecommerce", "--manifests", str(manifests))
+    url = "http://podsonar-collector.podsonar:8766"
+    collector = ("--directory", url, "--directory-token-file", str(tmp_path / "token"))
+    listed = invoke(manager, tmp_path, "runs").stdout
+    for given in ((), collector[:2], collector[2:]):
+        refused = invoke(manager, tmp_path, *words, *given, str(path))
+        assert isinstance(refused.exception, UsageError), given
+    assert invoke(manager, tmp_path, "runs").stdout == listed
+    made = invoke(manager, tmp_path, *words, *collector, str(path))
+    assert made.exit_code == 0, made.output
+    objects = {one["kind"]: one for one in yaml.safe_load_all(manifests.read_text())}
+    assert objects["ConfigMap"]["data"]["PODSONAR_DIRECTORY_URL"] == url
+    assert objects["Secret"]["stringData"]["PODSONAR_DIRECTORY_TOKEN"] == (tmp_path / "token").read_text()
+
+
 @pytest.mark.parametrize(
     ("phase", "verdict", "code"),
     [
@@ -125,6 +146,7 @@ def test_watch_ends_with_the_run(
     [
         pytest.param("kind: Pod", ["--infra", "x"], "experiment:", id="no experiment"),
         pytest.param("- a", ["--infra", "x"], "no mapping", id="list"),
+        pytest.param(WITH_LONG_WINDOWS, ["--infra", "x"], "Expected `int` <= 60", id="windows too long"),
         pytest.param(yaml.safe_dump(MANIFEST), [], "expected --infra", id="no infrastructure"),
     ],
 )

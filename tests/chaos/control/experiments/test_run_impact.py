@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from podsonar.model import Purpose
+from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 from tests.chaos.conftest import Manager
 from tests.chaos.control.experiments.judged_run import JudgedRun, order_run
 from tests.chaos.control.experiments.test_kserver import TENANT as QUERY
@@ -49,6 +50,48 @@ def test_windows_that_were_ordered_for_another_fault_are_in_no_baseline(run: Jud
     found = run.impact()
     assert [one["id"] for one in found["windows"] if one["kind"] == "baseline"] == [quiet]
     assert found["report"]["verdict"] == "Pass"
+
+
+def test_run_with_windows_of_its_own_is_judged_by_these(manager: Manager) -> None:
+    """Its own baseline, not the one before it; without it there is no report, and the reason says so."""
+    run = order_run(manager.url, manager.database, windows={"seconds": 20, "baseline": 2})
+    run.window(-100)
+    fault = run.window(5, cart=BROKEN, purpose=Purpose(run.ids["runID"], "fault"))
+    run.post(completed=True)
+    found = run.impact()
+    said = "no baseline window that was ordered for this run was observed"
+    assert (found["report"], found["reason"]) == (None, said)
+    assert [(one["kind"], one["id"]) for one in found["windows"]] == [("fault", fault)]
+    run.window(-70, purpose=Purpose("another", "baseline"))
+    own = [run.window(at, purpose=Purpose(run.ids["runID"], "baseline")) for at in (-45, -25)]
+    run.window(-4, cart=BROKEN, purpose=Purpose(run.ids["runID"], "baseline"))  # not over when the step began
+    found = run.impact()
+    assert [one["id"] for one in found["windows"] if one["kind"] == "baseline"] == own
+    assert (found["reason"], found["report"]["verdict"]) == ("", "Pass")
+
+
+def test_run_with_windows_of_its_own_has_time_to_wait_for_them(manager: Manager) -> None:
+    """A group may wait five minutes for room, the lead of an order, its baseline, and the recovery before it."""
+
+    def seconds(**spec: Any) -> int:
+        run = order_run(manager.url, manager.database, **spec)
+        url = f"{manager.url}/v1/chaos/runs"
+        items = CLIENT.get(url, params=QUERY, headers={"X-API-Key": run.key}).json()["items"]
+        (found,) = [one for one in items if one["runID"] == run.ids["runID"]]
+        return (parse_rfc3339(found["deadline"]) - parse_rfc3339(found["createdAt"])) // NS_PER_SECOND
+
+    assert seconds(windows={"seconds": 20, "baseline": 2, "recovery": 1}) - seconds() == 15 + 2 + 300 + 3 * 20
+
+
+def test_ordered_windows_that_a_node_did_not_observe_pass_nothing(manager: Manager) -> None:
+    """N/A with the node, never Pass: its agent did not listen."""
+    run = order_run(manager.url, manager.database, windows={"seconds": 20, "baseline": 1})
+    run.window(-45, purpose=Purpose(run.ids["runID"], "baseline"))
+    run.window(5, cart=BROKEN, nodes="a", purpose=Purpose(run.ids["runID"], "fault"))
+    run.post(completed=True)
+    report = run.impact()["report"]
+    assert report["verdict"] == "N/A"
+    assert any("node-b" in reason for reason in report["reasons"])
 
 
 def test_run_that_runs_has_what_was_seen_so_far(run: JudgedRun) -> None:
