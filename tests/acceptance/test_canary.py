@@ -62,7 +62,9 @@ def test_row_59_canary_is_in_no_spool_file_store_or_answer(tmp_path: Path) -> No
         pusher.close()
         query = {"page": "0", "limit": "100", "all": "true"}
         answers = [
-            httpx.get(f"{url}/api/v1/agents/lab/{name}", params=query, headers={"X-API-Key": key}, trust_env=False)
+            httpx.get(
+                f"{url}/api/v1/agents/lab/{name}", params=query, headers={"X-API-Key": key}, timeout=30, trust_env=False
+            )
             for name in ("pods", "map", "namespaces")
         ]
     spool.close()

@@ -50,7 +50,9 @@ class Delivery:
 
     def stored(self, url: str) -> list[str]:
         """The id of every connection that the manager returns."""
-        answer = httpx.get(url + CONNECTIONS, headers={"X-API-Key": self.key}, params={"limit": 100}, trust_env=False)
+        answer = httpx.get(
+            url + CONNECTIONS, headers={"X-API-Key": self.key}, params={"limit": 100}, timeout=30, trust_env=False
+        )
         if answer.status_code == 404:  # an agent that never pushed has no connections yet
             return []
         assert answer.status_code == 200, answer.text

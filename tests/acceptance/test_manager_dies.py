@@ -145,6 +145,6 @@ def test_row_37_locked_database_is_503_and_the_same_push_is_stored_afterwards(tm
             other.execute("BEGIN IMMEDIATE")
             answer = running.push(NODE_A)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-            assert httpx.get(f"{url}/readyz").status_code == 200
+            assert httpx.get(f"{url}/readyz", timeout=30).status_code == 200
             other.execute("ROLLBACK")
         assert running.push(NODE_A).json()["stored"] is True

@@ -99,7 +99,7 @@ class Cluster:
     def parked(self) -> int | None:
         """How many requests wait for orders at the collector; None while nothing answers there."""
         try:
-            text = httpx.get(f"{self.metrics_url}/metrics", trust_env=False).text
+            text = httpx.get(f"{self.metrics_url}/metrics", timeout=30, trust_env=False).text
         except httpx.TransportError:
             return None
         name = "podsonar_directory_parked_requests "

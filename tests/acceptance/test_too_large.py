@@ -56,7 +56,7 @@ class Delivered:
             while pusher.step().code != "idle":
                 assert len(self.codes) < 200, self.codes
             pusher.close()
-            answer = httpx.get(f"{url}/api/v1/agents/lab/map", headers={"X-API-Key": key}, trust_env=False)
+            answer = httpx.get(f"{url}/api/v1/agents/lab/map", headers={"X-API-Key": key}, timeout=30, trust_env=False)
             self.map = answer.json()
 
 

@@ -39,6 +39,7 @@ def put(manager: ManagerProcess, token: str, method: str, path: str, key: str, l
         params={"accountID": ACCOUNT, "key": key},
         headers={"X-Harness-Token": token},
         json=lines,
+        timeout=30,
         trust_env=False,
     )
     assert answer.status_code == 204, answer.text

@@ -95,7 +95,7 @@ def test_manager_takes_in_tokens_and_its_log_level_and_names_the_rest(tmp_path: 
         return next((w.rstrip("/") for w in (tmp_path / "log").read_text().split() if w.startswith("http")), "")
 
     def status() -> int:
-        answer = httpx.get(f"{url()}/api/v1/agents", headers={"X-API-Key": held.text()}, trust_env=False)
+        answer = httpx.get(f"{url()}/api/v1/agents", headers={"X-API-Key": held.text()}, timeout=30, trust_env=False)
         return answer.status_code
 
     with running(tmp_path, ["manager", "serve"], settings) as program:

@@ -210,7 +210,9 @@ def test_row_59_canary_is_in_no_spool_wire_store_answer_page_or_log(
             path, query = f"{url}/api/v1/agents/lab/{name}", {"all": "true"}
             answer = httpx.get(path, params=query, headers={"X-API-Key": key}, trust_env=False, timeout=60)
             answers.append(answer.raise_for_status().content)
-        page = [httpx.get(url + path, trust_env=False).content for path in ("/", "/page/page.js", "/metrics")]
+        page = [
+            httpx.get(url + path, timeout=30, trust_env=False).content for path in ("/", "/page/page.js", "/metrics")
+        ]
     stored = [path.read_bytes() for path in tmp_path.glob("manager.db*")]
     said = capfd.readouterr()
     places = {

@@ -155,7 +155,9 @@ class Site:
         """The lines of an installation's log, as a person reads them."""
         key = create_token(self.store, "read", "person", time.time_ns(), secrets.token_bytes).text()
         query = {"accountID": self.namespace, "key": installation.log_stream_id}
-        answer = httpx.get(f"{self.url}/log-service/blob", params=query, headers={"X-API-Key": key}, trust_env=False)
+        answer = httpx.get(
+            f"{self.url}/log-service/blob", params=query, headers={"X-API-Key": key}, timeout=30, trust_env=False
+        )
         return [orjson.loads(line)["out"] for line in answer.raise_for_status().content.splitlines()]
 
     def objects(self) -> dict[str, dict[str, Any]]:

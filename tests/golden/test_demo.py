@@ -19,7 +19,7 @@ def test_bundled_capture_finds_every_edge_and_gives_the_recorded_map(golden: Gol
         manager = document["manager"]
         key = manager["page"].partition("#key=")[2]
         answer = httpx.get(
-            f"{manager['url']}/api/v1/agents/{AGENT}/map", headers={"X-API-Key": key}, trust_env=False
+            f"{manager['url']}/api/v1/agents/{AGENT}/map", headers={"X-API-Key": key}, timeout=30, trust_env=False
         ).raise_for_status()
     assert document["foundEdges"] == document["trueEdges"] >= 12
     assert document["wrongEdges"] == 0

@@ -23,7 +23,7 @@ def families(exposition: str) -> list[str]:
 
 def scraped(url: str) -> str:
     """The metrics at a program's URL."""
-    return httpx.get(f"{url}/metrics", trust_env=False).raise_for_status().text
+    return httpx.get(f"{url}/metrics", timeout=30, trust_env=False).raise_for_status().text
 
 
 @contextmanager

@@ -62,7 +62,9 @@ def is_ready(pod: dict[str, Any]) -> bool:
 
 def metrics(pod: dict[str, Any]) -> dict[str, float]:
     """The current metrics of a pod, by name with labels."""
-    text = httpx.get(f"http://{pod['status']['podIP']}:9464/metrics", trust_env=False).raise_for_status().text
+    text = (
+        httpx.get(f"http://{pod['status']['podIP']}:9464/metrics", timeout=30, trust_env=False).raise_for_status().text
+    )
     rows = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _space, value in rows}
 

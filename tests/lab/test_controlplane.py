@@ -35,7 +35,9 @@ def ask(plane: ControlPlane, kubeconfig: Path, path: str) -> httpx.Response:
     """The server's answer to the kubeconfig's token."""
     token = orjson.loads(kubeconfig.read_bytes())["users"][0]["user"]["token"]
     context = ssl.create_default_context(cafile=str(plane.ca_file))
-    return httpx.get(plane.url + path, verify=context, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    return httpx.get(
+        plane.url + path, verify=context, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
+    )
 
 
 @pytest.fixture(scope="module")

@@ -107,6 +107,6 @@ def collector(
 
 def listen(made: Collector) -> None:
     """Hold one request after another, as an agent does."""
-    with httpx.Client(trust_env=False, headers={"Authorization": f"Token {TOKEN}"}) as client:
+    with httpx.Client(timeout=30, trust_env=False, headers={"Authorization": f"Token {TOKEN}"}) as client:
         while not made.stop.is_set():
             client.get(made.url + PATH, params={"after": made.orders.book.revision, "wait": "1"}, timeout=5)
