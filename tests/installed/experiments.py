@@ -170,7 +170,13 @@ def faults_of_pods(cluster: RealCluster) -> dict[str, int]:
     """Network faults by UID of the pod, for the pods that have one now."""
     found: dict[str, int] = {}
     for uid, folder in cluster_pods(cluster):
-        if (folder / "cgroup.controllers").exists() and (count := attached(folder)):
+        try:
+            count = attached(folder) if (folder / "cgroup.controllers").exists() else 0
+        except OSError:
+            if folder.exists():
+                raise
+            continue  # a pod of others has ended
+        if count:
             found[uid] = count
     return found
 
@@ -185,9 +191,10 @@ def programs_of_pods(cluster: RealCluster) -> dict[str, set[str]]:
     """The command lines of every process in a pod's cgroups, by UID of the pod."""
     found: dict[str, set[str]] = {}
     for uid, folder in cluster_pods(cluster):
-        with suppress(OSError):  # a pod or a process has ended
+        with suppress(OSError):  # a pod has ended
             for members in folder.rglob("cgroup.procs"):
                 for pid in members.read_text().split():
-                    command = Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    found.setdefault(uid, set()).add(command)
+                    with suppress(OSError):  # a process has ended, and the others are looked at
+                        command = Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                        found.setdefault(uid, set()).add(command)
     return found
