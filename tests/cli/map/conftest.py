@@ -1,9 +1,10 @@
 """A manager with four windows of the shop, and the command that reads it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -22,6 +23,11 @@ from tests.manager.history.many_windows import keep_many, map_at, observed_map
 
 BASE = observed_map(13, 22, 3)
 FAILING = next(place for place, edge in enumerate(BASE["edges"]) if not edge["failed"] and edge["attempts"] > 1)
+UNSURE = next(
+    place
+    for place, edge in enumerate(BASE["edges"])
+    if any("node-b" in one["nodes"] for one in BASE["services"] if one["id"] in {edge["source"], edge["destination"]})
+)
 Command = Callable[..., Result]
 
 
@@ -45,10 +51,19 @@ def run_command(environment: Mapping[str, str], *words: str, stdin: str = "") ->
     return done
 
 
-@pytest.fixture(scope="package")
-def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    """Runs `podsonar` with the manager's address and a key."""
-    folder: Path = tmp_path_factory.mktemp("maps")
+def blinded_window(place: int) -> dict[str, Any]:
+    """One that was observed whole; one in which node-b saw a part, without an edge at its end; one that nobody saw."""
+    found = map_at(BASE, place, [edge for edge in BASE["edges"] if place != 1 or edge is not BASE["edges"][UNSURE]])
+    part = {"observed": "part", "reason": "tracer_missing", "start": None, "end": None}
+    none = part | {"observed": "none"}
+    whole = BASE["coverage"]["node-a"]
+    coverage = ({"node-a": whole, "node-b": whole}, {"node-a": whole, "node-b": part}, {"node-a": none, "node-b": none})
+    return found | {"coverage": coverage[place]}
+
+
+@contextmanager
+def reading_command(folder: Path, windows: int, make: Callable[[int], dict[str, Any]]) -> Iterator[Command]:
+    """What runs `podsonar` with a key and the address of a manager that keeps these windows."""
     database = f"sqlite:///{folder}/manager.db"
     migrated(database)
     (folder / "key").write_text(make_key(database, "admin", Tenant()))
@@ -56,10 +71,15 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     with closing(Store(database)) as store:
         agent = find_agent(store, "lab")
         assert agent is not None
-        history = History(store, HistorySettings(), lambda: 1)
-        keep_many(history, agent, 4, lambda place: map_at(BASE, place, edges_of_window(place)))
+        keep_many(History(store, HistorySettings(), lambda: 1), agent, windows, make)
     waits = ManagerSettings(history=HistorySettings(settle_seconds=3600))
     with serving(database, settings=waits) as url:
-        where = {"PODSONAR_MANAGER": url, "PODSONAR_KEY_FILE": str(folder / "key")}
+        yield partial(run_command, {"PODSONAR_MANAGER": url, "PODSONAR_KEY_FILE": str(folder / "key")})
 
-        yield partial(run_command, where)
+
+@pytest.fixture(scope="package")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """Runs `podsonar` beside a manager with four windows, all observed whole."""
+    folder = tmp_path_factory.mktemp("maps")
+    with reading_command(folder, 4, lambda place: map_at(BASE, place, edges_of_window(place))) as runs:
+        yield runs

@@ -8,7 +8,7 @@ import duckdb
 import orjson
 import pytest
 
-from tests.cli.map.conftest import BASE, FAILING, Command
+from tests.cli.map.conftest import BASE, FAILING, Command, blinded_window, reading_command
 from tests.manager.history.many_windows import window_at
 
 FIRST, SECOND, THIRD, FOURTH = (window_at(place).id for place in range(4))
@@ -90,6 +90,16 @@ def test_diff_has_the_exit_code_of_a_gate(
     assert done.exit_code == code, done.output
     if changes is not None:
         assert len(done.stdout.splitlines()) == 1 + changes
+
+
+def test_gate_opens_for_nothing_that_was_not_observed(tmp_path: Path) -> None:
+    """An edge that may be missing because its node was observed in part, and a window that no node observed: 3."""
+    with reading_command(tmp_path, 3, blinded_window) as command:
+        unsure = command("diff", FIRST, SECOND)
+        assert (unsure.exit_code, "0 different, 1 uncertain" in unsure.stderr) == (3, True), unsure.output
+        assert command("diff", FIRST, SECOND, "--fail-on", "added,failed").exit_code == 0
+        unseen = command("diff", FIRST, THIRD)
+        assert (unseen.exit_code, "no node was observed" in unseen.stderr) == (3, True), unseen.output
 
 
 def test_exported_windows_are_read_by_duckdb(command: Command, tmp_path: Path) -> None:
