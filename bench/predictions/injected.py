@@ -8,7 +8,7 @@ from bench.predictions.site import Site
 from chaos.control.judge.edge_pattern import parse_edge
 from chaos.control.judge.prediction import PlannedFault
 from chaos.faults.fault import ConnectRefusal, Fault, PacketLoss
-from chaos.faults.hold import Held, hold
+from chaos.faults.holder_client import Held, hold
 from chaos.faults.kill import kill
 from chaos.faults.processes import read_process
 from lab.applications.application import addresses

@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from chaos.faults.fault import InjectionError
-from chaos.faults.hold import Held, Released, hold
+from chaos.faults.holder_client import Held, Released, hold
 from chaos.faults.pod_cgroups import PodCgroups, kill_container
 from chaos.injector.order import InjectionOrder, fault_of, find_target
 from chaos.injector.runner_client import RunnerClient

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chaos.faults.fault import ConnectRefusal, CpuStress, Fault, InjectionError, PacketLoss
-from chaos.faults.hold import hold
+from chaos.faults.holder_client import hold
 from chaos.linux_agent.access_key import AccessKey
 from chaos.linux_agent.lserver_client import LserverClient, NoAnswerError
 from podsonar.errors import InputError, TokenError

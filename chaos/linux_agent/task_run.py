@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chaos.faults.fault import InjectionError
-from chaos.faults.hold import Held, Released, hold
+from chaos.faults.holder_client import Held, Released, hold
 from chaos.faults.kill import kill
 from chaos.linux_agent.fault_table import Host, Plan, make_plan
 from chaos.linux_agent.log_lines import TaskLog

@@ -12,7 +12,7 @@ import structlog
 from chaos.probes.probe_rounds import ProbeEnvironment
 from chaos.runner.environment import RunnerEnvironment, read_environment
 from chaos.runner.faults.context import FaultContext
-from chaos.runner.faults.injection import remove_left
+from chaos.runner.faults.inject_and_release import remove_left
 from chaos.runner.faults.pod_delete import new_chance
 from chaos.runner.injectors.registry import Injectors
 from chaos.runner.injectors.server import InjectorServer

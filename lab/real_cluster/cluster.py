@@ -19,7 +19,7 @@ from lab.controlplane.certificates import Authority, Certificates, Pair, make_ce
 from lab.controlplane.objects import Object, Objects
 from lab.controlplane.ports import free_ports
 from lab.controlplane.server import admin_client, apiserver_arguments, etcd_arguments, kubeconfig, pair_user
-from lab.real_cluster import addons, audit, daemon_configs, images, network, sysctls
+from lab.real_cluster import addons, audit, daemon_configs, images, node_network, sysctls
 from lab.real_cluster.addressing import OUTSIDE_PORT, ClusterNode, Layout
 from lab.real_cluster.daemons import Daemons, make_cgroups
 from lab.simulated import cgroups
@@ -225,8 +225,8 @@ def bring_up(cluster: RealCluster, archives: Iterable[Path], later: Iterable[Pat
     """Start everything and wait until every node is Ready; the images of `later` may still be loading."""
     layout = cluster.layout
     make_cgroups(layout)
-    pids = {node.name: network.start_holder(cluster.daemons, node) for node in layout.nodes}
-    network.connect_nodes(layout, pids)
+    pids = {node.name: node_network.start_holder(cluster.daemons, node) for node in layout.nodes}
+    node_network.connect_nodes(layout, pids)
     outside = [sys.executable, "-m", "http.server", str(OUTSIDE_PORT), "--bind", layout.outside]
     cluster.daemons.start("outside", outside)
     cluster.finish_step("nodes' namespaces and links")
@@ -289,7 +289,7 @@ def down(layout: Layout, cluster: RealCluster | None = None) -> None:
     if cluster is not None:
         cluster.close()
     (cluster.daemons if cluster else Daemons(layout)).kill()
-    network.remove_links(layout)
+    node_network.remove_links(layout)
     cgroups.remove(layout.name)
     sysctls.restore(layout.folder / "sysctls.json")
     if layout.folder.exists():

@@ -2,7 +2,7 @@
 
 import { absenceText, makeAbsence, unobservedNodes } from "./absence.js";
 import { button, colour, count, counted, make, perFrame } from "./dom.js";
-import { levelsOf } from "./layers.js";
+import { levelsOf } from "./layered_layout.js";
 import { drawMatrix, EDGE } from "./matrix_drawing.js";
 import { joinEdges } from "./map_model.js";
 import { PanZoom } from "./pan_zoom.js";

@@ -2,7 +2,7 @@
 
 import { isOutside } from "./groups.js";
 import { joinEdges } from "./map_model.js";
-import { layeredBlock } from "./layers.js";
+import { layeredBlock } from "./layered_layout.js";
 import { acrossColumns, bow, curvesOf, port, routeInBlock, slotsOf } from "./routes.js";
 import { linesOf, textWidth } from "./text_size.js";
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, func, or_, select, update
 
 from manager.store.agents import Agent, active_agents, agent_of_row
-from manager.store.batches.objects import like_pattern
+from manager.store.batches.object_lists import like_pattern
 from manager.store.database import Store
 from manager.store.tables import AGENTS, NETWORK_MAPS, OBJECTS
 from manager.store.tenancy import Tenant

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from chaos.faults.fault import PacketLoss
-from chaos.faults.hold import hold
+from chaos.faults.holder_client import hold
 from cli.demo.command import wait_until_traced
 from cli.demo.processes import AGENT, Manager, free_port, managed, program, wait_for
 from cli.main import podsonar

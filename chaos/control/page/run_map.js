@@ -1,7 +1,7 @@
 /* The edges of a run as a drawing: predicted ones have an outline, each has the colour and the word of its state. */
 
 import { make, makeSvg, place } from "/page/dom.js";
-import { layeredBlock } from "/page/layers.js";
+import { layeredBlock } from "/page/layered_layout.js";
 import { curvesOf, pointsAlong, routeInBlock, slotsOf } from "/page/routes.js";
 import { linesOf, textWidth } from "/page/text_size.js";
 

@@ -6,7 +6,7 @@ from typing import Any
 from chaos.injector.order import InjectionOrder
 from chaos.runner.faults.context import FaultContext, FaultError
 from chaos.runner.faults.guarded_targets import choose_targets
-from chaos.runner.faults.injection import Aim, Injection
+from chaos.runner.faults.inject_and_release import Aim, Injection
 from chaos.runner.faults.pod_delete import rounds
 from chaos.runner.faults.settings import whole_number
 from chaos.runner.faults.stress_and_network import aims_at

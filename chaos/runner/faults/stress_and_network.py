@@ -9,7 +9,7 @@ from chaos.injector.order import InjectionOrder
 from chaos.runner.faults.context import Fault, FaultContext
 from chaos.runner.faults.destination import Destination, find_destination
 from chaos.runner.faults.guarded_targets import choose_targets
-from chaos.runner.faults.injection import Aim, Injection
+from chaos.runner.faults.inject_and_release import Aim, Injection
 from chaos.runner.faults.settings import host_names, networks_of, ports_of, whole_number
 from chaos.runner.injectors.registry import Injector
 from chaos.runner.targets import TargetPod, container_id, container_name, read_selection

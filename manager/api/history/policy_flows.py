@@ -11,7 +11,7 @@ from manager.http.auth import agent_in_path
 from manager.http.versioned import entity_tag, versioned_response
 from manager.policies.pod_flows import observed_of
 from manager.service_map.topology import build_topology
-from manager.store.batches.objects import ObjectFilter, iterate_objects
+from manager.store.batches.object_lists import ObjectFilter, iterate_objects
 from manager.store.batches.queries import read_summaries
 
 

@@ -18,7 +18,7 @@ from manager.schema.document import conform
 from manager.service_map.discovered import discovered_services
 from manager.service_map.topology import build_topology
 from manager.store.agents import Agent
-from manager.store.batches.objects import ObjectRow, find_object, find_objects
+from manager.store.batches.object_lists import ObjectRow, find_object, find_objects
 from manager.store.batches.queries import read_summaries
 from manager.store.maps.discovered_services import (
     DiscoveredService,

@@ -14,8 +14,8 @@ from manager.api.wire import api_response, record_fields
 from manager.http.auth import agent_in_path
 from manager.schema.document import conform
 from manager.store.agents import Agent
+from manager.store.batches.object_lists import ObjectFilter, ObjectRow, count_objects, find_object, iterate_objects
 from manager.store.batches.object_summary import items, mapping
-from manager.store.batches.objects import ObjectFilter, ObjectRow, count_objects, find_object, iterate_objects
 
 # Path -> Kubernetes kind.
 KIND_PATHS = {

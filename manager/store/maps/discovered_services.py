@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, select
 
-from manager.store.batches.objects import like_pattern
+from manager.store.batches.object_lists import like_pattern
 from manager.store.database import Store, upsert
 from manager.store.tables import DISCOVERED_FROM, DISCOVERED_SERVICES, INVENTORIES
 

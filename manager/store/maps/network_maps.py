@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
-from manager.store.batches.objects import like_pattern
+from manager.store.batches.object_lists import like_pattern
 from manager.store.database import Store
 from manager.store.object_ids import new_object_id
 from manager.store.tables import NETWORK_MAPS

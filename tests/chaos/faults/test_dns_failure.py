@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chaos.faults.fault import DnsFailure, InjectionError
-from chaos.faults.hold import hold
+from chaos.faults.holder_client import hold
 from chaos.faults.network_rule import RULE_BYTES, pack_rule, wire_name
 from lab.simulated.cgroups import make_in_every_hierarchy, remove
 from tests.chaos.faults.kernel_state import KernelState, kernel_state, network_namespace_of, programs_left

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from chaos.faults.fault import ConnectRefusal, CpuStress, DnsFailure, Fault, MemoryStress, PacketLoss
-from chaos.faults.hold import Held, hold
+from chaos.faults.holder_client import Held, hold
 from lab.simulated.cgroups import make
 from tests.chaos.faults.conftest import Victim
 from tests.chaos.faults.kernel_state import kernel_state, network_namespace_of

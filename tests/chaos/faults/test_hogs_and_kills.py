@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chaos.faults.fault import CpuStress, InjectionError, MemoryStress, PacketLoss
-from chaos.faults.hold import hold
+from chaos.faults.holder_client import hold
 from chaos.faults.kill import kill
 from chaos.faults.processes import Process, find_targets, read_process
 from tests.chaos.faults.conftest import Victim

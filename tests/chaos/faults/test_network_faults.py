@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaos.faults.fault import ConnectRefusal, InjectionError, PacketLoss
-from chaos.faults.hold import hold
+from chaos.faults.holder_client import hold
 from tests.chaos.faults.conftest import Victim
 from tests.chaos.faults.kernel_state import programs_left
 

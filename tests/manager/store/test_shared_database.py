@@ -11,7 +11,7 @@ from sqlalchemy import text
 from manager.schema.push_schema import read_batch
 from manager.server import serving
 from manager.store import engine
-from manager.store.batches.objects import ObjectFilter, count_objects, iterate_objects
+from manager.store.batches.object_lists import ObjectFilter, count_objects, iterate_objects
 from manager.store.batches.queries import list_windows, read_observations, read_summaries
 from manager.store.batches.writes import store_batch
 from manager.store.database import Store

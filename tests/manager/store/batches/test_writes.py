@@ -13,7 +13,7 @@ from sqlalchemy import text
 from manager.schema.push_schema import read_batch
 from manager.schema.records import accepted_in, connections_in
 from manager.server import serving
-from manager.store.batches.objects import ObjectFilter, count_objects
+from manager.store.batches.object_lists import ObjectFilter, count_objects
 from manager.store.batches.queries import iterate_blocks, newest_inventory, read_counts, read_observations
 from manager.store.batches.writes import ACCEPTED_SIDE, CONNECTIONS_SIDE, store_batch
 from manager.store.database import Store
