@@ -1,4 +1,5 @@
 """What agents and collectors delivered: batches, and the windows, inventories and objects in them.
 
-Reading order: `object_summary`, `sequences` → `writes` → `queries` → `object_lists` → `address_owners`.
+Reading order: `object_summary`, `window_rows` → `inventories`, `sequences` → `writes` → `queries` →
+`object_lists` → `address_owners`.
 """
