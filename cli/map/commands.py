@@ -114,7 +114,7 @@ def map_command(
 def windows(limit: int, shape: str, api: ManagerApi | None) -> None:
     """Show the windows with their totals and names."""
     items = needed(api).get(f"{needed(api).agent_path}/windows", {"limit": str(limit)})["items"]
-    columns = ("window", "edges", "attempts", "failed", "failedEdges", "lost", "recall", "nodes", "names")
+    columns = ("window", "edges", "attempts", "failed", "failedEdges", "lost", "recall", "nodes", "names", "ordered")
     rows: list[Sequence[object]] = []
     for one in items:
         totals = one["totals"] or {}
@@ -122,7 +122,8 @@ def windows(limit: int, shape: str, api: ManagerApi | None) -> None:
         whole = f"{nodes['whole']}/{sum(nodes.values())}" if nodes else None
         recall = None if one["recall"] is None else f"{100 * one['recall']:.1f} %"
         counts = [totals.get(name) for name in columns[1:6]]
-        rows.append([one["id"], *counts, recall, whole, " ".join(one["tags"])])
+        ordered = one.get("purpose") and f"{one['purpose']['run']} ({one['purpose']['kind']})"
+        rows.append([one["id"], *counts, recall, whole, " ".join(one["tags"]), ordered])
     red = {n for n, one in enumerate(items) if (one["totals"] or {}).get("lost")}
     print_shape(shape, items, columns, rows, red)
 

@@ -13,6 +13,7 @@ function textOf(id) {
   const one = totalsOf(id);
   if (!one) return windowText(id);
   const parts = [`${count(one.attempts)} attempts`, `${count(one.failed)} failed`, `recall ${one.recall === null ? "unknown" : percent(one.recall)}`, `${count(one.lost)} lost`];
+  if (one.purpose) parts.unshift(`ordered for run ${one.purpose.run} (${one.purpose.kind})`);
   if (one.tags?.length) parts.unshift(one.tags.join(", "));
   if (one.unobserved) parts.push(`${one.unobserved} nodes not observed as a whole`);
   return `${windowText(id)}: ${parts.join(", ")}`;
@@ -62,6 +63,7 @@ export class TimeStrip {
     bar.classList.toggle("current", id === this.current);
     bar.classList.toggle("compared", id === state.compare);
     bar.classList.toggle("unknown", !totals);
+    bar.classList.toggle("ordered", Boolean(totals?.purpose));
     if (totals) {
       const high = (number) => `${Math.max(number ? 3 : 1, (HEIGHT * number) / most)}px`;
       const whole = make("i", null, { class: totals.unobserved ? "attempts part" : "attempts" });

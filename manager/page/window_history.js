@@ -16,6 +16,7 @@ export function keepWindow(data) {
     lost: sum("lost"), recall: data.recall.value,
     unobserved: Object.values(data.coverage || {}).filter((one) => one.observed !== "whole").length,
     tags: known.get(data.window.id)?.tags || [],
+    purpose: data.window.purpose,
   });
 }
 
@@ -25,10 +26,10 @@ export function totalsOf(id) {
 
 /* Windows as the manager lists them; one whose map is not kept yet has no totals. */
 export function keepTotals(windows) {
-  for (const { id, totals, recall, tags } of windows) {
+  for (const { id, totals, recall, tags, purpose } of windows) {
     if (totals) {
       const { attempts, failed, lost, nodes } = totals;
-      known.set(id, { attempts, failed, lost, recall, unobserved: nodes.part + nodes.none, tags });
+      known.set(id, { attempts, failed, lost, recall, unobserved: nodes.part + nodes.none, tags, purpose });
     }
   }
 }

@@ -1,5 +1,7 @@
 """What the page shows of many windows: when an edge was seen, why it is there, what is new, what absence means."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -33,6 +35,18 @@ def test_strip_knows_every_window_by_one_answer(clusters: dict[str, str], page: 
     titles = page.eval_on_selector_all("#strip .bar", "bars => bars.map(bar => bar.title)")
     assert len(titles) == 2
     assert all("attempts" in title and "recall 99" in title for title in titles)
+
+
+def test_window_on_order_says_what_it_was_for(page: Page) -> None:
+    """In words where the pointer or a screen reader is, and by its outline; a run's name is text."""
+    ordered = changed_map(NEWER, 1, 0, 0)
+    ordered["window"] = ordered["window"] | {"purpose": {"run": "<b>cart-1", "kind": "fault"}}
+    with serving_page([NEWER, ordered]) as url:
+        visit(page, url)
+        page.wait_for_selector("body[data-totals]")
+        bar = page.locator("#strip .bar.ordered")
+        expect(bar).to_have_count(1)
+        expect(bar).to_have_attribute("aria-label", re.compile(r"ordered for run <b>cart-1 \(fault\)"))
 
 
 def test_new_since_leaves_the_edges_that_no_window_before_had(clusters: dict[str, str], page: Page) -> None:

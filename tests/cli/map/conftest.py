@@ -52,13 +52,14 @@ def run_command(environment: Mapping[str, str], *words: str, stdin: str = "") ->
 
 
 def blinded_window(place: int) -> dict[str, Any]:
-    """One that was observed whole; one in which node-b saw a part, without an edge at its end; one that nobody saw."""
+    """One observed whole; one on order in which node-b saw a part, without an edge at its end; one that nobody saw."""
     found = map_at(BASE, place, [edge for edge in BASE["edges"] if place != 1 or edge is not BASE["edges"][UNSURE]])
     part = {"observed": "part", "reason": "tracer_missing", "start": None, "end": None}
     none = part | {"observed": "none"}
     whole = BASE["coverage"]["node-a"]
     coverage = ({"node-a": whole, "node-b": whole}, {"node-a": whole, "node-b": part}, {"node-a": none, "node-b": none})
-    return found | {"coverage": coverage[place]}
+    purpose = {"purpose": {"run": "cart-1", "kind": "fault"}} if place == 1 else {}
+    return found | {"coverage": coverage[place], "window": found["window"] | purpose}
 
 
 @contextmanager

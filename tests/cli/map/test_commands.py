@@ -95,6 +95,8 @@ def test_diff_has_the_exit_code_of_a_gate(
 def test_gate_opens_for_nothing_that_was_not_observed(tmp_path: Path) -> None:
     """An edge that may be missing because its node was observed in part, and a window that no node observed: 3."""
     with reading_command(tmp_path, 3, blinded_window) as command:
+        ordered = [line.endswith("cart-1 (fault)") for line in command("windows").stdout.splitlines()[1:]]
+        assert ordered == [False, True, False]
         unsure = command("diff", FIRST, SECOND)
         assert (unsure.exit_code, "0 different, 1 uncertain" in unsure.stderr) == (3, True), unsure.output
         assert command("diff", FIRST, SECOND, "--fail-on", "added,failed").exit_code == 0
