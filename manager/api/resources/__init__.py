@@ -1,5 +1,5 @@
 """The resources of the API's document, one a file.
 
-Reading order: `agents`, `agent_config`, `agent_tokens`, `installations`, `settings`; `objects` →
+Reading order: `agent_config` → `agents`, `agent_tokens`, `installations`, `settings`; `objects` →
 `discovered_services` → `network_map_rules` → `network_maps`; `connection_wire` → `connections`.
 """
