@@ -25,6 +25,7 @@ from podsonar.logs_and_probes import escape
 RUNS = "/v1/chaos/runs"
 FILE_BYTES = 1 << 20
 POLL_SECONDS = 2.0
+OF_RUNNERS = ("account", "project", "environment")  # without which a runner does not start
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -95,6 +96,8 @@ def run_command(
     """Order a run of the experiment in FILE. Exit 3 if a guard refuses it."""
     order = read_order(file, infra)
     site = runner_site(runs, place)
+    if manifests and (missing := [name for name in OF_RUNNERS if not runs.tenant[name]]):
+        raise UsageError(f"a runner has a place of its own: expected {' and '.join(f'--{name}' for name in missing)}")
     if manifests and order["experiment"]["spec"].get("windows") is not None and not site.directory:
         raise UsageError("the experiment has spec.windows: expected --directory and --directory-token-file")
     made = runs.ask("POST", body=order)

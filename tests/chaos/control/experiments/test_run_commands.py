@@ -63,6 +63,16 @@ def test_run_is_ordered_listed_stopped_and_reported(manager: Manager, tmp_path: 
     assert orjson.loads(invoke(manager, tmp_path, "report", "--json", run_id).stdout)["experimentRunID"] == run_id
 
 
+def test_nothing_is_ordered_for_a_runner_that_would_not_start(manager: Manager, tmp_path: Path, file: Path) -> None:
+    """Its settings need a project and an environment: the error names what is missing."""
+    words = ("run", "--infra", "prodecommerce", "--manifests", "-", "--project", "", "--environment", "", str(file))
+    before = invoke(manager, tmp_path, "runs").stdout
+    made = invoke(manager, tmp_path, *words)
+    assert isinstance(made.exception, UsageError)
+    assert "expected --project and --environment" in str(made.exception)
+    assert invoke(manager, tmp_path, "runs").stdout == before
+
+
 def test_runner_s_manager_may_be_another_url(manager: Manager, tmp_path: Path, file: Path) -> None:
     """The command reaches it by a forwarded port, say, and pods by its Service; a key never goes out in the clear."""
     manifests = tmp_path / "runner.yaml"
