@@ -7,7 +7,6 @@ from typing import Annotated
 
 import msgspec
 from anyio import to_thread
-from sqlalchemy import RowMapping
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +19,6 @@ from chaos.control.experiments.kserver import (
     read_bounded,
     tenant_of,
 )
-from chaos.control.experiments.manifest import read_manifest
 from chaos.control.experiments.run_maps import SETTLE_NS, RunMaps
 from chaos.control.experiments.runs import record_of
 from chaos.control.judge.edge_claim import EdgeFinding, hypothesis_of, judge_claim
@@ -29,7 +27,6 @@ from chaos.control.judge.verdict import Outcome
 from chaos.task_action import EdgeInputs
 from manager.http.responses import json_response
 from manager.parts import PartContext
-from manager.store.agents import Agent
 from manager.store.tenancy import Tenant
 from podsonar.errors import InputError
 
@@ -69,7 +66,7 @@ class EdgeQuestions:
             raise HTTPException(400, f"body: {error}") from None
         start_ns, end_ns = question.start * NS_PER_MS, question.end * NS_PER_MS
         agent = self.maps.find_agent(tenant, row["infra_id"])
-        baseline = self.baseline(agent, row, start_ns) if agent else Observation()
+        baseline = observe(self.maps.baseline_of(agent, record_of(row), start_ns)) if agent else Observation()
         fault = self.maps.fault(agent, start_ns, end_ns) if agent else Observation()
         found = judge_claim(question.edge, baseline, fault)
         if agent is None:
@@ -82,13 +79,6 @@ class EdgeQuestions:
                 "windows": {"baseline": baseline.windows, "fault": fault.windows},
             }
         )
-
-    def baseline(self, agent: Agent, row: RowMapping, start_ns: int) -> Observation:
-        """The baseline of a run: its own windows if it orders some, and no others then."""
-        run = record_of(row)
-        if read_manifest(run.manifest).spec.windows is not None:
-            return observe(self.maps.ordered_maps(agent, run.run_id, start_ns))
-        return self.maps.baseline(agent, min(start_ns, run.created_ns))
 
 
 def edge_routes(context: PartContext) -> list[BaseRoute]:

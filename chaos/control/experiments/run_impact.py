@@ -10,7 +10,7 @@ from typing import Any
 
 from chaos.control.experiments.manifest import Manifest, read_manifest
 from chaos.control.experiments.run_document import RunRecord
-from chaos.control.experiments.run_maps import SETTLE_NS, RunMaps, behind, within
+from chaos.control.experiments.run_maps import SETTLE_NS, RunMaps, behind, orders_windows, within
 from chaos.control.experiments.run_plan import plan_task
 from chaos.control.judge.hypothesis import Hypothesis
 from chaos.control.judge.observed_edges import Observation, observe
@@ -38,16 +38,11 @@ def impact_json(run: RunRecord, maps: RunMaps, now_ns: int) -> dict[str, Any]:
     end_ns = max((end for _start, end in times), default=now_ns)
     settled = run.completed and now_ns >= end_ns + SETTLE_NS
     begin_ns = min((start for start, _end in times), default=now_ns)
-    ordered = read_manifest(run.manifest).spec.windows is not None
-    baseline = (
-        maps.ordered_maps(agent, run.run_id, begin_ns)
-        if ordered
-        else maps.baseline_maps(agent, min(begin_ns, run.created_ns))
-    )
+    baseline = maps.baseline_of(agent, run, begin_ns)
     fault = fault_maps(maps, agent, times)
-    recovery = [maps.map_of(agent, one) for one in behind(maps.windows(agent), end_ns)[:RECOVERY_WINDOWS]]
+    recovery = [maps.map_of(agent, one) for one in behind(maps.windows(agent), end_ns, run.run_id)[:RECOVERY_WINDOWS]]
     recovery = recovery if run.completed else []
-    why = reason_of(times, baseline, fault, ordered=ordered)
+    why = reason_of(times, baseline, fault, ordered=orders_windows(run))
     report = None if why else report_of(run, baseline, fault, recovery)
     return answer(report, why, baseline, fault, recovery, settled=settled)
 

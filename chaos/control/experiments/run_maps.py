@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from chaos.control.experiments.manifest import read_manifest
+from chaos.control.experiments.run_document import RunRecord
 from chaos.control.judge.observed_edges import Observation, blind_nodes, observe
 from manager.history.window_maps import WindowMaps
 from manager.store.agents import Agent, find_agent
@@ -20,6 +22,11 @@ BASELINE_WINDOWS, LOOKED_AT = 3, 5
 OLDEST_NS = 24 * 3600 * NS_PER_SECOND
 SETTLE_NS = 15 * NS_PER_SECOND  # an agent asks its directory 10 s after a window, then it delivers
 CLOCKS_NS = NS_PER_SECOND  # by so much the clocks of runner and nodes may differ
+
+
+def orders_windows(run: RunRecord) -> bool:
+    """Whether a run orders windows of its own."""
+    return read_manifest(run.manifest).spec.windows is not None
 
 
 def ended_before(windows: Sequence[Window], time_ns: int) -> list[Window]:
@@ -36,9 +43,13 @@ def within(windows: Sequence[Window], start_ns: int, end_ns: int) -> list[Window
     return sorted(found, key=lambda one: one.start_ns)
 
 
-def behind(windows: Sequence[Window], end_ns: int) -> list[Window]:
-    """The windows that began after a time, whichever of the clocks is ahead; oldest first."""
-    return sorted((one for one in windows if one.start_ns >= end_ns + CLOCKS_NS), key=lambda one: one.start_ns)
+def behind(windows: Sequence[Window], end_ns: int, run_id: str) -> list[Window]:
+    """The windows that began after a time, whichever of the clocks is ahead; oldest first.
+
+    None that was ordered for another run: its fault may be on.
+    """
+    quiet = [one for one in windows if one.purpose is None or one.purpose.run == run_id]
+    return sorted((one for one in quiet if one.start_ns >= end_ns + CLOCKS_NS), key=lambda one: one.start_ns)
 
 
 class RunMaps:
@@ -66,9 +77,11 @@ class RunMaps:
         """The sum of the baseline's windows; without one an empty sum."""
         return observe(self.baseline_maps(agent, before_ns))
 
-    def ordered_maps(self, agent: Agent, run_id: str, before_ns: int) -> list[dict[str, Any]]:
-        """The maps of the baseline windows that were ordered for a run and were over at a time, the newest first."""
-        wanted = Purpose(run_id, "baseline")
+    def baseline_of(self, agent: Agent, run: RunRecord, before_ns: int) -> list[dict[str, Any]]:
+        """The maps of a run's baseline: of the windows that it ordered and no others, if it orders some."""
+        if not orders_windows(run):
+            return self.baseline_maps(agent, min(before_ns, run.created_ns))
+        wanted = Purpose(run.run_id, "baseline")
         found = [one for one in self.maps.windows(agent) if one.purpose == wanted and one.end_ns <= before_ns]
         return [self.map_of(agent, one) for one in found]
 

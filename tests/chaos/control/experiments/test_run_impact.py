@@ -52,6 +52,19 @@ def test_windows_that_were_ordered_for_another_fault_are_in_no_baseline(run: Jud
     assert found["report"]["verdict"] == "Pass"
 
 
+def test_windows_that_were_ordered_for_another_run_are_no_recovery(run: JudgedRun) -> None:
+    """Its fault may be on in them: of the windows behind this run the next ones count."""
+    run.window(-60)
+    run.window(5, cart=BROKEN)
+    run.window(65, cart=BROKEN, purpose=Purpose("another", "fault"))
+    own = run.window(95, purpose=Purpose(run.ids["runID"], "recovery"))
+    after = run.window(125)
+    run.post(completed=True)
+    found = run.impact()
+    assert [one["id"] for one in found["windows"] if one["kind"] == "recovery"] == [own, after]
+    assert {one["edge"]: one["recovery"] for one in found["report"]["edges"]}[CART] == "ok"
+
+
 def test_run_with_windows_of_its_own_is_judged_by_these(manager: Manager) -> None:
     """Its own baseline, not the one before it; without it there is no report, and the reason says so."""
     run = order_run(manager.url, manager.database, windows={"seconds": 20, "baseline": 2})
