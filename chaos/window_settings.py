@@ -6,13 +6,12 @@ from typing import Annotated
 
 import msgspec
 
-from podsonar.window_orders import LEAD_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
+from podsonar.window_orders import LEAD_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS, TRAVEL_SECONDS
 
 DEFAULT_SECONDS = 60  # the longest that a fault lasts without TOTAL_CHAOS_DURATION
 MOST_DIGITS = 4
 MOST_FAULT_WINDOWS = 24  # what lasts longer is observed in its first part
 PREPARE_SECONDS = 20  # from the end of the baseline to the injection: probes, injectors
-TRAVEL_SECONDS = 2  # of an order, beyond the lead
 FREE_SECONDS = 300  # how long a group of steps waits where the schedule, or another run, has the next windows
 
 

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import click
 
+from cli.collector_windows import windows
 from cli.options import settings_options
-from cli.ordered_windows import windows
 from cli.reload import reload_on_hangup
 from podsonar.errors import InputError
 from podsonar.json_gzip import inflated

@@ -7,13 +7,14 @@ import msgspec
 
 from podsonar.errors import InputError
 from podsonar.model import Purpose, Window
-from podsonar.timestamp import parse_rfc3339
+from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 
 PATH = "/v1/windows"
 KINDS = ("baseline", "fault", "recovery")
 MOST_WINDOWS = 64  # ordered and not over, of all runs together
 SHORTEST_SECONDS, LONGEST_SECONDS = 5, 60
 LEAD_SECONDS = 15  # from the order to the begin of its first window: agents must hear of it, and load a program
+TRAVEL_SECONDS = 2  # beyond the lead: of a request that names the begin
 HORIZON_SECONDS = 3600  # from the order to the end of its last window
 MOST_WAIT_SECONDS = 60  # for which a request for news may be held
 
@@ -71,6 +72,11 @@ def read_orders(body: bytes) -> Orders:
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"the answer holds no ordered windows: {error}") from error
     return Orders(wire.revision, tuple(sorted((one.window() for one in wire.windows), key=lambda one: one.start_ns)))
+
+
+def soonest_start_ns(now_ns: int) -> int:
+    """Return the first whole second for which an order that is made now comes early enough."""
+    return (now_ns // NS_PER_SECOND + LEAD_SECONDS + TRAVEL_SECONDS) * NS_PER_SECOND
 
 
 def overlapping(windows: Sequence[Window], start_ns: int, end_ns: int) -> Window | None:

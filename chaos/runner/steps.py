@@ -16,9 +16,9 @@ from chaos.runner.faults.guarded_targets import check_targets
 from chaos.runner.faults.pod_delete import pod_delete
 from chaos.runner.faults.stress_and_network import HELD_FAULTS
 from chaos.runner.kserver_client import AHEAD_SECONDS, Kserver, KserverUnavailableError
-from chaos.runner.ordered_windows import RunWindows
 from chaos.runner.probes.step import SteadyStateError, StepProbes
 from chaos.runner.run_state import RunState
+from chaos.runner.run_windows import RunWindows
 from chaos.runner.window_client import WindowClient
 from chaos.task_action import ActionError
 from podsonar.errors import PodsonarError

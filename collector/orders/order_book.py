@@ -11,7 +11,7 @@ from collector.orders.order_request import Order
 from podsonar.errors import InputError
 from podsonar.model import Window
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
-from podsonar.window_orders import HORIZON_SECONDS, LEAD_SECONDS, MOST_WINDOWS, Orders, overlapping
+from podsonar.window_orders import HORIZON_SECONDS, LEAD_SECONDS, MOST_WINDOWS, Orders, overlapping, soonest_start_ns
 
 KEPT_NS = 900 * NS_PER_SECOND  # after its end
 MOST_KEPT = 2 * MOST_WINDOWS  # those that are over among them
@@ -81,13 +81,9 @@ class OrderBook:
         return "ordered"
 
     def next_free_ns(self, order: Order, now_ns: int) -> int | None:
-        """The next time from which the order's whole length is free; None if there is none within the horizon.
-
-        A second more than the shortest lead, for the next request to be made.
-        """
+        """The next time from which the order's whole length is free; None if there is none within the horizon."""
         length_ns = order.windows[-1].end_ns - order.windows[0].start_ns
-        start_ns = (now_ns // NS_PER_SECOND + LEAD_SECONDS + 2) * NS_PER_SECOND
-        start_ns = max(start_ns, order.windows[0].start_ns)
+        start_ns = max(soonest_start_ns(now_ns), order.windows[0].start_ns)
         while start_ns + length_ns <= now_ns + HORIZON_SECONDS * NS_PER_SECOND:
             end_ns = start_ns + length_ns
             other = overlapping(self.windows, start_ns, end_ns) or self.scheduled(start_ns, end_ns)

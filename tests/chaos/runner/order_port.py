@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from prometheus_client import CollectorRegistry
 
-from chaos.runner.ordered_windows import RunWindows
+from chaos.runner.run_windows import RunWindows
 from chaos.runner.window_client import WindowClient
 from collector.directory.live_directory import LiveDirectory
 from collector.directory.server import serve

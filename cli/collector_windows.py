@@ -13,9 +13,8 @@ from delivery.token_file import TokenFile
 from podsonar.errors import UsageError
 from podsonar.settings import CollectorSettings
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339, rfc3339
-from podsonar.window_orders import LEAD_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS
+from podsonar.window_orders import LEAD_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS, soonest_start_ns
 
-TRAVEL_SECONDS = 2  # of the request
 MOST_OF_KIND = 64
 
 
@@ -50,8 +49,7 @@ def order(
     kinds = ["baseline"] * baseline + ["fault"] * fault + ["recovery"] * recovery
     if not kinds:
         raise UsageError("no window is ordered: expected one of --baseline, --fault and --recovery")
-    soonest = time.time_ns() // NS_PER_SECOND + LEAD_SECONDS + TRAVEL_SECONDS
-    start_ns = parse_rfc3339(at) if at else soonest * NS_PER_SECOND
+    start_ns = parse_rfc3339(at) if at else soonest_start_ns(time.time_ns())
     print_windows(lambda client: client.order(run, start_ns, seconds, kinds), settings)
 
 

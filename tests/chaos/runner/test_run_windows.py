@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chaos.runner.ordered_windows import NO_COLLECTOR, RunWindows
+from chaos.runner.run_windows import NO_COLLECTOR, RunWindows
 from chaos.runner.window_client import WindowClient
 from collector.orders.order_book import OrderBook
 from podsonar.timestamp import NS_PER_SECOND
@@ -93,7 +93,7 @@ def test_port_that_answers_something_else_is_tried_again_and_then_named(
     answer: GivenAnswer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy, another program: its answer is no order that was taken."""
-    monkeypatch.setattr("chaos.runner.ordered_windows.TRY_SECONDS", 0.2)
+    monkeypatch.setattr("chaos.runner.run_windows.TRY_SECONDS", 0.2)
     clock = SteppedClock()
     with answering(lambda _request: answer) as url, closing(WindowClient(url, TOKEN)) as client:
         why = RunWindows(client, "run-1", clock.wait, clock).before_group(SPEC, [task()])

@@ -12,9 +12,9 @@ import msgspec
 import structlog
 
 from chaos.runner.window_client import WindowClient, WindowsRefusedError
-from chaos.window_settings import FREE_SECONDS, TRAVEL_SECONDS, WindowSettings, fault_seconds
+from chaos.window_settings import FREE_SECONDS, WindowSettings, fault_seconds
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
-from podsonar.window_orders import LEAD_SECONDS
+from podsonar.window_orders import soonest_start_ns
 
 TRY_SECONDS, PAUSE_SECONDS = 30.0, 2.0
 NO_COLLECTOR = "windows are wanted, and the runner knows no collector: expected PODSONAR_DIRECTORY_URL and its token"
@@ -53,8 +53,7 @@ class RunWindows:
         free_ns, began = 0, time.monotonic()
         latest_ns = self.clock() + FREE_SECONDS * NS_PER_SECOND
         while True:
-            soonest_ns = (self.clock() // NS_PER_SECOND + LEAD_SECONDS + TRAVEL_SECONDS) * NS_PER_SECOND
-            start_ns = max(soonest_ns, self.ordered_until_ns, free_ns)
+            start_ns = max(soonest_start_ns(self.clock()), self.ordered_until_ns, free_ns)
             try:
                 known = client.order(self.run_id, start_ns, settings.seconds, kinds)
             except WindowsRefusedError as error:
