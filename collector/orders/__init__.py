@@ -1,4 +1,4 @@
 """Windows on order.
 
-Reading order: `order_request` → `order_book` → `orders_file`; `handlers`, `metrics`.
+Reading order: `order_request` → `order_book` → `orders_file`, `listeners`, `metrics` → `handlers`.
 """

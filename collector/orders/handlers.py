@@ -8,7 +8,6 @@ GET  /v1/windows/{run}                 the windows of a run; 404 if none is know
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from collector.orders import orders_file
+from collector.orders.listeners import Listeners
 from collector.orders.metrics import OrderMetrics
 from collector.orders.order_book import BookFullError, OrderBook, OverlapError
 from collector.orders.order_request import MAX_BODY_BYTES, parse_order
@@ -26,9 +26,6 @@ from collector.request_guard import RefusalError, authorized, json_response, rea
 from podsonar.errors import InputError
 from podsonar.timestamp import rfc3339
 from podsonar.window_orders import MOST_WAIT_SECONDS, PATH, Orders
-
-MOST_PARKED = 8192  # requests that are held; an agent has one
-MOST_PARKED_OF_ADDRESS = 64  # the agents of a node that hides their addresses, and those that were started anew
 
 log = structlog.get_logger()
 
@@ -47,10 +44,10 @@ class WindowOrders:
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.book, self.token, self.metrics, self.file, self.now_ns = book, token, metrics, file, now_ns
-        self.parked: Counter[str] = Counter()
+        self.listeners = Listeners()
         self.changed = asyncio.Event()  # set, and replaced, with every order
         self.writing = asyncio.Lock()
-        metrics.follow(self.parked.total, lambda: len(book.coming(now_ns()).windows))
+        metrics.follow(self.listeners.parked.total, lambda: len(book.coming(now_ns()).windows))
 
     def routes(self) -> list[Route]:
         """The routes of the operations."""
@@ -100,7 +97,7 @@ class WindowOrders:
             log.info("windows_ordered", run=order.run, windows=[one.id for one in order.windows])
             self.changed.set()
             self.changed = asyncio.Event()
-        answer = self.book.of_run(order.run).wire() | {"listening": self.parked.total()}
+        answer = self.book.of_run(order.run).wire() | {"listening": self.listeners.count()}
         return json_response(201 if outcome == "ordered" else 200, answer)
 
     async def of_run(self, request: Request) -> Response:
@@ -108,38 +105,37 @@ class WindowOrders:
         found = self.book.of_run(request.path_params["run"])
         if not found.windows:
             raise RefusalError(404, "no window of this run is known: it was not ordered, is long over, or was lost")
-        return json_response(200, found.wire() | {"listening": self.parked.total()})
+        return json_response(200, found.wire() | {"listening": self.listeners.count()})
 
     async def wait_for_news(self, request: Request) -> Response:
         """The windows that are not over, at once if the list is new to the client; 204 if there was nothing new."""
         after = request.query_params.get("after", "")
         seconds = wait_seconds(request.query_params.get("wait", "0"))
-        if after == self.book.revision and seconds:
-            await self.park(request, seconds)
+        address = request.client.host if request.client else ""
+        if seconds:
+            self.listeners.came(address)
+        if after == self.book.revision and seconds and not await self.park(request, address, seconds):
+            return Response(status_code=204)  # which nobody reads
+        if seconds:
+            self.listeners.answered(address)
         coming = self.book.coming(self.now_ns())
         if after == coming.revision:
             return Response(status_code=204, headers={"Cache-Control": "no-store"})
         return json_response(200, coming.wire())
 
-    async def park(self, request: Request, seconds: int) -> None:
-        """Hold a request until there is an order, it is over, or its client has gone; RefusalError 503 without room."""
-        address = request.client.host if request.client else ""
-        if self.parked.total() >= MOST_PARKED or self.parked[address] >= MOST_PARKED_OF_ADDRESS:
-            raise RefusalError(
-                503, f"more than {MOST_PARKED} requests wait, or {MOST_PARKED_OF_ADDRESS} of one address"
-            )
-        self.parked[address] += 1
+    async def park(self, request: Request, address: str, seconds: int) -> bool:
+        """Hold a request until there is an order or it is over; return False if its client has gone."""
+        self.listeners.park(address)
         news, gone = asyncio.create_task(self.changed.wait()), asyncio.create_task(disconnect(request))
         try:
-            await asyncio.wait({news, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait({news, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (news, gone):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-            self.parked[address] -= 1
-            if not self.parked[address]:
-                del self.parked[address]
+            self.listeners.release(address)
+        return gone not in ended
 
 
 async def disconnect(request: Request) -> None:

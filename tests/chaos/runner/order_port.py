@@ -94,7 +94,7 @@ def collector(
     agent = threading.Thread(target=listen, args=(made,), daemon=True)
     if listening:
         agent.start()
-        while orders.parked.total() == 0:
+        while orders.listeners.parked.total() == 0:
             time.sleep(0.01)
     yield made
     made.stop.set()

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from collector.directory.live_directory import LiveDirectory
 from collector.directory.server import serve
-from collector.orders import handlers, orders_file
+from collector.orders import listeners, orders_file
 from collector.orders.handlers import WindowOrders
 from collector.orders.metrics import OrderMetrics
 from collector.orders.order_book import OrderBook
@@ -127,14 +127,16 @@ def test_waiting_request_is_answered_as_soon_as_there_is_an_order(serving: Servi
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    wait_until(lambda: serving.orders.parked.total() == 1)
+    wait_until(lambda: serving.orders.listeners.parked.total() == 1)
     began = time.monotonic()
     assert serving.client.post(PATH, json=body(20)).json()["listening"] == 1
     waiting.join(10)
     ((at, found),) = answers
     assert at - began < 5
     assert read_orders(found.content).windows == serving.orders.book.windows
-    wait_until(lambda: serving.orders.parked.total() == 0)
+    wait_until(lambda: serving.orders.listeners.parked.total() == 0)
+    # It asks again a second later: an order that is made meanwhile reaches it all the same.
+    assert serving.client.post(PATH, json=body(40)).json()["listening"] == 1
 
 
 def test_waiting_request_without_news_is_204_after_its_time(serving: Serving) -> None:
@@ -152,10 +154,11 @@ def test_wait_that_is_no_time_is_named(serving: Serving, wait: str) -> None:
 
 
 def test_client_that_goes_is_not_waited_for(serving: Serving) -> None:
-    """Its place is free at once: agents come and go."""
+    """Its place is free at once, and it does not listen: agents come and go."""
     with pytest.raises(httpx.ReadTimeout):
         serving.client.get(PATH, params={"after": serving.orders.book.revision, "wait": 60}, timeout=0.3)
-    wait_until(lambda: serving.orders.parked.total() == 0)
+    wait_until(lambda: serving.orders.listeners.parked.total() == 0)
+    assert serving.client.post(PATH, json=body(20)).json()["listening"] == 0
 
 
 @pytest.mark.parametrize("limit", ["MOST_PARKED", "MOST_PARKED_OF_ADDRESS"])
@@ -163,7 +166,7 @@ def test_more_waiting_requests_than_fit_are_turned_away(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     """All together, and those of one address."""
-    monkeypatch.setattr(handlers, limit, 0)
+    monkeypatch.setattr(listeners, limit, 0)
     answer = serving.client.get(PATH, params={"after": serving.orders.book.revision, "wait": 1})
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
 

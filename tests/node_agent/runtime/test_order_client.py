@@ -54,7 +54,7 @@ def test_order_reaches_the_agent_that_waits_for_it() -> None:
         assert taken == [()]
         waiting = threading.Thread(target=client.wait_for_orders)
         waiting.start()
-        while orders.parked.total() == 0:
+        while orders.listeners.parked.total() == 0:
             time.sleep(0.01)
         start_ns = (time.time_ns() // NS_PER_SECOND + 60) * NS_PER_SECOND
         wanted = {"start": rfc3339(start_ns), "seconds": 10, "kind": "fault"}
