@@ -1,9 +1,7 @@
 """`podsonar linux`: hosts that experiments run on, and their tasks, through the manager's API."""
 
-import functools
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,56 +9,15 @@ import click
 import orjson
 import yaml
 
-from cli.manager_api import ManagerApi, manager_options
-from podsonar.errors import InputError, PodsonarError, UsageError
+from cli.chaos.tenant_api import TenantApi, tenant_options
+from podsonar.errors import InputError, PodsonarError
 from podsonar.logs_and_probes import escape
 
-PREFIX = "/v1/chaos/linux"
 POLL_SECONDS = 2.0
 OVER = ("Completed", "Completed_With_Probe_Failure", "Error", "Stopped", "Timeout")
 NAME_OF_TASK = re.compile(r"(.+?)-\d{10}-.+")
 
-
-def tenant_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: adds the options that name a tenant."""
-    for name, text in (
-        ("environment", "Environment of the infrastructure."),
-        ("project", "Project of the infrastructure."),
-        ("organization", "Organization of the infrastructure."),
-        ("account", "Account of the infrastructure."),
-    ):
-        default = "default" if name == "account" else ""
-        function = click.option(
-            f"--{name}", default=default, show_default=True, envvar=f"PODSONAR_{name.upper()}", help=text
-        )(function)
-    return function
-
-
-class TenantApi:
-    """The manager's API for one tenant."""
-
-    def __init__(self, api: ManagerApi | None, tenant: dict[str, str]) -> None:
-        if api is None:
-            raise UsageError("expected --manager URL and --key-file FILE")
-        self.api = api
-        self.query = {f"{name}Identifier": value for name, value in tenant.items() if value}
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:  # noqa: ANN401 - JSON
-        """The JSON of an answer."""
-        content = orjson.dumps(body) if body is not None else b""
-        found = self.api.request(method, PREFIX + path, params=self.query, content=content)
-        return orjson.loads(found.content)
-
-
-def linux_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: passes `linux`, the API of the tenant that the options name."""
-
-    @functools.wraps(function)
-    def wrapper(api: ManagerApi | None, **given: Any) -> Any:  # noqa: ANN401 - click's own
-        tenant = {name: given.pop(name) for name in ("account", "organization", "project", "environment")}
-        return function(linux=TenantApi(api, tenant), **given)
-
-    return manager_options(tenant_options(wrapper))
+linux_options = tenant_options("linux", "/v1/chaos/linux")
 
 
 @click.group()

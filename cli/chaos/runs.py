@@ -1,9 +1,8 @@
 """`podsonar chaos run | runs | stop | report`: runs of experiments, through the manager's API."""
 
-import functools
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,51 +13,25 @@ import yaml
 
 from chaos.control.experiments.manifest import read_manifest
 from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests
-from cli.chaos.linux import tenant_options
-from cli.manager_api import ManagerApi, check_url, manager_options
+from cli.chaos.tenant_api import TenantApi, tenant_options
+from cli.manager_api import check_url
 from delivery.token_file import read_token
 from podsonar import atomic_file
 from podsonar.errors import InputError, UsageError
 from podsonar.input_file import read_input
 from podsonar.logs_and_probes import escape
 
-RUNS = "/v1/chaos/runs"
 FILE_BYTES = 1 << 20
 POLL_SECONDS = 2.0
 OF_RUNNERS = ("account", "project", "environment")  # without which a runner does not start
 FILE = click.Path(path_type=Path, dir_okay=False)
 
+runs_options = tenant_options("runs", "/v1/chaos/runs")
+
 
 def runner_image() -> str:
     """The image that `make images` builds of this version: a runner and its injectors are in the collector's."""
     return f"localhost/podsonar-collector:{version('podsonar').partition('+')[0]}"
-
-
-class RunsApi:
-    """Runs of one tenant."""
-
-    def __init__(self, api: ManagerApi | None, tenant: dict[str, str]) -> None:
-        if api is None:
-            raise UsageError("expected --manager URL and --key-file FILE")
-        self.api, self.tenant = api, tenant
-        self.query = {f"{name}Identifier": value for name, value in tenant.items() if value}
-
-    def ask(self, method: str, path: str = "", body: Any = None) -> Any:  # noqa: ANN401 - JSON
-        """The JSON of an answer."""
-        content = orjson.dumps(body) if body is not None else b""
-        found = self.api.request(method, RUNS + path, params=self.query, content=content)
-        return orjson.loads(found.content)
-
-
-def runs_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: passes `runs`, the runs of the tenant that the options name."""
-
-    @functools.wraps(function)
-    def wrapper(api: ManagerApi | None, **given: Any) -> Any:  # noqa: ANN401 - click's own
-        tenant = {name: given.pop(name) for name in ("account", "organization", "project", "environment")}
-        return function(runs=RunsApi(api, tenant), **given)
-
-    return manager_options(tenant_options(wrapper))
 
 
 def read_order(path: Path, infra: str) -> dict[str, Any]:
@@ -91,7 +64,7 @@ def read_order(path: Path, infra: str) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.argument("file", type=FILE)
 def run_command(
-    runs: RunsApi, infra: str, watch: bool, manifests: str | None, as_json: bool, file: Path, **place: str
+    runs: TenantApi, infra: str, watch: bool, manifests: str | None, as_json: bool, file: Path, **place: str
 ) -> None:
     """Order a run of the experiment in FILE. Exit 3 if a guard refuses it."""
     order = read_order(file, infra)
@@ -133,7 +106,7 @@ class RunnerSite(NamedTuple):
     directory_token: str
 
 
-def runner_site(runs: RunsApi, place: dict[str, str]) -> RunnerSite:
+def runner_site(runs: TenantApi, place: dict[str, str]) -> RunnerSite:
     """The site of the command's options."""
     base = (place["runner_manager"] or str(runs.api.http.base_url)).rstrip("/")
     check_url(base)
@@ -143,7 +116,7 @@ def runner_site(runs: RunsApi, place: dict[str, str]) -> RunnerSite:
     return RunnerSite(base, place["image"], directory, read_token(Path(file)) if file else "")
 
 
-def write_manifests(runs: RunsApi, order: dict[str, Any], made: dict[str, str], site: RunnerSite, place: str) -> None:
+def write_manifests(runs: TenantApi, order: dict[str, Any], made: dict[str, str], site: RunnerSite, place: str) -> None:
     """Write the objects of the run's runner; a file is for its owner alone, since it holds the run's key."""
     manifest = read_manifest(order["experiment"])
     runner = RunnerPlace(
@@ -167,7 +140,7 @@ def write_manifests(runs: RunsApi, order: dict[str, Any], made: dict[str, str], 
         atomic_file.write(Path(place), text.encode())
 
 
-def watch_run(runs: RunsApi, run_id: str) -> dict[str, Any]:
+def watch_run(runs: TenantApi, run_id: str) -> dict[str, Any]:
     """The run once it has completed; each change of a step is a line on stderr."""
     known: dict[str, str] = {}
     while True:
@@ -221,7 +194,7 @@ def show(data: dict[str, Any], as_json: bool) -> None:
 @click.command("runs")
 @runs_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def list_command(runs: RunsApi, as_json: bool) -> None:
+def list_command(runs: TenantApi, as_json: bool) -> None:
     """List the newest runs."""
     items = runs.ask("GET")["items"]
     if as_json:
@@ -235,7 +208,7 @@ def list_command(runs: RunsApi, as_json: bool) -> None:
 @runs_options
 @click.option("--reason", default="", help="What the run's history says.")
 @click.argument("run_id")
-def stop_command(runs: RunsApi, reason: str, run_id: str) -> None:
+def stop_command(runs: TenantApi, reason: str, run_id: str) -> None:
     """Ask a run to stop. It is stopped when the run says so, at its deadline at the latest."""
     click.echo(escape(runs.ask("POST", f"/{run_id}/stop", {"reason": reason})["message"]), err=True)
 
@@ -244,6 +217,6 @@ def stop_command(runs: RunsApi, reason: str, run_id: str) -> None:
 @runs_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.argument("run_id")
-def report_command(runs: RunsApi, as_json: bool, run_id: str) -> None:
+def report_command(runs: TenantApi, as_json: bool, run_id: str) -> None:
     """Show a run: phase, score, and what each step did."""
     show(runs.ask("GET", f"/{run_id}")["data"], as_json)
