@@ -14,12 +14,12 @@ import pytest
 
 import lab.simulated
 from node_agent.capture.bpf_maps import AttachedProgram
-from node_agent.capture.kernel_counters import KernelCounters
 from node_agent.capture.kernel_counters import Network as Namespace
-from node_agent.capture.third_witness import NetworkReading, NodeReading, compare, read_node, settle
+from node_agent.capture.third_witness import NetworkReading, NodeReading, compare
 from node_agent.capture.window_capture import UNSEEN, ObservedNode, observe
 from node_agent.privileged.bpf_structs import NETWORK
 from podsonar.model import Capture, Window, WitnessCounts
+from tests.node_agent.capture.simulated_node import SimulatedNode
 from tests.node_agent.kernel_side import attached
 
 SIMULATED = Path(lab.simulated.__path__[0])
@@ -44,7 +44,7 @@ TRAFFIC_PORT = 4242
 TRAFFIC = """
 import socket, subprocess, sys
 sys.path.insert(0, sys.argv[1])
-from connect_modes import half_open
+import port_scans
 SO_NETNS_COOKIE = 71
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 with socket.socket() as any_socket:
@@ -56,7 +56,7 @@ for line in sys.stdin:
         for _ in range(connects):
             with socket.create_connection(server.getsockname()):
                 server.accept()[0].close()
-        half_open({"address": "127.0.0.1", "port": 4242, "count": scanned})
+        port_scans.half_open({"address": "127.0.0.1", "port": 4242, "count": scanned})
         for _ in range(refused):
             try:
                 socket.create_connection(closed.getsockname())
@@ -253,92 +253,6 @@ def test_task_that_is_elsewhere_shows_no_other_namespaces_counters() -> None:
         assert (witness.unseen, witness.program_only) == (WitnessCounts(), WitnessCounts())
         compared += witness.agreed
     assert compared > 1000
-
-
-class SimulatedNode(KernelCounters):
-    """Namespaces with counters of the kernel and of a program that misses events; some move while they are read."""
-
-    def __init__(self, chance: Random, namespaces: int) -> None:
-        self.chance = chance
-        self.half_open = [chance.choice([0, chance.randrange(99)]) for _ in range(namespaces)]
-        self.kernel = [
-            [chance.randrange(10**6), chance.randrange(10**6), resets + chance.choice([0, chance.randrange(9)])]
-            for resets in self.half_open
-        ]
-        self.program = [[0, 0, 0] for _ in range(namespaces)]
-        self.dropped = [0, 0, 0]
-        self.late: list[int] = []  # namespaces of resets that AttemptFails has and EmbryonicRsts not yet
-        self.moves = 0
-        self.tasks = {10 * place + task: place for place in range(namespaces) for task in range(chance.choice([1, 3]))}
-        self.away: dict[int, int] = {}  # tasks that have entered another namespace for the time of a reading
-        self.held: list[tuple[list[int], int]] = []  # the counter that comes late
-
-    def event(self, kind: str) -> None:
-        """One connection of any kind, in any namespace, or a half-open one that is reset."""
-        place, which = self.chance.randrange(len(self.kernel)), self.chance.randrange(3)
-        if kind == "reset":
-            self.kernel[place][2] += 1
-            self.late.append(place)
-            return
-        self.kernel[place][which] += 1
-        if kind == "dropped":
-            self.dropped[which] += 1
-        else:
-            self.program[place][which] += 1
-
-    def hold(self, events: int) -> None:
-        """Some events are counted by one side; a connect by the program first, what ends by the kernel first."""
-        for _ in range(events):
-            place, which = self.chance.randrange(len(self.kernel)), self.chance.randrange(3)
-            first, late = (self.program, self.kernel) if which == 0 else (self.kernel, self.program)
-            first[place][which] += 1
-            self.held.append((late[place], which))
-
-    def sleep(self, seconds: float) -> None:
-        """What was held goes on after 20 ms."""
-        if seconds > 0.02:
-            for counters, which in self.held:
-                counters[which] += 1
-            self.held.clear()
-
-    def reading(self, start: NodeReading | None = None) -> NodeReading:
-        """A reading while at most some events happen; that of a window's end if its start is given."""
-        self.moves = self.chance.randrange(9)
-        networks = {place: Namespace([], {f"pod-{place}"}) for place in range(len(self.kernel))}
-        for task, place in self.tasks.items():
-            networks[place].tasks.append(task)
-        found = read_node(networks, self.program_of, self, self.sleep)
-        if start is not None:
-            settle(start, found, self.program_of, self, self.sleep)
-        return found
-
-    def moved(self) -> None:
-        """Perhaps one more event that the program sees, or a reset, which is none for it."""
-        while self.late:
-            self.half_open[self.late.pop()] += 1
-        if self.moves and self.chance.random() < 0.4:
-            self.moves -= 1
-            self.event(self.chance.choice(["seen", "seen", "reset"]))
-
-    def program_of(self, place: int) -> WitnessCounts:
-        """The program's counts of a namespace."""
-        self.moved()
-        return WitnessCounts(*self.program[place])
-
-    def file_of(self, task: int) -> int:
-        """The file of the namespace in which the task is now."""
-        return 1000 + self.away.get(task, self.tasks[task])
-
-    def read(self, task: int) -> tuple[int, bytes]:
-        """The kernel's counters as the task shows them."""
-        self.moved()
-        counts = self.kernel[self.file_of(task) - 1000]
-        return self.file_of(task), b"Tcp: ActiveOpens PassiveOpens AttemptFails\nTcp: %d %d %d\n" % tuple(counts)
-
-    def resets(self, task: int) -> int:
-        """The half-open connections that were reset in the namespace where the task is now."""
-        self.moved()
-        return self.half_open[self.file_of(task) - 1000]
 
 
 def test_namespaces_that_come_or_go_are_named() -> None:
