@@ -2,17 +2,14 @@
 
 from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text
 
-from manager.store.tables import METADATA
+from manager.store.tables import METADATA, tenant_columns
 
 # `next_key_sha256` was handed out by `confirm`; the first request with it makes it the key.
 INFRAS = Table(
     "infras",
     METADATA,
     Column("id", Text, primary_key=True),
-    Column("account", Text, nullable=False),
-    Column("organization", Text, nullable=False),
-    Column("project", Text, nullable=False),
-    Column("environment", Text, nullable=False),
+    *tenant_columns(),
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("hostname", Text, nullable=False),
@@ -31,10 +28,7 @@ LINUX_TASKS = Table(
     "linux_tasks",
     METADATA,
     Column("name", Text, primary_key=True),
-    Column("account", Text, nullable=False),
-    Column("organization", Text, nullable=False),
-    Column("project", Text, nullable=False),
-    Column("environment", Text, nullable=False),
+    *tenant_columns(),
     Column("infra_id", Text, nullable=False),
     Column("run_id", Text, nullable=False),
     Column("lce_uid", Text, nullable=False, unique=True),

@@ -2,13 +2,7 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text
 
-from manager.store.tables import METADATA
-
-
-def tenant_columns() -> list[Column[str]]:
-    """The four columns of a tenant."""
-    return [Column(name, Text, nullable=False) for name in ("account", "organization", "project", "environment")]
-
+from manager.store.tables import METADATA, tenant_columns
 
 EXPERIMENTS = Table(
     "experiments",
