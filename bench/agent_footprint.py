@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import bpf_statistics, load, report
 from bench.report import MEBI, Row
 from lab.simulated import cgroups
-from node_agent.capture import capture_file
+from node_agent.capture.files import capture_file
 from node_agent.privileged.bpf_structs import Capacity
 from node_agent.runtime.tracer_lifecycle import capacity
 from podsonar.settings import AgentSettings

@@ -25,8 +25,8 @@ from bench.report import Row
 from directory.lookup import Directory
 from directory.selection import Selection
 from node_agent import replay
-from node_agent.capture import capture_file
-from node_agent.capture.bpf_maps import AttachedProgram, Counts
+from node_agent.capture.files import capture_file
+from node_agent.capture.kernel_program.bpf_maps import AttachedProgram, Counts
 from node_agent.privileged import bpf_structs
 from node_agent.privileged.bpf_structs import Capacity
 from podsonar.gc_pause import gc_paused

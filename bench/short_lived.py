@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import load, report
 from bench.report import Row
 from lab.simulated import cgroups
-from node_agent.capture import capture_file, pod_cgroup
+from node_agent.capture import pod_cgroup
+from node_agent.capture.files import capture_file
 from tests.acceptance.agent_process import agent
 
 PODS = 20

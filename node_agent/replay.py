@@ -8,7 +8,7 @@ from pathlib import Path
 
 from node_agent.attribution import connections_body, flow_log
 from node_agent.attribution.flow_groups import directory_queries, group_flows
-from node_agent.capture import capture_file
+from node_agent.capture.files import capture_file
 from podsonar.directory_answer import Answer, Query
 from podsonar.errors import InputError
 from podsonar.input_file import read_input

@@ -123,7 +123,7 @@ def capture(file: Path, settings: AgentSettings, **_checked: object) -> None:
 @supervisor_fd
 def capture_bare(file: Path, seconds: float, settings: AgentSettings, supervisor_fd: int) -> None:
     """The loader command that `capture` starts below the supervisor."""
-    from node_agent.capture import capture_file  # noqa: PLC0415
+    from node_agent.capture.files import capture_file  # noqa: PLC0415
     from node_agent.runtime.window_loop import capture_now  # noqa: PLC0415
 
     taken = capture_now(settings, socket.socket(fileno=supervisor_fd), seconds, entrypoint.stop_on_signals())

@@ -14,7 +14,7 @@ from directory.selection import Selection
 from lab.demo import shop
 from node_agent.attribution import connections_body
 from node_agent.attribution.flow_groups import directory_queries, group_flows
-from node_agent.capture import capture_file
+from node_agent.capture.files import capture_file
 from node_agent.replay_inventory import read_inventory
 from podsonar.errors import PodsonarError
 from podsonar.settings import AgentSettings, ManagerEndpoint

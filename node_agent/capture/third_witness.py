@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from node_agent.capture.bpf_maps import TASK_ITERATOR, AttachedProgram
 from node_agent.capture.kernel_counters import KernelCounters, Network, files_of, networks_of, parsed
+from node_agent.capture.kernel_program.bpf_maps import TASK_ITERATOR, AttachedProgram
 from node_agent.capture.pod_cgroup import owner_of
 from node_agent.privileged.bpf_structs import TASK
 from podsonar.model import Witness, WitnessCounts

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from node_agent.capture import open_connections, open_sockets, pod_cgroup, process_table, third_witness
-from node_agent.capture.bpf_maps import AttachedProgram, Counts, wait_grace_period
-from node_agent.capture.open_sockets import OpenedConnections, OpenSockets
+from node_agent.capture import pod_cgroup, process_table, third_witness
+from node_agent.capture.kernel_program.bpf_maps import AttachedProgram, Counts, wait_grace_period
+from node_agent.capture.open_connections import open_sockets, proc_sockets
+from node_agent.capture.open_connections.open_sockets import OpenedConnections, OpenSockets
 from node_agent.capture.own_cgroup import OwnConnect, shows_no_names
 from node_agent.capture.volume_sums import NOTHING
 from node_agent.capture.window_volume import ENDED_ONLY, NO_ROOM, WHOLE, Handover, OpenVolumes
@@ -113,10 +114,10 @@ def pod_named(names: Mapping[int, tuple[str, ...]], cgroup: int | None) -> str |
     return pod_cgroup.pod_uid(names.get(cgroup, ())) if cgroup is not None else None
 
 
-def recent_connections(tracer: AttachedProgram) -> open_connections.Recent:
+def recent_connections(tracer: AttachedProgram) -> proc_sockets.Recent:
     """Return the connections made since the program was attached; full if there was no room for some of them."""
     connections = tracer.recent()
-    return open_connections.Recent(connections, full=bool(tracer.counters()["recent_full"]))
+    return proc_sockets.Recent(connections, full=bool(tracer.counters()["recent_full"]))
 
 
 def read_open_sockets(tracer: AttachedProgram, node: ObservedNode) -> Iterable[open_sockets.OpenSocket] | None:
@@ -138,7 +139,7 @@ def scan_open_connections(
             reading = open_sockets.one_per_socket(rows)
         if reading is not None:
             return open_sockets.scan(tracer, reading, at_ns), reading
-        opened = open_connections.scan(node.proc_folder, lambda: recent_connections(tracer), at_ns)
+        opened = proc_sockets.scan(node.proc_folder, lambda: recent_connections(tracer), at_ns)
         return OpenedConnections(opened.flows, [], opened.left_out, "procfs", opened.not_read), OpenSockets()
     finally:
         tracer.mark_scan_done()

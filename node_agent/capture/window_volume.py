@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from node_agent.capture.bpf_maps import Counts
 from node_agent.capture.fair_share import is_sum
-from node_agent.capture.open_sockets import CONNECTED, NOBODY, OpenSocket, OpenSockets
+from node_agent.capture.kernel_program.bpf_maps import Counts
+from node_agent.capture.open_connections.open_sockets import CONNECTED, NOBODY, OpenSocket, OpenSockets
 from node_agent.capture.volume_sums import VolumeSums
 from node_agent.privileged.bpf_structs import CONNECTION, ENDED, ENDPOINTS, OF_SOCKET, address_text
 from podsonar.model import AcceptedFlow, Flow, Volume

@@ -16,7 +16,7 @@ from delivery.push import Pusher, PushOutcome
 from delivery.spool import Spool, SpoolLimits
 from delivery.token_file import TokenFile
 from node_agent.attribution.directory_client import DirectoryClient
-from node_agent.capture.capture_queue import CaptureQueue, QueueLimits
+from node_agent.capture.files.capture_queue import CaptureQueue, QueueLimits
 from node_agent.runtime.metrics import AgentMetrics
 from node_agent.runtime.tracer_lifecycle import TracerLifecycle
 from node_agent.runtime.window_loop import AgentParts, observe_windows, resolve_queue, resolve_turn

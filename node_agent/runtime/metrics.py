@@ -12,8 +12,15 @@ from delivery.metrics import DROPS
 from node_agent.attribution import filters
 from node_agent.attribution.connections_body import ResolvedWindow
 from node_agent.attribution.flow_decisions import HOLDER_UNKNOWN, SHARED_SOCKET, UNRESOLVED
-from node_agent.capture.bpf_maps import Counts
-from node_agent.capture.open_connections import DIRECTION, NO_TABLE, RECENT_FULL, SHARED, TIME_OVER, TOO_MANY
+from node_agent.capture.kernel_program.bpf_maps import Counts
+from node_agent.capture.open_connections.proc_sockets import (
+    DIRECTION,
+    NO_TABLE,
+    RECENT_FULL,
+    SHARED,
+    TIME_OVER,
+    TOO_MANY,
+)
 from node_agent.capture.process_table import HIDDEN, PROC_UNREADABLE, PROCESS_UNREADABLE
 from node_agent.capture.window_capture import ACCEPTED_LOST, INCOMPLETE, LOST, MISSED, OUTCOMES_LOST, UNSEEN
 from podsonar.directory_answer import Exclusion

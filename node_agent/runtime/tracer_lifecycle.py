@@ -13,8 +13,8 @@ from concurrent.futures import Future
 
 import structlog
 
-from node_agent.capture import loader_client
-from node_agent.capture.bpf_maps import AttachedProgram
+from node_agent.capture.kernel_program import loader_client
+from node_agent.capture.kernel_program.bpf_maps import AttachedProgram
 from node_agent.runtime import metrics
 from podsonar.errors import PodsonarError, TracerError
 from podsonar.model import Window

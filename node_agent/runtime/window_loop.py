@@ -18,9 +18,9 @@ from delivery.batch import make_batch
 from delivery.spool import Spool
 from node_agent.attribution import connections_body, flow_log
 from node_agent.attribution.flow_groups import directory_queries, group_flows
-from node_agent.capture import loader_client
-from node_agent.capture.bpf_maps import AttachedProgram, Counts
-from node_agent.capture.capture_queue import CaptureQueue
+from node_agent.capture.files.capture_queue import CaptureQueue
+from node_agent.capture.kernel_program import loader_client
+from node_agent.capture.kernel_program.bpf_maps import AttachedProgram, Counts
 from node_agent.capture.window_capture import ObservedNode, observe
 from node_agent.capture.window_volume import Handover
 from node_agent.runtime import metrics

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from directory.interval import FINAL_AFTER_NS
-from node_agent.capture.capture_queue import CaptureQueue
+from node_agent.capture.files.capture_queue import CaptureQueue
 from tests.acceptance.agent_process import agent
 from tests.acceptance.directory_and_manager import directory_and_manager
 from tests.node_agent import stages

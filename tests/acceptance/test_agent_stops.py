@@ -12,8 +12,8 @@ import pytest
 
 from delivery.batch import Batch
 from delivery.spool import Spool
-from node_agent.capture import capture_file
-from node_agent.capture.capture_queue import CaptureQueue
+from node_agent.capture.files import capture_file
+from node_agent.capture.files.capture_queue import CaptureQueue
 from podsonar.json_gzip import pack
 from tests.acceptance.agent_process import agent
 from tests.ended import wait_for_end

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node_agent.capture import capture_file
+from node_agent.capture.files import capture_file
 from podsonar.model import Capture, Flow, Window
 
 SETTINGS, RUNTIME = 2, 1

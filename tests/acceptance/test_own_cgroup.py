@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.simulated import cgroups
-from node_agent.capture import capture_file
+from node_agent.capture.files import capture_file
 from podsonar.model import Capture
 from tests.acceptance.agent_process import REPOSITORY
 from tests.node_agent.stages import body, resolved

@@ -28,7 +28,7 @@ STARTS = {
         "cli/main.py",
         "cli/agent/commands.py",
         "node_agent/runtime/app.py",
-        "node_agent/capture/capture_file.py",
+        "node_agent/capture/files/capture_file.py",
     ),
     "manager": ("cli/main.py", "cli/manager/commands.py", "manager/migrations/env.py"),
 }

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from node_agent.capture import loader_client
-from node_agent.capture.bpf_maps import AttachedProgram
+from node_agent.capture.kernel_program import loader_client
+from node_agent.capture.kernel_program.bpf_maps import AttachedProgram
 
 CAPACITY = {
     "flows": 16384,

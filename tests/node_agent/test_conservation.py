@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from delivery.metrics import DeliveryMetrics
 from delivery.push import Pusher
 from manager.server import serving
-from node_agent.capture.capture_queue import CaptureQueue
+from node_agent.capture.files.capture_queue import CaptureQueue
 from node_agent.runtime.app import Shutdown, make_pusher, make_spool
 from node_agent.runtime.metrics import AgentMetrics
 from node_agent.runtime.tracer_lifecycle import TracerLifecycle

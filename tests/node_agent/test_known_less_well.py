@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from node_agent.attribution import filters
 from node_agent.attribution.flow_decisions import HOLDER_UNKNOWN, UNRESOLVED
-from node_agent.capture.open_connections import NO_TABLE, TIME_OVER
+from node_agent.capture.open_connections.proc_sockets import NO_TABLE, TIME_OVER
 from node_agent.capture.process_table import HIDDEN, PROC_UNREADABLE, PROCESS_UNREADABLE
 from node_agent.capture.window_capture import ACCEPTED_LOST, INCOMPLETE, LOST, MISSED, OUTCOMES_LOST, UNSEEN
 from node_agent.runtime.metrics import OPENED_LEFT_OUT, AgentMetrics

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.replay import replay as command
-from node_agent.capture import capture_file
+from node_agent.capture.files import capture_file
 from node_agent.replay import replay, without_inventory
 from node_agent.replay_inventory import read_inventory
 from podsonar.errors import InputError

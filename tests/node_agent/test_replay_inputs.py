@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cli.replay import replay as command
 from node_agent.attribution.log_envelopes import unwrap
-from node_agent.capture import capture_file
+from node_agent.capture.files import capture_file
 from node_agent.replay import MOST_BYTES
 from podsonar.errors import InputError, PodsonarError, SettingsError
 from podsonar.json_gzip import deflated, inflate_within

@@ -14,8 +14,8 @@ from directory.configured_ranges import ConfiguredRanges
 from directory.lookup import Directory
 from lab.simulated.network import LabError
 from lab.simulated.two_nodes import CLOSED, NODES, TwoNodes
-from node_agent.capture import capture_file
-from node_agent.capture.bpf_maps import AttachedProgram, Counts
+from node_agent.capture.files import capture_file
+from node_agent.capture.kernel_program.bpf_maps import AttachedProgram, Counts
 from node_agent.capture.window_capture import ObservedNode, observe
 from podsonar.model import Capture, Window
 from podsonar.timestamp import NS_PER_SECOND

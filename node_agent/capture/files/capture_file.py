@@ -8,8 +8,8 @@ import msgspec
 import orjson
 from isal import igzip
 
-from node_agent.capture import capture_volumes
-from node_agent.capture.capture_header import MOST, CaptureHeader, header_of
+from node_agent.capture.files import capture_volumes
+from node_agent.capture.files.capture_header import MOST, CaptureHeader, header_of
 from node_agent.privileged.bpf_structs import address_text, packed_address
 from podsonar.errors import InputError
 from podsonar.json_gzip import inflate_within

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from node_agent.capture import capture_volumes
+from node_agent.capture.files import capture_volumes
 from podsonar.model import Capture, Purpose, Window, Witness, WitnessCounts
 
 # Read, too: version 2 has no volumes, version 1 moreover no accepted flows from before the window.

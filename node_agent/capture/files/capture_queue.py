@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import structlog
 
-from node_agent.capture import capture_file
+from node_agent.capture.files import capture_file
 from podsonar import atomic_file
 from podsonar.errors import InputError
 from podsonar.model import Capture

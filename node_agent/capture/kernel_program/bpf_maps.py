@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
-from node_agent.capture import map_entries
 from node_agent.capture.fair_share import MOST_FLOWS, POD_SHARE, BoundedFlows
+from node_agent.capture.kernel_program import map_entries
 from node_agent.capture.pod_cgroup import pod_uid
 from node_agent.capture.volume_sums import VolumeSums
 from node_agent.privileged import bpf_structs

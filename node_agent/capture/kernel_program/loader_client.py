@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from node_agent.capture.bpf_maps import AttachedProgram
+from node_agent.capture.kernel_program.bpf_maps import AttachedProgram
 from node_agent.privileged.bpf_structs import Capacity
 from podsonar.errors import TracerError
 

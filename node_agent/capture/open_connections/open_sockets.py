@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from node_agent.capture.bpf_maps import AttachedProgram, wait_grace_period
+from node_agent.capture.kernel_program.bpf_maps import AttachedProgram, wait_grace_period
 from node_agent.capture.pod_cgroup import SHARED, pod_uid
 from node_agent.privileged.bpf_structs import CONNECTION, MAPPED_PREFIX, OPEN_SOCKET, address_text
 from podsonar.model import AcceptedFlow, Flow

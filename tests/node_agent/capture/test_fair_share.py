@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node_agent.capture.bpf_maps import Counts
 from node_agent.capture.fair_share import fair_level, is_sum
+from node_agent.capture.kernel_program.bpf_maps import Counts
 from node_agent.privileged.bpf_structs import ENDPOINTS, packed_address
 
 UID = "2dc5e8c6-0b0f-4b0e-9d0a-1f1e2d3c4b5a"

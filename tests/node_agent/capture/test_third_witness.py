@@ -13,8 +13,8 @@ from random import Random
 import pytest
 
 import lab.simulated
-from node_agent.capture.bpf_maps import AttachedProgram
 from node_agent.capture.kernel_counters import Network as Namespace
+from node_agent.capture.kernel_program.bpf_maps import AttachedProgram
 from node_agent.capture.third_witness import NetworkReading, NodeReading, compare
 from node_agent.capture.window_capture import UNSEEN, ObservedNode, observe
 from node_agent.privileged.bpf_structs import NETWORK

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from node_agent.capture.bpf_maps import AttachedProgram
+from node_agent.capture.kernel_program.bpf_maps import AttachedProgram
 from node_agent.capture.window_capture import ObservedNode, observe
 from node_agent.capture.window_volume import Handover
 from podsonar.model import Capture, Volume, Window

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from node_agent.capture import capture_file
+from node_agent.capture.files import capture_file
 from node_agent.privileged.unprivileged_user import hand_over, loading_capabilities
 from tests.node_agent.kernel_side import CHECKOUT
 

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from delivery.spool import Spool
-from node_agent.capture.capture_queue import CaptureQueue
+from node_agent.capture.files.capture_queue import CaptureQueue
 from node_agent.runtime.metrics import AgentMetrics
 from node_agent.runtime.ordered_windows import OrderedWindows
 from node_agent.runtime.tracer_lifecycle import FIRST_LEAD_SECONDS, ClockMap, TracerLifecycle

@@ -1,4 +1,4 @@
-"""node_agent/capture/capture_file.py: what is written is read back; anything else is one sentence."""
+"""node_agent/capture/files/capture_file.py: what is written is read back; anything else is one sentence."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,7 @@ import orjson
 import pytest
 from isal import igzip
 
-from node_agent.capture import capture_file
+from node_agent.capture.files import capture_file
 from podsonar.errors import InputError
 from podsonar.model import AcceptedFlow, Purpose, Volume
 from tests.node_agent.stages import START_NS, WEB, capture, flow

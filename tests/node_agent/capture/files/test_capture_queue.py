@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node_agent.capture.capture_queue import CaptureQueue, QueueLimits
+from node_agent.capture.files.capture_queue import CaptureQueue, QueueLimits
 from podsonar.model import Capture
 from tests.delivery.test_spool_faults import whole_disk
 from tests.node_agent.stages import capture, flow

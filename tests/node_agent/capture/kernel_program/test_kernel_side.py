@@ -14,7 +14,7 @@ import pytest
 
 from lab.simulated import cgroups
 from node_agent.capture import fair_share
-from node_agent.capture.bpf_maps import Counts
+from node_agent.capture.kernel_program.bpf_maps import Counts
 from node_agent.privileged import bpf_structs
 from tests.node_agent.kernel_side import attached
 

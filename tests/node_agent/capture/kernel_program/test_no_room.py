@@ -8,12 +8,12 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from lab.simulated import cgroups
-from node_agent.capture import open_sockets
-from node_agent.capture.bpf_maps import Counts
-from node_agent.capture.open_sockets import one_per_socket
+from node_agent.capture.kernel_program.bpf_maps import Counts
+from node_agent.capture.open_connections import open_sockets
+from node_agent.capture.open_connections.open_sockets import one_per_socket
 from node_agent.privileged import bpf_structs
-from tests.node_agent.capture.test_kernel_side import in_cgroup_of_its_own, in_new_cgroup, loopback_flows
-from tests.node_agent.capture.test_open_sockets import AT_NS, connections, rows_of
+from tests.node_agent.capture.kernel_program.test_kernel_side import in_cgroup_of_its_own, in_new_cgroup, loopback_flows
+from tests.node_agent.capture.open_connections.test_open_sockets import AT_NS, connections, rows_of
 from tests.node_agent.kernel_side import attached
 
 pytestmark = pytest.mark.kernel

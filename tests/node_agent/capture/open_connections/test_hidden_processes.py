@@ -36,7 +36,7 @@ SCAN = """
 import sys
 from pathlib import Path
 import orjson
-from node_agent.capture.open_connections import Recent, scan
+from node_agent.capture.open_connections.proc_sockets import Recent, scan
 found = scan(Path(sys.argv[1]), lambda: Recent(set(), full=False), 1)
 flows = [[flow.pod_uid, flow.source, flow.destination, flow.established] for flow in found.flows]
 print(orjson.dumps({"flows": flows, "notRead": found.not_read}).decode())

@@ -1,11 +1,11 @@
-"""open_connections.py: open connections of a network namespace that others share with a pod are no pod's."""
+"""proc_sockets.py: open connections of a network namespace that others share with a pod are no pod's."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from node_agent.capture.open_connections import Recent, scan
+from node_agent.capture.open_connections.proc_sockets import Recent, scan
 from node_agent.capture.process_table import cgroup_paths
 
 POD = "2dc5e8c6-1111-4222-8333-944444444444"

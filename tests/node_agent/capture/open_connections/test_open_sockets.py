@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from node_agent.capture.bpf_maps import AttachedProgram
-from node_agent.capture.open_sockets import (
+from node_agent.capture.kernel_program.bpf_maps import AttachedProgram
+from node_agent.capture.open_connections.open_sockets import (
     FIN_WAIT2,
     OpenSocket,
     one_per_socket,

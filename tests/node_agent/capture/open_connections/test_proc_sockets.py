@@ -1,11 +1,11 @@
-"""open_connections.py: which end of a connection a socket is, what is left out, and the bounds of reading."""
+"""proc_sockets.py: which end of a connection a socket is, what is left out, and the bounds of reading."""
 
 import resource
 from pathlib import Path
 
 import pytest
 
-from node_agent.capture.open_connections import (
+from node_agent.capture.open_connections.proc_sockets import (
     ESTABLISHED,
     LISTEN,
     MOST_SOCKETS,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node_agent.capture.open_sockets import short_key, whole_key
+from node_agent.capture.open_connections.open_sockets import short_key, whole_key
 from node_agent.privileged.bpf_structs import CONNECTION, MAPPED_PREFIX
 
 ADDRESSES = st.one_of(
