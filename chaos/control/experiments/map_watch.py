@@ -1,7 +1,9 @@
 """Ends a run when the map shows that an edge outside its prediction breaks while its faults are in.
 
 Runs with `spec.hypothesis` are watched. Whenever agents have delivered something of a window that overlaps the time
-since the run's first step began, it is judged; the run is asked to stop, with the edge as the reason.
+since the run's first step began, it is judged; the run is asked to stop, with the edge as the reason. It is compared
+with the baseline that probes and the report of the run have. Of one that the run ordered, windows may still be on their
+way when the fault begins: what they add counts from the next look on.
 """
 
 from collections.abc import Callable, Coroutine, Mapping
@@ -16,12 +18,12 @@ from starlette.exceptions import HTTPException
 
 from chaos.control.experiments.manifest import read_manifest
 from chaos.control.experiments.run_document import RunRecord
-from chaos.control.experiments.run_maps import SETTLE_NS, RunMaps
+from chaos.control.experiments.run_maps import NO_OWN_BASELINE, SETTLE_NS, RunMaps, orders_windows
 from chaos.control.experiments.run_plan import plan_task
 from chaos.control.experiments.runs import record_of, request_stop
 from chaos.control.judge.escape import expects, find_escaped
 from chaos.control.judge.hypothesis import Hypothesis
-from chaos.control.judge.observed_edges import EdgeKey, Observation
+from chaos.control.judge.observed_edges import EdgeKey, Observation, observe
 from manager.parts import PartContext
 from manager.store.agents import Agent
 from manager.store.experiments.runs import open_runs
@@ -42,21 +44,26 @@ class Watched:
     agent: Agent
     baseline: Observation
     direct: Mapping[str, Mapping[EdgeKey, object]]
+    unresolved: str = ""  # why the map does not know a target
+    before: tuple[str, ...] = ()  # versions of the baseline's windows
     judged: tuple[tuple[str, bool], ...] = ()  # versions of windows, and whether they were settled
 
 
 class MapWatch:
-    """Every open run with a hypothesis; None for one that cannot be watched, which is logged once."""
+    """Every open run with a hypothesis; one that cannot be watched is logged once."""
 
     def __init__(self, context: PartContext) -> None:
         self.store, self.clock, self.maps = context.store, context.clock, RunMaps(context.maps)
-        self.watched: dict[str, Watched | None] = {}
+        self.watched: dict[str, Watched] = {}
+        self.not_watched: dict[str, str] = {}  # the reasons that were logged
 
     def step(self) -> None:
         """Look at every open run once."""
         with self.store.reading() as connection:
             rows = open_runs(connection)
-        self.watched = {row["id"]: self.watched[row["id"]] for row in rows if row["id"] in self.watched}
+        known = {row["id"] for row in rows}
+        self.watched = {run: one for run, one in self.watched.items() if run in known}
+        self.not_watched = {run: why for run, why in self.not_watched.items() if run in known}
         for row in rows:
             if row["stop_ns"] is None:
                 try:
@@ -72,10 +79,9 @@ class MapWatch:
         began = [int(node.started_at) for node in record.execution.steps.values() if node.started_at]
         if not began or not any(node.phase == "Running" for node in record.execution.steps.values()):
             return
-        if record.run_id not in self.watched:
-            self.watched[record.run_id] = self.prepare(record)
-        watched = self.watched[record.run_id]
-        escaped = self.judge(record, watched, min(began) * NS_PER_SECOND) if watched else []
+        began_ns = min(began) * NS_PER_SECOND
+        watched = self.watch(record, began_ns)
+        escaped = self.judge(record, watched, began_ns) if watched else []
         if escaped:
             text = f"edge outside the prediction: {'; '.join(escaped[:MOST_NAMED])}"
             more = len(escaped) - MOST_NAMED
@@ -84,25 +90,45 @@ class MapWatch:
                 request_stop(connection, record.tenant, record.run_id, reason, self.clock())
             log.warning("run_stopped_by_map", run=record.run_id, reason=reason)
 
-    def prepare(self, record: RunRecord) -> Watched | None:
-        """What a run is judged by."""
-        manifest = read_manifest(record.manifest)
+    def watch(self, record: RunRecord, began_ns: int) -> Watched | None:
+        """What a run is judged by now; None without it, and once agents had time to deliver it the reason is logged."""
+        watched, why = self.find(record, began_ns)
+        is_late = not orders_windows(record) or self.clock() >= began_ns + SETTLE_NS
+        if why and is_late and self.not_watched.get(record.run_id) != why:
+            self.not_watched[record.run_id] = why
+            log.warning("run_not_watched", run=record.run_id, reason=why)
+        return None if why else watched
+
+    def find(self, record: RunRecord, began_ns: int) -> tuple[Watched | None, str]:
+        """What is known of a run, read again when its own baseline is another one, and why that is not enough."""
         agent = self.maps.find_agent(record.tenant, record.infra_id)
-        baseline = self.maps.baseline(agent, record.created_ns) if agent else Observation()
+        if agent is None:
+            return None, "no agent of this name"
+        before: tuple[str, ...] = ()
+        if orders_windows(record):
+            own = self.maps.ordered_baseline(agent, record, began_ns)
+            before = tuple(self.maps.version(agent, one) for one in own)
+            if not before:
+                return None, NO_OWN_BASELINE
+        known = self.watched.get(record.run_id)
+        if known is None or known.before != before:
+            known = self.watched[record.run_id] = self.read(record, agent, began_ns, before)
+        return known, known.unresolved
+
+    def read(self, record: RunRecord, agent: Agent, began_ns: int, before: tuple[str, ...]) -> Watched:
+        """Read the baseline, and what the tasks touch in it."""
+        manifest = read_manifest(record.manifest)
+        baseline = observe(self.maps.baseline_of(agent, record, began_ns))
         plans = {task.name: plan_task(task, baseline) for task in manifest.spec.tasks}
         why = next((plan.unresolved for plan in plans.values() if plan.unresolved), "")
-        hypothesis = manifest.spec.read_claims()
-        if agent is None or hypothesis is None or why:
-            log.warning("run_not_watched", run=record.run_id, reason=why or "no agent of this name")
-            return None
         direct = {name: plan.prediction.direct for name, plan in plans.items()}
-        return Watched(hypothesis, agent, baseline, direct)
+        return Watched(manifest.spec.read_claims() or Hypothesis(), agent, baseline, direct, why, before)
 
     def judge(self, record: RunRecord, watched: Watched, began_ns: int) -> list[str]:
         """The edges outside that broke since a time, if there is anything new to judge."""
         windows = self.maps.since(watched.agent, began_ns)
         settled = frozenset(one.id for one in windows if one.end_ns + SETTLE_NS <= self.clock())
-        versions = tuple((self.maps.maps.version(watched.agent, one)[1], one.id in settled) for one in windows)
+        versions = tuple((self.maps.version(watched.agent, one), one.id in settled) for one in windows)
         if not windows or versions == watched.judged:
             return []
         maps = [self.maps.map_of(watched.agent, one) for one in windows]

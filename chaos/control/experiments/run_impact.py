@@ -10,7 +10,7 @@ from typing import Any
 
 from chaos.control.experiments.manifest import Manifest, read_manifest
 from chaos.control.experiments.run_document import RunRecord
-from chaos.control.experiments.run_maps import SETTLE_NS, RunMaps, behind, orders_windows, within
+from chaos.control.experiments.run_maps import NO_OWN_BASELINE, SETTLE_NS, RunMaps, behind, orders_windows, within
 from chaos.control.experiments.run_plan import plan_task
 from chaos.control.judge.hypothesis import Hypothesis
 from chaos.control.judge.observed_edges import Observation, observe
@@ -87,8 +87,7 @@ def reason_of(times: Sequence[tuple[int, int]], baseline: Sequence[Map], fault: 
     if not times:
         return "no step has begun"
     if not baseline:
-        ordered_one = "no baseline window that was ordered for this run was observed"
-        return ordered_one if ordered else "no window was observed before the run"
+        return NO_OWN_BASELINE if ordered else "no window was observed before the run"
     if not fault:
         first, last = min(start for start, _end in times), max(end for _start, end in times)
         return f"no window lies within the time of the steps, {rfc3339(first)} to {rfc3339(last)}"

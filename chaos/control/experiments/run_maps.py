@@ -21,6 +21,7 @@ from podsonar.timestamp import NS_PER_SECOND
 BASELINE_WINDOWS, LOOKED_AT = 3, 5
 OLDEST_NS = 24 * 3600 * NS_PER_SECOND
 SETTLE_NS = 15 * NS_PER_SECOND  # an agent asks its directory 10 s after a window, then it delivers
+NO_OWN_BASELINE = "no baseline window that was ordered for this run was observed"
 CLOCKS_NS = NS_PER_SECOND  # by so much the clocks of runner and nodes may differ
 
 
@@ -81,9 +82,16 @@ class RunMaps:
         """The maps of a run's baseline: of the windows that it ordered and no others, if it orders some."""
         if not orders_windows(run):
             return self.baseline_maps(agent, min(before_ns, run.created_ns))
+        return [self.map_of(agent, one) for one in self.ordered_baseline(agent, run, before_ns)]
+
+    def ordered_baseline(self, agent: Agent, run: RunRecord, before_ns: int) -> list[Window]:
+        """The windows that a run ordered for its baseline, of which something was delivered."""
         wanted = Purpose(run.run_id, "baseline")
-        found = [one for one in self.maps.windows(agent) if one.purpose == wanted and one.end_ns <= before_ns]
-        return [self.map_of(agent, one) for one in found]
+        return [one for one in self.maps.windows(agent) if one.purpose == wanted and one.end_ns <= before_ns]
+
+    def version(self, agent: Agent, window: Window) -> str:
+        """What is another one as soon as the map of a window is."""
+        return self.maps.version(agent, window)[1]
 
     def baseline_maps(self, agent: Agent, before_ns: int) -> list[dict[str, Any]]:
         """The maps of the baseline's windows, the newest first."""
