@@ -11,9 +11,9 @@ from starlette.staticfiles import StaticFiles
 
 from chaos.control.experiments.edge_questions import edge_routes
 from chaos.control.experiments.kserver import kserver_routes
-from chaos.control.experiments.map_watch import watching_loop
+from chaos.control.experiments.map.watch import watching_loop
 from chaos.control.experiments.run_api import run_routes
-from chaos.control.experiments.sweeper import sweeping_loop
+from chaos.control.experiments.runs.sweeper import sweeping_loop
 from chaos.control.linux.agent_routes import LinuxAgentRoutes
 from chaos.control.linux.deadlines import deadline_loop
 from chaos.control.linux.metrics import LinuxMetrics

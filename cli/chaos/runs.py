@@ -11,8 +11,8 @@ import click
 import orjson
 import yaml
 
-from chaos.control.experiments.manifest import read_manifest
 from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests
+from chaos.control.experiments.runs.manifest import read_manifest
 from cli.chaos.tenant_api import TenantApi, tenant_options
 from cli.manager_api import check_url
 from delivery.token_file import read_token

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chaos.control.experiments.manifest import read_manifest
 from chaos.control.experiments.runner_manifests import RIGHTS, RunIds, RunnerPlace, runner_manifests
+from chaos.control.experiments.runs.manifest import read_manifest
 from cluster_api.client import ApiClient
 from cluster_api.objects import Objects, Right
 from cluster_api.resources import BY_KIND

@@ -19,8 +19,8 @@ from chaos.control.experiments.kserver import (
     read_bounded,
     tenant_of,
 )
-from chaos.control.experiments.run_maps import SETTLE_NS, RunMaps
-from chaos.control.experiments.runs import record_of
+from chaos.control.experiments.map.windows import SETTLE_NS, RunMaps
+from chaos.control.experiments.runs.store import record_of
 from chaos.control.judge.edge_claim import EdgeFinding, hypothesis_of, judge_claim
 from chaos.control.judge.observed_edges import Observation, observe
 from chaos.control.judge.verdict import Outcome

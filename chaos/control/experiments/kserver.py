@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from chaos.control.experiments.run_document import RunRecord, run_json
-from chaos.control.experiments.run_events import MOST_EXECUTION_BYTES, RunEvent, read_event
-from chaos.control.experiments.runs import KEY_GRACE_NS, receive_event, record_of
+from chaos.control.experiments.runs.document import RunRecord, run_json
+from chaos.control.experiments.runs.events import MOST_EXECUTION_BYTES, RunEvent, read_event
+from chaos.control.experiments.runs.store import KEY_GRACE_NS, receive_event, record_of
 from manager.http.responses import json_response, unavailable
 from manager.parts import PartContext
 from manager.store.experiments.runs import account_of_run, find_run, find_run_id, find_run_of_key

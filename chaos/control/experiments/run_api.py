@@ -16,12 +16,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from chaos.control.experiments.kserver import kserver_endpoint, read_bounded
-from chaos.control.experiments.manifest import read_manifest
-from chaos.control.experiments.run_document import RunRecord, run_json
-from chaos.control.experiments.run_impact import impact_json
-from chaos.control.experiments.run_maps import RunMaps
-from chaos.control.experiments.run_plan import check_run
-from chaos.control.experiments.runs import Ordered, make_run, record_of, request_stop
+from chaos.control.experiments.map.impact import impact_json
+from chaos.control.experiments.map.plan import check_run
+from chaos.control.experiments.map.windows import RunMaps
+from chaos.control.experiments.runs.document import RunRecord, run_json
+from chaos.control.experiments.runs.manifest import read_manifest
+from chaos.control.experiments.runs.store import Ordered, make_run, record_of, request_stop
 from chaos.control.judge.guards import GuardResult, governance
 from chaos.control.judge.observed_edges import Observation
 from manager.http.auth import require_key

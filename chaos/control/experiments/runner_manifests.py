@@ -6,7 +6,7 @@ The role is made from the experiment: the rights of its faults in the targets' n
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from chaos.control.experiments.manifest import Manifest, Task
+from chaos.control.experiments.runs.manifest import Manifest, Task
 
 Rule = tuple[str, str, tuple[str, ...]]  # API group, resource, verbs
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from chaos.control.experiments.manifest import read_manifest
 from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests
+from chaos.control.experiments.runs.manifest import read_manifest
 from tests.chaos.runner.conftest import Site, Workload
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chaos.control.experiments.manifest import read_manifest
+from chaos.control.experiments.runs.manifest import read_manifest
 from podsonar.errors import InputError
 from tests.chaos.runner.conftest import Site, Workload
 from tests.chaos.runner.test_pod_delete import kubeconfig, rights, task, verdicts

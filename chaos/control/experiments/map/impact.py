@@ -8,10 +8,10 @@ before it, there is no report, and `reason` says why.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaos.control.experiments.manifest import Manifest, read_manifest
-from chaos.control.experiments.run_document import RunRecord
-from chaos.control.experiments.run_maps import NO_OWN_BASELINE, SETTLE_NS, RunMaps, behind, orders_windows, within
-from chaos.control.experiments.run_plan import plan_task
+from chaos.control.experiments.map.plan import plan_task
+from chaos.control.experiments.map.windows import NO_OWN_BASELINE, SETTLE_NS, RunMaps, behind, orders_windows, within
+from chaos.control.experiments.runs.document import RunRecord
+from chaos.control.experiments.runs.manifest import Manifest, read_manifest
 from chaos.control.judge.hypothesis import Hypothesis
 from chaos.control.judge.observed_edges import Observation, observe
 from chaos.control.judge.prediction import Prediction, together

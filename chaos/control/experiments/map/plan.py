@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from chaos.control.experiments.manifest import Manifest, Task
+from chaos.control.experiments.runs.manifest import Manifest, Task
 from chaos.control.judge.guards import GuardInput, GuardResult, check_guards
 from chaos.control.judge.observed_edges import EdgeKey, Observation, short_name
 from chaos.control.judge.prediction import Effect, PlannedFault, Prediction, Target, predict, together

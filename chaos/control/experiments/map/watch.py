@@ -16,11 +16,11 @@ from anyio import to_thread
 from sqlalchemy import RowMapping
 from starlette.exceptions import HTTPException
 
-from chaos.control.experiments.manifest import read_manifest
-from chaos.control.experiments.run_document import RunRecord
-from chaos.control.experiments.run_maps import NO_OWN_BASELINE, SETTLE_NS, RunMaps, orders_windows
-from chaos.control.experiments.run_plan import plan_task
-from chaos.control.experiments.runs import record_of, request_stop
+from chaos.control.experiments.map.plan import plan_task
+from chaos.control.experiments.map.windows import NO_OWN_BASELINE, SETTLE_NS, RunMaps, orders_windows
+from chaos.control.experiments.runs.document import RunRecord
+from chaos.control.experiments.runs.manifest import read_manifest
+from chaos.control.experiments.runs.store import record_of, request_stop
 from chaos.control.judge.escape import expects, find_escaped
 from chaos.control.judge.hypothesis import Hypothesis
 from chaos.control.judge.observed_edges import EdgeKey, Observation, observe

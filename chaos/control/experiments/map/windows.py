@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from chaos.control.experiments.manifest import read_manifest
-from chaos.control.experiments.run_document import RunRecord
+from chaos.control.experiments.runs.document import RunRecord
+from chaos.control.experiments.runs.manifest import read_manifest
 from chaos.control.judge.observed_edges import Observation, blind_nodes, observe
 from manager.history.window_maps import WindowMaps
 from manager.store.agents import Agent, find_agent

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chaos.control.experiments.manifest import without_empty_values
-from chaos.control.experiments.run_events import Execution, execution_json
-from chaos.control.experiments.score import Score
+from chaos.control.experiments.runs.events import Execution, execution_json
+from chaos.control.experiments.runs.manifest import without_empty_values
+from chaos.control.experiments.runs.score import Score
 from manager.store.tenancy import Tenant
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from chaos.control.experiments.run_events import ChaosData, Execution, Name, Node
+from chaos.control.experiments.runs.events import ChaosData, Execution, Name, Node
 from chaos.control.judge.edge_claim import hypothesis_of
 from chaos.control.judge.hypothesis import Hypothesis, read_hypothesis
 from chaos.experiment_probes import probes_of

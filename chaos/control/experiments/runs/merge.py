@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from chaos.control.experiments.run_events import Execution, Node
+from chaos.control.experiments.runs.events import Execution, Node
 
 DEADLINE_MESSAGE = "released by its deadline; not confirmed"
 

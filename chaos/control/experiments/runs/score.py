@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from chaos.control.experiments.run_events import Execution, Node
+from chaos.control.experiments.runs.events import Execution, Node
 
 DEFAULT_WEIGHT = 10  # of 1 to 10
 

@@ -9,11 +9,11 @@ import msgspec
 import orjson
 from sqlalchemy import Connection, RowMapping
 
-from chaos.control.experiments.manifest import first_execution, probe_seconds, read_manifest
-from chaos.control.experiments.run_document import RunRecord
-from chaos.control.experiments.run_events import Execution, RunEvent
-from chaos.control.experiments.run_merge import DEADLINE_MESSAGE, merge, with_root
-from chaos.control.experiments.score import Score, score_of
+from chaos.control.experiments.runs.document import RunRecord
+from chaos.control.experiments.runs.events import Execution, RunEvent
+from chaos.control.experiments.runs.manifest import first_execution, probe_seconds, read_manifest
+from chaos.control.experiments.runs.merge import DEADLINE_MESSAGE, merge, with_root
+from chaos.control.experiments.runs.score import Score, score_of
 from manager.store.experiments.runs import (
     NewExperiment,
     NewRun,

@@ -10,7 +10,7 @@ import httpx
 import orjson
 import pytest
 
-from chaos.control.experiments.manifest import read_manifest
+from chaos.control.experiments.runs.manifest import read_manifest
 from manager.store.database import Store
 from manager.store.tokens.issued import create_token
 from podsonar.errors import InputError

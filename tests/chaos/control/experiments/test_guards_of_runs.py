@@ -12,8 +12,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from chaos.control.experiments.manifest import read_manifest
-from chaos.control.experiments.run_plan import plan_task
+from chaos.control.experiments.map.plan import plan_task
+from chaos.control.experiments.runs.manifest import read_manifest
 from chaos.control.judge.observed_edges import observe
 from cli.main import podsonar
 from manager.store.database import Store

@@ -1,4 +1,4 @@
-"""chaos/control/experiments/map_watch.py: which windows an edge is compared with, on a real manager.
+"""chaos/control/experiments/map/watch.py: which windows an edge is compared with, on a real manager.
 
 The manager's own loop does not run: the tests look when they want.
 """
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from chaos.control.experiments.map_watch import MapWatch
+from chaos.control.experiments.map.watch import MapWatch
 from chaos.control.mount import mount_chaos
 from manager.parts import PartContext, PartRoutes
 from manager.server import serving

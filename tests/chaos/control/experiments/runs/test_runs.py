@@ -1,4 +1,4 @@
-"""chaos/control/experiments: events of a run -> its state, score and JSON; the API document's samples are pairs."""
+"""Events of a run -> its state, score and JSON; the samples of the API's document are pairs."""
 
 import random
 from pathlib import Path
@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaos.control.experiments.manifest import first_execution, read_manifest
-from chaos.control.experiments.run_document import RunRecord, run_json
-from chaos.control.experiments.run_events import Execution, Node, execution_json, read_event
-from chaos.control.experiments.run_merge import DEADLINE_MESSAGE, merge, merge_all
-from chaos.control.experiments.score import score_of
+from chaos.control.experiments.runs.document import RunRecord, run_json
+from chaos.control.experiments.runs.events import Execution, Node, execution_json, read_event
+from chaos.control.experiments.runs.manifest import first_execution, read_manifest
+from chaos.control.experiments.runs.merge import DEADLINE_MESSAGE, merge, merge_all
+from chaos.control.experiments.runs.score import score_of
 from podsonar.errors import InputError
 
-SAMPLES = Path(__file__).parent / "samples"
+SAMPLES = Path(__file__).parents[1] / "samples"
 EVENT = (SAMPLES / "event.json").read_bytes()
 RUN = orjson.loads((SAMPLES / "experimentrun.json").read_bytes())
 NS = 1_000_000
