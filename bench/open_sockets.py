@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import report
 from bench.report import Row
-from node_agent.capture.open_connections.open_sockets import one_per_socket, read_sockets
+from node_agent.capture.open_connections.open_sockets import one_per_socket
 from node_agent.capture.open_connections.proc_sockets import socket_table
+from node_agent.capture.open_connections.socket_rows import read_sockets
 from node_agent.privileged.bpf_structs import CONNECTION
 from tests.node_agent.kernel_side import attached
 

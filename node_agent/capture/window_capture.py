@@ -8,8 +8,9 @@ from pathlib import Path
 
 from node_agent.capture import pod_cgroup, process_table, third_witness
 from node_agent.capture.kernel_program.bpf_maps import AttachedProgram, Counts, wait_grace_period
-from node_agent.capture.open_connections import open_sockets, proc_sockets
-from node_agent.capture.open_connections.open_sockets import OpenedConnections, OpenSockets
+from node_agent.capture.open_connections import open_sockets, opened_flows, proc_sockets, socket_rows
+from node_agent.capture.open_connections.open_sockets import OpenSockets
+from node_agent.capture.open_connections.opened_flows import OpenedConnections
 from node_agent.capture.own_cgroup import OwnConnect, shows_no_names
 from node_agent.capture.volume_sums import NOTHING
 from node_agent.capture.window_volume import ENDED_ONLY, NO_ROOM, WHOLE, Handover, OpenVolumes
@@ -120,10 +121,10 @@ def recent_connections(tracer: AttachedProgram) -> proc_sockets.Recent:
     return proc_sockets.Recent(connections, full=bool(tracer.counters()["recent_full"]))
 
 
-def read_open_sockets(tracer: AttachedProgram, node: ObservedNode) -> Iterable[open_sockets.OpenSocket] | None:
+def read_open_sockets(tracer: AttachedProgram, node: ObservedNode) -> Iterable[socket_rows.OpenSocket] | None:
     """Yield the sockets of the node's processes, as they are read; None without an iterator that sees them."""
-    iterator = tracer.take_socket_iterator() if open_sockets.sees_every_process(node.proc_folder) else None
-    return None if iterator is None else open_sockets.read_sockets(iterator)
+    iterator = tracer.take_socket_iterator() if socket_rows.sees_every_process(node.proc_folder) else None
+    return None if iterator is None else socket_rows.read_sockets(iterator)
 
 
 def scan_open_connections(
@@ -138,7 +139,7 @@ def scan_open_connections(
         if reading is None and (rows := read_open_sockets(tracer, node)) is not None:
             reading = open_sockets.one_per_socket(rows)
         if reading is not None:
-            return open_sockets.scan(tracer, reading, at_ns), reading
+            return opened_flows.scan(tracer, reading, at_ns), reading
         opened = proc_sockets.scan(node.proc_folder, lambda: recent_connections(tracer), at_ns)
         return OpenedConnections(opened.flows, [], opened.left_out, "procfs", opened.not_read), OpenSockets()
     finally:
@@ -250,7 +251,7 @@ def read_witness_of(
     tracer: AttachedProgram, node: ObservedNode, start: third_witness.NodeReading | None = None
 ) -> third_witness.NodeReading | None:
     """Return the kernel's counters beside the program's now; None where the node's processes are not seen."""
-    if not open_sockets.sees_every_process(node.proc_folder):
+    if not socket_rows.sees_every_process(node.proc_folder):
         return None
     return third_witness.read_witness(tracer, node.proc_folder, start)
 

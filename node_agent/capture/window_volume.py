@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from node_agent.capture.fair_share import is_sum
 from node_agent.capture.kernel_program.bpf_maps import Counts
-from node_agent.capture.open_connections.open_sockets import CONNECTED, NOBODY, OpenSocket, OpenSockets
+from node_agent.capture.open_connections.open_sockets import NOBODY, OpenSockets
+from node_agent.capture.open_connections.socket_rows import CONNECTED, OpenSocket
 from node_agent.capture.volume_sums import VolumeSums
 from node_agent.privileged.bpf_structs import CONNECTION, ENDED, ENDPOINTS, OF_SOCKET, address_text
 from podsonar.model import AcceptedFlow, Flow, Volume

@@ -17,7 +17,7 @@ from delivery.manager_client import probe_manager
 from delivery.token_file import MOUNTS, TokenFile, is_mount_point
 from node_agent.attribution.directory_client import DirectoryClient
 from node_agent.capture.kernel_program import loader_client
-from node_agent.capture.open_connections.open_sockets import sees_every_process
+from node_agent.capture.open_connections.socket_rows import sees_every_process
 from node_agent.capture.pod_cgroup import owner_in_hierarchies
 from node_agent.capture.process_table import cgroup_paths, process_ids
 from node_agent.privileged import kernel_headers, load_diagnosis

@@ -1,6 +1,6 @@
 """Connections that were open before the window, from the socket tables in /proc, one read per network namespace.
 
-For nodes without BPF iterators (see open_sockets). proc_net_tcp(5); world-readable, needs no capability. Listeners
+For nodes without BPF iterators (see socket_rows). proc_net_tcp(5); world-readable, needs no capability. Listeners
 decide whether a socket is the client or the server end, or ephemeral port ranges if none is seen. Reading is bounded in
 rows and time; what is beyond is counted.
 """

@@ -9,7 +9,7 @@ import pytest
 
 from lab.simulated import cgroups
 from node_agent.capture.kernel_program.bpf_maps import Counts
-from node_agent.capture.open_connections import open_sockets
+from node_agent.capture.open_connections import opened_flows
 from node_agent.capture.open_connections.open_sockets import one_per_socket
 from node_agent.privileged import bpf_structs
 from tests.node_agent.capture.kernel_program.test_kernel_side import in_cgroup_of_its_own, in_new_cgroup, loopback_flows
@@ -84,7 +84,7 @@ def test_open_connections_are_none_where_new_ones_found_no_room() -> None:
     with connections(23) as (port, _clients, _servers), attached(recent=8) as tracer:
         with connections(31):
             reading = one_per_socket(rows_of(tracer, port))
-            opened = open_sockets.scan(tracer, reading, AT_NS)
+            opened = opened_flows.scan(tracer, reading, AT_NS)
         assert tracer.counters()["recent_full"] >= 31 - 8
     assert (opened.flows, opened.accepted) == ([], [])
     assert opened.left_out["recent_full"] >= 23

@@ -12,14 +12,9 @@ from pathlib import Path
 import pytest
 
 from node_agent.capture.kernel_program.bpf_maps import AttachedProgram
-from node_agent.capture.open_connections.open_sockets import (
-    FIN_WAIT2,
-    OpenSocket,
-    one_per_socket,
-    opened_connections,
-    read_sockets,
-    role_of,
-)
+from node_agent.capture.open_connections.open_sockets import one_per_socket
+from node_agent.capture.open_connections.opened_flows import opened_connections
+from node_agent.capture.open_connections.socket_rows import FIN_WAIT2, OpenSocket, read_sockets, role_of
 from node_agent.capture.pod_cgroup import SHARED
 from node_agent.privileged.bpf_structs import address_text
 from tests.node_agent.kernel_side import attached
