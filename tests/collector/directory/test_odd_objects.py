@@ -19,7 +19,7 @@ from directory.interval import FOREVER
 from directory.lookup import Directory
 from podsonar.directory_answer import Query
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
-from tests.collector.directory.test_reflector import PODS, followed, live_directory, names, no_waiting, pod, until
+from tests.collector.directory.followed_pods import PODS, followed, live_directory, names, no_waiting, pod, until
 from tests.collector.scripted_api import ScriptedApi, bookmark, event
 
 __all__ = ["followed", "no_waiting"]

@@ -12,7 +12,7 @@ from collector.directory.reflector import LONGEST_WAIT_SECONDS
 from collector.k8s.kinds import WatchTarget
 from directory.lookup import Directory
 from podsonar.errors import ApiServerError, WatchRefusedError
-from tests.collector.directory.test_reflector import PODS, pod
+from tests.collector.directory.followed_pods import PODS, pod
 from tests.collector.scripted_api import ScriptedApi, bookmark, event
 
 REQUESTS = 60

@@ -13,7 +13,7 @@ from directory.interval import REPORT_NS
 from directory.lookup import Directory
 from podsonar.directory_answer import Query
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
-from tests.collector.directory.test_reflector import PODS, live_directory, names, pod
+from tests.collector.directory.followed_pods import PODS, live_directory, names, pod
 from tests.collector.scripted_api import ScriptedApi
 from tests.directory.test_identity import HASH, marked
 from tests.directory.test_lookup import NODE

@@ -13,7 +13,7 @@ from collector.directory.progress_proof import ProgressProof, version_number
 from collector.directory.reflector import Reflector
 from collector.directory.watch_events import WatchEvent
 from collector.k8s.kinds import WatchTarget
-from tests.collector.directory.test_reflector import live_directory, pod, until
+from tests.collector.directory.followed_pods import live_directory, pod, until
 from tests.collector.ordered_api import OrderedApi
 
 

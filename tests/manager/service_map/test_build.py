@@ -10,7 +10,7 @@ from manager.schema.records import accepted_in, connections_in
 from manager.service_map.build import NodeReport, build_map
 from manager.store.batches.object_summary import summarize_object
 from podsonar.model import Window
-from tests.manager.service_map.test_join import FACTS
+from tests.manager.service_map.observed_shop import FACTS
 from tests.manager.shop import LISTS, NODE_A, NODE_B, connection, observed, reference, taken
 
 WINDOW = Window(1_763_979_300_000_000_000, 1_763_979_360_000_000_000)
