@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Compiles chaos/faults/network_fault.c and writes its instructions to chaos/faults/network_fault.json.
+"""Compiles the programs of network faults and writes their instructions to chaos/faults/network_fault.json.
 
 Run by the system's Python, which has BCC; nodes and hosts load the instructions and need no compiler.
 """
@@ -16,7 +16,10 @@ sys.path.insert(0, str(REPOSITORY))
 
 from node_agent.privileged import kernel_headers  # noqa: E402
 
-SOURCE = REPOSITORY / "chaos/faults/network_fault.c"
+FOLDER = REPOSITORY / "chaos/faults"
+HEADER = "network_rule.h"
+PROGRAMS = {"network_fault.c": ("packet", "connect4", "connect6"), "delay_line.c": ("from_pod", "to_tap", "from_tap")}
+WRITTEN = FOLDER / "network_fault.json"
 MAP_LOAD, PSEUDO_MAP_FD = 0x18, 1  # BPF_LD | BPF_IMM | BPF_DW with a map's descriptor, uapi/linux/bpf.h
 
 
@@ -36,14 +39,17 @@ def main() -> None:
     found = kernel_headers.find(platform.release(), platform.machine(), os.environ)
     if found.folder:
         os.environ["BCC_KERNEL_SOURCE"] = found.folder
-    program = BPF(text=SOURCE.read_text(), cflags=["-Wno-macro-redefined", "-w", *found.flags])
-    names = ("packet", "connect4", "connect6")
-    written = {
-        "source_sha256": hashlib.sha256(SOURCE.read_bytes()).hexdigest(),
-        "programs": {name: portable(program.dump_func(name)) for name in names},
-    }
-    SOURCE.with_suffix(".json").write_text(json.dumps(written, indent=1) + "\n")
-    print({name: len(code) // 16 for name, code in written["programs"].items()}, "instructions")
+    header, digest = (FOLDER / HEADER).read_text(), hashlib.sha256((FOLDER / HEADER).read_bytes())
+    made = {}
+    for source, names in PROGRAMS.items():
+        text = (FOLDER / source).read_text()
+        digest.update(text.encode())
+        whole = text.replace(f'#include "{HEADER}"', header)
+        program = BPF(text=whole, cflags=["-Wno-macro-redefined", "-w", *found.flags])
+        made |= {name: portable(program.dump_func(name)) for name in names}
+    written = {"source_sha256": digest.hexdigest(), "programs": made}
+    WRITTEN.write_text(json.dumps(written, indent=1) + "\n")
+    print({name: len(code) // 16 for name, code in made.items()}, "instructions")
 
 
 if __name__ == "__main__":

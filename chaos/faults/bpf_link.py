@@ -1,4 +1,4 @@
-"""Loads the checked-in instructions and attaches them to a cgroup by a link. Standard library only.
+"""Loads the checked-in instructions and attaches them to a cgroup or an interface by a link. Standard library only.
 
 bpf(2), include/uapi/linux/bpf.h. Nothing is pinned: with the last descriptor of the link the fault is gone.
 """
@@ -16,7 +16,8 @@ INSTRUCTIONS = Path(__file__).with_name("network_fault.json")
 BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}
 MAP_CREATE, MAP_UPDATE, PROGRAM_LOAD, LINK_CREATE = 0, 2, 5, 28
 ARRAY_MAP, MMAPABLE = 2, 1 << 10
-CGROUP_SKB, CGROUP_SOCK_ADDR = 8, 18
+SCHED_CLS, CGROUP_SKB, CGROUP_SOCK_ADDR = 3, 8, 18
+BEFORE_OTHERS = 1 << 3  # BPF_F_BEFORE
 LOG_BYTES = 1 << 16
 MAP_LOAD, PSEUDO_MAP_FD = 0x18, 1
 
@@ -33,6 +34,9 @@ INGRESS = Attachment("packet", CGROUP_SKB, 0)
 EGRESS = Attachment("packet", CGROUP_SKB, 1)
 CONNECT4 = Attachment("connect4", CGROUP_SOCK_ADDR, 10)
 CONNECT6 = Attachment("connect6", CGROUP_SOCK_ADDR, 11)
+FROM_POD = Attachment("from_pod", SCHED_CLS, 46)  # at an interface: BPF_TCX_INGRESS, BPF_TCX_EGRESS, kernel 6.6
+FROM_TAP = Attachment("from_tap", SCHED_CLS, 46)
+TO_TAP = Attachment("to_tap", SCHED_CLS, 47)
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -106,11 +110,14 @@ def with_map(code: bytes, descriptor: int) -> bytes:
     return bytes(pieces)
 
 
-def attach(where: Attachment, cgroup: int, rules: RuleMap) -> int:
-    """Attach a program to the cgroup of a descriptor; return the link's, beside which others' programs stay."""
+def attach(where: Attachment, target: int, rules: RuleMap, flags: int = 0) -> int:
+    """Attach a program to the cgroup of a descriptor, or the interface of an index; others' programs stay beside it.
+
+    Returns the link's descriptor.
+    """
     code = bytes.fromhex(json.loads(INSTRUCTIONS.read_text())["programs"][where.program])
     program = load_program(with_map(code, rules.descriptor), where)
     try:
-        return bpf(LINK_CREATE, struct.pack("=IIII", program, cgroup, where.attach_type, 0))
+        return bpf(LINK_CREATE, struct.pack("=IIII", program, target, where.attach_type, flags))
     finally:
         os.close(program)

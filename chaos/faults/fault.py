@@ -11,6 +11,7 @@ from podsonar.errors import PodsonarError
 
 MAX_WORKERS = 256
 MAX_SECONDS = 3600.0
+MAX_DELAY = 10_000  # ms
 TCP, UDP = 6, 17
 
 
@@ -157,4 +158,46 @@ class DnsFailure:
         return {"kind": "dns-failure", "cgroup": str(self.cgroup), "rule": rule}
 
 
-Fault = CpuStress | MemoryStress | PacketLoss | ConnectRefusal | DnsFailure
+@dataclass(frozen=True, slots=True)
+class PacketDelay:
+    """What a pod sends to another end arrives later by some milliseconds, give or take `jitter`. Kernel 6.6.
+
+    `address` is the pod's, by which its interface is found; only packets of sockets in its cgroup are delayed. The one
+    who holds it must be in the node's network namespace. A `protocol` of 0 means any.
+    """
+
+    cgroup: Path
+    address: str
+    milliseconds: int
+    jitter: int = 0
+    networks: tuple[str, ...] = ()
+    remote_ports: tuple[int, ...] = ()
+    local_ports: tuple[int, ...] = ()
+    protocol: int = 0
+
+    def to_order(self) -> dict[str, Any]:
+        """The holder's order."""
+        check(0 < self.milliseconds <= MAX_DELAY, f"milliseconds is {self.milliseconds}: expected 1 to {MAX_DELAY}")
+        check(
+            0 <= self.jitter <= self.milliseconds,
+            f"jitter is {self.jitter}: expected 0 to the delay of {self.milliseconds} ms",
+        )
+        try:
+            ipaddress.ip_address(self.address)
+        except ValueError as error:
+            raise InjectionError(f"address is {self.address[:60]!r}: expected the pod's address") from error
+        check_networks("networks", self.networks)
+        check_ports("remote ports", self.remote_ports)
+        check_ports("local ports", self.local_ports)
+        rule = {
+            "networks": self.networks,
+            "remotePorts": self.remote_ports,
+            "localPorts": self.local_ports,
+            "protocol": self.protocol,
+        }
+        place = {"cgroup": str(self.cgroup), "address": self.address}
+        delay = {"milliseconds": self.milliseconds, "jitter": self.jitter}
+        return {"kind": "packet-delay", "rule": rule} | place | delay
+
+
+Fault = CpuStress | MemoryStress | PacketLoss | ConnectRefusal | DnsFailure | PacketDelay

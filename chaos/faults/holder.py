@@ -12,7 +12,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 sys.path.insert(0, __file__.rpartition("/chaos/")[0])  # it runs as a script, by its whole path
 
 from chaos.faults.bpf_link import CONNECT4, CONNECT6, EGRESS, INGRESS, RuleMap, attach
+from chaos.faults.delay_line import DelayLine
 from chaos.faults.hog import Hogs, burn, fill
 from chaos.faults.network_rule import HIT_AT, SEEN_AT, pack_rule
 from chaos.faults.privileges import drop_capabilities
@@ -35,6 +36,8 @@ Order = dict[str, Any]
 class NetworkFault:
     """Links to the cgroup; the descriptors are the fault."""
 
+    descriptors: Sequence[int] = ()
+
     def __init__(self, order: Order, deadline_ns: int) -> None:
         self.maps: list[RuleMap] = []
         self.links: list[int] = []
@@ -47,6 +50,10 @@ class NetworkFault:
                 self.links.append(attach(where, cgroup, rules))
         finally:
             os.close(cgroup)
+
+    def work(self) -> float:
+        """Nothing: how long there is nothing to do."""
+        return LOOK_SECONDS
 
     def have_ended(self) -> bool:
         """False: only its deadline ends it."""
@@ -69,6 +76,8 @@ class NetworkFault:
 class HogFault:
     """Processes in the cgroup."""
 
+    descriptors: Sequence[int] = ()
+
     def __init__(self, order: Order, seconds: float) -> None:
         works: list[Callable[[], None]]
         if order["kind"] == "cpu-stress":
@@ -77,6 +86,10 @@ class HogFault:
             works = [partial(fill, order["bytes"] // order["workers"])] * order["workers"]
         self.bytes = order.get("bytes", 0)
         self.hogs = Hogs(works, order.get("cgroups", ()), seconds + HOG_GRACE_SECONDS)
+
+    def work(self) -> float:
+        """Nothing: how long there is nothing to do."""
+        return LOOK_SECONDS
 
     def have_ended(self) -> bool:
         """Whether every process has ended by itself."""
@@ -97,8 +110,18 @@ def say(message: dict[str, Any]) -> None:
         os.write(1, json.dumps(message).encode() + b"\n")
 
 
-def wait_for_end(fault: NetworkFault | HogFault, deadline: float) -> str:
-    """Wait for the first of: release, end of the parent or silence, deadline, the fault's own end."""
+Made = NetworkFault | HogFault | DelayLine
+
+
+def make_fault(order: Order, seconds: float, deadline_ns: int) -> Made:
+    """The fault of an order; it is in from now on."""
+    if order["kind"].endswith("stress"):
+        return HogFault(order, seconds)
+    return DelayLine(order, deadline_ns) if order["kind"] == "packet-delay" else NetworkFault(order, deadline_ns)
+
+
+def wait_for_end(fault: Made, deadline: float) -> str:
+    """Do the fault's work until the first of: release, end of the parent or silence, deadline, the fault's own end."""
     beat = time.monotonic()
     while True:
         now = time.monotonic()
@@ -106,8 +129,9 @@ def wait_for_end(fault: NetworkFault | HogFault, deadline: float) -> str:
             return "G1" if now >= deadline else "ended"
         if now - beat > SILENT_SECONDS:
             return "G3"
-        readable, _, _ = select.select([0], [], [], min(LOOK_SECONDS, deadline - now))
-        if readable:
+        seconds = min(LOOK_SECONDS, deadline - now, fault.work())
+        readable, _, _ = select.select([0, *fault.descriptors], [], [], seconds)
+        if 0 in readable:
             said = os.read(0, 4096)
             if not said:
                 return "G3"
@@ -135,7 +159,7 @@ def main() -> int:
         seconds = float(order["seconds"])
         begun = time.monotonic()
         deadline_ns = time.monotonic_ns() + int(seconds * NS)
-        made = HogFault(order, seconds) if order["kind"].endswith("stress") else NetworkFault(order, deadline_ns)
+        made = make_fault(order, seconds, deadline_ns)
     except (OSError, ValueError, KeyError, TypeError) as error:
         say({"error": f"{type(error).__name__}: {error}"})
         return 1

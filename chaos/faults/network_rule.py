@@ -1,4 +1,4 @@
-"""The rule of a network fault as the BPF program reads it: `struct rule` of network_fault.c. Standard library only."""
+"""The rule of a network fault as the BPF program reads it: `struct rule` of network_rule.h. Standard library only."""
 
 import ipaddress
 import struct

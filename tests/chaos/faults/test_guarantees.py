@@ -16,31 +16,54 @@ from typing import NamedTuple
 
 import pytest
 
-from chaos.faults.fault import ConnectRefusal, CpuStress, DnsFailure, Fault, MemoryStress, PacketLoss
+from chaos.faults.fault import ConnectRefusal, CpuStress, DnsFailure, Fault, MemoryStress, PacketDelay, PacketLoss
 from chaos.faults.holder_client import Held, hold
 from lab.simulated.cgroups import make
 from tests.chaos.faults.conftest import Victim
 from tests.chaos.faults.kernel_state import kernel_state, network_namespace_of
+from tests.chaos.faults.simulated_node import CLIENT, PORT, SERVER, Node, simulated_node
 
 pytestmark = [pytest.mark.kernel, pytest.mark.long]
 
-PORT, NAME = 18099, "cart.shop.svc.cluster.local"
+NAME = "cart.shop.svc.cluster.local"
+DELAY, DELAY_MS = "packet delay", 200
 SECONDS = 3.0
 KILLS = int(os.environ.get("PODSONAR_FAULT_KILLS", "20"))
 DOCUMENT = Path("docs/fault-guarantees.md")
 BEGIN, END = "<!-- table -->", "<!-- end -->"
 
-FAULTS: dict[str, Callable[[Victim], Fault]] = {
+IN_CGROUPS: dict[str, Callable[[Victim], Fault]] = {
     "packet loss": lambda victim: PacketLoss(victim.cgroup, local_ports=(PORT,)),
     "connect refusal": lambda victim: ConnectRefusal(victim.cgroup, ports=(PORT,)),
     "DNS failure": lambda victim: DnsFailure(victim.cgroup, (NAME,)),
     "cpu stress": lambda victim: CpuStress(1, 100, (victim.cgroup,)),
     "memory stress": lambda victim: MemoryStress(1, 1 << 20, (victim.cgroup,)),
 }
+FAULTS = (*IN_CGROUPS, DELAY)  # a delay's victim is a pod of a node
 
 
-def is_in(name: str, victim: Victim, before: set[int]) -> bool:
+@pytest.fixture
+def target(request: pytest.FixtureRequest, name: str) -> Iterator[Victim | Node]:
+    """Whom a fault hits."""
+    if name == DELAY:
+        with simulated_node() as node:
+            yield node
+    else:
+        yield request.getfixturevalue("victim")
+
+
+def fault_of(name: str, victim: Victim | Node) -> Fault:
+    """The fault of that name on its victim."""
+    if isinstance(victim, Node):
+        return PacketDelay(victim.cgroup, CLIENT, DELAY_MS, networks=(SERVER,), remote_ports=(PORT,))
+    return IN_CGROUPS[name](victim)
+
+
+def is_in(name: str, victim: Victim | Node, before: set[int]) -> bool:
     """Whether the effect is there now."""
+    if isinstance(victim, Node):
+        found = victim.connect(timeout=0.4)
+        return found["error"] is not None or found["seconds"] * 1000 >= DELAY_MS
     if name == "packet loss":
         return victim.error(timeout=0.2) is not None
     if name == "connect refusal":
@@ -50,36 +73,36 @@ def is_in(name: str, victim: Victim, before: set[int]) -> bool:
     return victim.members() != before
 
 
-def by_time(_held: Held, _victim: Victim) -> None:
+def by_time(_held: Held, _victim: Victim | Node) -> None:
     """G1: wait."""
 
 
-def by_request(held: Held, _victim: Victim) -> None:
+def by_request(held: Held, _victim: Victim | Node) -> None:
     """G2: release."""
     held.send(b"release\n")
 
 
-def by_silence(_held: Held, _victim: Victim) -> None:
+def by_silence(_held: Held, _victim: Victim | Node) -> None:
     """G3: nobody beats any more, and the pipe stays open."""
 
 
-def by_end_of_the_parent(held: Held, _victim: Victim) -> None:
+def by_end_of_the_parent(held: Held, _victim: Victim | Node) -> None:
     """G3: the one who ordered it is gone."""
     assert held.process.stdin is not None
     held.process.stdin.close()
 
 
-def by_kill(held: Held, _victim: Victim) -> None:
+def by_kill(held: Held, _victim: Victim | Node) -> None:
     """G4: SIGKILL of the holder, as by OOM or the runtime."""
     held.process.kill()
 
 
-def by_stop(held: Held, _victim: Victim) -> None:
+def by_stop(held: Held, _victim: Victim | Node) -> None:
     """G5: the holder hangs."""
     held.process.send_signal(signal.SIGSTOP)
 
 
-def by_service_manager(held: Held, victim: Victim) -> None:
+def by_service_manager(held: Held, victim: Victim | Node) -> None:
     """G6: all that belongs to the agent's unit hangs, and whoever stops the unit kills the processes of its cgroup.
 
     The unit holds what the agent starts, but for the stress processes, which are in the target's cgroup.
@@ -95,7 +118,7 @@ def by_service_manager(held: Held, victim: Victim) -> None:
 
 
 # Rung, what happens, how long the fault was ordered for, and within which seconds after that it is over.
-RUNGS: list[tuple[str, str, Callable[[Held, Victim], None], float, float]] = [
+RUNGS: list[tuple[str, str, Callable[[Held, Victim | Node], None], float, float]] = [
     ("G1", "its time is over", by_time, SECONDS, SECONDS + 1),
     ("G2", "it is asked to end", by_request, 60, 2),
     ("G3", "nobody wants it any more: no beat for 5 s", by_silence, 60, 6.5),
@@ -136,27 +159,27 @@ def table(found: dict[tuple[str, str], Seen]) -> str:
 
 @pytest.mark.parametrize(("name", "rung", "event", "end", "seconds", "bound"), MATRIX)
 def test_fault_is_over_within_its_bound(
-    victim: Victim,
+    target: Victim | Node,
     seen: dict[tuple[str, str], Seen],
     name: str,
     rung: str,
     event: str,
-    end: Callable[[Held, Victim], None],
+    end: Callable[[Held, Victim | Node], None],
     seconds: float,
     bound: float,
 ) -> None:
     """The effect is there, then the event, then it is gone; nothing in the kernel is different from before."""
-    pid = victim.process.pid
-    before = kernel_state(pid, victim.cgroups)
-    members = victim.members()
+    pid = target.process.pid
+    before = kernel_state(pid, target.cgroups)
+    members = target.members()
     with network_namespace_of(pid):
-        held = hold(FAULTS[name](victim), seconds)
+        held = hold(fault_of(name, target), seconds)
     try:
-        assert is_in(name, victim, members)
-        assert kernel_state(pid, victim.cgroups) != before
-        end(held, victim)
+        assert is_in(name, target, members)
+        assert kernel_state(pid, target.cgroups) != before
+        end(held, target)
         begun = time.monotonic()
-        while is_in(name, victim, members):
+        while is_in(name, target, members):
             assert time.monotonic() - begun < bound + 20, f"{rung} {event}"
             time.sleep(0.02)
         took = time.monotonic() - begun
@@ -165,7 +188,7 @@ def test_fault_is_over_within_its_bound(
         held.process.send_signal(signal.SIGCONT)
         held.process.kill()
         held.release()
-    after = kernel_state(pid, victim.cgroups)
+    after = kernel_state(pid, target.cgroups)
     assert after == before
     left = tuple(what for what in before._fields if getattr(before, what) != getattr(after, what))
     seen[name, event] = Seen(took, left)
@@ -185,7 +208,7 @@ def test_random_kills_leave_nothing(victim: Victim) -> None:
     before = kernel_state(victim.process.pid, victim.cgroups)
     holder = [sys.executable, "-I", "-S", "-B", "chaos/faults/holder.py"]
     for _ in range(KILLS):
-        order = FAULTS[chance.choice(list(FAULTS))](victim).to_order() | {"seconds": 30}
+        order = IN_CGROUPS[chance.choice(list(IN_CGROUPS))](victim).to_order() | {"seconds": 30}
         process = subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         assert process.stdin is not None
         process.stdin.write(json.dumps(order).encode() + b"\n")

@@ -19,7 +19,8 @@ PORT, OTHER_PORT = 18099, 18098
 def test_instructions_are_those_of_the_source(repository: Path) -> None:
     """The checked-in instructions were compiled from the source as it is (deploy/compile_faults.py)."""
     folder = repository / "chaos/faults"
-    digest = hashlib.sha256((folder / "network_fault.c").read_bytes()).hexdigest()
+    sources = ("network_rule.h", "network_fault.c", "delay_line.c")
+    digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in sources)).hexdigest()
     assert json.loads((folder / "network_fault.json").read_text())["source_sha256"] == digest
 
 

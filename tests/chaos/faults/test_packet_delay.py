@@ -1,0 +1,244 @@
+"""Packets of one edge that arrive later, on the running kernel: a node with two pods on a bridge."""
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+from chaos.faults.delay_line import MOST_BYTES, DelayQueue, reason_of, rehearse
+from chaos.faults.fault import InjectionError, PacketDelay
+from tests.chaos.faults.kernel_state import network_namespace_of, programs_left
+from tests.chaos.faults.simulated_node import (
+    CLIENT,
+    CLIENT6,
+    NODE,
+    OTHER_PORT,
+    PORT,
+    SERVER,
+    SERVER6,
+    Node,
+    simulated_node,
+)
+
+DELAY = 200
+KILLS = int(os.environ.get("PODSONAR_FAULT_KILLS", "20"))
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    """A node, with two pods that can reach each other."""
+    with simulated_node() as made:
+        yield made
+
+
+def delay(node: Node, **given: Any) -> PacketDelay:
+    """The delay of the edge to the server's port."""
+    edge: dict[str, Any] = {"networks": (SERVER,), "remote_ports": (PORT,)}
+    return PacketDelay(node.cgroup, **({"address": CLIENT, "milliseconds": DELAY} | edge | given))
+
+
+@pytest.mark.kernel
+def test_handshakes_of_one_edge_take_longer_by_the_delay(node: Node) -> None:
+    """By 200 ± 5 ms in the median, whatever else the machine does; other ports and addresses of the pod as before."""
+    before = [node.milliseconds() for _ in range(10)]
+    with node.hold(delay(node)) as held:
+        during = [node.milliseconds() for _ in range(10)]
+        others = [node.milliseconds(port=OTHER_PORT) for _ in range(10)]
+        others += [node.milliseconds(SERVER6) for _ in range(10)]
+        released = held.release()
+    after = [node.milliseconds() for _ in range(10)]
+    assert median(during) - median(before) == pytest.approx(DELAY, abs=5)
+    assert median(others) < 5
+    assert median(after) < 5
+    assert (released.by, released.counters["dropped"]) == ("G2", 0)
+    assert released.counters["seen"] >= released.counters["hit"] == released.counters["returned"] >= 10
+    assert programs_left() == 0
+
+
+@pytest.mark.kernel
+def test_delay_of_ipv6_and_of_everything(node: Node) -> None:
+    """An IPv6 peer is meant by its address, both families without one; found by either of the pod's addresses."""
+    with node.hold(delay(node, networks=(SERVER6,), address=CLIENT6, milliseconds=60)):
+        assert (node.milliseconds(SERVER6) >= 60, node.milliseconds() < 30) == (True, True)
+    with node.hold(delay(node, networks=(), remote_ports=(), milliseconds=60)):
+        assert min(node.milliseconds(SERVER6), node.milliseconds(), node.milliseconds(port=OTHER_PORT)) >= 60
+
+
+@pytest.mark.kernel
+def test_jitter_spreads_the_delay(node: Node) -> None:
+    """Some are shorter and some longer than the delay, none is shorter by more than the jitter."""
+    with node.hold(delay(node, milliseconds=100, jitter=80)):
+        found = [node.milliseconds() for _ in range(20)]
+    assert (20 <= min(found) < 85, max(found) > 115) == (True, True), found
+
+
+@pytest.mark.kernel
+def test_data_arrives_whole_while_it_is_held_and_when_it_is_released(node: Node) -> None:
+    """Megabytes there and back, segmented by the kernel, through the line; and while the line is taken away."""
+    with node.hold(delay(node, milliseconds=20)) as held:
+        assert node.connect(send=4 << 20, timeout=30)["same"]
+        threading.Timer(0.1, held.release).start()
+        assert node.connect(send=4 << 20, timeout=30)["same"]
+    assert held.release().counters["returned"] > 2000
+
+
+@pytest.mark.kernel
+def test_packets_of_another_cgroup_pass(node: Node) -> None:
+    """The pod's interface is not enough: packets of sockets that are not in its cgroup are seen, and pass at once."""
+    other = node.cgroup / "other"
+    other.mkdir()
+    with node.hold(PacketDelay(other, CLIENT, DELAY)) as held:
+        assert node.milliseconds() < 30
+        counters = held.release().counters
+    assert (counters["hit"], counters["seen"] > 0) == (0, True)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_dead_or_hanging_holder_ends_it(node: Node, number: signal.Signals) -> None:
+    """Killed: at once, by the kernel; stopped: by the deadline in the program. Nothing is different from before."""
+    before = node.state()
+    held = node.hold(delay(node), 3)
+    try:
+        assert node.milliseconds() >= DELAY
+        assert node.state()[0].interfaces != before[0].interfaces
+        assert node.state()[1].interfaces == before[1].interfaces
+        os.kill(held.process.pid, number)
+        begun = time.monotonic()
+        if number is signal.SIGKILL:
+            held.process.wait()
+            assert node.milliseconds() < 30
+        else:
+            while node.connect(timeout=0.3)["error"] is not None:
+                assert time.monotonic() - begun < 5
+    finally:
+        held.process.kill()
+        held.release()
+    assert node.state() == before
+
+
+@pytest.mark.kernel
+@pytest.mark.long
+def test_random_kills_leave_nothing(node: Node) -> None:
+    """Holders are killed at random moments of their lives; no program, no interface, no delay stays."""
+    chance, before = random.Random(1), node.state()  # noqa: S311 - a schedule
+    order = json.dumps(delay(node).to_order() | {"seconds": 30}).encode() + b"\n"
+    holder = [sys.executable, "-I", "-S", "-B", "chaos/faults/holder.py"]
+    for _ in range(KILLS):
+        with network_namespace_of(node.node.pid):
+            process = subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        assert process.stdin is not None
+        process.stdin.write(order)
+        process.stdin.flush()
+        time.sleep(chance.random() * 0.3)
+        process.kill()
+        process.wait()
+        process.stdin.close()
+    assert node.state() == before
+    assert node.milliseconds() < 30
+
+
+@pytest.mark.kernel
+def test_two_capabilities_make_it_and_none_holds_it(node: Node) -> None:
+    """BPF and NET_ADMIN are enough to make a line; the holder has given up both."""
+    few = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+bpf,+net_admin"]
+    code = (
+        "import json, sys; sys.path.insert(0, '.'); from chaos.faults.delay_line import rehearse; "
+        "rehearse(json.loads(sys.argv[1]))"
+    )
+    words = [*few, sys.executable, "-I", "-S", "-B", "-c", code, json.dumps(delay(node).to_order())]
+    before = node.state()
+    with network_namespace_of(node.node.pid):
+        subprocess.run(words, check=True)
+    assert node.state() == before
+    with node.hold(delay(node)) as held:
+        status = Path(f"/proc/{held.process.pid}/status").read_text()
+        assert all(f"{name}:\t{0:016x}\n" in status for name in ("CapEff", "CapPrm", "CapBnd")), status
+
+
+@pytest.mark.kernel
+def test_second_delay_of_a_pod_is_refused(node: Node) -> None:
+    """It would delay what the first gives back; another pod's is none of it."""
+    with node.hold(delay(node)):
+        with pytest.raises(InjectionError, match="another delay of this pod is in"):
+            node.hold(delay(node))
+        with node.hold(delay(node, address=SERVER)):
+            assert node.milliseconds() >= DELAY
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("address", [NODE, "10.77.1.99", "fd77::99"])
+def test_pod_that_no_pair_of_interfaces_leads_to_is_refused(node: Node, address: str) -> None:
+    """The node's own address is no pod's: a pod with the host's network."""
+    with pytest.raises(InjectionError, match=f"0 interfaces of this node lead to pod address {address}"):
+        node.hold(delay(node, address=address))
+
+
+@pytest.mark.kernel
+def test_rehearsal_says_what_is_missing(node: Node) -> None:
+    """Of a cgroup that is not there; and it leaves nothing."""
+    before, order = node.state(), delay(node).to_order()
+    with network_namespace_of(node.node.pid), pytest.raises(FileNotFoundError, match="nowhere"):
+        rehearse(order | {"cgroup": "/nowhere"})
+    assert node.state() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"milliseconds": 0}, "milliseconds is 0: expected 1 to 10000"),
+        ({"milliseconds": 10_001}, "milliseconds is 10001"),
+        ({"jitter": 201}, "jitter is 201: expected 0 to the delay of 200 ms"),
+        ({"address": "cart"}, "address is 'cart'"),
+        ({"networks": ("here",)}, "an address or a network"),
+        ({"remote_ports": (0,)}, "ports from 1"),
+    ],
+)
+def test_wrong_delay_says_why(given: dict[str, Any], expected: str) -> None:
+    """One sentence."""
+    with pytest.raises(InjectionError, match=expected):
+        PacketDelay(Path("/"), **({"address": CLIENT, "milliseconds": DELAY} | given)).to_order()
+
+
+def test_frames_leave_at_their_time() -> None:
+    """Each after the delay, in order without jitter; a full line drops, and says how many."""
+    line = DelayQueue(0.2, 0)
+    assert line.seconds_until_next(10) == 1
+    line.put(b"first", 10)
+    line.put(b"second", 10.05)
+    assert line.seconds_until_next(10.1) == pytest.approx(0.1)
+    assert line.pop_due(10.19) is None
+    assert [line.pop_due(10.21), line.pop_due(10.21), line.pop_due(10.26)] == [b"first", None, b"second"]
+    for _ in range(3):
+        line.put(bytes(MOST_BYTES // 2), 11)
+    assert (line.dropped, line.taken) == (1, 4)
+
+
+def test_jitter_lets_a_later_frame_overtake() -> None:
+    """By at most the jitter to either side."""
+    chances = iter([1.0, 0.0])
+    line = DelayQueue(0.2, 0.1, lambda: next(chances))
+    line.put(b"first", 10)
+    line.put(b"second", 10)
+    assert [line.pop_due(10.11), line.pop_due(10.29), line.pop_due(10.31)] == [b"second", None, b"first"]
+
+
+def test_old_kernel_is_named() -> None:
+    """A kernel before 6.6 has no such links; on a newer one the kernel's own words stay."""
+    refused = OSError(errno.EINVAL, "Invalid argument")
+    assert reason_of(refused, "5.15.0-91-generic") == (
+        "kernel 5.15.0-91-generic has no links of programs to interfaces (TCX), expected at least 6.6"
+    )
+    assert reason_of(refused, "6.6.1") == "Invalid argument"
+    assert reason_of(OSError(errno.EPERM, "Operation not permitted"), "5.15") == "Operation not permitted"
