@@ -38,6 +38,13 @@ def explain(source: str, destination: str, window: str, port: str, shape: str, a
     show_evidence(found)
 
 
+def known_by(record: dict[str, Any]) -> tuple[str, ...]:
+    """How the pod of a record is known, and its cgroups."""
+    cgroups = [f"  cgroup {path}" for path in record.get("cgroups") or ()]
+    more = record.get("moreCgroups")
+    return (record["identity"], *cgroups, *([f"  and {more} more cgroups of this pod"] if more else []))
+
+
 def show_evidence(found: dict[str, Any]) -> None:
     """The edges, the records that they are made of, and who held the addresses."""
     if found["edges"]:
@@ -57,8 +64,9 @@ def show_evidence(found: dict[str, Any]) -> None:
         )
         click.echo("\nrecords" + (f" (and {found['moreRecords']} more)" if found["moreRecords"] else ""))
         print_rows(columns, [[one[name] for name in columns] for one in found["records"]])
-        for text in dict.fromkeys(one["identity"] for one in found["records"]):
-            click.echo(f"  {escape(text)}")
+        for lines in dict.fromkeys(map(known_by, found["records"])):
+            for text in lines:
+                click.echo(f"  {escape(text)}")
     elif found["edges"] and not found["batchesKept"]:
         click.echo("\nrecords: older than the retention of batches")
     for one in found["addresses"]:

@@ -28,11 +28,23 @@ export function historyParts(found) {
   return [figures(when), ...bars];
 }
 
+/* The cgroups of each pod with records, once per node. */
+function cgroupsOf(records) {
+  const found = new Map();
+  for (const one of records.filter((record) => record.cgroups)) {
+    const more = one.moreCgroups ? [`and ${counted(one.moreCgroups, "cgroup")} more`] : [];
+    found.set(`${one.node} ${one.sourcePod.uid}`, { name: `${sourceOf(one)} on ${one.node}`, value: "", hints: [...one.cgroups, ...more] });
+  }
+  return [...found.values()];
+}
+
+const sourceOf = (record) => `${record.sourcePod.namespace || ""}/${record.sourcePod.name || record.sourcePod.uid}`;
+
 /* The explanation of an edge, or of a pair without one. */
 export function explainParts(found) {
   const verdicts = { seen: "Seen.", not_seen_would_have_been: "Not seen, and would have been.", not_observed: "Not observed." };
   const record = (one) => ({
-    name: `${one.sourcePod.namespace || ""}/${one.sourcePod.name || one.sourcePod.uid} → ${one.destinationIP}:${one.destinationPort}`,
+    name: `${sourceOf(one)} → ${one.destinationIP}:${one.destinationPort}`,
     value: count(one.attempts), hint: one.identity,
   });
   const owner = (one) => `${one.kind} ${one.namespace ? `${one.namespace}/` : ""}${one.name}`;
@@ -46,6 +58,7 @@ export function explainParts(found) {
     ...rows("Why nothing is proven", found.reasons.map((text) => ({ name: text, value: "" }))),
     ...gone,
     ...rows(`Records${found.moreRecords ? ` (and ${count(found.moreRecords)} more)` : ""}`, found.records.map(record)),
+    ...rows("Cgroups of its sources", cgroupsOf(found.records)),
     ...rows("Who held the address", addresses),
   ];
 }

@@ -10,14 +10,14 @@ export function figures(pairs) {
   return list;
 }
 
-/* rows [{name, value, go, kind, hint}] below a heading; the first 30, the rest on demand. */
+/* rows [{name, value, go, kind, hint or hints}] below a heading; the first 30, the rest on demand. */
 export function rows(heading, all) {
   if (!all.length) return [];
   const list = make("ul");
-  const item = ({ name, value, go, kind, hint }) => {
+  const item = ({ name, value, go, kind, hint, hints }) => {
     const label = go ? button(name, go, { class: `link ${kind || ""}` }) : make("span", name, kind ? { class: kind } : {});
     const entry = make("li", null, {}, [label, make("span", value, { class: "value" })]);
-    if (hint) entry.append(make("small", hint));
+    entry.append(...(hint ? [hint] : hints || []).map((text) => make("small", text)));
     return entry;
   };
   list.append(...all.slice(0, LISTED).map(item));

@@ -15,6 +15,7 @@ from directory.inventory_snapshots import LIST_KINDS
 from manager.schema.gunzip import BadBodyError, TooLargeError
 from manager.schema.object_fields import clean_object
 from manager.schema.observation import clean_observation
+from manager.schema.pod_cgroups import pack_pod_cgroups, read_pod_cgroups
 from manager.schema.records import ACCEPTED, LISTED, Count, Name, Records, Text, pack_records, schema_error
 from podsonar.clean_text import clean_json
 from podsonar.errors import InputError
@@ -37,7 +38,7 @@ STEPS = bytes.maketrans(b"[{]}", b"\x02\x02\x00\x00")
 # Body list -> Kubernetes kind: one row per kind.
 INVENTORY_LISTS = {"namespaceList": "Namespace", **LIST_KINDS}
 
-NO_COUNTS = msgspec.Raw(b"{}")
+NO_COUNTS, ABSENT = msgspec.Raw(b"{}"), msgspec.Raw(b"")
 
 Part = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
@@ -51,13 +52,14 @@ class Rejected(msgspec.Struct):
 
 
 class ConnectionsBatch(msgspec.Struct, frozen=True):
-    """A node's window: `connections` and `accepted` are checked records in blocks."""
+    """A node's window: `connections` and `accepted` are checked records in blocks; `pod_cgroups` as it is stored."""
 
     window: Window
     node_name: str
     observation: dict[str, Any]
     connections: Records
     accepted: Records
+    pod_cgroups: bytes | None
     rejected: Rejected
 
 
@@ -124,6 +126,7 @@ def body_type(name: str, item: type) -> type[msgspec.Struct]:
         ("schemaVersion", int | str | None, msgspec.field(default=None)),
         ("nodeName", Name | msgspec.UnsetType, msgspec.field(default=msgspec.UNSET)),
         ("observation", msgspec.Raw, msgspec.field(default=NO_COUNTS)),
+        ("podCgroups", msgspec.Raw, msgspec.field(default=ABSENT)),
         ("namespace", Name | None, msgspec.field(default=None)),
         ("inventory", InventoryWire | msgspec.UnsetType, msgspec.field(default=msgspec.UNSET)),
     ]
@@ -183,12 +186,15 @@ def read_batch(plain: bytes | bytearray) -> ConnectionsBatch | InventoryPart:
         raise BadBodyError("expected the name of the node", "/nodeName")
     if len(body.connectionList) + len(body.acceptedList or ()) > MAX_ITEMS:
         raise TooLargeError(f"body holds more than {MAX_ITEMS} items")
+    cgroups, left_out = read_pod_cgroups(body.podCgroups)
+    rejected.members += left_out
     return ConnectionsBatch(
         window=read_window(body.window),
         node_name=body.nodeName,
         observation=read_observation(body.observation, rejected),
         connections=pack_records(body.connectionList, "/connectionList", LISTED),
         accepted=pack_records(body.acceptedList or (), "/acceptedList", ACCEPTED),
+        pod_cgroups=pack_pod_cgroups(cgroups),
         rejected=rejected,
     )
 

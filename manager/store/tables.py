@@ -69,7 +69,8 @@ WINDOWS = Table(
     Column("purpose", LargeBinary),  # JSON of what it was ordered for; none for a window of the schedule
 )
 
-# One row per batch. `pod_index` finds the connections of a pod without their blocks (manager/schema/records.py).
+# One row per batch. `pod_index` finds the connections of a pod without their blocks (manager/schema/records.py);
+# `pod_cgroups` is gzipped JSON (manager/schema/pod_cgroups.py), none of an agent that sends none.
 OBSERVATIONS = Table(
     "observations",
     METADATA,
@@ -81,6 +82,7 @@ OBSERVATIONS = Table(
     Column("observation", LargeBinary, nullable=False),
     Column("connection_count", Integer, nullable=False),
     Column("pod_index", LargeBinary, nullable=False),
+    Column("pod_cgroups", LargeBinary),
 )
 
 # The records of a batch in blocks of up to 1,000: a list answers a page from the blocks that hold it, a map reads them

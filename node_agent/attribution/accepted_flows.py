@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from node_agent.attribution.filters import SCAN, is_loopback
 from node_agent.attribution.json_format import reference, wire_time
+from node_agent.attribution.pod_cgroups import PodCgroups
 from node_agent.attribution.pod_lookup import (
     CONFLICT,
     NOT_ASKED,
@@ -104,7 +105,7 @@ def left_out_rule(capture: Capture, entry: AcceptedFlow, listeners: Listeners, n
 
 
 def accepted_list(
-    capture: Capture, answers: Mapping[Query, Answer], scans: ScanSums
+    capture: Capture, answers: Mapping[Query, Answer], scans: ScanSums, cgroups: PodCgroups
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return `acceptedList`, one element for each pod, address, port, remote and age, and its counts.
 
@@ -122,6 +123,7 @@ def accepted_list(
             if rule.reason == SCAN:
                 scans.add(named.pod, "destination", entry.port, {"accepted": entry.accepted})
         else:
+            cgroups.add_accepted(named.pod.uid or "", entry)
             place = (named.pod.uid or "", entry.local, entry.port, entry.remote, entry.opened_before)
             earlier = delivered_flows.get(place)
             delivered_flows[place] = (merge_accepted(earlier[0], entry) if earlier else entry, named.pod)

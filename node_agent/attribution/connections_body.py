@@ -24,6 +24,7 @@ from node_agent.attribution.flow_decisions import (
 from node_agent.attribution.flow_groups import FlowDestination, FlowGroup, FlowGroups
 from node_agent.attribution.left_out_sources import left_out_sources
 from node_agent.attribution.node_name import on_node
+from node_agent.attribution.pod_cgroups import PodCgroups
 from node_agent.attribution.pod_lookup import NOT_ASKED
 from node_agent.attribution.scan_sums import ScanSums
 from podsonar.directory_answer import Answer, Query
@@ -164,7 +165,12 @@ def build_body(traffic: FlowGroups, answers: Mapping[Query, Answer]) -> Resolved
     destinations = {target: asked.get((target.address, target.port), NOT_ASKED) for target in traffic.targets}
     scans = ScanSums()
     scans.add_flows(decisions)
-    accepted, accepted_counts = accepted_flows.accepted_list(capture, answers, scans)
+    cgroups = PodCgroups(capture.cgroups)
+    cgroups.add_flows(decisions)
+    accepted, accepted_counts = accepted_flows.accepted_list(capture, answers, scans, cgroups)
     counts = observation(capture, decisions, accepted_counts, scans)
-    head = {"nodeName": capture.node_name, "window": capture.window.wire(), "observation": counts}
+    listed, left_out = cgroups.member()
+    counts |= {"podCgroupsLeftOut": left_out} if left_out else {}
+    names_node = {"nodeName": capture.node_name, "window": capture.window.wire()}
+    head = names_node | {"observation": counts, "podCgroups": listed}
     return ResolvedWindow(head, decisions, destinations, accepted, names.mismatch)

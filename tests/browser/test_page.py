@@ -132,6 +132,25 @@ def test_rows_26_27_hostile_names_are_text_in_every_view(manager: Running, page:
     assert name in (page.text_content("#edges") or "")
 
 
+def test_explanation_shows_cgroups_as_text(manager: Running, page: Page) -> None:
+    """Each on a line of its own; markup in a name is shown, never run, and the panel stays as wide."""
+    paths = ["/kubepods/<img src=x onerror=alert(1)>\u202etxt\x1b[31m", f"/kubepods/{'x' * 400}"]
+    body = NODE_A | {"window": LATER, "podCgroups": {"uid-frontend-1": {"paths": paths, "more": 2}}}
+    for place, one in enumerate((inventory() | {"window": LATER}, body)):
+        assert manager.push(one, f"b-cgroups-{place}").status_code == 201
+    page.on("dialog", lambda _dialog: pytest.fail("a script ran"))
+
+    visit(page, manager.url, manager.key, view="table", select=CART_EDGE)
+    page.click("[data-action=explain]")
+    shown = page.locator("[data-part=explanation] li small")
+    expect(shown.nth(3)).to_have_text("and 2 cgroups more")
+    assert [shown.nth(place).text_content() for place in (1, 2)] == paths
+    assert page.locator("main img").count() == 0
+    panel = page.locator("#panel")
+    assert panel.evaluate("one => one.scrollWidth <= one.clientWidth")
+    shoot(page, "explained-cgroups")
+
+
 def test_page_leads_from_nothing_to_the_first_window(manager: Running, page: Page) -> None:
     """A manager whose agents sent nothing shows the step that comes next; with a map it shows the map."""
     page.route("**/api/v1/agents?all=true", lambda route: route.fulfill(json={"items": []}))

@@ -1,6 +1,6 @@
 """Why an edge is there, or what it means that it is not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -18,11 +18,19 @@ from manager.history.map_json import map_of
 from manager.history.window_maps import WindowMaps
 from manager.http.auth import agent_in_path
 from manager.http.responses import json_response
+from manager.schema.pod_cgroups import PodCgroups, merge_pod_cgroups
 from manager.schema.records import LISTED, ListedConnection, unpack_block
 from manager.service_map.topology import Topology, build_topology
 from manager.store.agents import Agent
 from manager.store.batches.address_owners import owners_of
-from manager.store.batches.queries import iterate_blocks, read_counts, read_observations, read_summaries
+from manager.store.batches.queries import (
+    Observation,
+    iterate_blocks,
+    read_counts,
+    read_observations,
+    read_pod_cgroups,
+    read_summaries,
+)
 from manager.store.batches.writes import CONNECTIONS_SIDE
 from podsonar.errors import InputError
 from podsonar.model import Window
@@ -104,12 +112,19 @@ class ExplainHandlers:
 
         between = records_between(every(), sources, destinations, topology)
         shown = list(islice(between, MAX_RECORDS))
+        cgroups = {node: self.cgroups(agent, batches, node) for node in {node for node, _ in shown}}
         return {
             "batchesKept": bool(batches),
-            "records": [record_wire(node, one, identities[node]) for node, one in shown],
+            "records": [record_wire(node, one, identities[node], cgroups[node]) for node, one in shown],
             "moreRecords": sum(1 for _ in between),
             "addresses": self.addresses(agent, window, [one for _, one in shown]),
         }
+
+    def cgroups(self, agent: Agent, batches: Iterable[Observation], node: str) -> dict[str, PodCgroups] | None:
+        """The cgroups by pod UID that the batches of a node brought; None if none of them brought any."""
+        own = (read_pod_cgroups(self.store, agent.id, one.batch_id) for one in batches if one.node_name == node)
+        brought = [one for one in own if one is not None]
+        return merge_pod_cgroups(brought) if brought else None
 
     def addresses(self, agent: Agent, window: Window, records: list[ListedConnection]) -> list[dict[str, Any]]:
         """Each address that the records went to, with its owners."""

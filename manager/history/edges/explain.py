@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from manager.schema.pod_cgroups import PodCgroups
 from manager.schema.records import ListedConnection
 from manager.service_map.topology import Topology
 from manager.service_map.vertices import destination_vertices, inventory_vertices, pod_vertices
@@ -61,19 +62,29 @@ def records_between(
             yield node, one
 
 
-def record_wire(node: str, one: ListedConnection, identity: str) -> dict[str, Any]:
-    """A record, and how its source is known."""
+def how_known(node: str, one: ListedConnection, identity: str, *, unnamed: bool) -> str:
+    """How the source of a record is known; `unnamed`: its agent lists cgroups, and none of this pod's."""
+    uid = one.kubernetes.source_pod.uid
+    if identity != "cgroup":
+        return f"found on {node} by {identity or 'an agent that does not say how'}"
+    if unnamed and not one.opened_before:
+        return f"no listed cgroup on {node} holds the pod UID {uid}: {one.source_ip} was the address of this pod alone"
+    return f"the name of the connecting task's cgroup on {node} holds the pod UID {uid}"
+
+
+def record_wire(
+    node: str, one: ListedConnection, identity: str, cgroups: Mapping[str, PodCgroups] | None
+) -> dict[str, Any]:
+    """A record, and how its source is known; `cgroups` of the node by pod UID, None if its agent sends none."""
     pod = one.kubernetes.source_pod
-    how = (
-        f"the name of the connecting task's cgroup on {node} holds the pod UID {pod.uid}"
-        if identity == "cgroup"
-        else f"found on {node} by {identity or 'an agent that does not say how'}"
-    )
+    of_pod = cgroups.get(pod.uid) if cgroups is not None else None
     return {
         "node": node,
         "sourceIP": one.source_ip,
         "sourcePod": {"uid": pod.uid, "namespace": pod.namespace, "name": pod.name},
-        "identity": how,
+        "identity": how_known(node, one, identity, unnamed=cgroups is not None and of_pod is None),
+        "cgroups": of_pod and of_pod.paths,
+        "moreCgroups": of_pod.more if of_pod else 0,
         "destinationIP": one.destination_ip,
         "destinationPort": one.destination_port,
         "destination": one.destination and {"kind": one.destination.kind, "reason": one.destination.reason},

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import func, or_, select
 
+from manager.schema.pod_cgroups import PodCgroups, unpack_pod_cgroups
 from manager.schema.records import Block, positions_of
 from manager.store.batches.writes import CONNECTIONS_SIDE
 from manager.store.database import Store
@@ -110,6 +111,14 @@ def read_counts(store: Store, agent_id: str, batch_id: str) -> dict[str, Any]:
         found = connection.execute(select(OBSERVATIONS.c.observation).where(this)).scalar()
     counts: dict[str, Any] = orjson.loads(found) if found is not None else {}
     return counts
+
+
+def read_pod_cgroups(store: Store, agent_id: str, batch_id: str) -> dict[str, PodCgroups] | None:
+    """The cgroups by pod UID that came with one batch; None if none came, or it has been deleted meanwhile."""
+    this = (OBSERVATIONS.c.agent_id == agent_id) & (OBSERVATIONS.c.batch_id == batch_id)
+    with store.reading() as connection:
+        found = connection.execute(select(OBSERVATIONS.c.pod_cgroups).where(this)).scalar()
+    return unpack_pod_cgroups(found) if found is not None else None
 
 
 def read_block(store: Store, agent_id: str, batch_id: str, side: int, block: int) -> Block | None:

@@ -102,6 +102,7 @@ def store_connections(
         "observation": orjson.dumps(batch.observation),
         "connection_count": batch.connections.total,
         "pod_index": batch.connections.pod_index,
+        "pod_cgroups": batch.pod_cgroups,
     }
     connection.execute(insert(OBSERVATIONS), row)
     rows = [
