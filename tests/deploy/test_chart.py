@@ -163,6 +163,33 @@ def test_monitors_alerts_and_openshift_need_their_apis(chart: Chart) -> None:
     assert added == wanted
 
 
+def test_managers_certificate_is_for_its_api_port_alone(chart: Chart, tmp_path: Path) -> None:
+    """Who pushes has the https URL and the authority as a file, a folder's, so that a changed one is seen.
+
+    Probes, monitors and `helm test` ask the metrics port, which stays plain.
+    """
+    rendered = chart.template("-f", str(chart.folder / "ci/everything-values.yaml"), *APIS)
+    for kind, ending in (("Deployment", "-collector"), ("DaemonSet", "-node-agent")):
+        path = tmp_path / f"{ending}.yaml"
+        path.write_text(only(rendered, "ConfigMap", ending)["data"]["config.yaml"])
+        manager = load(AgentSettings, path, {}, {}).manager
+        assert manager.url == "https://podsonar-manager.observe.svc:8080"
+        folder, _slash, name = manager.ca_file.rpartition("/")
+        spec = pod(only(rendered, kind, ending))
+        (mount,) = [one for one in spec["containers"][0]["volumeMounts"] if one["mountPath"] == folder]
+        assert "subPath" not in mount
+        (volume,) = [one for one in spec["volumes"] if one["name"] == mount["name"]]
+        assert volume["secret"]["items"] == [{"key": "ca.crt", "path": name}]
+    (container,) = pod(only(rendered, "Deployment", "-manager"))["containers"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"].get("scheme", "HTTP") == "HTTP"
+        assert container[probe]["httpGet"]["port"] == "metrics"
+    (monitored,) = only(rendered, "ServiceMonitor")["spec"]["endpoints"]
+    assert (monitored["port"], monitored.get("scheme", "http")) == ("metrics", "http")
+    (asked,) = [one["value"] for one in only(rendered, "Pod", "-test-reports")["spec"]["containers"][0]["env"][:1]]
+    assert asked == "http://podsonar-manager-metrics.observe.svc:9464"
+
+
 def test_every_value_is_in_the_schema_and_explained(chart: Chart) -> None:
     """Keys of values.yaml and of the schema are the same set, so that a new value cannot be forgotten."""
     values = yaml.safe_load((chart.folder / "values.yaml").read_text())
@@ -189,6 +216,9 @@ def test_notes_name_what_is_missing_and_every_risk(chart: Chart) -> None:
         return " ".join(done.stdout.partition("NOTES:")[2].split())
 
     assert "pod-security.kubernetes.io/enforce=privileged" in notes()
+    assert "Open the map (http://127.0.0.1:8080)" in notes()
+    tls = "manager.tls.secretName=t,manager.caSecret.name=t"
+    assert "Open the map (https://127.0.0.1:8080)" in notes("--set", tls)
     elsewhere = "manager.install=false,manager.url=https://m.example"
     assert "until Secret agent-token exists" in notes("--set", f"{elsewhere},manager.tokenSecret.name=agent-token")
     assert "WARNING: manager.token" in notes("--set", f"{elsewhere},manager.token=podsonar-demo-token-of-someone")
