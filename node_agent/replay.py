@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from node_agent.attribution import connections_body, flow_log
+from node_agent.attribution import flow_log
+from node_agent.attribution.body import connections_body
 from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.capture.files import capture_file
 from podsonar.directory_answer import Answer, Query

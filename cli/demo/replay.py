@@ -12,7 +12,7 @@ from delivery.token_file import TokenFile
 from directory.from_inventory import directory_from_inventory
 from directory.selection import Selection
 from lab.demo import shop
-from node_agent.attribution import connections_body
+from node_agent.attribution.body import connections_body
 from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.capture.files import capture_file
 from node_agent.replay_inventory import read_inventory

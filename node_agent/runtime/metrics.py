@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from delivery.metrics import DROPS
 from node_agent.attribution import filters
-from node_agent.attribution.connections_body import ResolvedWindow
+from node_agent.attribution.body.connections_body import ResolvedWindow
 from node_agent.attribution.flow_decisions import HOLDER_UNKNOWN, SHARED_SOCKET, UNRESOLVED
 from node_agent.capture.kernel_program.bpf_maps import Counts
 from node_agent.capture.open_connections.proc_sockets import (

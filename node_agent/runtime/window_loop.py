@@ -16,7 +16,8 @@ import structlog
 
 from delivery.batch import make_batch
 from delivery.spool import Spool
-from node_agent.attribution import connections_body, flow_log
+from node_agent.attribution import flow_log
+from node_agent.attribution.body import connections_body
 from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.capture.files.capture_queue import CaptureQueue
 from node_agent.capture.kernel_program import loader_client

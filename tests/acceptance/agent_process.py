@@ -15,7 +15,7 @@ import orjson
 
 from delivery.spool_file import read_batch
 from lab.controlplane.ports import free_ports
-from node_agent.attribution import connections_body
+from node_agent.attribution.body import connections_body
 from node_agent.attribution.flow_groups import group_flows
 from node_agent.capture.files import capture_file
 from podsonar.json_gzip import unpack

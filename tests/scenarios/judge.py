@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from collector.directory.resolve_request import parse_request
-from node_agent.attribution import connections_body
+from node_agent.attribution.body import connections_body
 from node_agent.attribution.flow_decisions import UNRESOLVED
 from node_agent.attribution.flow_groups import directory_queries, group_flows
 from podsonar.directory_answer import Answer

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
+from node_agent.attribution.body.json_format import reference, wire_time
+from node_agent.attribution.body.pod_cgroups import PodCgroups
+from node_agent.attribution.body.scan_sums import ScanSums
 from node_agent.attribution.filters import SCAN, is_loopback
-from node_agent.attribution.json_format import reference, wire_time
-from node_agent.attribution.pod_cgroups import PodCgroups
 from node_agent.attribution.pod_lookup import (
     CONFLICT,
     NOT_ASKED,
@@ -23,7 +24,6 @@ from node_agent.attribution.pod_lookup import (
     owners_of_cgroups,
     pod_by_address,
 )
-from node_agent.attribution.scan_sums import ScanSums
 from node_agent.capture.fair_share import ANY_ADDRESSES
 from node_agent.capture.pod_cgroup import UNKNOWN_OWNER, CgroupOwner
 from podsonar.directory_answer import Answer, Query

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import orjson
 
+from node_agent.attribution.body.json_format import SECONDS, json_text, reference
 from node_agent.attribution.flow_groups import FlowDestination, FlowGroup
-from node_agent.attribution.json_format import SECONDS, json_text, reference
 from podsonar.directory_answer import Answer
 from podsonar.model import Volume
 from podsonar.timestamp import NS_PER_SECOND

@@ -12,7 +12,10 @@ from typing import Any
 
 import orjson
 
-from node_agent.attribution import accepted_flows, connection_json
+from node_agent.attribution.body import accepted_flows, connection_json
+from node_agent.attribution.body.left_out_sources import left_out_sources
+from node_agent.attribution.body.pod_cgroups import PodCgroups
+from node_agent.attribution.body.scan_sums import ScanSums
 from node_agent.attribution.flow_decisions import (
     Decision,
     FlowGroupDecision,
@@ -22,11 +25,8 @@ from node_agent.attribution.flow_decisions import (
     total,
 )
 from node_agent.attribution.flow_groups import FlowDestination, FlowGroup, FlowGroups
-from node_agent.attribution.left_out_sources import left_out_sources
 from node_agent.attribution.node_name import on_node
-from node_agent.attribution.pod_cgroups import PodCgroups
 from node_agent.attribution.pod_lookup import NOT_ASKED
-from node_agent.attribution.scan_sums import ScanSums
 from podsonar.directory_answer import Answer, Query
 from podsonar.model import Capture, Flow, sum_of_volumes
 

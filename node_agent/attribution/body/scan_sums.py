@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+from node_agent.attribution.body.json_format import reference
 from node_agent.attribution.filters import SCAN
 from node_agent.attribution.flow_decisions import FlowGroupDecision
-from node_agent.attribution.json_format import reference
 from node_agent.capture.fair_share import PORT_RANGES
 from podsonar.directory_answer import Answer
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node_agent.attribution.connections_body import ResolvedWindow, build_body
+from node_agent.attribution.body.connections_body import ResolvedWindow, build_body
 from node_agent.attribution.flow_groups import directory_queries, group_flows
 from podsonar.directory_answer import Answer, Query
 from podsonar.model import AcceptedFlow, Capture

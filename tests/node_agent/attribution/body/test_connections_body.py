@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node_agent.attribution.connections_body import ResolvedWindow, build_body
+from node_agent.attribution.body.connections_body import ResolvedWindow, build_body
+from node_agent.attribution.body.json_format import wire_time
 from node_agent.attribution.flow_groups import directory_queries, group_flows
 from node_agent.attribution.flow_log import decision_line, read_log
-from node_agent.attribution.json_format import wire_time
 from podsonar.directory_answer import Answer, Query
 from podsonar.model import AcceptedFlow, Flow, Volume
 from podsonar.timestamp import rfc3339

@@ -8,8 +8,8 @@ import pytest
 
 from delivery.batch import make_batch
 from delivery.split_batch import split_batch
-from node_agent.attribution.pod_cgroups import MOST_CHARACTERS, MOST_OF_POD, MOST_PODS, PodCgroups, container_path
-from node_agent.capture import capture_file
+from node_agent.attribution.body.pod_cgroups import MOST_CHARACTERS, MOST_OF_POD, MOST_PODS, PodCgroups, container_path
+from node_agent.capture.files import capture_file
 from podsonar.json_gzip import inflate_within
 from podsonar.model import AcceptedFlow, Capture
 from tests.node_agent.stages import CGROUPS, START_NS, WEB, body, capture, flow, resolved

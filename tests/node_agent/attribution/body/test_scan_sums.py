@@ -1,6 +1,6 @@
 """Sums of what was beyond a pod's share: named, counted, and nobody's edge."""
 
-from node_agent.attribution.scan_sums import MOST_LISTED, ScanSums
+from node_agent.attribution.body.scan_sums import MOST_LISTED, ScanSums
 from podsonar.directory_answer import Answer
 from podsonar.model import AcceptedFlow
 from tests.node_agent.stages import START_NS, WEB, body, capture, flow, resolved
