@@ -1,5 +1,6 @@
 """A runner's settings: exactly the names of the ConfigMap and the Secret in its manifests, as environment variables."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -37,11 +38,19 @@ class RunnerEnvironment:
     log_token: str = field(repr=False)
     directory_url: str = ""
     directory_token: str = field(default="", repr=False)
+    authority: str = ""  # PEM, of the manager's certificate; empty: those of the image
 
     @property
     def report_port(self) -> int:
         """Where the runner listens for its injectors; 0 without a URL."""
         return (urlsplit(self.report_url).port or 80) if self.report_url else 0
+
+    @property
+    def verify(self) -> ssl.SSLContext | bool:
+        """How the manager is verified, as httpx takes it."""
+        if self.authority and not self.skip_verify:
+            return ssl.create_default_context(cadata=self.authority)
+        return not self.skip_verify
 
     @property
     def query(self) -> dict[str, str]:
@@ -65,6 +74,9 @@ def read_environment(variables: Mapping[str, str]) -> RunnerEnvironment:
         raise SettingsError("KUBERNETES_INFRA_SERVICE_ENDPOINT is no URL: expected https://host/chaos/kserver/api")
     enabled = variables.get("LOG_SERVICE_ENABLED", "false") == "true"
     skip = {variables.get(name, "false") for name in ("SKIP_SECURE_VERIFY", "INSECURE_SKIP_VERIFY")}
+    authority = variables.get("PODSONAR_MANAGER_CA", "")
+    if authority:
+        check_authority(authority)
     return RunnerEnvironment(
         endpoint=endpoint,
         infra_id=variables["INFRA_ID"],
@@ -81,7 +93,16 @@ def read_environment(variables: Mapping[str, str]) -> RunnerEnvironment:
         access_key=variables["ACCESS_KEY"],
         log_token=variables.get("LOG_SERVICE_TOKEN", ""),
         directory_token=variables.get("PODSONAR_DIRECTORY_TOKEN", ""),
+        authority=authority,
     )
+
+
+def check_authority(text: str) -> None:
+    """Raise SettingsError unless the text holds certificates."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError) as error:
+        raise SettingsError("PODSONAR_MANAGER_CA holds no certificate: expected PEM") from error
 
 
 def report_url(text: str) -> str:

@@ -43,7 +43,7 @@ class Kserver:
             cookies=no_cookies(),
             timeout=TIMEOUT,
             limits=httpx.Limits(keepalive_expiry=CLIENT_IDLE_SECONDS),
-            verify=not settings.skip_verify,
+            verify=settings.verify,
         )
 
     def fetch(self) -> dict[str, Any]:
@@ -79,7 +79,8 @@ class Kserver:
         try:
             answer = self.http.request(method, self.settings.endpoint + path, content=content, headers=headers)
         except httpx.HTTPError as error:
-            raise KserverUnavailableError(f"manager {self.settings.endpoint}: {type(error).__name__}") from error
+            text = f"manager {self.settings.endpoint}: {error or type(error).__name__}"
+            raise KserverUnavailableError(text) from error
         if answer.status_code in RETRIED:
             raise KserverUnavailableError(f"manager {self.settings.endpoint}: {method} answered {answer.status_code}")
         if answer.status_code != 200:

@@ -60,7 +60,7 @@ class HttpLogService:
             cookies=no_cookies(),
             timeout=TIMEOUT,
             limits=httpx.Limits(keepalive_expiry=CLIENT_IDLE_SECONDS),
-            verify=not settings.skip_verify,
+            verify=settings.verify,
         )
 
     def send(self, method: str, key: str, lines: list[dict[str, Any]] | None = None) -> int:

@@ -13,15 +13,17 @@ import yaml
 
 from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests
 from chaos.control.experiments.runs.manifest import read_manifest
+from chaos.runner.environment import check_authority
 from cli.chaos.tenant_api import TenantApi, tenant_options
 from cli.manager_api import check_url
 from delivery.token_file import read_token
 from podsonar import atomic_file
-from podsonar.errors import InputError, UsageError
+from podsonar.errors import InputError, SettingsError, UsageError
 from podsonar.input_file import read_input
 from podsonar.logs_and_probes import escape
 
 FILE_BYTES = 1 << 20
+AUTHORITY_BYTES = 64 << 10  # an environment variable holds 128 KiB
 POLL_SECONDS = 2.0
 OF_RUNNERS = ("account", "project", "environment")  # without which a runner does not start
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -59,6 +61,7 @@ def read_order(path: Path, infra: str) -> dict[str, Any]:
 @click.option("--manifests", metavar="FILE|-", help="Write the runner's manifests, with its key, for `kubectl apply`.")
 @click.option("--image", default=runner_image, show_default="this version's collector", help="The runner's image.")
 @click.option("--runner-manager", default="", metavar="URL", help="The manager as pods reach it; else as --manager.")
+@click.option("--runner-ca-file", default="", metavar="FILE", help="The authority of that manager, in PEM.")
 @click.option("--directory", default="", metavar="URL", help="The collector as pods reach it, for spec.windows.")
 @click.option("--directory-token-file", default="", metavar="FILE", help="The agents' token, for --directory.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
@@ -98,9 +101,13 @@ def exit_status(data: dict[str, Any]) -> int:
 
 
 class RunnerSite(NamedTuple):
-    """What a runner's manifests have from the command: URLs inside the cluster, the image, and the agents' token."""
+    """What a runner's manifests have from the command: URLs inside the cluster, the image, and the agents' token.
+
+    `authority` is the PEM by which pods verify the manager, empty for those of the image.
+    """
 
     manager: str
+    authority: str
     image: str
     directory: str
     directory_token: str
@@ -113,7 +120,21 @@ def runner_site(runs: TenantApi, place: dict[str, str]) -> RunnerSite:
     directory, file = place["directory"].rstrip("/"), place["directory_token_file"]
     if bool(directory) != bool(file):
         raise UsageError("expected --directory and --directory-token-file together")
-    return RunnerSite(base, place["image"], directory, read_token(Path(file)) if file else "")
+    authority = read_authority(Path(place["runner_ca_file"])) if place["runner_ca_file"] else ""
+    return RunnerSite(base, authority, place["image"], directory, read_token(Path(file)) if file else "")
+
+
+def read_authority(path: Path) -> str:
+    """The certificates of a file; InputError for what a runner would not start with."""
+    content = read_input(path, "authority file", FILE_BYTES, "PEM of certificates")
+    if len(content) > AUTHORITY_BYTES:
+        raise InputError(f"authority file {str(path)!r} has {len(content)} bytes: expected {AUTHORITY_BYTES} at most")
+    try:
+        text = content.decode()
+        check_authority(text)
+    except (UnicodeDecodeError, SettingsError) as error:
+        raise InputError(f"authority file {str(path)!r} holds no certificate: expected PEM") from error
+    return text
 
 
 def write_manifests(runs: TenantApi, order: dict[str, Any], made: dict[str, str], site: RunnerSite, place: str) -> None:
@@ -130,6 +151,7 @@ def write_manifests(runs: TenantApi, order: dict[str, Any], made: dict[str, str]
         log_token=made["logToken"],
         directory=site.directory,
         directory_token=site.directory_token,
+        authority=site.authority,
         **runs.tenant,
     )
     ids = RunIds(made["experimentID"], made["runID"], made["notifyID"])

@@ -42,7 +42,8 @@ REPORT_PORT = 8000  # where injectors report
 class RunnerPlace(NamedTuple):
     """Where a runner runs and whom it reports to; keys and tokens are secret.
 
-    `directory` is the collector where it orders windows, with the agents' token.
+    `directory` is the collector where it orders windows, with the agents' token; `authority` the PEM by which it
+    verifies the manager, empty for those of its image.
     """
 
     name: str
@@ -59,6 +60,7 @@ class RunnerPlace(NamedTuple):
     log_token: str
     directory: str = ""
     directory_token: str = ""
+    authority: str = ""
 
 
 class RunIds(NamedTuple):
@@ -128,6 +130,7 @@ def settings_of(place: RunnerPlace) -> dict[str, str]:
         "LOG_SERVICE_ENDPOINT": place.log_endpoint,
         "LOG_SERVICE_ENABLED": "true" if place.log_endpoint else "false",
         **({"PODSONAR_DIRECTORY_URL": place.directory} if place.directory else {}),
+        **({"PODSONAR_MANAGER_CA": place.authority} if place.authority else {}),
     }
 
 

@@ -1,5 +1,6 @@
 """`podsonar chaos run | runs | stop | report` against a running manager."""
 
+import datetime as dt
 import secrets
 import threading
 import time
@@ -13,10 +14,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from cli.main import podsonar
+from lab.controlplane.certificates import Authority
 from manager.store.database import Store
 from manager.store.experiments.runs import find_run_of_key
 from manager.store.tokens.issued import create_token
-from podsonar.errors import PodsonarError, UsageError
+from podsonar.errors import InputError, PodsonarError, UsageError
 from tests.chaos.conftest import Manager
 from tests.chaos.control.experiments.test_kserver import MANIFEST, Run, with_phases
 
@@ -90,6 +92,24 @@ def test_runner_s_manager_may_be_another_url(manager: Manager, tmp_path: Path, f
     assert isinstance(refused.exception, PodsonarError)
     assert "expected https" in str(refused.exception)
     assert invoke(manager, tmp_path, "runs").stdout == listed  # nothing was ordered
+
+
+def test_runner_gets_the_authority_of_its_manager(manager: Manager, tmp_path: Path, file: Path) -> None:
+    """The file's certificates are in its ConfigMap; what no runner would start with orders nothing."""
+    manifests, spoilt = tmp_path / "runner.yaml", tmp_path / "spoilt.crt"
+    authority = Authority(tmp_path, dt.datetime.now(dt.UTC)).file
+    words = ("run", "--infra", "prodecommerce", "--manifests", str(manifests), "--runner-ca-file")
+    listed = invoke(manager, tmp_path, "runs").stdout
+    for content in (b"", b"nonsense", b"\xff" * 9, authority.read_bytes() * 200):
+        spoilt.write_bytes(content)
+        refused = invoke(manager, tmp_path, *words, str(spoilt), str(file))
+        assert isinstance(refused.exception, InputError), content[:9]
+        assert "spoilt.crt" in str(refused.exception)
+    assert invoke(manager, tmp_path, "runs").stdout == listed
+    made = invoke(manager, tmp_path, *words, str(authority), str(file))
+    assert made.exit_code == 0, made.output
+    objects = {one["kind"]: one for one in yaml.safe_load_all(manifests.read_text())}
+    assert objects["ConfigMap"]["data"]["PODSONAR_MANAGER_CA"] == authority.read_text()
 
 
 def test_run_with_windows_of_its_own_names_the_collector(manager: Manager, tmp_path: Path) -> None:
