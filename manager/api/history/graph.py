@@ -1,9 +1,12 @@
 """A window as Grafana's node graph panel takes it: a list of nodes and a list of edges.
 
 https://grafana.com/docs/grafana/latest/panels-visualizations/visualizations/node-graph/ names the fields. The panel
-draws at most 1,500 nodes: of more, those with the most attempts are answered.
+draws at most 1,500 nodes: of more, those with the most attempts are answered. It writes a number with two decimals
+(`statToString` of its utils.ts), a text as it is: counts are texts. An edge without one of its nodes stops the panel.
+An edge's arrowhead is found by `url(#…id)`, where a parenthesis or a space of a name would end the id: it is a digest.
 """
 
+import hashlib
 from collections import Counter
 from typing import Any
 
@@ -72,8 +75,8 @@ def graph_nodes(found: dict[str, Any]) -> list[dict[str, Any]]:
                     "id": one["id"],
                     "title": one["name"],
                     "subtitle": one["namespace"] or one["kind"],
-                    "mainstat": attempts[one["id"]],
-                    "secondarystat": failed[one["id"]],
+                    "mainstat": f"{attempts[one['id']]:,}",
+                    "secondarystat": failed_text(failed[one["id"]]),
                     "arc__failed": share,
                     "arc__ok": 1 - share,
                     "detail__kind": one["kind"],
@@ -81,6 +84,11 @@ def graph_nodes(found: dict[str, Any]) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def failed_text(failed: int) -> str:
+    """How many connects failed; nothing where none did."""
+    return f"{failed:,} failed" if failed else ""
 
 
 def graph_edges(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -94,11 +102,11 @@ def graph_edges(found: dict[str, Any]) -> list[dict[str, Any]]:
             sums[1] += edge["failed"]
     return [
         {
-            "id": f"{source}>{target}",
+            "id": hashlib.sha256(f"{source}\0{target}".encode()).hexdigest()[:32],
             "source": source,
             "target": target,
-            "mainstat": attempts,
-            "secondarystat": failed,
+            "mainstat": f"{attempts:,}",
+            "secondarystat": failed_text(failed),
             "color": "red" if failed else "gray",
         }
         for (source, target), (attempts, failed) in pairs.items()
