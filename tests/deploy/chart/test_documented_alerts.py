@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from manager.metrics import EDGE_CHANGES
-from tests.deploy.test_alerts import promtool
+from tests.deploy.chart.test_alerts import promtool
 
 RULES = re.compile(r"^```yaml\n(groups:\n.*?)^```", re.MULTILINE | re.DOTALL)
 # Alert -> the change that makes it fire.
