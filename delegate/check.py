@@ -158,8 +158,11 @@ def service_refusals(spec: Mapping[str, Any]) -> Iterator[str]:
 
 
 def secrets_of(body: Mapping[str, Any]) -> Iterator[str]:
-    """The Secrets that a workload mounts."""
+    """The Secrets that a workload mounts, or takes its variables from."""
     template = mapping(mapping(mapping(body.get("spec")).get("template")).get("spec"))
+    for source in (one for container in dicts(template.get("containers")) for one in dicts(container.get("envFrom"))):
+        if isinstance(name := mapping(source.get("secretRef")).get("name"), str):
+            yield name
     for volume in dicts(template.get("volumes")):
         if isinstance(name := mapping(volume.get("secret")).get("secretName"), str):
             yield name

@@ -26,6 +26,7 @@ class Reporter:
         self.manager, self.delegate_id, self.task, self.stop, self.lines = manager, delegate_id, task, stop, lines
         self.lock = threading.Lock()
         self.objects: dict[ObjectName, ObjectReport] = {}
+        self.injectors_gone = False
         self.lost = threading.Event()
         self.done = threading.Event()
 
@@ -54,6 +55,7 @@ class Reporter:
             message=message,
             objects=objects,
             agent_details=agent,
+            injectors_gone=self.injectors_gone,
         )
         try:
             answer = self.manager.report(self.task.id, report)

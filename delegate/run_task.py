@@ -9,6 +9,7 @@ from cluster_api.resources import ObjectName
 from delegate.apply import apply_all
 from delegate.check import check
 from delegate.dry_run import COMPARED, differences, in_order, look_up, refusals, state_of
+from delegate.injectors import injector_refusals, remove_run
 from delegate.remove import remove_all
 from delegate.report import Reporter, sentences
 from delegate.task import ObjectReport, OwnedObject, Status
@@ -117,7 +118,9 @@ def apply(objects: Objects, rules: DelegateRules, reporter: Reporter) -> Status 
 
 
 def wait(objects: Objects, reporter: Reporter, names: Sequence[ObjectName]) -> Status | None:
-    """Wait for what was applied, and report the end."""
+    """Wait for what was applied, unless the task waits for nothing, and report the end."""
+    if not reporter.task.wait.seconds:
+        return end(reporter, "SUCCESS")
     reporter.lines.write("applied; waiting for workloads")
     late = wait_until_available(objects, names, reporter.task.wait.seconds, reporter.stopped)
     if reporter.lost.is_set() or reporter.stop.is_set():
@@ -140,15 +143,22 @@ def roll_back(objects: Objects, reporter: Reporter, found: Sequence[ObjectReport
 
 
 def delete(objects: Objects, rules: DelegateRules, reporter: Reporter) -> Status | None:
-    """Delete what the task names, in the delegate's namespaces alone."""
+    """Delete what the task names, in the delegate's namespaces alone; of a run its injectors, too."""
     owned = reporter.task.objects
     foreign = [one for one in owned if one.namespace and one.namespace not in rules.namespaces]
     if foreign:
         reasons = [ObjectReport.of(one.identity, "refused", message="another namespace") for one in foreign]
         return failed(reporter, reasons, "REFUSED")
-    complete = remove_all(objects, owned, REMOVE_SECONDS, reporter.stopped, reporter.note)
+    run, gone = reporter.task.injectors, False
+    if run is None:
+        complete = remove_all(objects, owned, REMOVE_SECONDS, reporter.stopped, reporter.note)
+    elif refused := injector_refusals(run, rules):
+        return failed(reporter, refused, "REFUSED")
+    else:
+        complete, gone = remove_run(objects, run, owned, REMOVE_SECONDS, reporter.stopped, reporter.note)
     if reporter.lost.is_set() or reporter.stop.is_set():
         return None
+    reporter.injectors_gone = gone
     if complete:
         return end(reporter, "SUCCESS")
     return failed(reporter, [one for one in reporter.objects.values() if one.result == "failed"])

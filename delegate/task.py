@@ -44,6 +44,14 @@ class OwnedObject(Wire, frozen=True):
         return ObjectName(self.api_version, self.kind, self.namespace, self.name)
 
 
+class RunInjectors(Wire, frozen=True):
+    """Whose injectors are to be gone: those of a run, made by its runner in the runner's namespace."""
+
+    namespace: str
+    run_id: str = msgspec.field(name="runID")
+    runner: str
+
+
 class Task(Wire, frozen=True):
     """One piece of work, leased for a time that each report renews."""
 
@@ -55,6 +63,7 @@ class Task(Wire, frozen=True):
     force: bool = False
     manifests: list[dict[str, Any]] = []
     objects: list[OwnedObject] = []
+    injectors: RunInjectors | None = None
     wait: Await = msgspec.field(name="await", default=Await())
     log: LogKey = LogKey()
 
@@ -121,3 +130,4 @@ class TaskReport(Wire, frozen=True, omit_defaults=True):
     message: str = ""
     objects: list[ObjectReport] = []
     agent_details: AgentReport | None = None
+    injectors_gone: bool = False

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, update
 
 from manager.installations.installations import Installation, change, note, remove_objects, require_installation
 from manager.installations.owned_objects import merge_reports
-from manager.installations.tasks import LEASE_SECONDS, TASK, StoredTask, find_task
+from manager.installations.tasks import LEASE_SECONDS, TASK, StoredTask, change_body, find_task
 from manager.store.delegate_tables import DELEGATE_TASKS
 from manager.store.tenancy import Tenant
 from podsonar.timestamp import NS_PER_SECOND
@@ -57,6 +57,7 @@ class StatusReport(msgspec.Struct, frozen=True, rename="camel"):
     message: str = ""
     objects: list[ReportedObject] = []
     agent_details: ReportedAgent | None = None
+    injectors_gone: bool = False  # of the run whose objects were to be deleted; its runner, too
 
 
 class Outcome(Enum):
@@ -92,6 +93,8 @@ def store_report(
         "updated_ns": now_ns,
     }
     connection.execute(update(DELEGATE_TASKS).where(TASK.id == task_id).values(values))
+    if report.injectors_gone:
+        change_body(connection, task_id, task.body | {"injectorsGone": True})
     if report.status != "RUNNING" and task.installation_id is not None:
         follow(connection, task, report, now_ns, random_bytes)
     return Outcome.ACCEPTED

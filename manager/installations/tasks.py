@@ -52,6 +52,7 @@ class StoredTask(NamedTuple):
     log_key: str
     agent_id: str | None
     installation_id: str | None
+    run_id: str | None
     created_ns: int
     updated_ns: int
 
@@ -77,8 +78,9 @@ def create_task(
     run_id: str | None = None,
     cluster_uid: str = "",
 ) -> str:
-    """Store a task that waits for a delegate, and return its id; it is newer than every other one of the agent."""
-    newest = connection.execute(select(func.max(TASK.created_ns)).where(TASK.agent_id == agent_id)).scalar() or 0
+    """Store a task that waits for a delegate, and return its id; it is newer than every other of the agent or run."""
+    related = TASK.run_id == run_id if run_id else TASK.agent_id == agent_id
+    newest = connection.execute(select(func.max(TASK.created_ns)).where(related)).scalar() or 0
     task_id = base64.urlsafe_b64encode(random_bytes(16)).decode().rstrip("=") + "-DEL"
     row = {
         "id": task_id,
@@ -106,8 +108,8 @@ def for_delegate(delegate: Delegate, running: Sequence[str], now_ns: int) -> Col
     """The condition for tasks that a delegate may take now.
 
     One that it holds and does not name as running it has lost: it ended in between. Only its latest poll knows that:
-    an earlier one may still be held for a process that is gone. Tasks of one agent come one after the other, so that
-    nothing is deleted while it is being applied.
+    an earlier one may still be held for a process that is gone. Tasks of one agent, and of one run, come one after the
+    other, so that nothing is deleted while it is being applied.
     """
     inside = [TASK[name] == value for name, value in delegate.tenant._asdict().items() if value]
     waits = (TASK.status == "PROCESSED") & (TASK.expires_ns > now_ns)
@@ -118,7 +120,8 @@ def for_delegate(delegate: Delegate, running: Sequence[str], now_ns: int) -> Col
     before = (earlier.c.created_ns < TASK.created_ns) | (
         (earlier.c.created_ns == TASK.created_ns) & (earlier.c.id < TASK.id)
     )
-    blocked = exists().where(earlier.c.agent_id == TASK.agent_id, earlier.c.status.in_(OPEN), before)
+    related = (earlier.c.agent_id == TASK.agent_id) | (earlier.c.run_id == TASK.run_id)
+    blocked = exists().where(related, earlier.c.status.in_(OPEN), before)
     return and_(*inside, TASK.cluster_uid.in_(("", delegate.cluster_uid)), or_(waits, again), ~blocked)
 
 
@@ -170,6 +173,17 @@ def tasks_of_agent(connection: Connection, agent_id: str) -> list[StoredTask]:
     """The agent's tasks, oldest first."""
     wanted = select(DELEGATE_TASKS).where(TASK.agent_id == agent_id).order_by(TASK.created_ns, TASK.id)
     return [task_of_row(row) for row in connection.execute(wanted).mappings()]
+
+
+def tasks_of_run(connection: Connection, run_id: str) -> list[StoredTask]:
+    """The tasks of an experiment's run, oldest first."""
+    wanted = select(DELEGATE_TASKS).where(TASK.run_id == run_id).order_by(TASK.created_ns, TASK.id)
+    return [task_of_row(row) for row in connection.execute(wanted).mappings()]
+
+
+def change_body(connection: Connection, task_id: str, body: dict[str, Any]) -> None:
+    """Change what is to be done."""
+    connection.execute(update(DELEGATE_TASKS).where(TASK.id == task_id).values(body=orjson.dumps(body)))
 
 
 def owned_by_agent(connection: Connection, agent_id: str) -> tuple[str, list[dict[str, Any]]]:
