@@ -154,7 +154,8 @@ def make_app(
         *(Route(path, endpoint) for path, endpoint in probe_routes(store).items() if path != "/livez"),
         *([metrics_route(metrics)] if serves_metrics else []),
     ]
-    routes += delegate_routes(store, clock, agents)
+    of_run = next((one.of_run for one in added if one.of_run is not None), None)
+    routes += delegate_routes(store, clock, agents, of_run)
     for prefix in PREFIXES:
         routes.append(Route(f"{prefix}/collections", push, methods=["POST"]))
         routes += document_routes(api, reads, prefix)

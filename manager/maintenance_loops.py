@@ -9,7 +9,7 @@ import structlog
 
 from podsonar.supervised import Backoff, place_of
 
-LOOPS = ("edges", "history", "installations", "linux", "logs", "maps", "outdated", "runs", "token_use")
+LOOPS = ("delegated", "edges", "history", "installations", "linux", "logs", "maps", "outdated", "runs", "token_use")
 STEADY_SECONDS = 60.0  # a loop that ran for so long begins again with the first pause
 
 MaintenanceLoop = Callable[[], Coroutine[Any, Any, None]]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from starlette.routing import BaseRoute
 
 from manager.history.window_maps import WindowMaps
+from manager.installations.handout import RunWire
 from manager.maintenance_loops import MaintenanceLoop
 from manager.metrics import ManagerMetrics
 from manager.store.database import Store
@@ -27,10 +28,14 @@ class PartContext:
 
 @dataclass(frozen=True, slots=True)
 class PartRoutes:
-    """What a part adds; each loop, by one of the names of `LOOPS`, runs until the end of the process."""
+    """What a part adds; each loop, by one of the names of `LOOPS`, runs until the end of the process.
+
+    `of_run` completes tasks of delegates that are of an experiment's run.
+    """
 
     routes: Sequence[BaseRoute]
     loops: Mapping[str, MaintenanceLoop] = field(default_factory=dict)
+    of_run: RunWire | None = None
 
 
 Part = Callable[[PartContext], PartRoutes]

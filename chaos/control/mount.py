@@ -9,6 +9,8 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from chaos.control.experiments.delegated.progress import delegated_loop
+from chaos.control.experiments.delegated.runner_list import task_of_run
 from chaos.control.experiments.edge_questions import edge_routes
 from chaos.control.experiments.kserver import kserver_routes
 from chaos.control.experiments.map.watch import watching_loop
@@ -66,7 +68,8 @@ def mount_chaos(context: PartContext) -> PartRoutes:
     loops = {
         "logs": retention_loop(context),
         "runs": sweeping_loop(context),
+        "delegated": delegated_loop(context),
         "edges": watching_loop(context),
         "linux": deadline_loop(context, of_linux),
     }
-    return PartRoutes(routes, loops)
+    return PartRoutes(routes, loops, task_of_run)

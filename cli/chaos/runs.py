@@ -11,7 +11,7 @@ import click
 import orjson
 import yaml
 
-from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests
+from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests, runner_name
 from chaos.control.experiments.runs.manifest import read_manifest
 from chaos.runner.environment import check_authority
 from cli.chaos.tenant_api import TenantApi, tenant_options
@@ -58,6 +58,7 @@ def read_order(path: Path, infra: str) -> dict[str, Any]:
 @runs_options
 @click.option("--infra", default="", help="The infrastructure; else the file's infraID.")
 @click.option("--watch", is_flag=True, help="Wait for the end. Exit 0: Completed, 4: N/A, 1: anything else.")
+@click.option("--delegate", default="", metavar="NAME", help="Who brings the runner; else who installed the agent.")
 @click.option("--manifests", metavar="FILE|-", help="Write the runner's manifests, with its key, for `kubectl apply`.")
 @click.option("--image", default=runner_image, show_default="this version's collector", help="The runner's image.")
 @click.option("--runner-manager", default="", metavar="URL", help="The manager as pods reach it; else as --manager.")
@@ -67,7 +68,14 @@ def read_order(path: Path, infra: str) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.argument("file", type=FILE)
 def run_command(
-    runs: TenantApi, infra: str, watch: bool, manifests: str | None, as_json: bool, file: Path, **place: str
+    runs: TenantApi,
+    infra: str,
+    watch: bool,
+    delegate: str,
+    manifests: str | None,
+    as_json: bool,
+    file: Path,
+    **place: str,
 ) -> None:
     """Order a run of the experiment in FILE. Exit 3 if a guard refuses it."""
     order = read_order(file, infra)
@@ -76,7 +84,10 @@ def run_command(
         raise UsageError(f"a runner has a place of its own: expected {' and '.join(f'--{name}' for name in missing)}")
     if manifests and order["experiment"]["spec"].get("windows") is not None and not site.directory:
         raise UsageError("the experiment has spec.windows: expected --directory and --directory-token-file")
-    made = runs.ask("POST", body=order)
+    if manifests and delegate:
+        raise UsageError("expected --manifests or --delegate: who applies the manifests brings the runner")
+    bringing = {"ownRunner": True} if manifests else {"delegate": delegate} if delegate else {}
+    made = runs.ask("POST", body=order | bringing)
     if made.get("refused"):
         for sentence in made["refused"]:
             click.echo(escape(f"guard refuses: {sentence}"), err=True)
@@ -84,7 +95,8 @@ def run_command(
         sys.exit(3)
     if manifests:
         write_manifests(runs, order, made, site, manifests)
-    click.echo(f"run {made['runID']} is ordered", err=True)
+    by = f", its runner by the delegate's task {made['delegateTaskID']}" if "delegateTaskID" in made else ""
+    click.echo(f"run {made['runID']} is ordered{by}", err=True)
     if not watch:
         click.echo(made["runID"] if not as_json else orjson.dumps({"runID": made["runID"]}).decode())
         return
@@ -141,7 +153,7 @@ def write_manifests(runs: TenantApi, order: dict[str, Any], made: dict[str, str]
     """Write the objects of the run's runner; a file is for its owner alone, since it holds the run's key."""
     manifest = read_manifest(order["experiment"])
     runner = RunnerPlace(
-        name=f"podsonar-run-{made['runID'][:8]}",
+        name=runner_name(made["runID"]),
         namespace=manifest.metadata.namespace,
         image=site.image,
         infra_id=order["infraID"],
@@ -152,7 +164,10 @@ def write_manifests(runs: TenantApi, order: dict[str, Any], made: dict[str, str]
         directory=site.directory,
         directory_token=site.directory_token,
         authority=site.authority,
-        **runs.tenant,
+        account=runs.tenant["account"],
+        organization=runs.tenant["organization"],
+        project=runs.tenant["project"],
+        environment=runs.tenant["environment"],
     )
     ids = RunIds(made["experimentID"], made["runID"], made["notifyID"])
     text = yaml.safe_dump_all(runner_manifests(runner, ids, manifest), sort_keys=False)

@@ -7,6 +7,7 @@ made, and a task that is handed out twice is the same list, so that applying it 
 import base64
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
@@ -33,14 +34,25 @@ class AskingDelegate(NamedTuple):
     allow_insecure_http: bool
 
 
+# What a task of a run adds to the members of every task: its manifests, or what is to be deleted. ConfigRefusedError
+# ends the task.
+RunWire = Callable[[Connection, StoredTask, AskingDelegate, Source, int], dict[str, Any]]
+
+
 def derived_token(delegate: token_format.Token, agent_id: str) -> token_format.Token:
     """The ingest token of an agent that this delegate's token installs."""
+    return token_derived_for(delegate, "ingest", agent_id)
 
-    def mac(label: str) -> bytes:
-        return hmac.digest(delegate.secret.encode(), f"podsonar {label} {agent_id}".encode(), hashlib.sha256)
 
-    secret = base64.urlsafe_b64encode(mac("ingest secret")).decode().rstrip("=")
-    return token_format.Token(mac("ingest id")[:6].hex(), secret)
+def token_derived_for(delegate: token_format.Token, scope: str, subject: str) -> token_format.Token:
+    """The token of a scope that belongs to one agent or run."""
+    secret = base64.urlsafe_b64encode(derived_bytes(delegate, f"{scope} secret", subject)).decode().rstrip("=")
+    return token_format.Token(derived_bytes(delegate, f"{scope} id", subject)[:6].hex(), secret)
+
+
+def derived_bytes(delegate: token_format.Token, label: str, subject: str) -> bytes:
+    """32 bytes that only who has the delegate's token can compute."""
+    return hmac.digest(delegate.secret.encode(), f"podsonar {label} {subject}".encode(), hashlib.sha256)
 
 
 def register_token(connection: Connection, agent_id: str, token: token_format.Token, now_ns: int) -> None:
@@ -71,9 +83,14 @@ def agent_manifests(config: dict[str, Any], source: Source, token: str, *, perma
 
 
 def task_wire(
-    connection: Connection, task: StoredTask, delegate: AskingDelegate, settings: Source, now_ns: int
+    connection: Connection,
+    task: StoredTask,
+    delegate: AskingDelegate,
+    settings: Source,
+    now_ns: int,
+    of_run: RunWire | None = None,
 ) -> dict[str, Any]:
-    """The task as JSON; a list of an agent's objects, a list that came with the task, or what is to be deleted."""
+    """The task as JSON: an agent's objects, a list that came with the task, what is to be deleted, or `of_run`'s."""
     found: dict[str, Any] = {
         "id": task.id,
         "attempt": task.attempt,
@@ -85,6 +102,8 @@ def task_wire(
         "await": {"seconds": task.body.get("awaitSeconds", WAIT_SECONDS)},
         "log": {"account": log_account(task.tenant), "key": task.log_key},
     }
+    if task.run_id is not None and of_run is not None:
+        return found | of_run(connection, task, delegate, settings, now_ns)
     if task.kind == "delete":
         objects = task.body.get("objects")
         if objects is None and task.agent_id is not None:

@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute, Route
 from manager.http.auth import require_ingest_token, unauthorized
 from manager.http.responses import json_response, unavailable
 from manager.installations.agent_values import ConfigRefusedError, Source
-from manager.installations.handout import AskingDelegate, task_wire
+from manager.installations.handout import AskingDelegate, RunWire, task_wire
 from manager.installations.progress import sweep
 from manager.installations.reports import Outcome, StatusReport, store_report
 from manager.installations.tasks import Delegate, end_task, has_tasks, lease_tasks
@@ -66,8 +66,8 @@ class Poll(msgspec.Struct, frozen=True, rename="camel"):
 class DelegateRoutes:
     """Handlers over the store; `settings` says where agents push to and where their images are."""
 
-    def __init__(self, store: Store, clock: Callable[[], int], settings: Source) -> None:
-        self.store, self.clock, self.settings = store, clock, settings
+    def __init__(self, store: Store, clock: Callable[[], int], settings: Source, of_run: RunWire | None = None) -> None:
+        self.store, self.clock, self.settings, self.of_run = store, clock, settings, of_run
 
     def principal(self, token: str) -> Principal:
         """The holder of a delegate's token; 401 otherwise."""
@@ -152,7 +152,7 @@ class DelegateRoutes:
             found = []
             for task in lease_tasks(connection, delegate, asked.running, now_ns):
                 try:
-                    found.append(task_wire(connection, task, asking, self.settings, now_ns))
+                    found.append(task_wire(connection, task, asking, self.settings, now_ns, self.of_run))
                 except ConfigRefusedError as error:
                     end_task(connection, task.id, "FAILED", str(error), now_ns)
             return found
@@ -189,9 +189,11 @@ def decode(body: bytes, kind: type[T]) -> T:
         raise HTTPException(400, "body: expected UTF-8") from error
 
 
-def delegate_routes(store: Store, clock: Callable[[], int], settings: Source) -> list[BaseRoute]:
-    """The routes of delegates."""
-    handlers = DelegateRoutes(store, clock, settings)
+def delegate_routes(
+    store: Store, clock: Callable[[], int], settings: Source, of_run: RunWire | None = None
+) -> list[BaseRoute]:
+    """The routes of delegates; `of_run` completes tasks of an experiment's run."""
+    handlers = DelegateRoutes(store, clock, settings, of_run)
     return [
         Route("/v1/delegates/poll", handlers.poll, methods=["POST"]),
         Route("/v1/delegates/tasks/{task_id}/status", handlers.status, methods=["POST"]),

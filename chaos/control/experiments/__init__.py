@@ -1,4 +1,5 @@
 """Runs of experiments: what runners report, and what they fetch.
 
-Reading order: `runs` → `map` → `kserver`, `edge_questions` → `run_api`; `runner_manifests`.
+Reading order: `runs` → `map` → `kserver`, `edge_questions` → `runner_manifests` → `delegated` →
+`run_api`.
 """

@@ -1,7 +1,7 @@
 """Runs for people: make one, list them, read one, ask one to stop. Below `/v1/chaos/runs`, by a key of the API.
 
-Making and stopping need scope admin. The answer to a new run has its runner's key and the token of its logs, this once;
-`refused` if guards refuse it: the run is `Blocked` then.
+Making and stopping need scope admin. The answer to a new run has its runner's key and the token of its logs, this once,
+or the task of the delegate that brings its runner; `refused` if guards refuse it: the run is `Blocked` then.
 """
 
 import secrets
@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from chaos.control.experiments.delegated.find_delegate import find_cluster
+from chaos.control.experiments.delegated.run_tasks import check_delegated, make_task
 from chaos.control.experiments.kserver import kserver_endpoint, read_bounded
 from chaos.control.experiments.map.impact import impact_json
 from chaos.control.experiments.map.plan import check_run
@@ -44,6 +46,8 @@ class RunOrder(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_field
     experiment: dict[str, Any]
     weights: dict[str, int] = {}
     plan: dict[str, Any] = {}
+    delegate: Annotated[str, msgspec.Meta(max_length=253)] = ""
+    own_runner: bool = False
 
 
 class StopOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,13 +81,22 @@ class RunApi:
             refused = [f"{one.rule}: {one.sentence}" for one in results if one.result == "failed"]
             ordered = Ordered(order.infra_id, order.experiment, order.weights, order.plan, checked, refused)
             with self.store.writing() as connection:
+                cluster = None if order.own_runner else find_cluster(connection, tenant, order.infra_id, order.delegate)
                 made = make_run(
                     connection, tenant, ordered, now_ns, request.state.principal.token_id, secrets.token_bytes
                 )
+                task = None
+                if cluster is not None and not refused:
+                    check_delegated(read_manifest(order.experiment), tenant)
+                    task = make_task(connection, tenant, made.run_id, "run", cluster, now_ns, secrets.token_bytes)
         except InputError as error:
             raise HTTPException(400, str(error)) from None
-        names = ("runID", "notifyID", "experimentID", "accessKey", "logToken")
-        answer: dict[str, Any] = dict(zip(names, made, strict=True))
+        answer: dict[str, Any] = {
+            "runID": made.run_id,
+            "notifyID": made.notify_id,
+            "experimentID": made.experiment_id,
+            **({"accessKey": made.key, "logToken": made.log_token} if task is None else {"delegateTaskID": task}),
+        }
         return json_response(answer | ({"refused": refused} if refused else {}), 201)
 
     def check_guards(self, tenant: Tenant, order: RunOrder, now_ns: int) -> list[GuardResult]:

@@ -61,6 +61,12 @@ class RunnerPlace(NamedTuple):
     directory: str = ""
     directory_token: str = ""
     authority: str = ""
+    pull_secrets: tuple[str, ...] = ()
+
+
+def runner_name(run_id: str) -> str:
+    """The name of every object of a run's runner."""
+    return f"podsonar-run-{run_id[:8]}"
 
 
 class RunIds(NamedTuple):
@@ -229,6 +235,11 @@ def deployment_manifest(place: RunnerPlace, metadata: Mapping[str, Any]) -> dict
                     "serviceAccountName": place.name,
                     "securityContext": {"runAsNonRoot": True},
                     "terminationGracePeriodSeconds": 10,
+                    **(
+                        {"imagePullSecrets": [{"name": one} for one in place.pull_secrets]}
+                        if place.pull_secrets
+                        else {}
+                    ),
                     "containers": [container],
                 },
             },

@@ -5,8 +5,9 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, exists, func, insert, select, update
 
+from manager.store.delegate_tables import DELEGATE_TASKS
 from manager.store.experiments.tables import EXPERIMENT_REVISIONS, EXPERIMENT_RUNS, EXPERIMENTS, RUN_EVENTS
 from manager.store.tenancy import Tenant, of_tenant
 
@@ -105,6 +106,14 @@ def find_run(connection: Connection, tenant: Tenant, run_id: str, *, lock: bool 
     return found
 
 
+def find_run_of_any_tenant(connection: Connection, run_id: str, *, lock: bool = False) -> RowMapping | None:
+    """A run, for the manager's own use."""
+    query = select_runs().where(EXPERIMENT_RUNS.c.id == run_id)
+    query = query.with_for_update(of=EXPERIMENT_RUNS) if lock and connection.dialect.name == "postgresql" else query
+    found: RowMapping | None = connection.execute(query).mappings().first()
+    return found
+
+
 def find_run_id(connection: Connection, tenant: Tenant, notify_id: str, experiment_id: str) -> str | None:
     """The id of a run by its notify id and its experiment."""
     runs = EXPERIMENT_RUNS
@@ -135,6 +144,15 @@ def list_runs(connection: Connection, tenant: Tenant, limit: int) -> list[RowMap
 def open_runs(connection: Connection) -> list[RowMapping]:
     """Every run that has not completed."""
     return list(connection.execute(select_runs().where(EXPERIMENT_RUNS.c.completed.is_(False))).mappings())
+
+
+def runs_of_delegates(connection: Connection, since_ns: int) -> list[str]:
+    """The ids of runs that have tasks of delegates and are not over: open ones, and later ones without a removal."""
+    tasks, runs, removals = DELEGATE_TASKS.c, EXPERIMENT_RUNS.c, DELEGATE_TASKS.alias()
+    removed = exists().where(removals.c.run_id == tasks.run_id, removals.c.kind == "delete")
+    waits = runs.completed.is_(False) | ((tasks.created_ns > since_ns) & ~removed)
+    joined = DELEGATE_TASKS.join(EXPERIMENT_RUNS, tasks.run_id == runs.id)
+    return list(connection.execute(select(runs.id).distinct().select_from(joined).where(waits)).scalars())
 
 
 def append_event(connection: Connection, run_id: str, body: bytes, now_ns: int, *, late: bool) -> bool:

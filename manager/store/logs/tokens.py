@@ -45,11 +45,39 @@ def create_log_token(
 ) -> str:
     """The text of a new token, of which only the hash is stored."""
     token = token_format.generate_token(random_bytes)
+    store_log_token(
+        connection,
+        token,
+        account,
+        key_prefix,
+        now_ns,
+        expires_ns=expires_ns,
+        organization=organization,
+        project=project,
+        upload_only=upload_only,
+    )
+    return token.text()
+
+
+def store_log_token(
+    connection: Connection,
+    token: token_format.Token,
+    account: str,
+    key_prefix: str,
+    now_ns: int,
+    *,
+    expires_ns: int | None = None,
+    organization: str = "",
+    project: str = "",
+    upload_only: bool = False,
+) -> None:
+    """Store the hash of a token; again: no change."""
+    if connection.execute(select(LOG_TOKENS.c.id).where(LOG_TOKENS.c.id == token.id)).first() is not None:
+        return
     row = {"id": token.id, "account": account, "organization": organization, "project": project}
     row |= {"key_prefix": key_prefix, "secret_sha256": token_format.digest(token)}
     times = {"created_ns": now_ns, "expires_ns": expires_ns, "upload_only": upload_only}
     connection.execute(insert(LOG_TOKENS), row | times)
-    return token.text()
 
 
 def find_log_writer(store: Store, text: str, now_ns: int) -> LogWriter | None:

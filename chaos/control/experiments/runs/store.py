@@ -260,19 +260,26 @@ def end_overdue(connection: Connection, now_ns: int) -> list[str]:
             continue
         record = record_of(row)
         phase, message = ("Stopped", DEADLINE_MESSAGE) if record.stop_ns else ("Timeout", silence_of(row))
-        execution = end_steps(record.execution, phase, message, now_ns // NS_PER_SECOND)
-        update_run(
-            connection,
-            record.run_id,
-            completed=True,
-            updated_ns=now_ns,
-            error_response="" if record.stop_ns else message,
-            execution=msgspec.json.encode(execution),
-            score=orjson.dumps(list(score_of(execution, record.weights))),
-        )
-        close_logs(connection, record, execution, now_ns)
+        end_run(connection, record, phase, message, now_ns, error="" if record.stop_ns else message)
         ended.append(record.run_id)
     return ended
+
+
+def end_run(
+    connection: Connection, record: RunRecord, phase: str, message: str, now_ns: int, *, error: str = ""
+) -> None:
+    """End a run whose runner does not: every step that had not ended has that phase."""
+    execution = end_steps(record.execution, phase, message[:MOST_TEXT], now_ns // NS_PER_SECOND)
+    update_run(
+        connection,
+        record.run_id,
+        completed=True,
+        updated_ns=now_ns,
+        error_response=error,
+        execution=msgspec.json.encode(execution),
+        score=orjson.dumps(list(score_of(execution, record.weights))),
+    )
+    close_logs(connection, record, execution, now_ns)
 
 
 def silence_of(row: RowMapping) -> str:

@@ -189,3 +189,21 @@ def test_bad_file_is_one_sentence(
     result = invoke(manager, tmp_path, "run", *options, str(path))
     assert isinstance(result.exception, PodsonarError)
     assert (result.exception.exit_code, expected in str(result.exception)) == (2, True), str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--delegate", "nobody"], "delegate 'nobody' is known in 0 clusters"),
+        (["--delegate", "nobody", "--manifests", "-"], "expected --manifests or --delegate"),
+    ],
+)
+def test_delegate_that_cannot_bring_the_runner_is_an_error(
+    manager: Manager, tmp_path: Path, file: Path, words: list[str], expected: str
+) -> None:
+    """Nothing is ordered."""
+    before = invoke(manager, tmp_path, "runs").stdout
+    made = invoke(manager, tmp_path, "run", "--infra", "prodecommerce", *words, str(file))
+    assert isinstance(made.exception, PodsonarError)
+    assert expected in str(made.exception)
+    assert invoke(manager, tmp_path, "runs").stdout == before

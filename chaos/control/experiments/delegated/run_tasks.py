@@ -1,0 +1,87 @@
+"""The tasks of a run: bring its runner, tell it to stop, take everything away. Each is made once."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from sqlalchemy import Connection
+
+from chaos.control.experiments.runs.document import RunRecord
+from chaos.control.experiments.runs.manifest import Manifest
+from manager.installations.log_access import open_log, write_log
+from manager.installations.owned_objects import owned_objects
+from manager.installations.tasks import StoredTask, create_task, tasks_of_run
+from manager.store.tenancy import Tenant
+from podsonar.errors import InputError
+
+# How long a runner's pod may take until it runs. Meanwhile the delegate does nothing else.
+RUNNER_SECONDS = 60.0
+RandomBytes = Callable[[int], bytes]
+Action = Literal["run", "abort", "remove"]
+
+
+def check_delegated(manifest: Manifest, tenant: Tenant) -> None:
+    """InputError for a run whose runner would not start, or that needs what the manager does not have."""
+    missing = [name for name in ("account", "project", "environment") if not getattr(tenant, name)]
+    if missing:
+        raise InputError(f"a runner has a place of its own: expected {' and '.join(missing)}")
+    if manifest.spec.windows is not None:
+        raise InputError(
+            "experiment: spec.windows needs the agents' token, which the manager does not have: expected a runner of "
+            "your own (ownRunner, `podsonar chaos run --manifests`)"
+        )
+
+
+def log_key(run_id: str) -> str:
+    """The log stream of a run's tasks."""
+    return f"{run_id}-delegate"
+
+
+def make_task(
+    connection: Connection,
+    tenant: Tenant,
+    run_id: str,
+    action: Action,
+    cluster_uid: str,
+    now_ns: int,
+    random_bytes: RandomBytes,
+) -> str:
+    """Store a task of a run for the delegate of a cluster, and return its id."""
+    body: dict[str, Any] = {"action": action, "awaitSeconds": RUNNER_SECONDS if action == "run" else 0.0}
+    kind: Literal["apply", "delete"] = "delete" if action == "remove" else "apply"
+    task_id = create_task(
+        connection,
+        tenant,
+        kind,
+        body,
+        now_ns,
+        random_bytes,
+        log_key=log_key(run_id),
+        run_id=run_id,
+        cluster_uid=cluster_uid,
+    )
+    open_log(connection, tenant, log_key(run_id), now_ns)
+    write_log(connection, tenant, log_key(run_id), f"{action}: waiting for the delegate", now_ns)
+    return task_id
+
+
+class RunTasks:
+    """The tasks of one run as they are now."""
+
+    def __init__(self, connection: Connection, record: RunRecord) -> None:
+        self.record = record
+        self.all = tasks_of_run(connection, record.run_id)
+        self.by_action: dict[str, StoredTask] = {str(task.body.get("action")): task for task in self.all}
+
+    def get(self, action: Action) -> StoredTask | None:
+        """The task of an action, if it was made."""
+        return self.by_action.get(action)
+
+    @property
+    def owned(self) -> list[dict[str, Any]]:
+        """The objects that a delegate has created for the run, and not deleted."""
+        return owned_objects((task.kind, task.objects) for task in self.all)
+
+    def add(self, connection: Connection, action: Action, now_ns: int, random_bytes: RandomBytes) -> None:
+        """Make a task in the cluster of the first."""
+        cluster = self.all[0].cluster_uid
+        make_task(connection, self.record.tenant, self.record.run_id, action, cluster, now_ns, random_bytes)
