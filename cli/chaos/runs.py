@@ -86,8 +86,8 @@ def run_command(
         raise UsageError("the experiment has spec.windows: expected --directory and --directory-token-file")
     if manifests and delegate:
         raise UsageError("expected --manifests or --delegate: who applies the manifests brings the runner")
-    bringing = {"ownRunner": True} if manifests else {"delegate": delegate} if delegate else {}
-    made = runs.ask("POST", body=order | bringing)
+    bringing = {"ownRunner": True} if manifests else {"delegate": delegate, "authority": site.authority}
+    made = runs.ask("POST", body=order | {name: value for name, value in bringing.items() if value})
     if made.get("refused"):
         for sentence in made["refused"]:
             click.echo(escape(f"guard refuses: {sentence}"), err=True)

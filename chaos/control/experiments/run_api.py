@@ -36,6 +36,7 @@ from podsonar.errors import InputError
 from podsonar.timestamp import rfc3339
 
 MOST_LISTED = 200
+MOST_AUTHORITY = 64 << 10  # characters of PEM
 NO_RUN = HTTPException(404, "no such run")
 
 
@@ -47,6 +48,7 @@ class RunOrder(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_field
     weights: dict[str, int] = {}
     plan: dict[str, Any] = {}
     delegate: Annotated[str, msgspec.Meta(max_length=253)] = ""
+    authority: Annotated[str, msgspec.Meta(max_length=MOST_AUTHORITY)] = ""
     own_runner: bool = False
 
 
@@ -88,7 +90,8 @@ class RunApi:
                 task = None
                 if cluster is not None and not refused:
                     check_delegated(read_manifest(order.experiment), tenant)
-                    task = make_task(connection, tenant, made.run_id, "run", cluster, now_ns, secrets.token_bytes)
+                    site = (cluster, now_ns, secrets.token_bytes, order.authority)
+                    task = make_task(connection, tenant, made.run_id, "run", *site)
         except InputError as error:
             raise HTTPException(400, str(error)) from None
         answer: dict[str, Any] = {

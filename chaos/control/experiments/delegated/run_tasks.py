@@ -44,9 +44,14 @@ def make_task(
     cluster_uid: str,
     now_ns: int,
     random_bytes: RandomBytes,
+    authority: str = "",
 ) -> str:
-    """Store a task of a run for the delegate of a cluster, and return its id."""
+    """Store a task of a run for the delegate of a cluster, and return its id.
+
+    `authority`: the PEM by which the runner verifies the manager; empty for those of its image.
+    """
     body: dict[str, Any] = {"action": action, "awaitSeconds": RUNNER_SECONDS if action == "run" else 0.0}
+    body |= {"authority": authority} if authority else {}
     kind: Literal["apply", "delete"] = "delete" if action == "remove" else "apply"
     task_id = create_task(
         connection,

@@ -42,7 +42,10 @@ def task_of_run(
     if record.completed:
         raise ConfigRefusedError("the run is over")
     brought = tasks.get("run")
-    site = (brought or task).body.get("site") or site_of(connection, record, delegate, settings)
+    body = (brought or task).body
+    site = body.get("site") or site_of(connection, record, delegate, settings) | {
+        "authority": body.get("authority", "")
+    }
     if task.body.get("action") == "run":
         change_body(connection, task.id, task.body | {"site": site})
         register_keys(connection, record, delegate.token, now_ns)
@@ -80,6 +83,7 @@ def runner_list(record: RunRecord, site: dict[str, Any], delegate: Token) -> lis
         environment=record.environment,
         access_key=run_key(delegate, record.run_id),
         log_token=token_derived_for(delegate, "log", record.run_id).text(),
+        authority=site["authority"],
         pull_secrets=tuple(site["pullSecrets"]),
     )
     return runner_manifests(place, RunIds(record.experiment_id, record.run_id, record.notify_id), manifest)

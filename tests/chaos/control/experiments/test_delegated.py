@@ -115,7 +115,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         with store.writing() as connection:
             order = Ordered("prod", MANIFEST, {}, {}, {})
             made = make_run(connection, TENANT, order, NOON, "ada", secrets.token_bytes)
-            make_task(connection, TENANT, made.run_id, "run", "cluster-1", NOON, secrets.token_bytes)
+            make_task(connection, TENANT, made.run_id, "run", "cluster-1", NOON, secrets.token_bytes, "PEM")
         yield Desk(store, made)
 
 
@@ -144,6 +144,7 @@ def test_list_has_the_keys_of_its_run_and_is_the_same_when_it_is_handed_out_agai
     assert writer.may_write("acc", f"{desk.made.run_id}-step")
     settings = next(body["data"] for body in found["manifests"] if body["kind"] == "ConfigMap")
     assert settings["KUBERNETES_INFRA_SERVICE_ENDPOINT"] == "https://manager.example/chaos/kserver/api"
+    assert settings["PODSONAR_MANAGER_CA"] == "PEM"
     pod = found["manifests"][-1]["spec"]["template"]["spec"]
     assert (pod["containers"][0]["image"], "imagePullSecrets" in pod) == ("localhost/podsonar-collector:9.9", False)
     desk.now_ns += 61 * SECONDS
