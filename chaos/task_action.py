@@ -90,7 +90,7 @@ class EdgeInputs(Struct, frozen=True, rename="camel", forbid_unknown_fields=True
     """What an edgeProbe expects of an edge while the fault is in."""
 
     edge: str
-    expect: Literal["holds", "breaks", "degrades"] = "holds"
+    expect: Literal["holds", "breaks", "degrades", "slows"] = "holds"
     min_established: str | None = None
     max_handshake_ms: float | None = None
     max_surge: float | None = None

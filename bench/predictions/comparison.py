@@ -12,6 +12,7 @@ TOUCHED = HARM | {State.NEW, State.SURGING, State.SLOW}
 AS_PREDICTED = {
     Effect.BREAKS: frozenset({State.BROKEN, State.SILENT}),
     Effect.DEGRADES: frozenset({State.DEGRADED, State.BROKEN, State.SILENT}),
+    Effect.SLOWS: frozenset({State.SLOW}),
 }
 
 Programs = Mapping[str, Counts]

@@ -77,8 +77,10 @@ class DelayLine:
             tap = socket.if_nametoindex(name)
             places = struct.pack("=QII", Path(order["cgroup"]).stat().st_ino, tap, veth)
             self.lines = RuleMap(pack_rule(order["rule"] | {"egress": True}, deadline_ns) + places)
-            for where, interface, flags in ((TO_TAP, tap, 0), (FROM_TAP, tap, 0), (FROM_POD, veth, BEFORE_OTHERS)):
-                self.links.append(link(where, interface, self.lines, flags))
+            for where in (TO_TAP, FROM_TAP):
+                self.links.append(link(where, tap, self.lines, 0))
+            set_up(name)  # not before: the kernel sends to whatever comes up
+            self.links.append(link(FROM_POD, veth, self.lines, BEFORE_OTHERS))
         except BaseException:
             self.close()
             raise
@@ -142,21 +144,25 @@ class DelayLine:
 
 
 def open_tap(name: str) -> int:
-    """A TAP that is up and lives as long as its descriptor; OSError says what is missing."""
+    """A TAP that lives as long as its descriptor; OSError says what is missing."""
     try:
         tap = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise OSError(error.errno, f"{DEVICE}: {error.strerror}, expected the kernel's module tun") from error
     try:
         fcntl.ioctl(tap, SET_INTERFACE, struct.pack("16sH22x", name.encode(), TAP | NO_PACKET_INFO))
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-            fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sH22x", name.encode(), UP))
     except OSError as error:
         os.close(tap)
         if error.errno in {errno.EBUSY, errno.EEXIST}:
             raise OSError(error.errno, f"interface {name} is there: another delay of this pod is in") from error
         raise OSError(error.errno, f"interface {name}: {error.strerror}") from error
     return tap
+
+
+def set_up(name: str) -> None:
+    """Set an interface up."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sH22x", name.encode(), UP))
 
 
 def link(where: Attachment, interface: int, lines: RuleMap, flags: int) -> int:

@@ -10,7 +10,8 @@ from select import select
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from chaos.faults.fault import MAX_SECONDS, Fault, InjectionError, check
+from chaos.faults import delay_line
+from chaos.faults.fault import MAX_SECONDS, Fault, InjectionError, PacketDelay, check
 
 HOLDER = Path(__file__).with_name("holder.py")
 READY_SECONDS, END_SECONDS = 10.0, 10.0
@@ -79,6 +80,16 @@ def read_line(process: "subprocess.Popen[bytes]", seconds: float) -> dict[str, A
     line = process.stdout.readline()
     found: dict[str, Any] | None = json.loads(line) if line.endswith(b"\n") else None
     return found
+
+
+def try_out(fault: Fault) -> None:
+    """InjectionError if the fault is wrong; a delay, needing much of its node, is made without effect and closed."""
+    order = fault.to_order()
+    if isinstance(fault, PacketDelay):
+        try:
+            delay_line.rehearse(order)
+        except (OSError, ValueError) as error:
+            raise InjectionError(f"{order['kind']}: {error}") from error
 
 
 def hold(fault: Fault, seconds: float) -> Held:

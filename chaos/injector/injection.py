@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from chaos.faults.fault import InjectionError
-from chaos.faults.holder_client import Held, Released, hold
+from chaos.faults.holder_client import Held, Released, hold, try_out
 from chaos.faults.pod_cgroups import PodCgroups, kill_container
 from chaos.injector.order import InjectionOrder, fault_of, find_target
 from chaos.injector.runner_client import RunnerClient
@@ -33,7 +33,7 @@ class Injection:
         try:
             target = find_target(self.order, self.root)
             if self.order.kind != "container-kill":
-                fault_of(self.order, target).to_order()  # whatever is wrong with it is said before anybody injects
+                try_out(fault_of(self.order, target))  # whatever is wrong with it is said before anybody injects
             if not self.await_word():
                 return self.report("released", by="none")
             if self.order.kind == "container-kill":

@@ -5,10 +5,21 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from chaos.faults.fault import ConnectRefusal, CpuStress, DnsFailure, Fault, InjectionError, MemoryStress, PacketLoss
+from chaos.faults.fault import (
+    ConnectRefusal,
+    CpuStress,
+    DnsFailure,
+    Fault,
+    InjectionError,
+    MemoryStress,
+    PacketDelay,
+    PacketLoss,
+)
 from chaos.faults.pod_cgroups import PodCgroups, find_pod_cgroups
 
-Kind = Literal["cpu-stress", "memory-stress", "packet-loss", "connect-refusal", "dns-failure", "container-kill"]
+Kind = Literal[
+    "cpu-stress", "memory-stress", "packet-loss", "packet-delay", "connect-refusal", "dns-failure", "container-kill"
+]
 NEEDS_CONTAINER = frozenset({"cpu-stress", "memory-stress", "container-kill"})
 
 
@@ -29,6 +40,9 @@ class InjectionOrder(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
     partition: bool = False
     errno: int = 111
     names: tuple[str, ...] = ()
+    address: str = ""
+    milliseconds: int = 0
+    jitter: int = 0
 
 
 def read_order(text: str) -> InjectionOrder:
@@ -59,6 +73,16 @@ def fault_of(order: InjectionOrder, target: PodCgroups) -> Fault:
         return ConnectRefusal(target.unified_pod, order.networks, order.ports, order.errno)
     if order.kind == "dns-failure":
         return DnsFailure(target.unified_pod, order.names, order.ports)
+    if order.kind == "packet-delay":
+        return PacketDelay(
+            target.unified_pod,
+            order.address,
+            order.milliseconds,
+            order.jitter,
+            networks=order.networks,
+            remote_ports=order.ports,
+            protocol=order.protocol,
+        )
     return PacketLoss(
         target.unified_pod,
         order.percent,

@@ -27,6 +27,7 @@ class TargetPod(NamedTuple):
     node: str
     owner_uid: str
     labels: tuple[tuple[str, str], ...] = ()
+    address: str = ""
 
     @property
     def object_name(self) -> ObjectName:
@@ -84,7 +85,8 @@ def pods_of_workload(objects: Objects, wanted: Mapping[str, Any]) -> Iterable[Ta
         if owner in owners and status.get("phase") == "Running" and not metadata.get("deletionTimestamp"):
             labels = tuple(sorted((metadata.get("labels") or {}).items()))
             node = pod["spec"].get("nodeName", "")
-            yield TargetPod(namespace, metadata["name"], metadata["uid"], node, owner, labels)
+            address = str(status.get("podIP") or "")
+            yield TargetPod(namespace, metadata["name"], metadata["uid"], node, owner, labels, address)
 
 
 def workload_uids(objects: Objects, resource: Resource, namespace: str, wanted: Mapping[str, Any]) -> set[str]:

@@ -24,14 +24,16 @@ RIGHTS: Mapping[str, tuple[Rule, ...]] = {
     "pod-cpu-hog": LOOK,
     "pod-memory-hog": LOOK,
     "pod-network-loss": LOOK,
+    "pod-network-latency": LOOK,
     "pod-network-partition": LOOK,
     "pod-connect-refused": LOOK,
     "pod-dns-error": LOOK,
     "edge-loss": LOOK,
+    "edge-latency": LOOK,
     "edge-partition": LOOK,
 }
 BUDGETS: Rule = ("policy", "poddisruptionbudgets", ("list",))
-EDGE_FAULTS = frozenset({"edge-loss", "edge-partition"})
+EDGE_FAULTS = frozenset({"edge-loss", "edge-latency", "edge-partition"})
 INJECTOR_RIGHTS: Rule = ("", "pods", ("create", "get", "list", "delete"))  # in the runner's own namespace
 OWN_RIGHTS: tuple[Rule, ...] = (("", "configmaps", ("get",)), ("apps", "deployments", ("get", "delete")))
 

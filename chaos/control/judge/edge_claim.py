@@ -43,7 +43,12 @@ def judge_claim(wanted: EdgeInputs, baseline: Observation, fault: Observation) -
     verdict = decide(hypothesis, impacts, baseline, fault)
     if verdict.outcome is not Outcome.PASS:
         return EdgeFinding(verdict.outcome, "; ".join(verdict.reasons))
-    patterns = [*hypothesis.breaking, *hypothesis.degrading, *(held.pattern for held in hypothesis.holding)]
+    patterns = [
+        *hypothesis.breaking,
+        *hypothesis.degrading,
+        *hypothesis.slowing,
+        *(held.pattern for held in hypothesis.holding),
+    ]
     named = [one for one in impacts if is_named(one, patterns)]
     for one in named:
         if wanted.max_surge is not None and one.surge is not None and one.surge > wanted.max_surge:

@@ -14,7 +14,7 @@ from chaos.guard_settings import GuardSettings
 
 Result = Literal["passed", "failed", "skipped"]
 
-NETWORK_FAULTS = frozenset({"pod-network-loss", "pod-network-partition"})
+NETWORK_FAULTS = frozenset({"pod-network-loss", "pod-network-latency", "pod-network-partition"})
 
 
 class Budget(msgspec.Struct, frozen=True, rename="camel"):

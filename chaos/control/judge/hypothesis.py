@@ -29,6 +29,7 @@ class Hypothesis(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
 
     breaks: tuple[str, ...] = ()
     degrades: tuple[str, ...] = ()
+    slows: tuple[str, ...] = ()
     holds: tuple[str | HeldEdge, ...] = ()
     elsewhere: Literal["holds", "ignored"] = "holds"
     ignores: tuple[str, ...] = ()
@@ -51,6 +52,11 @@ class Hypothesis(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
         return [parse_edge(text, "hypothesis.degrades") for text in self.degrades]
 
     @property
+    def slowing(self) -> list[EdgePattern]:
+        """The edges whose handshakes must take longer."""
+        return [parse_edge(text, "hypothesis.slows") for text in self.slows]
+
+    @property
     def ignored(self) -> list[EdgePattern]:
         """The edges that nothing is claimed of."""
         return [parse_edge(text, "hypothesis.ignores") for text in self.ignores]
@@ -70,7 +76,8 @@ def read_hypothesis(document: object, place: str) -> Hypothesis:
         found = msgspec.convert(inner, Hypothesis)
     except msgspec.ValidationError as error:
         raise InputError(f"{place}: hypothesis: {error}") from error
-    named = [*found.breaking, *found.degrading, *found.ignored, *(one.pattern for one in found.holding)]
+    claimed = [*found.breaking, *found.degrading, *found.slowing]
+    named = [*claimed, *found.ignored, *(one.pattern for one in found.holding)]
     twice = sorted({one.text for one in named if named.count(one) > 1})
     if twice:
         raise InputError(f"{place}: hypothesis names {twice[0]!r} twice: expected one claim per edge")

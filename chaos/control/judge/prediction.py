@@ -17,6 +17,7 @@ class Effect(StrEnum):
 
     BREAKS = "breaks"
     DEGRADES = "degrades"
+    SLOWS = "slows"
 
 
 Direction = Literal["in", "out", "both"]
@@ -28,10 +29,12 @@ FAULTS: Mapping[str, tuple[Direction, Effect]] = {
     "pod-cpu-hog": ("in", Effect.DEGRADES),
     "pod-memory-hog": ("in", Effect.DEGRADES),
     "pod-network-loss": ("both", Effect.DEGRADES),
+    "pod-network-latency": ("both", Effect.SLOWS),
     "pod-network-partition": ("both", Effect.BREAKS),
     "pod-connect-refused": ("out", Effect.BREAKS),
     "pod-dns-error": ("out", Effect.BREAKS),
     "edge-loss": ("both", Effect.DEGRADES),
+    "edge-latency": ("both", Effect.SLOWS),
     "edge-partition": ("both", Effect.BREAKS),
 }
 
@@ -79,7 +82,7 @@ def predict(planned: PlannedFault, seen: Observation) -> Prediction:
     if planned.fault not in FAULTS:
         raise InputError(f"fault is {planned.fault!r}: expected one of {', '.join(FAULTS)}")
     direction, worst = FAULTS[planned.fault]
-    effect = worst if planned.affected_percentage == 100 else Effect.DEGRADES
+    effect = Effect.DEGRADES if worst is Effect.BREAKS and planned.affected_percentage < 100 else worst
     if planned.target.edge:
         pattern = parse_edge(planned.target.edge, "target.edge")
         named = [key for key in seen.edges if pattern.matches(key)]

@@ -51,7 +51,8 @@ def foreseen(one: Impact, judgement: Judgement) -> bool:
     """Whether prediction or hypothesis said that the edge would be touched."""
     if judgement.prediction is not None and one.key in judgement.prediction.direct:
         return True
-    return is_named(one, [*judgement.hypothesis.breaking, *judgement.hypothesis.degrading])
+    claimed = judgement.hypothesis
+    return is_named(one, [*claimed.breaking, *claimed.degrading, *claimed.slowing])
 
 
 def report_json(judgement: Judgement) -> dict[str, Any]:

@@ -54,9 +54,11 @@ def decide(hypothesis: Hypothesis, impacts: Sequence[Impact], baseline: Observat
     claims = [
         *claims_of(impacts, hypothesis.breaking, "breaks", frozenset({State.BROKEN})),
         *claims_of(impacts, hypothesis.degrading, "degrades", frozenset({State.BROKEN, State.DEGRADED})),
+        *claims_of(impacts, hypothesis.slowing, "slows", frozenset({State.SLOW})),
         *(claim for held in hypothesis.holding for claim in held_claims(impacts, held)),
     ]
-    named = [*hypothesis.breaking, *hypothesis.degrading, *(held.pattern for held in hypothesis.holding)]
+    claimed = [*hypothesis.breaking, *hypothesis.degrading, *hypothesis.slowing]
+    named = [*claimed, *(held.pattern for held in hypothesis.holding)]
     others = [one for one in impacts if not is_named(one, [*named, *hypothesis.ignored])]
     unclaimed: list[Impact] = [one for one in impacts if is_named(one, hypothesis.ignored)]
     if hypothesis.elsewhere == "holds":

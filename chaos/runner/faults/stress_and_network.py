@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from chaos.faults.fault import MAX_DELAY
 from chaos.injector.order import InjectionOrder
 from chaos.runner.faults.context import Fault, FaultContext
 from chaos.runner.faults.destination import Destination, find_destination
@@ -50,6 +51,21 @@ def loss(settings: Mapping[str, str], destination: Destination) -> InjectionOrde
     return InjectionOrder("packet-loss", "", 1, percent=percent, networks=destination.networks, ports=destination.ports)
 
 
+def latency(settings: Mapping[str, str], destination: Destination) -> InjectionOrder:
+    """What the pod sends to a destination arrives `NETWORK_LATENCY` ms later, give or take `JITTER` ms."""
+    delay = whole_number(settings, "NETWORK_LATENCY", 2000, 1, MAX_DELAY)
+    jitter = whole_number(settings, "JITTER", 0, 0, delay)
+    return InjectionOrder(
+        "packet-delay",
+        "",
+        1,
+        milliseconds=delay,
+        jitter=jitter,
+        networks=destination.networks,
+        ports=destination.ports,
+    )
+
+
 def partition(destination: Destination) -> InjectionOrder:
     """Every packet between the pod and a destination, both ways."""
     return InjectionOrder("packet-loss", "", 1, networks=destination.networks, ports=destination.ports, partition=True)
@@ -77,10 +93,12 @@ ORDERS: Mapping[str, Order] = {
     "pod-cpu-hog": cpu_hog,
     "pod-memory-hog": memory_hog,
     "pod-network-loss": lambda _context, settings: loss(settings, narrow(settings)),
+    "pod-network-latency": lambda _context, settings: latency(settings, narrow(settings)),
     "pod-network-partition": lambda _context, settings: partition(narrow(settings)),
     "pod-connect-refused": refusal,
     "pod-dns-error": dns_error,
     "edge-loss": lambda context, settings: loss(settings, find_destination(context.objects, settings)),
+    "edge-latency": lambda context, settings: latency(settings, find_destination(context.objects, settings)),
     "edge-partition": lambda context, settings: partition(find_destination(context.objects, settings)),
 }
 
@@ -93,6 +111,8 @@ def aims_at(
     for pod in pods:
         name = ""
         changed = msgspec.structs.replace(order, pod=pod.uid)
+        if order.kind == "packet-delay":
+            changed = msgspec.structs.replace(changed, address=pod.address)
         if container:
             body = context.objects.get(pod.object_name)
             if body is None or body["metadata"]["uid"] != pod.uid:

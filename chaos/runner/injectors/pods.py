@@ -14,9 +14,11 @@ CAPABILITIES: Mapping[str, tuple[str, ...]] = {
     "packet-loss": ("BPF", "NET_ADMIN"),
     "connect-refusal": ("BPF", "NET_ADMIN"),
     "dns-failure": ("BPF", "NET_ADMIN"),
+    "packet-delay": ("BPF", "NET_ADMIN"),
 }
+IN_NODE_NETWORK = frozenset({"packet-delay"})  # the node's end of the pod's pair of interfaces is there
 RUN_LABEL, ROLE_LABEL = "podsonar.io/run-id", "podsonar.io/role"
-CGROUPS = "/host/cgroup"
+CGROUPS, TAP_DEVICE = "/host/cgroup", "/dev/net/tun"
 
 
 class RunnerPod(NamedTuple):
@@ -51,7 +53,10 @@ def runner_pod(deployment: Mapping[str, Any], url: str, run_id: str) -> RunnerPo
 def injector_manifest(
     runner: RunnerPod, step: str, injector: Injector, target: TargetPod, order: InjectionOrder
 ) -> dict[str, Any]:
-    """The pod: uid 0 without any capability but its fault's, no API token, no host namespace, one host path."""
+    """The pod: uid 0 without any capability but its fault's, no API token, no host namespace, one host path.
+
+    A delay alone is in the node's network, and has the device of TAPs.
+    """
     variables = {
         "PODSONAR_INJECTION": msgspec.json.encode(order).decode(),
         "PODSONAR_RUNNER_URL": runner.url,
@@ -61,7 +66,7 @@ def injector_manifest(
     capabilities: dict[str, list[str]] = {"drop": ["ALL"]}
     if added := CAPABILITIES.get(order.kind):
         capabilities["add"] = list(added)
-    container = {
+    container: dict[str, Any] = {
         "name": "injector",
         "image": runner.image,
         "imagePullPolicy": runner.pull_policy,
@@ -80,6 +85,12 @@ def injector_manifest(
         "volumeMounts": [{"name": "cgroups", "mountPath": CGROUPS}],
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+    volumes = [{"name": "cgroups", "hostPath": {"path": "/sys/fs/cgroup", "type": "Directory"}}]
+    network: dict[str, Any] = {}
+    if order.kind in IN_NODE_NETWORK:
+        container["volumeMounts"].append({"name": "tap", "mountPath": TAP_DEVICE})
+        volumes.append({"name": "tap", "hostPath": {"path": TAP_DEVICE, "type": "CharDevice"}})
+        network = {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
     owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": runner.name, "uid": runner.uid}
     return {
         "apiVersion": "v1",
@@ -101,6 +112,7 @@ def injector_manifest(
             "imagePullSecrets": list(runner.pull_secrets),
             "tolerations": [{"operator": "Exists"}],
             "containers": [container],
-            "volumes": [{"name": "cgroups", "hostPath": {"path": "/sys/fs/cgroup", "type": "Directory"}}],
-        },
+            "volumes": volumes,
+        }
+        | network,
     }

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from chaos.faults.fault import Fault
 from chaos.faults.holder_client import Held, hold
@@ -37,13 +38,14 @@ class Node:
     """The node's namespace is that of `node`; the client's veth is `client`, the server's `server`."""
 
     def __init__(self) -> None:
-        self.run = f"podsonar-delay-{secrets.token_hex(4)}"
-        self.cgroups = make_in_every_hierarchy(self.run)
-        self.cgroup = next(one for one in self.cgroups if (one.parent / "cgroup.controllers").exists())
+        self.run, self.uid = f"podsonar-delay-{secrets.token_hex(4)}", str(uuid4())
+        self.cgroups = make_in_every_hierarchy(f"{self.run}/pod{self.uid}")
+        self.cgroup = next(one for one in self.cgroups if (one / "cgroup.controllers").exists())
         python = (sys.executable, "-I", "-S", "-B", PROGRAM)
         self.node = start("sh", "-c", "echo ready; exec cat")
         self.server = start(*python, "serve")
         self.client = start(*python, "call", str(self.cgroup))
+        inside(self.node, "link", "set", "lo", "up")
         inside(self.node, "link", "add", "pods", "type", "bridge")
         inside(self.node, "address", "add", f"{NODE}/24", "dev", "pods")
         inside(self.node, "link", "set", "pods", "up")

@@ -88,8 +88,10 @@ def test_data_arrives_whole_while_it_is_held_and_when_it_is_released(node: Node)
     """Megabytes there and back, segmented by the kernel, through the line; and while the line is taken away."""
     with node.hold(delay(node, milliseconds=20)) as held:
         assert node.connect(send=4 << 20, timeout=30)["same"]
-        threading.Timer(0.1, held.release).start()
+        release = threading.Timer(0.1, held.release)
+        release.start()
         assert node.connect(send=4 << 20, timeout=30)["same"]
+        release.join()
     assert held.release().counters["returned"] > 2000
 
 

@@ -15,7 +15,7 @@ from chaos.guard_settings import GuardSettings
 from chaos.window_settings import DEFAULT_SECONDS
 from podsonar.errors import InputError
 
-EDGE_FAULTS = frozenset({"edge-loss", "edge-partition"})
+EDGE_FAULTS = frozenset({"edge-loss", "edge-latency", "edge-partition"})
 MOST_DIGITS = 10
 NOTHING = Prediction([], {}, {}, [], 0, 100)
 NARROWING = ("DESTINATION_IPS", "DESTINATION_HOSTS", "DESTINATION_PORTS")

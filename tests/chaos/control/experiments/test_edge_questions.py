@@ -106,6 +106,7 @@ QUESTIONS: list[tuple[dict[str, Any], list[tuple[dict[str, Any], str, str]]]] = 
         [
             ({"edge": CART}, "Pass", f"{CART}: ok, 20 of 20"),
             ({"edge": CART, "expect": "breaks"}, "Fail", "expected that it breaks: ok"),
+            ({"edge": DB, "expect": "slows"}, "Fail", "expected that it slows: ok"),
             ({"edge": DB, "expect": "degrades"}, "Fail", "expected that it degrades: ok"),
             ({"edge": OUTSIDE}, "N/A", "2 attempts, at least 5 needed"),
             ({"edge": OUTSIDE, "minAttempts": 2}, "Pass", OUTSIDE),

@@ -210,6 +210,12 @@ def test_command_exits_with_3_and_writes_no_manifests(site: Site, tmp_path: Path
             task("edge-loss", "frontend", DESTINATION_SERVICE="shop/cart", DESTINATION_PORTS="1"), set(), 100, id="port"
         ),
         pytest.param(
+            task("edge-latency", "frontend", DESTINATION_SERVICE="shop/cart", NETWORK_LATENCY="200"),
+            {"shop/frontend -> shop/cart:8080"},
+            100,
+            id="slow edge",
+        ),
+        pytest.param(
             task(names="cart,catalog"),
             {
                 f"shop/{a} -> shop/{b}"

@@ -39,6 +39,20 @@ def test_share_of_the_pods_degrades_and_a_hog_touches_callers_only() -> None:
     assert [key.text for key in hog.direct] == ["shop/frontend -> shop/cart:8080"]
 
 
+def test_latency_slows_and_breaks_nothing() -> None:
+    """Both ways, whatever share of the pods is hit; of an edge that edge."""
+    for percentage in (50, 100):
+        pod = predict(planned("pod-network-latency", {"workload": "shop/cart"}, affectedPercentage=percentage), SEEN)
+        assert {key.text: str(effect) for key, effect in pod.direct.items()} == {
+            "shop/cart -> shop/db:5432": "slows",
+            "shop/frontend -> shop/cart:8080": "slows",
+        }
+    found = predict(planned("edge-latency", {"edge": "shop/frontend -> shop/cart:8080"}), SEEN)
+    assert {key.text: str(effect) for key, effect in found.direct.items()} == {
+        "shop/frontend -> shop/cart:8080": "slows"
+    }
+
+
 def test_fault_on_an_edge_touches_that_edge() -> None:
     """Callers of its source are exposed."""
     found = predict(planned("edge-partition", {"edge": "shop/frontend -> shop/cart:8080"}), SEEN)

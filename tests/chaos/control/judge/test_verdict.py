@@ -13,6 +13,7 @@ from tests.chaos.control.judge.windows import BASELINE, changed, edge, vertex, w
 
 BREAKS_CART = {"breaks": ["shop/frontend -> shop/cart:8080"]}
 CART_GONE = edge("frontend", "cart", 44, 0)
+SLOW_CART = edge("frontend", "cart", 46, handshakeSeconds={"sum": 46 * 0.2, "max": 0.3})
 
 
 def report_of(fault: list[dict[str, Any]], hypothesis: dict[str, Any], **window: Any) -> dict[str, Any]:
@@ -42,9 +43,7 @@ def state_of(report: dict[str, Any], source: str, destination: str) -> str:
         pytest.param(edge("frontend", "cart", 0), "silent", id="no attempt"),
         pytest.param(edge("frontend", "cart", 3), "not exercised", id="too few attempts"),
         pytest.param(edge("frontend", "cart", 120), "surging", id="retries"),
-        pytest.param(
-            edge("frontend", "cart", 46, handshakeSeconds={"sum": 46 * 0.2, "max": 0.3}), "slow", id="slow handshakes"
-        ),
+        pytest.param(SLOW_CART, "slow", id="slow handshakes"),
         pytest.param(edge("frontend", "cart", 2, 0), "not exercised", id="two failures say little"),
     ],
 )
@@ -155,6 +154,11 @@ def test_windows_of_different_length_are_compared_as_rates() -> None:
         ),
         pytest.param(
             changed(edge("frontend", "cart", 46, 20)), {"degrades": ["* -> shop/cart"]}, {}, "Pass", "", id="degrades"
+        ),
+        pytest.param(changed(SLOW_CART), {"slows": ["* -> shop/cart"]}, {}, "Pass", "", id="slows"),
+        pytest.param(BASELINE, {"slows": ["* -> shop/cart"]}, {}, "Fail", "expected that it slows: ok", id="not slow"),
+        pytest.param(
+            changed(CART_GONE), {"slows": ["* -> shop/cart"]}, {}, "Fail", "it slows: broken", id="broken, not slow"
         ),
         pytest.param(
             changed(CART_GONE, edge("load", "frontend", 300)),

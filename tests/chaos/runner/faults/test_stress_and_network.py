@@ -63,6 +63,28 @@ def order(fault: str, **settings: str) -> InjectionOrder:
             {"DESTINATION_IPS": "10.0.0.0/8"},
             InjectionOrder("packet-loss", "", 1, networks=("10.0.0.0/8",), partition=True),
         ),
+        (
+            "pod-network-latency",
+            {"DESTINATION_PORTS": "80"},
+            InjectionOrder("packet-delay", "", 1, milliseconds=2000, ports=(80,)),
+        ),
+        (
+            "pod-network-latency",
+            {"NETWORK_LATENCY": "200", "JITTER": "20", "ALL_TRAFFIC": "true"},
+            InjectionOrder("packet-delay", "", 1, milliseconds=200, jitter=20),
+        ),
+        (
+            "edge-latency",
+            {"DESTINATION_SERVICE": "shop/cart", "DESTINATION_PORTS": "80", "NETWORK_LATENCY": "200"},
+            InjectionOrder(
+                "packet-delay",
+                "",
+                1,
+                milliseconds=200,
+                networks=("10.96.0.7", "10.244.0.9", "10.244.1.4"),
+                ports=(80, 8080),
+            ),
+        ),
         ("pod-connect-refused", {"DESTINATION_PORTS": "80"}, InjectionOrder("connect-refusal", "", 1, ports=(80,))),
         ("pod-dns-error", {}, InjectionOrder("dns-failure", "", 1, ports=(53,))),
         (
@@ -123,6 +145,11 @@ def test_settings_become_an_order(fault: str, settings: dict[str, str], expected
         ("pod-dns-error", {"TARGET_HOSTNAMES": ",".join("abcdefghi")}, "at most 8"),
         ("pod-dns-error", {"TARGET_HOSTNAMES": "cart", "MATCH_SCHEME": "substring"}, "MATCH_SCHEME is 'substring'"),
         ("edge-partition", {}, "DESTINATION_SERVICE"),
+        ("edge-latency", {"NETWORK_LATENCY": "200"}, "DESTINATION_SERVICE"),
+        ("pod-network-latency", {"NETWORK_LATENCY": "200"}, "expected DESTINATION_IPS"),
+        ("pod-network-latency", {"ALL_TRAFFIC": "true", "NETWORK_LATENCY": "0"}, "NETWORK_LATENCY is '0'"),
+        ("pod-network-latency", {"ALL_TRAFFIC": "true", "NETWORK_LATENCY": "10001"}, "whole number from 1 to 10000"),
+        ("pod-network-latency", {"ALL_TRAFFIC": "true", "JITTER": "2001"}, "JITTER is '2001'"),
         ("edge-partition", {"DESTINATION_SERVICE": "shop/none"}, "is not there"),
         ("edge-loss", {"DESTINATION_SERVICE": "shop/cart", "DESTINATION_PORTS": "81"}, "DESTINATION_PORTS has 81"),
     ],
@@ -142,10 +169,14 @@ def test_wrong_settings_say_which(fault: str, settings: dict[str, str], expected
         ("packet-loss", {"drop": ["ALL"], "add": ["BPF", "NET_ADMIN"]}),
         ("connect-refusal", {"drop": ["ALL"], "add": ["BPF", "NET_ADMIN"]}),
         ("dns-failure", {"drop": ["ALL"], "add": ["BPF", "NET_ADMIN"]}),
+        ("packet-delay", {"drop": ["ALL"], "add": ["BPF", "NET_ADMIN"]}),
     ],
 )
 def test_injector_has_what_its_fault_needs_and_nothing_more(kind: Any, capabilities: dict[str, list[str]]) -> None:
-    """No API token, no namespace of the host, one host path; owned by the Deployment; ended by the kubelet."""
+    """No API token, no namespace of the host, one host path; owned by the Deployment; ended by the kubelet.
+
+    A delay alone has the node's network, and the device of TAPs.
+    """
     container = {"image": "registry/podsonar-collector:1", "imagePullPolicy": "Never"}
     deployment = {
         "metadata": {"namespace": "hce", "name": "run-1", "uid": "u-1"},
@@ -161,9 +192,14 @@ def test_injector_has_what_its_fault_needs_and_nothing_more(kind: Any, capabilit
     ]
     assert (spec["nodeName"], spec["restartPolicy"], spec["activeDeadlineSeconds"]) == ("node-b", "Never", 150)
     assert spec["automountServiceAccountToken"] is False
-    assert not {"hostPID", "hostNetwork", "hostIPC", "serviceAccountName"} & set(spec)
-    assert [one["hostPath"]["path"] for one in spec["volumes"]] == ["/sys/fs/cgroup"]
+    assert not {"hostPID", "hostIPC", "serviceAccountName"} & set(spec)
+    is_delay = kind == "packet-delay"
+    paths = ["/sys/fs/cgroup", *(["/dev/net/tun"] if is_delay else [])]
+    assert [one["hostPath"]["path"] for one in spec["volumes"]] == paths
+    network = (spec.get("hostNetwork"), spec.get("dnsPolicy"))
+    assert network == ((True, "ClusterFirstWithHostNet") if is_delay else (None, None))
     (made,) = spec["containers"]
+    assert {one["name"] for one in made["volumeMounts"]} == {one["name"] for one in spec["volumes"]}
     security = made["securityContext"]
     assert security["capabilities"] == capabilities
     assert security["allowPrivilegeEscalation"] is False
