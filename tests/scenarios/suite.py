@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from tests.scenarios import (
+from tests.scenarios.judge import judge
+from tests.scenarios.rows import (
     both_ends,
     datapath,
     foreign_networks,
@@ -13,7 +14,6 @@ from tests.scenarios import (
     outcomes,
     selection,
 )
-from tests.scenarios.judge import judge
 from tests.scenarios.run import CONDITIONS, Observed, run
 from tests.scenarios.table import Scenario
 
