@@ -23,7 +23,7 @@ from chaos.control.experiments.runs.manifest import read_manifest
 from chaos.control.experiments.runs.store import record_of, request_stop
 from chaos.control.judge.escape import expects, find_escaped
 from chaos.control.judge.hypothesis import Hypothesis
-from chaos.control.judge.observed_edges import EdgeKey, Observation, observe
+from chaos.control.judge.observed_edges import EdgeKey, Observation, blind_nodes, observe
 from manager.parts import PartContext
 from manager.store.agents import Agent
 from manager.store.experiments.runs import open_runs
@@ -116,9 +116,10 @@ class MapWatch:
         return known, known.unresolved
 
     def read(self, record: RunRecord, agent: Agent, began_ns: int, before: tuple[str, ...]) -> Watched:
-        """Read the baseline, and what the tasks touch in it."""
+        """Read the baseline, of windows that every node observed whole if there are some, and what the tasks touch."""
         manifest = read_manifest(record.manifest)
-        baseline = observe(self.maps.baseline_of(agent, record, began_ns))
+        maps = self.maps.baseline_of(agent, record, began_ns)
+        baseline = observe([one for one in maps if not blind_nodes(one)] or maps)
         plans = {task.name: plan_task(task, baseline) for task in manifest.spec.tasks}
         why = next((plan.unresolved for plan in plans.values() if plan.unresolved), "")
         direct = {name: plan.prediction.direct for name, plan in plans.items()}

@@ -103,6 +103,16 @@ def test_baseline_that_comes_late_counts_from_the_next_look_on(watching: Watchin
     assert watching.stop_reason(run) == f"{SAID} {fault}"
 
 
+def test_window_of_the_baseline_that_a_node_missed_blinds_nothing(watching: Watching) -> None:
+    """Another one that both nodes observed is enough to end the run; only a verdict needs all of them."""
+    run = watching.order()
+    run.window(-45, nodes="a", purpose=own(run, "baseline"))
+    run.window(-25, purpose=own(run, "baseline"))
+    begin(run)
+    fault = run.window(5, load=BROKEN, **CUT, purpose=own(run, "fault"))
+    assert watching.stop_reason(run) == f"{SAID} {fault}"
+
+
 def test_run_whose_baseline_nobody_observed_is_named_once(
     watching: Watching, capfd: pytest.CaptureFixture[str]
 ) -> None:
