@@ -40,9 +40,14 @@ def explain(source: str, destination: str, window: str, port: str, shape: str, a
 
 def known_by(record: dict[str, Any]) -> tuple[str, ...]:
     """How the pod of a record is known, and its cgroups."""
-    cgroups = [f"  cgroup {path}" for path in record.get("cgroups") or ()]
-    more = record.get("moreCgroups")
-    return (record["identity"], *cgroups, *([f"  and {more} more cgroups of this pod"] if more else []))
+    return (record["identity"], *cgroup_lines(record))
+
+
+def cgroup_lines(pod: dict[str, Any]) -> list[str]:
+    """The cgroups in which a pod was seen; a manager of before has none."""
+    more = pod.get("moreCgroups")
+    paths = [f"  cgroup {path}" for path in pod.get("cgroups") or ()]
+    return [*paths, *([f"  and {more} more cgroups of this pod"] if more else [])]
 
 
 def show_evidence(found: dict[str, Any]) -> None:
@@ -75,5 +80,7 @@ def show_evidence(found: dict[str, Any]) -> None:
             f"{held['kind']} {held['namespace']}/{held['name']} since {held['from']}" if held else "nobody for certain"
         )
         click.echo(f"\naddress {escape(one['address'])}, {one['from']} to {one['to']}: {escape(who)}")
+        for text in cgroup_lines(held or {}):
+            click.echo(escape(text))
         for other in one["others"]:
             click.echo(escape(f"  not {other['kind']} {other['namespace']}/{other['name']}: {other['ruledOut']}"))

@@ -32,11 +32,12 @@ export function historyParts(found) {
 function cgroupsOf(records) {
   const found = new Map();
   for (const one of records.filter((record) => record.cgroups)) {
-    const more = one.moreCgroups ? [`and ${counted(one.moreCgroups, "cgroup")} more`] : [];
-    found.set(`${one.node} ${one.sourcePod.uid}`, { name: `${sourceOf(one)} on ${one.node}`, value: "", hints: [...one.cgroups, ...more] });
+    found.set(`${one.node} ${one.sourcePod.uid}`, { name: `${sourceOf(one)} on ${one.node}`, value: "", hints: pathsOf(one) });
   }
   return [...found.values()];
 }
+
+const pathsOf = (pod) => [...(pod.cgroups || []), ...(pod.moreCgroups ? [`and ${counted(pod.moreCgroups, "cgroup")} more`] : [])];
 
 const sourceOf = (record) => `${record.sourcePod.namespace || ""}/${record.sourcePod.name || record.sourcePod.uid}`;
 
@@ -49,7 +50,7 @@ export function explainParts(found) {
   });
   const owner = (one) => `${one.kind} ${one.namespace ? `${one.namespace}/` : ""}${one.name}`;
   const addresses = found.addresses.flatMap((one) => [
-    { name: one.address, value: "", hint: one.heldBy ? `held by ${owner(one.heldBy)} since ${windowText(one.heldBy.from)}` : "held by nobody for certain" },
+    { name: one.address, value: "", hints: one.heldBy ? [`held by ${owner(one.heldBy)} since ${windowText(one.heldBy.from)}`, ...pathsOf(one.heldBy)] : ["held by nobody for certain"] },
     ...one.others.map((other) => ({ name: `not ${owner(other)}`, value: "", hint: other.ruledOut })),
   ]);
   const gone = found.edges.length && !found.batchesKept ? [make("p", "Its records are older than the retention of batches.")] : [];

@@ -9,6 +9,7 @@ import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 
+import msgspec
 import orjson
 import pytest
 
@@ -21,7 +22,9 @@ from directory.lookup import Directory
 from manager.schema.document import quantity_format
 from manager.schema.object_fields import clean_object
 from manager.schema.observation import clean_observation
+from manager.schema.pod_cgroups import read_pod_cgroups
 from manager.store.tokens.token_format import parse as parse_token
+from node_agent.attribution.body.pod_cgroups import container_path
 from node_agent.attribution.directory_answers import parse_answers
 from node_agent.attribution.flow_log import read_log
 from node_agent.capture.pod_cgroup import owner_of
@@ -110,6 +113,10 @@ READERS: dict[str, Callable[[str], object]] = {
     "an answer that is no JSON": lambda text: parse_answers(text.encode(), 1),
     "a cgroup": lambda text: cgroup_paths(f"0::/{text}\n".encode()),
     "a name of a cgroup": lambda text: owner_of((text, text)),
+    "a path of a pod's cgroup": lambda text: container_path((text, text, f"pod{'0' * 32}", text), "0" * 32),
+    "cgroups of a batch": lambda text: read_pod_cgroups(
+        msgspec.Raw(orjson.dumps({text[:100]: {"paths": [text[: MIB // 8]] * 2}}))
+    ),
     "an API version": lambda text: api_group(text, "Pod"),
     "a Retry-After": lambda text: retry_after_seconds(text, 0.0),
     "a word of noProxy": lambda text: is_bypassed(text, "https://manager.example:8080"),

@@ -1,6 +1,7 @@
 """Why an edge is there, or what it means that it is not."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -12,7 +13,14 @@ from manager.api.history.changes import window_id
 from manager.api.history.window_maps import find_window
 from manager.api.lists import correlation_of
 from manager.history.edges.diff import absence_of, key_of
-from manager.history.edges.explain import Owner, address_wire, named_vertices, record_wire, records_between
+from manager.history.edges.explain import (
+    Owner,
+    address_wire,
+    cgroups_wire,
+    named_vertices,
+    record_wire,
+    records_between,
+)
 from manager.history.edges.seen import EdgesSeen
 from manager.history.map_json import map_of
 from manager.history.window_maps import WindowMaps
@@ -112,15 +120,18 @@ class ExplainHandlers:
 
         between = records_between(every(), sources, destinations, topology)
         shown = list(islice(between, MAX_RECORDS))
-        cgroups = {node: self.cgroups(agent, batches, node) for node in {node for node, _ in shown}}
+        cgroups = cache(lambda node: self.cgroups(agent, batches, node))
+        addresses = self.addresses(agent, window, [one for _, one in shown])
+        for held in (one["heldBy"] for one in addresses if one["heldBy"]):
+            held.update(cgroups_wire(held["uid"], cgroups(topology.pods.get(held["uid"], {}).get("node"))))
         return {
             "batchesKept": bool(batches),
-            "records": [record_wire(node, one, identities[node], cgroups[node]) for node, one in shown],
+            "records": [record_wire(node, one, identities[node], cgroups(node)) for node, one in shown],
             "moreRecords": sum(1 for _ in between),
-            "addresses": self.addresses(agent, window, [one for _, one in shown]),
+            "addresses": addresses,
         }
 
-    def cgroups(self, agent: Agent, batches: Iterable[Observation], node: str) -> dict[str, PodCgroups] | None:
+    def cgroups(self, agent: Agent, batches: Iterable[Observation], node: str | None) -> dict[str, PodCgroups] | None:
         """The cgroups by pod UID that the batches of a node brought; None if none of them brought any."""
         own = (read_pod_cgroups(self.store, agent.id, one.batch_id) for one in batches if one.node_name == node)
         brought = [one for one in own if one is not None]

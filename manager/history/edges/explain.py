@@ -72,19 +72,23 @@ def how_known(node: str, one: ListedConnection, identity: str, *, unnamed: bool)
     return f"the name of the connecting task's cgroup on {node} holds the pod UID {uid}"
 
 
+def cgroups_wire(uid: str, cgroups: Mapping[str, PodCgroups] | None) -> dict[str, Any]:
+    """The cgroups in which its node saw a pod, and how many more there were; null where none of its is listed."""
+    of_pod = cgroups.get(uid) if cgroups is not None else None
+    return {"cgroups": of_pod and of_pod.paths, "moreCgroups": of_pod.more if of_pod else 0}
+
+
 def record_wire(
     node: str, one: ListedConnection, identity: str, cgroups: Mapping[str, PodCgroups] | None
 ) -> dict[str, Any]:
     """A record, and how its source is known; `cgroups` of the node by pod UID, None if its agent sends none."""
     pod = one.kubernetes.source_pod
-    of_pod = cgroups.get(pod.uid) if cgroups is not None else None
     return {
         "node": node,
         "sourceIP": one.source_ip,
         "sourcePod": {"uid": pod.uid, "namespace": pod.namespace, "name": pod.name},
-        "identity": how_known(node, one, identity, unnamed=cgroups is not None and of_pod is None),
-        "cgroups": of_pod and of_pod.paths,
-        "moreCgroups": of_pod.more if of_pod else 0,
+        "identity": how_known(node, one, identity, unnamed=cgroups is not None and pod.uid not in cgroups),
+        **cgroups_wire(pod.uid, cgroups),
         "destinationIP": one.destination_ip,
         "destinationPort": one.destination_port,
         "destination": one.destination and {"kind": one.destination.kind, "reason": one.destination.reason},

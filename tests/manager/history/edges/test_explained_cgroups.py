@@ -1,6 +1,5 @@
 """…/explain and `podsonar explain` show the cgroups of a record's pod, on each database."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,19 @@ def test_record_has_the_cgroups_of_its_pod(kept: Kept) -> None:
     (record,) = explained(kept, NODE_A | {"podCgroups": cgroups}, again, other)
     assert (record["cgroups"], record["moreCgroups"]) == ([PATH, "/kubepods/a"], 3)
     assert record["identity"] == f"the name of the connecting task's cgroup on node-a holds the pod UID {FRONTEND}"
+
+
+def test_holder_of_the_address_has_those_of_its_own_node(kept: Kept) -> None:
+    """A pod is asked for at the node that it is on; a Service has none."""
+    direct = connection("frontend-1", "10.1.1.10", "10.1.2.20", 8080, pod="cart-2", n=1)
+    paths = {"node-a": "/kubepods/of-another-node", "node-b": PATH}
+    bodies = [observed("node-a", [direct, *NODE_A["connectionList"]], []), NODE_B]
+    cgroups = [{"uid-cart-2": {"paths": [paths[body["nodeName"]]], "more": 1}} for body in bodies]
+    explained(kept, *(body | {"podCgroups": listed} for body, listed in zip(bodies, cgroups, strict=True)))
+    found = kept.running.get("/agents/lab/explain", source="shop/frontend", destination="shop/cart")
+    held = {one["address"]: one["heldBy"] for one in found["addresses"]}
+    assert (held["10.1.2.20"]["cgroups"], held["10.1.2.20"]["moreCgroups"]) == ([PATH], 1)
+    assert (held["10.96.0.11"]["cgroups"], held["10.96.0.11"]["moreCgroups"]) == (None, 0)
 
 
 def test_agent_of_before_sends_none(kept: Kept) -> None:
@@ -75,17 +87,41 @@ def test_odd_member_is_counted_and_its_batch_is_whole(kept: Kept, odd: object) -
     assert cleaned["member"] == 1
 
 
+def printed(kept: Kept, folder: Path, *words: str) -> str:
+    """What `podsonar` prints."""
+    key = folder / "key"
+    key.write_text(kept.running.key)
+    key.chmod(0o600)
+    done = run_command({"PODSONAR_MANAGER": kept.running.url, "PODSONAR_KEY_FILE": str(key)}, *words)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
 def test_command_prints_names_that_cannot_act_on_a_terminal(kept: Kept, tmp_path: Path) -> None:
     """Control characters and a change of direction as escapes; as JSON what was sent."""
     explained(kept, NODE_A | {"podCgroups": {FRONTEND: {"paths": [PATH, HOSTILE], "more": 2}}})
-    key = tmp_path / "key"
-    key.write_text(kept.running.key)
-    key.chmod(0o600)
-    run = partial(run_command, {"PODSONAR_MANAGER": kept.running.url, "PODSONAR_KEY_FILE": str(key)})
-    done = run("explain", "shop/frontend", "shop/cart")
-    assert done.exit_code == 0, done.output
-    lines = [line.strip() for line in done.stdout.splitlines()]
+    words = ("explain", "shop/frontend", "shop/cart")
+    text = printed(kept, tmp_path, *words)
+    lines = [line.strip() for line in text.splitlines()]
     place = lines.index(SHOWN)
     assert lines[place - 1 : place + 2] == [f"cgroup {PATH}", SHOWN, "and 2 more cgroups of this pod"]
-    assert not set("\x1b\x07\u202e") & set(done.stdout)
-    assert r"\u001b]0;owned\u0007" in run("explain", "shop/frontend", "shop/cart", "-o", "json").stdout
+    assert not set("\x1b\x07\u202e") & set(text)
+    assert r"\u001b]0;owned\u0007" in printed(kept, tmp_path, *words, "-o", "json")
+
+
+def test_command_prints_the_cgroups_of_a_holder_below_its_address(kept: Kept, tmp_path: Path) -> None:
+    """And none below that of a Service."""
+    direct = connection("frontend-1", "10.1.1.10", "10.1.2.20", 8080, pod="cart-2", n=1)
+    explained(
+        kept,
+        observed("node-a", [direct, *NODE_A["connectionList"]], []),
+        NODE_B | {"podCgroups": {"uid-cart-2": {"paths": [PATH, HOSTILE], "more": 1}}},
+    )
+    lines = printed(kept, tmp_path, "explain", "shop/frontend", "shop/cart").splitlines()
+    (place,) = (number for number, line in enumerate(lines) if line.startswith("address 10.1.2.20,"))
+    assert [line.strip() for line in lines[place + 1 : place + 4]] == [
+        f"cgroup {PATH}",
+        SHOWN,
+        "and 1 more cgroups of this pod",
+    ]
+    assert sum("cgroup " in line for line in lines) == 3
