@@ -27,6 +27,7 @@ SET_INTERFACE, TAP, NO_PACKET_INFO = 0x400454CA, 0x2, 0x1000  # TUNSETIFF, IFF_T
 SET_FLAGS, UP = 0x8914, 0x1  # SIOCSIFFLAGS, IFF_UP
 FRAME_BYTES = 1 << 16
 MOST_BYTES = 64 << 20  # held at once; more is dropped, as by a queue that is full
+ENTRY_BYTES = 256  # of memory beside a frame's own
 FRAMES_AT_ONCE = 256  # read before the next are written
 IDLE_SECONDS = 1.0
 NEEDS = (6, 6)  # kernel, of TCX
@@ -42,11 +43,12 @@ class DelayQueue:
 
     def put(self, frame: bytes, now: float) -> None:
         """Take a frame; with jitter it may be overtaken by a later one, as on a network."""
-        if self.held_bytes + len(frame) > MOST_BYTES:
+        size = len(frame) + ENTRY_BYTES
+        if self.held_bytes + size > MOST_BYTES:
             self.dropped += 1
             return
         self.taken += 1
-        self.held_bytes += len(frame)
+        self.held_bytes += size
         due = now + self.seconds + self.jitter * (2 * self.chance() - 1)
         heapq.heappush(self.waiting, (due, self.taken, frame))
 
@@ -55,7 +57,7 @@ class DelayQueue:
         if not self.waiting or self.waiting[0][0] > now:
             return None
         frame = heapq.heappop(self.waiting)[2]
-        self.held_bytes -= len(frame)
+        self.held_bytes -= len(frame) + ENTRY_BYTES
         return frame
 
     def seconds_until_next(self, now: float) -> float:

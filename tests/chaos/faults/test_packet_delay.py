@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from chaos.faults.delay_line import MOST_BYTES, DelayQueue, reason_of, rehearse
+from chaos.faults.delay_line import ENTRY_BYTES, MOST_BYTES, DelayQueue, reason_of, rehearse
 from chaos.faults.fault import InjectionError, PacketDelay
 from tests.chaos.faults.kernel_state import network_namespace_of, programs_left
 from tests.chaos.faults.simulated_node import (
@@ -223,8 +223,10 @@ def test_frames_leave_at_their_time() -> None:
     assert line.pop_due(10.19) is None
     assert [line.pop_due(10.21), line.pop_due(10.21), line.pop_due(10.26)] == [b"first", None, b"second"]
     for _ in range(3):
-        line.put(bytes(MOST_BYTES // 2), 11)
-    assert (line.dropped, line.taken) == (1, 4)
+        line.put(bytes(MOST_BYTES // 2 - ENTRY_BYTES), 11)
+    assert (line.dropped, line.taken, line.held_bytes) == (1, 4, MOST_BYTES)
+    assert [bool(line.pop_due(12)) for _ in range(3)] == [True, True, False]
+    assert line.held_bytes == 0
 
 
 def test_jitter_lets_a_later_frame_overtake() -> None:
