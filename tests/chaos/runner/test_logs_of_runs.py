@@ -13,13 +13,13 @@ import pytest
 from manager.store.database import Store
 from manager.store.tokens.issued import create_token
 from tests.chaos.runner.conftest import Site, Workload
+from tests.chaos.runner.faults.test_injectors import ManagedWorkload
+from tests.chaos.runner.faults.test_injectors import task as injected
+from tests.chaos.runner.faults.test_injectors import workload as managed_workload
+from tests.chaos.runner.faults.test_pod_delete import kubeconfig, task, verdicts
 from tests.chaos.runner.gate import Gate
 from tests.chaos.runner.kubelet import Kubelet
-from tests.chaos.runner.test_injectors import ManagedWorkload
-from tests.chaos.runner.test_injectors import task as injected
-from tests.chaos.runner.test_injectors import workload as managed_workload
-from tests.chaos.runner.test_pod_delete import kubeconfig, task, verdicts
-from tests.chaos.runner.test_step_probes import command, step
+from tests.chaos.runner.probes.test_step_probes import command, step
 from tests.manager.conftest import CLIENT
 from tests.manager.manager_process import manager_process
 

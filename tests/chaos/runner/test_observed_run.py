@@ -10,9 +10,9 @@ import pytest
 from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.observed_shop import CART, USUAL, Counts, ObservedShop
 from tests.chaos.runner.conftest import TENANT, Site, Workload
+from tests.chaos.runner.faults.test_pod_delete import kubeconfig, task, verdicts
 from tests.chaos.runner.order_port import TOKEN, Collector, collector
-from tests.chaos.runner.test_edge_probe import edge_probe
-from tests.chaos.runner.test_pod_delete import kubeconfig, task, verdicts
+from tests.chaos.runner.probes.test_edge_probe import edge_probe
 from tests.manager.conftest import CLIENT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]

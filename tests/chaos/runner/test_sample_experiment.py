@@ -7,9 +7,9 @@ import orjson
 import pytest
 
 from tests.chaos.runner.conftest import INFRA, TENANT, Site
+from tests.chaos.runner.faults.test_injectors import ManagedWorkload, own_deployment
+from tests.chaos.runner.faults.test_pod_delete import identity_of, verdicts
 from tests.chaos.runner.kubelet import Kubelet
-from tests.chaos.runner.test_injectors import ManagedWorkload, own_deployment
-from tests.chaos.runner.test_pod_delete import identity_of, verdicts
 from tests.manager.conftest import CLIENT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.long]

@@ -14,7 +14,7 @@ from cluster_api.objects import Objects
 from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.observed_shop import ObservedShop
 from tests.chaos.runner.conftest import Site, Workload
-from tests.chaos.runner.test_pod_delete import kubeconfig, task, verdicts
+from tests.chaos.runner.faults.test_pod_delete import kubeconfig, task, verdicts
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
 BUDGET = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget"}

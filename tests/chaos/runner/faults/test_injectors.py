@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from tests.chaos.runner.conftest import Site, Workload
+from tests.chaos.runner.faults.test_pod_delete import kubeconfig, run_to_end, stop, verdicts
 from tests.chaos.runner.kubelet import Kubelet
-from tests.chaos.runner.test_pod_delete import kubeconfig, run_to_end, stop, verdicts
 
 STOP_SECONDS = 6.0
-PEERS = Path(__file__).parents[1] / "faults" / "peers.py"
+PEERS = Path(__file__).parents[2] / "faults" / "peers.py"
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.long]
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.chaos.runner.killing_proxy import KEPT_HEADERS
+from tests.chaos.runner.kills.killing_proxy import KEPT_HEADERS
 from tests.manager.conftest import CLIENT
 from tests.manager.manager_process import ManagerProcess, manager_process
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.runner.conftest import Site, Workload
-from tests.chaos.runner.killing_proxy import KillingProxy, Side
+from tests.chaos.runner.faults.test_injectors import ManagedWorkload, task
+from tests.chaos.runner.faults.test_injectors import workload as managed_workload
+from tests.chaos.runner.faults.test_pod_delete import kubeconfig
+from tests.chaos.runner.faults.test_pod_delete import task as pod_delete_task
+from tests.chaos.runner.kills.killing_proxy import KillingProxy, Side
 from tests.chaos.runner.kubelet import Kubelet
-from tests.chaos.runner.test_injectors import ManagedWorkload, task
-from tests.chaos.runner.test_injectors import workload as managed_workload
-from tests.chaos.runner.test_pod_delete import kubeconfig
-from tests.chaos.runner.test_pod_delete import task as pod_delete_task
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 managed = managed_workload  # a fixture

@@ -12,13 +12,13 @@ from manager.store.database import Store
 from manager.store.experiments.tables import RUN_EVENTS
 from manager.store.tokens.issued import create_token
 from tests.chaos.runner.conftest import Site
-from tests.chaos.runner.dying_manager import DyingManager
+from tests.chaos.runner.faults.test_injectors import ManagedWorkload, task
+from tests.chaos.runner.faults.test_injectors import workload as managed_workload
+from tests.chaos.runner.faults.test_pod_delete import kubeconfig, verdicts
+from tests.chaos.runner.faults.test_pod_delete import task as pod_delete_task
+from tests.chaos.runner.kills.dying_manager import DyingManager
+from tests.chaos.runner.kills.test_kill_points import Deletions
 from tests.chaos.runner.kubelet import Kubelet
-from tests.chaos.runner.test_injectors import ManagedWorkload, task
-from tests.chaos.runner.test_injectors import workload as managed_workload
-from tests.chaos.runner.test_kill_points import Deletions
-from tests.chaos.runner.test_pod_delete import kubeconfig, verdicts
-from tests.chaos.runner.test_pod_delete import task as pod_delete_task
 
 managed = managed_workload  # a fixture
 KILL_POINTS = 14  # begin of the run; begin and end of the first step; begin, injectors and end of the second; end

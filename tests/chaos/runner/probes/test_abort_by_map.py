@@ -11,10 +11,10 @@ import pytest
 from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.observed_shop import CART, LOAD, USUAL, Counts, ObservedShop
 from tests.chaos.runner.conftest import Site
+from tests.chaos.runner.faults.test_injectors import ManagedWorkload, own_deployment
+from tests.chaos.runner.faults.test_pod_delete import kubeconfig, verdicts
 from tests.chaos.runner.kubelet import Kubelet
 from tests.chaos.runner.order_port import TOKEN, Collector, collector
-from tests.chaos.runner.test_injectors import ManagedWorkload, own_deployment
-from tests.chaos.runner.test_pod_delete import kubeconfig, verdicts
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.long]
 

@@ -9,7 +9,7 @@ import pytest
 from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.observed_shop import CART, DB, LOAD, OUTSIDE, Counts, ObservedShop
 from tests.chaos.runner.conftest import Site, Workload
-from tests.chaos.runner.test_pod_delete import kubeconfig, task, verdicts
+from tests.chaos.runner.faults.test_pod_delete import kubeconfig, task, verdicts
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 

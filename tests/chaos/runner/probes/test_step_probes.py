@@ -7,7 +7,7 @@ import pytest
 from chaos.control.experiments.runs.manifest import read_manifest
 from podsonar.errors import InputError
 from tests.chaos.runner.conftest import Site, Workload
-from tests.chaos.runner.test_pod_delete import kubeconfig, rights, task, verdicts
+from tests.chaos.runner.faults.test_pod_delete import kubeconfig, rights, task, verdicts
 
 QUICK = {"probeTimeout": "10s", "interval": "1s"}
 
