@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+import msgspec
+
 from cluster_api.objects import Object, Objects
 from cluster_api.resources import ObjectName
 from delegate.apply import apply_all
 from delegate.check import check
-from delegate.dry_run import COMPARED, differences, in_order, look_up, refusals, state_of
+from delegate.dry_run import COMPARED, differences, in_order, is_managed, look_up, refusals, state_of
 from delegate.injectors import injector_refusals, remove_run
 from delegate.remove import remove_all
 from delegate.report import Reporter, sentences
@@ -149,6 +151,7 @@ def delete(objects: Objects, rules: DelegateRules, reporter: Reporter) -> Status
     if foreign:
         reasons = [ObjectReport.of(one.identity, "refused", message="another namespace") for one in foreign]
         return failed(reporter, reasons, "REFUSED")
+    owned = [with_uid(objects, one, reporter.task.field_manager) for one in owned]
     run, gone = reporter.task.injectors, False
     if run is None:
         complete = remove_all(objects, owned, REMOVE_SECONDS, reporter.stopped, reporter.note)
@@ -162,6 +165,17 @@ def delete(objects: Objects, rules: DelegateRules, reporter: Reporter) -> Status
     if complete:
         return end(reporter, "SUCCESS")
     return failed(reporter, [one for one in reporter.objects.values() if one.result == "failed"])
+
+
+def with_uid(objects: Objects, owned: OwnedObject, manager: str) -> OwnedObject:
+    """The object with the uid that it has now, if its creation was not reported and it was applied by this manager.
+
+    Without a uid nothing is deleted: what is there under the name is somebody else's.
+    """
+    found = None if owned.uid else objects.get(owned.identity)
+    if found is None or not is_managed(found, manager):
+        return owned
+    return msgspec.structs.replace(owned, uid=found["metadata"]["uid"])
 
 
 def cluster_uid(objects: Objects) -> str:
