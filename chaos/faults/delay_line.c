@@ -40,10 +40,10 @@ static __always_inline int is_of_cgroup(struct __sk_buff *skb, __u64 cgroup)
 	for (int level = 1; level <= MOST_LEVELS; level++) {
 		__u64 found = bpf_skb_ancestor_cgroup_id(skb, level);
 
-		if (found == cgroup)
-			return 1;
 		if (!found)
 			return 0;
+		if (found == cgroup)
+			return 1;
 	}
 	return 0;
 }

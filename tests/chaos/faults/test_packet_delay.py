@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from chaos.faults.bpf_link import FROM_POD, RuleMap, attach
 from chaos.faults.delay_line import ENTRY_BYTES, MOST_BYTES, DelayQueue, reason_of, rehearse
 from chaos.faults.fault import InjectionError, PacketDelay
+from chaos.faults.network_rule import SEEN_AT, pack_rule
 from tests.chaos.faults.kernel_state import network_namespace_of, programs_left
 from tests.chaos.faults.simulated_node import (
     CLIENT,
@@ -104,6 +107,26 @@ def test_packets_of_another_cgroup_pass(node: Node) -> None:
         assert node.milliseconds() < 30
         counters = held.release().counters
     assert (counters["hit"], counters["seen"] > 0) == (0, True)
+
+
+@pytest.mark.kernel
+def test_programs_of_others_at_the_interface_stay(node: Node) -> None:
+    """Whoever watches the pod's interface sees what comes back as before, and is there afterwards."""
+    with network_namespace_of(node.node.pid):
+        interface = socket.if_nametoindex("client")
+    counting = RuleMap(pack_rule({"egress": True}, time.monotonic_ns() + 60 * 10**9) + bytes(16))  # of no cgroup
+    with network_namespace_of(node.node.pid):
+        link = attach(FROM_POD, interface, counting)
+    try:
+        node.milliseconds()
+        seen = counting.counter(SEEN_AT)
+        with node.hold(delay(node)):
+            assert node.milliseconds() >= DELAY
+        during = counting.counter(SEEN_AT)
+        assert node.milliseconds() < 30
+        assert 0 < seen < during < counting.counter(SEEN_AT)
+    finally:
+        os.close(link)
 
 
 @pytest.mark.kernel

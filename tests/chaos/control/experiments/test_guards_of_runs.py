@@ -98,6 +98,7 @@ REFUSALS: list[Any] = [
     pytest.param(
         {}, task(TOTAL_CHAOS_DURATION="90"), {"maxDurationSeconds": 60}, "duration: 90 s, at most 60 s", id="long"
     ),
+    pytest.param({}, task("pod-network-latency"), {}, "network fault is narrow: no port or address", id="wide delay"),
     pytest.param({}, task("pod-network-loss"), {}, "network fault is narrow: no port or address is named", id="wide"),
     pytest.param({}, task(names="nobody"), {}, "target: target 'shop/nobody' was not observed", id="target"),
     pytest.param(
