@@ -147,9 +147,10 @@ def open_runs(connection: Connection) -> list[RowMapping]:
 
 
 def runs_of_delegates(connection: Connection, since_ns: int) -> list[str]:
-    """The ids of runs that have tasks of delegates and are not over: open ones, and later ones without a removal."""
+    """The ids of runs that have tasks of delegates and are not over: open ones, and later ones that are not removed."""
     tasks, runs, removals = DELEGATE_TASKS.c, EXPERIMENT_RUNS.c, DELEGATE_TASKS.alias()
-    removed = exists().where(removals.c.run_id == tasks.run_id, removals.c.kind == "delete")
+    is_removal = (removals.c.run_id == tasks.run_id) & (removals.c.kind == "delete")
+    removed = exists().where(is_removal, removals.c.status == "SUCCESS")
     waits = runs.completed.is_(False) | ((tasks.created_ns > since_ns) & ~removed)
     joined = DELEGATE_TASKS.join(EXPERIMENT_RUNS, tasks.run_id == runs.id)
     return list(connection.execute(select(runs.id).distinct().select_from(joined).where(waits)).scalars())

@@ -24,7 +24,8 @@ from podsonar.timestamp import NS_PER_SECOND
 
 TURN_SECONDS = 1.0
 STOP_NS = 10 * NS_PER_SECOND  # for a runner to stop by itself, and to say so
-LOOK_BACK_NS = 86_400 * NS_PER_SECOND  # a run that is kept (`retain`) is looked at no longer
+AGAIN_NS = 600 * NS_PER_SECOND  # after a removal that failed, or that no delegate asked for
+LOOK_BACK_NS = 86_400 * NS_PER_SECOND  # a run that is kept (`retain`), or cannot be taken away, is looked at no longer
 UNCONFIRMED = "not confirmed"
 
 log = structlog.get_logger()
@@ -84,7 +85,7 @@ def end_given_up(
 ) -> None:
     """Have the runner and its injectors deleted, and end the run once they are gone; until then it is not confirmed."""
     removal = tasks.get("remove")
-    if removal is None and (tasks.owned or given_up.phase == "Stopped"):
+    if (removal is None and (tasks.owned or given_up.phase == "Stopped")) or is_due_again(removal, now_ns):
         tasks.add(connection, "remove", now_ns, random_bytes)
     elif removal is None or (removal.status == "SUCCESS" and removal.body.get("injectorsGone")):
         error = "" if given_up.phase == "Stopped" else given_up.reason
@@ -92,6 +93,11 @@ def end_given_up(
         log.warning("run_given_up", run=tasks.record.run_id, phase=given_up.phase)
     elif removal.status not in OPEN and UNCONFIRMED in tasks.record.execution.message:
         say_why(connection, tasks, removal.message or "the delegate did not say that its injectors are gone")
+
+
+def is_due_again(removal: StoredTask | None, now_ns: int) -> bool:
+    """Whether a removal has failed so long ago that a delegate may be able to do it now."""
+    return removal is not None and removal.status not in (*OPEN, "SUCCESS") and now_ns >= removal.updated_ns + AGAIN_NS
 
 
 def say_why(connection: Connection, tasks: RunTasks, reason: str) -> None:
@@ -105,7 +111,8 @@ def say_why(connection: Connection, tasks: RunTasks, reason: str) -> None:
 
 def take_away(connection: Connection, tasks: RunTasks, now_ns: int, random_bytes: RandomBytes) -> None:
     """Have what is left of a run's runner deleted, unless the experiment retains it."""
-    if tasks.get("remove") is not None:
+    removal = tasks.get("remove")
+    if removal is not None and not is_due_again(removal, now_ns):
         return
     for task in tasks.all:
         if task.status == "PROCESSED":

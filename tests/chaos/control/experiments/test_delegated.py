@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert
 
 from chaos.control.experiments.delegated.find_delegate import find_cluster
-from chaos.control.experiments.delegated.progress import LOOK_BACK_NS, STOP_NS, follow_runs
+from chaos.control.experiments.delegated.progress import AGAIN_NS, LOOK_BACK_NS, STOP_NS, follow_runs
 from chaos.control.experiments.delegated.run_tasks import RunTasks, check_delegated, make_task
 from chaos.control.experiments.delegated.runner_list import task_of_run
 from chaos.control.experiments.runs.document import RunRecord
@@ -298,6 +298,24 @@ def test_what_is_left_of_a_run_goes_unless_it_is_retained(desk: Desk, retained: 
     assert [task.kind for task in desk.lease()] == ([] if retained else ["delete"])
     desk.follow(LOOK_BACK_NS / SECONDS)
     assert (desk.task("remove") is None) is retained
+
+
+def test_removal_that_failed_is_tried_again_and_not_for_ever(desk: Desk) -> None:
+    """A node was away, or no delegate asked: ten minutes later, until the day is over."""
+    desk.bring()
+    with desk.store.writing() as connection:
+        end_overdue(connection, desk.record.deadline_ns)
+    desk.follow()
+    (removal,) = desk.lease()
+    desk.report(removal, "FAILED", message="not gone after 300 s: no finalizer")
+    desk.follow(AGAIN_NS / SECONDS - 1)
+    assert desk.lease() == []
+    desk.follow(1)
+    (again,) = desk.lease()
+    assert desk.wire(again)["objects"][0]["uid"] == "uid-1"
+    desk.report(again, "SUCCESS", gone=True, result="deleted")
+    desk.follow(AGAIN_NS / SECONDS)
+    assert desk.lease() == []
 
 
 def known_delegate(name: str, tenant: Tenant, cluster: str) -> dict[str, Any]:
