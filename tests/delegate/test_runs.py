@@ -2,6 +2,7 @@
 
 import base64
 import os
+import random
 import secrets
 import subprocess
 import time
@@ -260,6 +261,36 @@ def test_dead_runner_s_injectors_are_deleted_and_the_run_stops_when_they_are_gon
     assert {f"Pod {name}" for name in injectors} | {f"Deployment podsonar-run-{run[:8]}"} <= deleted
     for name in others:
         assert "deletionTimestamp" not in runs.pod(name)["metadata"]
+
+
+def kill_at_work(runs: Runs, run: str, action: str, seconds: float) -> None:
+    """Start a delegate, and kill it so long after it began to work, if its task is not over before."""
+    already = runs.site.log_text().count("task_began")
+    process = runs.site.start(runners=True, namespaces=[runs.site.namespace, runs.targets])
+    runs.site.wait(
+        lambda: runs.site.log_text().count("task_began") > already or runs.tasks(run)[action].status == "SUCCESS"
+    )
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+
+
+def test_delegate_killed_at_work_brings_one_runner_and_takes_all_of_it_away(runs: Runs) -> None:
+    """Kill -9 while it applies and while it deletes: another one finishes, and no object is left."""
+    moments = random.Random(time.time_ns())  # noqa: S311 - no secret
+    before = runs.uids()
+    run = runs.order(120)
+    for _ in range(3):
+        kill_at_work(runs, run, "run", moments.uniform(0.0, 0.7))
+    with runs.delegate():
+        assert runs.wait_for_task(run, "run").status == "SUCCESS"
+        runs.stop(run)
+        assert runs.wait_for_task(run, "abort").status == "SUCCESS"
+    runs.site.wait(lambda: "remove" in runs.tasks(run))
+    kill_at_work(runs, run, "remove", moments.uniform(0.0, 0.7))
+    with runs.delegate():
+        assert runs.wait_for_end(run)["phase"] == "Stopped"
+    assert runs.uids() == before
 
 
 def test_refused_list_ends_the_run_with_the_reason(runs: Runs) -> None:
