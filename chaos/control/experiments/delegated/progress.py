@@ -16,7 +16,7 @@ from sqlalchemy import Connection, RowMapping
 
 from chaos.control.experiments.delegated.run_tasks import RandomBytes, RunTasks
 from chaos.control.experiments.runs.store import end_run, record_of
-from manager.installations.tasks import OPEN, StoredTask, end_task
+from manager.installations.tasks import OPEN, StoredTask, end_task, find_task
 from manager.parts import PartContext
 from manager.store.experiments.runs import find_run_of_any_tenant, runs_of_delegates, update_run
 from podsonar.errors import StoreError
@@ -58,7 +58,7 @@ def follow_run(
     record, brought, abort = tasks.record, tasks.get("run"), tasks.get("abort")
     if brought is None:
         return
-    if record.stop_ns and brought.status == "PROCESSED":
+    if record.stop_ns and is_untaken(connection, brought):
         end_task(connection, brought.id, "ABORTED", "stopped before a delegate took it", now_ns)
         end_run(connection, record, "Skipped", "stopped before a delegate took it: nothing was applied", now_ns)
         return
@@ -68,6 +68,14 @@ def follow_run(
     given_up = given_up_of(row, brought, abort, now_ns)
     if given_up is not None:
         end_given_up(connection, tasks, given_up, now_ns, random_bytes)
+
+
+def is_untaken(connection: Connection, task: StoredTask) -> bool:
+    """Whether no delegate has taken a task, nor can until the transaction is over."""
+    if task.status != "PROCESSED":
+        return False
+    locked = find_task(connection, task.id, lock=True)
+    return locked is not None and locked.status == "PROCESSED"
 
 
 def given_up_of(row: RowMapping, brought: StoredTask, abort: StoredTask | None, now_ns: int) -> GivenUp | None:
@@ -115,7 +123,7 @@ def take_away(connection: Connection, tasks: RunTasks, now_ns: int, random_bytes
     if removal is not None and not is_due_again(removal, now_ns):
         return
     for task in tasks.all:
-        if task.status == "PROCESSED":
+        if is_untaken(connection, task):
             end_task(connection, task.id, "ABORTED", "the run is over", now_ns)
     retained = tasks.record.manifest["spec"].get("cleanupPolicy") == "retain"
     if not retained and tasks.owned and not any(task.status == "RUNNING" for task in tasks.all):
