@@ -37,7 +37,11 @@ def check(manifests: Sequence[dict[str, Any]], rules: DelegateRules) -> list[Obj
     names = [ObjectName.of(body) for body in manifests]
     twice = {name for name in names if names.count(name) > 1}
     found = [refusal(name, "more than once in the list") for name in sorted(twice)]
-    runner = rules.runners and is_runner(manifests)
+    runner = is_runner(manifests)
+    if runner and not rules.runners:
+        deployment = next(name for name in names if name.kind == "Deployment")
+        found.append(refusal(deployment, "a runner of experiments, and delegate.runners is false"))
+        runner = False
     for name, body in zip(names, manifests, strict=True):
         found += [refusal(name, reason) for reason in object_refusals(name, body, rules, set(names), runner=runner)]
     return found

@@ -92,6 +92,7 @@ def test_list_of_a_runner_is_accepted_where_runners_are_allowed() -> None:
     assert refusals(RULES) == []
     by_default = DelegateRules(name="d", namespaces=["hce", "shop"], image_prefixes=["localhost/podsonar-"])
     found = " ".join(refusals(by_default))
+    assert "Deployment: a runner of experiments, and delegate.runners is false" in found
     assert "a rule with delete" in found
     assert "envFrom" in found
     elsewhere = DelegateRules(

@@ -300,8 +300,8 @@ def test_refused_list_ends_the_run_with_the_reason(runs: Runs) -> None:
         run = runs.order(3)
         ended = runs.wait_for_end(run)
     assert ended["phase"] == "Error"
-    assert "the delegate brought no runner: Role" in ended["errorResponse"]
-    assert "a rule with delete" in ended["errorResponse"]
+    reason = "a runner of experiments, and delegate.runners is false; "
+    assert f"the delegate brought no runner: Deployment podsonar-run-{run[:8]}: {reason}" in ended["errorResponse"]
     assert runs.uids() == before
 
 
