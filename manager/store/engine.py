@@ -75,13 +75,16 @@ def protect(url: URL) -> None:
     """Make the database's files readable for their owner alone: they hold hashes of tokens and what runs in clusters.
 
     SQLite gives the files beside it (-wal, -shm) the mode of the database (sqlite.org, wal.html), but takes those that
-    are there. SettingsError where another user could replace one of them, or has put something else in its place.
+    are there. SettingsError where another user could replace one of them, or has put something else in its place. A
+    folder that is missing is made: in a volume that every user may write to, such as an emptyDir, it is one's own.
     """
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         return
     path = Path(url.database)
     try:
-        refuse_shared_folder(path.absolute().parent)
+        folder = path.absolute().parent
+        folder.mkdir(mode=0o700, exist_ok=True)
+        refuse_shared_folder(folder)
         for name in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
             make_own(name, create=name == path)
     except OSError as error:

@@ -50,6 +50,10 @@ def test_database_without_a_volume_has_its_size_as_the_pods_limit(chart: Chart) 
     values = "manager.persistence.enabled=false,manager.persistence.size=3Gi"
     spec = pod(only(chart.template("--set", values), "Deployment", "-manager"))
     assert {"name": "database", "emptyDir": {"sizeLimit": "3Gi"}} in spec["volumes"]
+    # Every user may write to the emptyDir itself.
+    assert {"name": "PODSONAR_DATABASE", "value": "sqlite:////var/lib/podsonar/own/podsonar.db"} in spec["containers"][
+        0
+    ]["env"]
     assert spec["containers"][0]["resources"]["limits"] == {"memory": "1Gi", "ephemeral-storage": "3Gi"}
 
 

@@ -47,6 +47,14 @@ def test_file_of_another_user_is_refused(tmp_path: Path) -> None:
         Store(f"sqlite:///{tmp_path}/m.db")
 
 
+def test_missing_folder_is_made_in_a_volume_that_every_user_may_write_to(tmp_path: Path) -> None:
+    """An emptyDir has mode 2777: the manager's folder in it is its own, and there at the next start."""
+    tmp_path.chmod(0o2777)
+    for _ in range(2):
+        Store(f"sqlite:///{tmp_path}/own/m.db").close()
+        assert (tmp_path / "own").stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.parametrize(
     ("mode", "good"), [(0o700, True), (0o770, True), (0o1777, True), (0o777, False), (0o702, False)]
 )
