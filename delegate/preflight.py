@@ -7,9 +7,9 @@ from cluster_api.client import ApiClient
 from cluster_api.objects import Objects, Right
 from cluster_api.resources import BY_KIND, ObjectName, Resource
 from delegate.app import check_rules, server_version
-from delegate.dry_run import COMPARED
 from delegate.poll import Manager
 from delegate.run_task import cluster_uid
+from delegate.stages.dry_run import COMPARED
 from delegate.task import TaskReport
 from podsonar.errors import ApiServerError, ManagerUnavailableError, SettingsError, TokenError
 from podsonar.settings import DelegateSettings

@@ -8,14 +8,14 @@ import msgspec
 
 from cluster_api.objects import Object, Objects
 from cluster_api.resources import ObjectName
-from delegate.apply import apply_all
-from delegate.check import check
-from delegate.dry_run import COMPARED, differences, in_order, is_managed, look_up, refusals, state_of
-from delegate.injectors import injector_refusals, remove_run
-from delegate.remove import remove_all
 from delegate.report import Reporter, sentences
+from delegate.stages.apply import apply_all
+from delegate.stages.check import check
+from delegate.stages.dry_run import COMPARED, differences, in_order, is_managed, look_up, refusals, state_of
+from delegate.stages.injectors import injector_refusals, remove_run
+from delegate.stages.remove import remove_all
+from delegate.stages.wait import agent_pods, wait_until_available
 from delegate.task import ObjectReport, OwnedObject, Status
-from delegate.wait import agent_pods, wait_until_available
 from podsonar.settings import DelegateRules
 
 REMOVE_SECONDS = 300.0

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from cluster_api.objects import Applied, Object, Objects
 from cluster_api.resources import ObjectName
-from delegate.dry_run import is_managed
+from delegate.stages.dry_run import is_managed
 from delegate.task import ObjectReport, Result
 from podsonar.errors import ObjectRefusedError
 

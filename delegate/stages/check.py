@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from cluster_api.resources import BY_KIND, ObjectName
-from delegate.pod_rules import dicts, mapping, pod_refusals
-from delegate.runner_rules import allowed_verbs, env_from_refusals, is_runner, without_env_from
+from delegate.stages.pod_rules import dicts, mapping, pod_refusals
+from delegate.stages.runner_rules import allowed_verbs, env_from_refusals, is_runner, without_env_from
 from delegate.task import ObjectReport
 from podsonar.settings import DelegateRules
 

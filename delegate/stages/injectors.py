@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from cluster_api.objects import Object, Objects
 from cluster_api.resources import BY_KIND, ObjectName
-from delegate.remove import remove_all
+from delegate.stages.remove import remove_all
 from delegate.task import ObjectReport, OwnedObject, RunInjectors
 from podsonar.errors import ObjectRefusedError
 from podsonar.settings import DelegateRules

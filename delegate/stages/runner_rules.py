@@ -7,7 +7,7 @@ pods and delete Deployments of a namespace, for its faults, its injectors and it
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from delegate.pod_rules import dicts, mapping
+from delegate.stages.pod_rules import dicts, mapping
 
 LABELS = ("ddcr.app/name", "ddcr.app/namespace")
 WORKLOADS = ("Deployment", "DaemonSet", "Pod")  # no set: a kind may be anything, and is refused then

@@ -13,7 +13,7 @@ from manager.installations.handout import agent_manifests
 from manager.installations.tasks import create_task
 from manager.store.tenancy import Tenant
 from tests.delegate.conftest import Site
-from tests.delegate.test_check import TOKEN, container
+from tests.delegate.stages.test_check import TOKEN, container
 from tests.manager.installations.test_agent_manifests import kubernetes
 
 pytestmark = pytest.mark.cluster

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from delegate.check import check
+from delegate.stages.check import check
 from manager.installations.agent_manifests import Object
 from manager.installations.agent_values import Source
 from manager.installations.handout import agent_manifests

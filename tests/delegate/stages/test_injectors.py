@@ -1,8 +1,8 @@
-"""delegate/injectors.py: which injectors a delegate may be asked to delete."""
+"""delegate/stages/injectors.py: which injectors a delegate may be asked to delete."""
 
 import pytest
 
-from delegate.injectors import injector_refusals, is_owned
+from delegate.stages.injectors import injector_refusals, is_owned
 from delegate.task import RunInjectors
 from podsonar.settings import DelegateRules
 

@@ -1,4 +1,4 @@
-"""delegate/runner_rules.py: a runner's list is accepted where runners are allowed, and nothing beyond it."""
+"""delegate/stages/runner_rules.py: a runner's list is accepted where runners are allowed, and nothing beyond it."""
 
 import copy
 import time
@@ -13,8 +13,8 @@ from cluster_api.client import ApiClient
 from cluster_api.objects import Objects, Right
 from cluster_api.resources import BY_KIND
 from delegate.app import check_rules
-from delegate.check import check
-from delegate.dry_run import in_order
+from delegate.stages.check import check
+from delegate.stages.dry_run import in_order
 from lab.controlplane.server import ControlPlane
 from manager.installations.agent_manifests import Object
 from podsonar.errors import ObjectRefusedError, SettingsError

@@ -18,7 +18,7 @@ from chaos.control.experiments.delegated.runner_list import task_of_run
 from chaos.control.experiments.runs.document import RunRecord
 from chaos.control.experiments.runs.manifest import read_manifest
 from chaos.control.experiments.runs.store import MadeRun, Ordered, end_overdue, make_run, record_of, request_stop
-from delegate.check import check
+from delegate.stages.check import check
 from manager.installations.agent_values import ConfigRefusedError, Source
 from manager.installations.handout import AskingDelegate, task_wire
 from manager.installations.installations import create_installation
