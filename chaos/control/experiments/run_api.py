@@ -23,7 +23,8 @@ from chaos.control.experiments.map.plan import check_run
 from chaos.control.experiments.map.windows import RunMaps
 from chaos.control.experiments.runs.document import RunRecord, run_json
 from chaos.control.experiments.runs.manifest import read_manifest
-from chaos.control.experiments.runs.store import Ordered, make_run, record_of, request_stop
+from chaos.control.experiments.runs.new_run import Ordered, make_run
+from chaos.control.experiments.runs.store import record_of, request_stop
 from chaos.control.judge.guards import GuardResult, governance
 from chaos.control.judge.observed_edges import Observation
 from manager.http.auth import require_key

@@ -15,7 +15,8 @@ from anyio import to_thread
 from sqlalchemy import Connection, RowMapping
 
 from chaos.control.experiments.delegated.run_tasks import RandomBytes, RunTasks
-from chaos.control.experiments.runs.store import end_run, record_of
+from chaos.control.experiments.runs.ends import end_run
+from chaos.control.experiments.runs.store import record_of
 from manager.installations.tasks import OPEN, StoredTask, end_task, find_task
 from manager.parts import PartContext
 from manager.store.experiments.runs import find_run_of_any_tenant, runs_of_delegates, update_run

@@ -7,7 +7,7 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from chaos.control.experiments.runs.store import end_overdue
+from chaos.control.experiments.runs.ends import end_overdue
 from manager.parts import PartContext
 from podsonar.errors import StoreError
 

@@ -16,8 +16,10 @@ from chaos.control.experiments.delegated.progress import AGAIN_NS, LOOK_BACK_NS,
 from chaos.control.experiments.delegated.run_tasks import RunTasks, check_delegated, make_task
 from chaos.control.experiments.delegated.runner_list import task_of_run
 from chaos.control.experiments.runs.document import RunRecord
+from chaos.control.experiments.runs.ends import end_overdue
 from chaos.control.experiments.runs.manifest import read_manifest
-from chaos.control.experiments.runs.store import MadeRun, Ordered, end_overdue, make_run, record_of, request_stop
+from chaos.control.experiments.runs.new_run import MadeRun, Ordered, make_run
+from chaos.control.experiments.runs.store import record_of, request_stop
 from delegate.stages.check import check
 from manager.installations.agent_values import ConfigRefusedError, Source
 from manager.installations.handout import AskingDelegate, task_wire

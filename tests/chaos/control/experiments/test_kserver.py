@@ -10,7 +10,7 @@ import httpx
 import orjson
 import pytest
 
-from chaos.control.experiments.runs.store import end_overdue
+from chaos.control.experiments.runs.ends import end_overdue
 from manager.store.database import Store
 from manager.store.experiments.runs import open_runs
 from manager.store.tenancy import NO_TENANT, Tenant

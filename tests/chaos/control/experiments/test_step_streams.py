@@ -4,7 +4,7 @@ import secrets
 from contextlib import closing
 from typing import Any
 
-from chaos.control.experiments.runs.store import end_overdue
+from chaos.control.experiments.runs.ends import end_overdue
 from manager.store.database import Store
 from manager.store.tenancy import Tenant
 from manager.store.tokens.issued import create_token
