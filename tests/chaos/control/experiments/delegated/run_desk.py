@@ -1,0 +1,111 @@
+"""The manager's side of a run that a delegate brings, with a clock that the test sets."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.control.experiments.delegated.progress import follow_runs
+from chaos.control.experiments.delegated.run_tasks import RunTasks, make_task
+from chaos.control.experiments.delegated.runner_list import task_of_run
+from chaos.control.experiments.runs.document import RunRecord
+from chaos.control.experiments.runs.new_run import MadeRun, Ordered, make_run
+from chaos.control.experiments.runs.store import record_of, request_stop
+from manager.installations.agent_values import Source
+from manager.installations.handout import AskingDelegate, task_wire
+from manager.installations.reports import Outcome, ReportedObject, StatusReport, store_report
+from manager.installations.tasks import Delegate, StoredTask, lease_tasks
+from manager.store.database import Store
+from manager.store.experiments.runs import find_run
+from manager.store.tenancy import Tenant
+from manager.store.tokens.token_format import Token
+from podsonar.timestamp import NS_PER_SECOND
+from tests.chaos.control.experiments.test_kserver import MANIFEST
+
+TENANT = Tenant("acc", "org", "pro", "env")
+
+DELEGATE = Delegate("d-1", Tenant("acc"), "cluster-1", "t-1")
+
+FIRST, SECOND = Token("0" * 12, "a" * 43), Token("1" * 12, "b" * 43)
+
+SOURCE = Source("", tag="9.9")
+
+SECONDS = NS_PER_SECOND
+
+NOON = 1_764_504_000 * SECONDS
+
+
+@dataclass
+class Desk:
+    """The manager's side of one run, with a clock that the test sets."""
+
+    store: Store
+    made: MadeRun
+    now_ns: int = NOON
+
+    @property
+    def record(self) -> RunRecord:
+        """The run as it is now."""
+        with self.store.reading() as connection:
+            row = find_run(connection, TENANT, self.made.run_id)
+        assert row is not None
+        return record_of(row)
+
+    def task(self, action: Any) -> StoredTask | None:
+        """A task of the run."""
+        with self.store.reading() as connection:
+            return RunTasks(connection, self.record).get(action)
+
+    def lease(self) -> list[StoredTask]:
+        """What the delegate gets now."""
+        with self.store.writing() as connection:
+            return lease_tasks(connection, DELEGATE, (), self.now_ns)
+
+    def wire(self, task: StoredTask, token: Token = FIRST, settings: Source = SOURCE) -> dict[str, Any]:
+        """The task as the delegate gets it."""
+        with self.store.writing() as connection:
+            asking = AskingDelegate(token, "https://manager.example/", allow_insecure_http=False)
+            return task_wire(connection, task, asking, settings, self.now_ns, task_of_run)
+
+    def report(self, task: StoredTask, status: Any, *, gone: bool = False, message: str = "", result: Any = "") -> None:
+        """A report of the delegate, which is accepted; `result`: of the runner's Deployment."""
+        name = f"podsonar-run-{self.made.run_id[:8]}"
+        found = [ReportedObject("apps/v1", "Deployment", name, result, "v2", "uid-1")] if result else []
+        sent = StatusReport("d-1", task.attempt, status, message, found, injectors_gone=gone)
+        with self.store.writing() as connection:
+            outcome = store_report(connection, DELEGATE.tenant, task.id, sent, self.now_ns, secrets.token_bytes)
+        assert outcome is Outcome.ACCEPTED
+
+    def bring(self) -> None:
+        """The delegate applies the runner's list."""
+        (task,) = self.lease()
+        self.wire(task)
+        self.report(task, "SUCCESS", result="created")
+
+    def stop(self) -> None:
+        """Somebody asks for the end, and the delegate applies the abort."""
+        with self.store.writing() as connection:
+            request_stop(connection, TENANT, self.made.run_id, "enough", self.now_ns)
+        self.follow()
+
+    def follow(self, seconds: float = 0.0) -> None:
+        """Time passes, and the manager looks at its runs."""
+        self.now_ns += int(seconds * SECONDS)
+        with self.store.writing() as connection:
+            follow_runs(connection, self.now_ns, secrets.token_bytes)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A run that waits for its delegate."""
+    with closing(Store(f"sqlite:///{tmp_path}/manager.db")) as store:
+        store.migrate()
+        with store.writing() as connection:
+            order = Ordered("prod", MANIFEST, {}, {}, {})
+            made = make_run(connection, TENANT, order, NOON, "ada", secrets.token_bytes)
+            make_task(connection, TENANT, made.run_id, "run", "cluster-1", NOON, secrets.token_bytes, "PEM")
+        yield Desk(store, made)
