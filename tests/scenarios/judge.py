@@ -13,6 +13,7 @@ from node_agent.attribution.flow_decisions import UNRESOLVED
 from node_agent.attribution.flow_groups import directory_queries, group_flows
 from podsonar.directory_answer import Answer
 from podsonar.model import Capture
+from tests.scenarios.compare_cgroups import judge_cgroups
 from tests.scenarios.compare_map import judge_map
 from tests.scenarios.records import Body, connection_record, edge_record, own_part, taken_record
 from tests.scenarios.run import Observed
@@ -107,6 +108,7 @@ def judge_agent(cast: Cast, letter: str, window: int, body: Body, opens: int) ->
             rows = {reason: n for reason, n in reasons.items() if (reason in UNRESOLVED_ENDS) == wanted and n}
             if counts[name] != rows:
                 yield f"{at}: {what} {name} {counts[name]}, expected {rows}"
+    yield from judge_cgroups(cast, at, body)
     yield from times(at, body)
     yield from unmeasured(at, body)
     if CONTROL.search(orjson.dumps(body).decode()):
