@@ -19,10 +19,11 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from manager.api.endpoint import Api, endpoint
-from manager.api.history.routes import history_routes, scope_of
+from manager.api.history.routes import POLLED, history_routes, scope_of
 from manager.api.resources.connections import ReadHandlers
 from manager.api.routes import document_routes
 from manager.history.service import History
+from manager.http.last_answers import LastAnswers
 from manager.http.responses import InternalErrors, SecurityHeaders, error_response, json_response, unavailable
 from manager.ingest.body_limits import PushLimits
 from manager.ingest.handler import IngestHandler
@@ -136,6 +137,7 @@ def make_app(
     added = [part(PartContext(store, metrics, clock, retention_days, history.maps)) for part in parts]
     ingest = IngestHandler(store, metrics, clock, limits, quota)
     api, reads = Api(store, clock, secrets.token_bytes, agents), ReadHandlers(store, history.maps)
+    last = LastAnswers()
 
     async def push(request: Request) -> Response:
         return await ingest(request)
@@ -160,7 +162,8 @@ def make_app(
         routes.append(Route(f"{prefix}/collections", push, methods=["POST"]))
         routes += document_routes(api, reads, prefix)
         for method, path, handler in history_routes(history):
-            routes.append(Route(prefix + path, endpoint(api, handler, scope_of(method)), methods=[method]))
+            answer = endpoint(api, handler, scope_of(method), last=last if path in POLLED else None)
+            routes.append(Route(prefix + path, answer, methods=[method]))
 
     routes += [route for one in added for route in one.routes]
 

@@ -1,1 +1,1 @@
-"""What every route needs: `connections` → `failed_auth` → `auth` → `responses` → `versioned`."""
+"""What every route needs: `connections` → `failed_auth` → `auth` → `responses` → `versioned` → `last_answers`."""

@@ -16,6 +16,7 @@ from manager.store.tokens.token_format import Scope
 
 HistoryRoute = tuple[str, str, Callable[[Request], Response]]
 AGENT = "/agents/{agent_identity}"
+POLLED = {f"{AGENT}/map", f"{AGENT}/windows"}  # what pages ask for again and again
 
 
 def scope_of(method: str) -> Scope:
