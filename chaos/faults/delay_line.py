@@ -40,6 +40,7 @@ class DelayQueue:
         self.seconds, self.jitter, self.chance = seconds, jitter, chance
         self.waiting: list[tuple[float, int, bytes]] = []
         self.held_bytes = self.taken = self.dropped = 0
+        self.late_seconds = 0.0  # of all frames together
 
     def put(self, frame: bytes, now: float) -> None:
         """Take a frame; with jitter it may be overtaken by a later one, as on a network."""
@@ -56,9 +57,14 @@ class DelayQueue:
         """The next frame whose time has come."""
         if not self.waiting or self.waiting[0][0] > now:
             return None
-        frame = heapq.heappop(self.waiting)[2]
+        due, _number, frame = heapq.heappop(self.waiting)
         self.held_bytes -= len(frame) + ENTRY_BYTES
+        self.late_seconds += now - due
         return frame
+
+    def pop_any(self) -> bytes | None:
+        """The next frame, before its time."""
+        return self.pop_due(self.waiting[0][0]) if self.waiting else None
 
     def seconds_until_next(self, now: float) -> float:
         """How long nothing is due."""
@@ -127,7 +133,7 @@ class DelayLine:
             os.close(self.links.pop())
             while self.take():
                 pass
-            while frame := self.queue.pop_due(float("inf")):
+            while frame := self.queue.pop_any():
                 self.write(frame)
         self.close()
 
@@ -140,9 +146,13 @@ class DelayLine:
             self.tap = -1
 
     def counters(self) -> dict[str, float]:
-        """Packets that were meant, led away, written back, and dropped for want of room."""
+        """Packets that were meant, led away, written back, and dropped for want of room.
+
+        `lateSeconds`: how much later than due all together were written back, for want of a processor.
+        """
         seen, hit = self.lines.counter(SEEN_AT), self.lines.counter(HIT_AT)
-        return {"seen": seen, "hit": hit, "returned": self.returned, "dropped": self.queue.dropped}
+        counters = {"seen": seen, "hit": hit, "returned": self.returned, "dropped": self.queue.dropped}
+        return counters | {"lateSeconds": round(self.queue.late_seconds, 4)}
 
 
 def open_tap(name: str) -> int:
