@@ -97,6 +97,7 @@ class Operator:
     url: str
     folder: Path
     key: str
+    namespace: str = NAMESPACE  # of the runners
 
     def chaos(self, *words: str) -> str:
         """What `podsonar chaos` prints; AssertionError if it fails."""
@@ -108,13 +109,13 @@ class Operator:
         assert done.returncode == 0, (words, done.returncode, done.stderr)
         return done.stdout
 
-    def order(self, infra: str, experiment: Object) -> Ordered:
-        """Order a run, and apply its runner's objects as they were written."""
+    def order(self, infra: str, experiment: Object, *more: str) -> Ordered:
+        """Order a run, with more options of the command, and apply its runner's objects as they were written."""
         begun = time.monotonic()
         file, manifests = self.folder / f"{infra}.yaml", self.folder / f"{infra}-runner.yaml"
         file.write_text(yaml.safe_dump(experiment))
         written = ("--manifests", str(manifests), "--runner-manager", MANAGER)
-        run_id = self.chaos("run", *TENANT, "--infra", infra, *written, str(file)).strip()
+        run_id = self.chaos("run", *TENANT, "--infra", infra, *written, *more, str(file)).strip()
         self.cluster.kubectl("apply", "-f", str(manifests))
         return Ordered(run_id, manifests, begun)
 
@@ -136,12 +137,12 @@ class Operator:
 
     def log(self, run: Ordered) -> str:
         """What the runner logged, if it is there."""
-        return self.cluster.kubectl("-n", NAMESPACE, "logs", "-l", f"ddcr.app/name={run.name}", "--tail=20")
+        return self.cluster.kubectl("-n", self.namespace, "logs", "-l", f"ddcr.app/name={run.name}", "--tail=20")
 
-    def pods(self, namespace: str = NAMESPACE, **labels: str) -> list[Object]:
-        """The pods of a namespace with these labels."""
-        chosen = ",".join(f"{name}={value}" for name, value in labels.items())
-        items: list[Object] = self.cluster.get(f"/api/v1/namespaces/{namespace}/pods", labelSelector=chosen)["items"]
+    def pods(self, namespace: str = "", **labels: str) -> list[Object]:
+        """The pods of a namespace, else of the runners', with these labels."""
+        chosen, path = ",".join(f"{name}={value}" for name, value in labels.items()), namespace or self.namespace
+        items: list[Object] = self.cluster.get(f"/api/v1/namespaces/{path}/pods", labelSelector=chosen)["items"]
         return items
 
     def injectors(self, run: Ordered) -> list[Object]:
