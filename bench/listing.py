@@ -58,11 +58,11 @@ def list_whole(kubeconfig: str) -> dict[str, Any]:
     """Run Podsonar's path into a spool on disk."""
     from cluster_api.client import ApiClient  # noqa: PLC0415
     from collector.app import inventory_of, window_now  # noqa: PLC0415
-    from collector.k8s.malloc import return_large_blocks  # noqa: PLC0415
     from delivery.batch import batch_of_payload  # noqa: PLC0415
     from delivery.spool import Spool  # noqa: PLC0415
     from directory.selection import Selection  # noqa: PLC0415
     from podsonar.logs_and_probes import start_logs  # noqa: PLC0415
+    from podsonar.malloc import return_large_blocks  # noqa: PLC0415
     from podsonar.settings import CollectorSettings  # noqa: PLC0415
 
     start_logs("error", "text")

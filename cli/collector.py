@@ -71,7 +71,7 @@ def once(settings: CollectorSettings, kubeconfig: Path | None, output: str) -> N
     from cluster_api.client import ApiClient  # noqa: PLC0415
     from collector import app  # noqa: PLC0415
     from collector.k8s.list_deadline import ListLimits  # noqa: PLC0415
-    from collector.k8s.malloc import return_large_blocks  # noqa: PLC0415
+    from podsonar.malloc import return_large_blocks  # noqa: PLC0415
 
     start_logs(settings.log.level, settings.log.format)
     return_large_blocks()

@@ -29,7 +29,7 @@ from podsonar.errors import ApiServerError, WatchRefusedError
 CONNECT_SECONDS = 5.0
 PAGE_TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=60)
 PAGE_SECONDS = 120.0  # a whole answer: a server that sends a byte now and then holds no list for ever
-PIECE_BYTES = 512 << 10  # less than `collector.k8s.malloc` gives back: each piece takes the place of the one before
+PIECE_BYTES = 512 << 10  # less than `podsonar.malloc` gives back: each piece takes the place of the one before
 REFUSAL_BYTES = 4096
 IDLE_SECONDS = 60.0  # the API server closes an idle connection after 90 s, a balancer forgets it later
 Query = dict[str, str | int]

@@ -20,7 +20,6 @@ from collector.inventory.metrics import InventoryMetrics
 from collector.inventory.scheduler import Scheduler
 from collector.k8s.kinds import KINDS, Kind
 from collector.k8s.list_deadline import ListLimits, StoppedError
-from collector.k8s.malloc import return_large_blocks
 from collector.k8s.paged_list import Listed, PageSource, list_pages
 from collector.orders import orders_file
 from collector.orders.handlers import WindowOrders
@@ -36,6 +35,7 @@ from directory.lookup import Directory
 from directory.selection import Selection
 from podsonar.errors import SettingsError, SpoolError
 from podsonar.logs_and_probes import serve_metrics, set_build_info, start_logs
+from podsonar.malloc import return_large_blocks
 from podsonar.model import Window
 from podsonar.schedule import next_window, overlapping_window, window_at
 from podsonar.settings import CollectorSettings

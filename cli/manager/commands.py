@@ -30,12 +30,14 @@ from manager.store.tokens.issued import (
 from manager.store.tokens.token_format import Scope
 from podsonar.errors import UsageError
 from podsonar.logs_and_probes import escape, start_logs
+from podsonar.malloc import return_large_blocks
 from podsonar.settings import ManagerSettings
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 PARTS = (mount_chaos,)
 HOUR_NS = 3600 * NS_PER_SECOND
 DAY_NS = 24 * HOUR_NS
+HEAPS = 2  # of the process; one thread runs Python at a time
 
 
 @click.group()
@@ -63,6 +65,7 @@ manager.add_command(log_token)
 @settings_options(ManagerSettings)
 def serve_command(settings: ManagerSettings) -> None:
     """Serve until SIGTERM."""
+    return_large_blocks(heaps=HEAPS)
     start_logs(settings.log.level, settings.log.format)
     import_tokens_file(settings)
     reload_on_hangup(settings, import_tokens_file)
