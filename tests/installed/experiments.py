@@ -4,7 +4,9 @@ What they do to the nodes is read from the machine's side: processes of pods wit
 """
 
 import ctypes
+import errno
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -18,12 +20,13 @@ from typing import Any, NamedTuple
 import orjson
 import yaml
 
-from chaos.faults.bpf_link import BPF_SYSCALL, EGRESS, INGRESS, libc
+from chaos.faults.bpf_link import BPF_SYSCALL, EGRESS, FROM_TAP, INGRESS, TO_TAP, libc
 from chaos.faults.pod_cgroups import pod_folders
 from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.daemons import MOUNTS
 from lab.real_cluster.installed import install
 from lab.simulated import cgroups
+from tests.chaos.faults.kernel_state import network_namespace_of
 
 NAMESPACE = "v2"  # of the document's experiment, and so of its runner
 TENANT = ("--account", "acme", "--organization", "default", "--project", "shop", "--environment", "demo")
@@ -179,6 +182,28 @@ def faults_of_pods(cluster: RealCluster) -> dict[str, int]:
             continue  # a pod of others has ended
         if count:
             found[uid] = count
+    return found
+
+
+def programs_at(interface: int) -> int:
+    """How many programs look at what comes in and goes out at an interface of this network namespace (TCX)."""
+    total = 0
+    for where in (FROM_TAP, TO_TAP):
+        buffer = ctypes.create_string_buffer(struct.pack("=IIIIQI", interface, where.attach_type, 0, 0, 0, 0), 128)
+        if libc.syscall(BPF_SYSCALL[os.uname().machine], PROGRAM_QUERY, buffer, 128) != 0:
+            if ctypes.get_errno() in {errno.ENOENT, errno.ENODEV}:  # none; or the interface is gone
+                continue
+            raise OSError(ctypes.get_errno(), f"BPF_PROG_QUERY of interface {interface}")
+        total += struct.unpack_from("=I", buffer.raw, COUNT_AT)[0]
+    return total
+
+
+def delays_of_nodes(cluster: RealCluster) -> list[dict[str, int]]:
+    """Of each node the programs by interface, where there are any: a delay has two at its TAP, one at a pod's veth."""
+    found = []
+    for pid in cluster.namespace_pids():
+        with network_namespace_of(pid):
+            found.append({name: count for index, name in socket.if_nameindex() if (count := programs_at(index))})
     return found
 
 
