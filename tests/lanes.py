@@ -20,9 +20,11 @@ USERLAND = tuple(
         "delivery",
         "directory",
         "docs",
+        "faults",
         "fuzz",
         "manager",
         "podsonar",
+        "soak",
     )
 )
 
