@@ -1,4 +1,4 @@
-"""Agents that observe on order, and an application that connects all the time: `front` calls `near`.
+"""Agents that observe on order, and an application that connects all the time: `front` calls `near` and `far`.
 
 They push to the shared release's manager, as an agent of a tenant; of their own accord they observe once an hour.
 """
@@ -16,7 +16,9 @@ from tests.installed import disturbances, experiments
 
 NAMESPACE = RELEASE = INFRA = "ordered"
 TOKEN_SECRET, PORT = "agents-token", 8080
+NEAR, FAR = f"{NAMESPACE}/front -> {NAMESPACE}/near:{PORT}", f"{NAMESPACE}/front -> {NAMESPACE}/far:{PORT}"
 DIRECTORY = f"http://{RELEASE}-podsonar-collector.{NAMESPACE}.svc:8766"
+NOBODY = 9  # a port on which nothing listens
 SCHEDULED_SECONDS, AHEAD_SECONDS = 15, 75  # the hourly window, and the time to install until it begins
 Object = dict[str, Any]
 
@@ -47,9 +49,9 @@ def put_token(cluster: RealCluster, folder: Path) -> Path:
     return file
 
 
-def service(name: str) -> Object:
+def service(name: str, target_port: int) -> Object:
     """A Service in front of the pods of that name."""
-    ports = [{"name": "tcp", "port": PORT}]
+    ports = [{"name": "tcp", "port": PORT, "targetPort": target_port}]
     metadata = {"name": name, "namespace": NAMESPACE}
     spec = {"selector": {"app": name}, "ports": ports}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
@@ -75,13 +77,16 @@ def deployment(name: str, pods: int, containers: list[Object]) -> Object:
 
 
 def application() -> list[Object]:
-    """Its objects."""
-    calls = ["call", "5s", *[f"near.{NAMESPACE}.svc:{PORT}", "5"] * 3]
+    """Its objects; `far` is broken at first. One that waits for an answer in vain holds up no call of the other."""
+    near = ["call", "5s", *[f"near.{NAMESPACE}.svc:{PORT}", "5"] * 3]
+    far = ["call", "5s", f"far.{NAMESPACE}.svc:{PORT}", "11"]
     serves = [shop.container("server", ["serve", str(PORT)])]
     return [
-        service("near"),
+        service("near", PORT),
+        service("far", NOBODY),
         deployment("near", 1, serves),
-        deployment("front", 2, [shop.container("client", calls)]),
+        deployment("far", 1, serves),
+        deployment("front", 2, [shop.container("calls-near", near), shop.container("calls-far", far)]),
     ]
 
 
@@ -109,6 +114,11 @@ def listening(cluster: RealCluster) -> float:
     path = f"/api/v1/namespaces/{NAMESPACE}/pods"
     (collector,) = cluster.get(path, labelSelector="app.kubernetes.io/component=collector")["items"]
     return disturbances.metrics(collector)["podsonar_directory_parked_requests"]
+
+
+def lead_far_to(cluster: RealCluster, port: int) -> None:
+    """Let the Service lead to another port of its pods."""
+    cluster.apply([service("far", port)])
 
 
 def end(cluster: RealCluster) -> None:

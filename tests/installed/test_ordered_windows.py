@@ -1,8 +1,9 @@
-"""A run with `spec.windows` on real nodes: baseline, fault and recovery windows come on order."""
+"""Runs with `spec.windows` on real nodes: the windows come on order, the map judges by them, and ends a run by them."""
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -10,63 +11,78 @@ from lab.real_cluster.cluster import RealCluster
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 from tests.installed import experiments, ordered_release
 from tests.installed.experiments import Object, Operator, Ordered
-from tests.installed.ordered_release import DIRECTORY, INFRA, NAMESPACE
+from tests.installed.ordered_release import DIRECTORY, FAR, INFRA, NAMESPACE, NEAR, NOBODY, PORT
 from tests.installed.test_delegate import WHERE, ApiOfAccount
 from tests.installed.windows import REPORT_SECONDS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
 
-FAULT_SECONDS, WINDOW_SECONDS = 30, 10
-WINDOWS: Object = {"seconds": WINDOW_SECONDS, "baseline": 2, "recovery": 3}
-KINDS = ["baseline"] * 2 + ["fault"] * 5 + ["recovery"] * 3  # 20 s of the fault's are for preparing it
-CUT_SECONDS = 90.0  # until the fault is in: windows ahead, the baseline, injectors
-EXPERIMENT: Object = {
-    "kind": "KubernetesChaosExperiment",
-    "apiVersion": "litmuschaos.io/v1alpha1",
-    "metadata": {"name": "ordered", "namespace": NAMESPACE},
-    "spec": {
-        "tasks": [
-            {
-                "name": "cut",
-                "definition": {
-                    "targets": {
-                        "selectors": {"workloads": [{"kind": "deployment", "namespace": NAMESPACE, "names": "front"}]}
-                    },
-                    "chaos": {
-                        "experiment": "edge-partition",
-                        "env": [
-                            {"name": "DESTINATION_SERVICE", "value": f"{NAMESPACE}/near"},
-                            {"name": "POD_AFFECTED_PERCENTAGE", "value": "100"},
-                            {"name": "TOTAL_CHAOS_DURATION", "value": str(FAULT_SECONDS)},
-                        ],
-                    },
-                },
-            }
-        ],
-        "steps": [[{"name": "cut", "status": ""}]],
-        "cleanupPolicy": "delete",
-        "windows": WINDOWS,
-    },
-}
+JUDGED: Object = {"seconds": 20, "baseline": 1, "recovery": 2}
+STOPPED: Object = {"seconds": 5, "baseline": 3, "recovery": 0}
+JUDGED_KINDS = ["baseline"] + ["fault"] * 4 + ["recovery"] * 2  # a fault of 45 s, and 20 s to prepare it
+RELEASED_SECONDS = 30
+CUT_SECONDS = 90.0  # until a run's fault is in: windows ahead, its baseline, its injectors
 
 
 @dataclass
 class Course:
-    """The windows of the run as the manager lists them, their maps, and when the fault was in on every pod."""
+    """Both runs: how they ended, the windows of the first, and what the map said of it."""
 
+    scheduled: Object = field(default_factory=dict)
+    judged: Object = field(default_factory=dict)
     windows: list[Object] = field(default_factory=list)
     maps: list[Object] = field(default_factory=list)
-    cut_ns: int = 0
+    impact: Object = field(default_factory=dict)
+    stopped: Object = field(default_factory=dict)
+    released_seconds: float = 0.0
 
 
-class Observed:
-    """What the manager shows of the agents' windows."""
+def experiment(name: str, seconds: int, **spec: Any) -> Object:
+    """An experiment that cuts `front -> near`."""
+    settings = {
+        "DESTINATION_SERVICE": f"{NAMESPACE}/near",
+        "POD_AFFECTED_PERCENTAGE": "100",
+        "TOTAL_CHAOS_DURATION": str(seconds),
+    }
+    env = [{"name": key, "value": value} for key, value in settings.items()]
+    workloads = [{"kind": "deployment", "namespace": NAMESPACE, "names": "front"}]
+    definition = {
+        "targets": {"selectors": {"workloads": workloads}},
+        "chaos": {"experiment": "edge-partition", "env": env},
+    }
+    referred = [{"probeID": one["name"], "mode": "EOT"} for one in spec.get("probes", ())]
+    return {
+        "kind": "KubernetesChaosExperiment",
+        "apiVersion": "litmuschaos.io/v1alpha1",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "tasks": [{"name": "cut", "definition": definition, "probeRef": referred}],
+            "steps": [[{"name": "cut", "status": ""}]],
+            "cleanupPolicy": "delete",
+            **spec,
+        },
+    }
 
-    def __init__(self, cluster: RealCluster, api: ApiOfAccount) -> None:
-        self.cluster, self.api = cluster, api
+
+def edge_probe(expect: str, edge: str) -> Object:
+    """A probe of an edge while the fault is in."""
+    inputs = {"edge": edge, "expect": expect, "minAttempts": 3}
+    return {"name": expect, "type": "edgeProbe", "edgeProbe/inputs": inputs, "runProperties": {"probeTimeout": "60s"}}
+
+
+class Runs:
+    """An operator who orders runs with windows, and what the manager shows of them."""
+
+    def __init__(self, operator: Operator, api: ApiOfAccount, token_file: str) -> None:
+        self.operator, self.api = operator, api
+        self.options = ("--directory", DIRECTORY, "--directory-token-file", token_file)
+
+    def order(self, ordered: Object) -> Ordered:
+        """Order a run."""
+        return self.operator.order(INFRA, ordered, *self.options)
 
     def known_windows(self) -> list[Object]:
-        """Every window, oldest first."""
+        """Every window of the agents, oldest first."""
         found = self.api.client.get(f"/agents/{INFRA}/windows", params=WHERE)
         items: list[Object] = found.json()["items"] if found.is_success else []
         return sorted(items, key=lambda one: str(one["id"]))
@@ -83,55 +99,115 @@ class Observed:
 
     def is_whole(self, window: str) -> bool:
         """Whether both nodes have reported a window."""
-        return len(self.map(window)["observation"]) == self.cluster.layout.size
+        return len(self.map(window)["observation"]) == self.operator.cluster.layout.size
+
+    def impact(self, run: Ordered) -> Object:
+        """What the map says of a run."""
+        path = f"{self.operator.url}/v1/chaos/runs/{run.run_id}/impact"
+        found: Object = self.api.client.get(path, params=WHERE).raise_for_status().json()
+        return found
+
+    def wait_until_cut(self) -> None:
+        """Return once the fault is in on every pod of `front`."""
+        front = {pod["metadata"]["uid"] for pod in self.operator.pods(app="front")}
+        cluster = self.operator.cluster
+        cluster.wait("both are cut off", lambda: set(experiments.faults_of_pods(cluster)) == front, CUT_SECONDS)
 
 
-def take_course(operator: Operator, observed: Observed, token_file: str) -> Course:
-    """Order the run, and wait until its last window has come from both nodes."""
-    cluster, made = operator.cluster, Course()
-    run = operator.order(INFRA, EXPERIMENT, "--directory", DIRECTORY, "--directory-token-file", token_file)
-    front = {pod["metadata"]["uid"] for pod in operator.pods(app="front")}
-    cluster.wait("both are cut off", lambda: set(experiments.faults_of_pods(cluster)) == front, CUT_SECONDS)
-    made.cut_ns = time.time_ns()
-    operator.wait_for_end(run, 240)
-    cluster.wait("every window came", lambda: len(observed.windows_of(run)) == len(KINDS), REPORT_SECONDS)
-    made.windows = observed.windows_of(run)
-    cluster.wait("the last one is whole", lambda: observed.is_whole(made.windows[-1]["id"]), REPORT_SECONDS)
-    made.maps = [observed.map(one["id"]) for one in made.windows]
-    return made
+def run_judged(runs: Runs, course: Course) -> None:
+    """A run whose edge breaks as it says, to the end of its recovery."""
+    cluster = runs.operator.cluster
+    probes = [edge_probe("breaks", NEAR), edge_probe("holds", FAR)]
+    claims = {"degrades": [NEAR], "holds": [FAR], "elsewhere": "ignored"}
+    run = runs.order(experiment("judged", 45, probes=probes, hypothesis=claims, windows=JUDGED))
+    runs.wait_until_cut()
+    course.judged = runs.operator.wait_for_end(run, 240)
+    cluster.wait("every window came", lambda: len(runs.windows_of(run)) == len(JUDGED_KINDS), REPORT_SECONDS)
+    course.windows = runs.windows_of(run)
+    cluster.wait("the last one is whole", lambda: runs.is_whole(course.windows[-1]["id"]), REPORT_SECONDS)
+    course.maps = [runs.map(one["id"]) for one in course.windows]
+    cluster.wait("nothing more may come", lambda: runs.impact(run)["settled"] is True, REPORT_SECONDS)
+    course.impact = runs.impact(run)
+
+
+def run_stopped(runs: Runs, course: Course) -> None:
+    """A run during which another edge breaks than the one that it cuts."""
+    cluster = runs.operator.cluster
+    claims = {"holds": [FAR], "elsewhere": "ignored"}
+    run = runs.order(experiment("stopped", 100, hypothesis=claims, windows=STOPPED))
+    runs.wait_until_cut()
+    ordered_release.lead_far_to(cluster, NOBODY)
+    begun = time.monotonic()
+    cluster.wait("the fault is over", lambda: not experiments.faults_of_pods(cluster), 3 * RELEASED_SECONDS)
+    course.released_seconds = time.monotonic() - begun
+    course.stopped = runs.operator.wait_for_end(run, 240)
 
 
 @pytest.fixture(scope="module")
 def course(installed: RealCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
-    """Agents that wait for orders, their one window of the schedule, and the run."""
-    folder = tmp_path_factory.mktemp("ordered")
+    """The window of the schedule, in which `far` is broken; then it is mended, and both runs follow."""
+    folder, made = tmp_path_factory.mktemp("ordered"), Course()
     try:
         token_file = ordered_release.start(installed, folder)
         api = ApiOfAccount(installed)
-        observed = Observed(installed, api)
+        key = api.client.headers["X-API-Key"]
         with experiments.forwarded_manager(installed) as url:
-            operator = Operator(installed, url, folder, api.client.headers["X-API-Key"], NAMESPACE)
-            installed.wait("the schedule's window came", lambda: bool(observed.known_windows()), REPORT_SECONDS)
-            (scheduled,) = observed.known_windows()
-            installed.wait("it is whole", lambda: observed.is_whole(scheduled["id"]), REPORT_SECONDS)
-            yield take_course(operator, observed, str(token_file))
-        api.client.close()
+            operator = Operator(installed, url, folder, key, NAMESPACE)
+            runs = Runs(operator, api, str(token_file))
+            installed.wait("the schedule's window came", runs.known_windows, REPORT_SECONDS)
+            (scheduled,) = runs.known_windows()
+            installed.wait("it is whole", lambda: runs.is_whole(scheduled["id"]), REPORT_SECONDS)
+            made.scheduled = runs.map(scheduled["id"])
+            ordered_release.lead_far_to(installed, PORT)
+            run_judged(runs, made)
+            run_stopped(runs, made)
+            api.client.close()
+            yield made
     finally:
         ordered_release.end(installed)
 
 
+def counts(found: Object, target: str) -> tuple[int, int]:
+    """Attempts of `front` at a Service on a map, and how many of them were established."""
+    names = {place["id"]: place["name"] for place in found["services"]}
+    (edge,) = [one for one in found["edges"] if (names[one["source"]], names[one["destination"]]) == ("front", target)]
+    return edge["attempts"], edge["established"]
+
+
+def message_of(run: Object) -> str:
+    """What a run's step says at its end."""
+    (message,) = [node["message"] for node in run["executionData"]["nodes"].values() if node["type"] == "K8sTask"]
+    return str(message)
+
+
 def test_windows_come_as_they_were_ordered(course: Course) -> None:
     """Baseline, fault and recovery, back to back, of both nodes, each with its run and kind on its map."""
-    assert [one["purpose"]["kind"] for one in course.windows] == KINDS
+    assert [one["purpose"]["kind"] for one in course.windows] == JUDGED_KINDS
     starts = [parse_rfc3339(one["id"]) // NS_PER_SECOND for one in course.windows]
-    assert starts == list(range(starts[0], starts[0] + WINDOW_SECONDS * len(starts), WINDOW_SECONDS))
+    assert starts == list(range(starts[0], starts[0] + 20 * len(starts), 20))
     for window, found in zip(course.windows, course.maps, strict=True):
         assert found["window"]["purpose"] == window["purpose"]
         assert set(found["observation"]) == {"node-a", "node-b"}
 
 
-def test_fault_was_in_behind_the_baseline(course: Course) -> None:
-    """And before the first window of the recovery began."""
-    begins = {kind: KINDS.index(kind) for kind in ("fault", "recovery")}
-    first, behind = (parse_rfc3339(course.windows[place]["id"]) for place in begins.values())
-    assert first <= course.cut_ns < behind
+def test_run_is_judged_by_the_windows_that_it_ordered(course: Course) -> None:
+    """Both probes and the report pass; the hourly window, in which an edge was broken that must hold, is not asked."""
+    assert course.judged["phase"] == "Completed", message_of(course.judged)
+    kinds = {one["id"]: one["purpose"]["kind"] for one in course.windows}
+    used = [(one["kind"], kinds.get(one["id"])) for one in course.impact["windows"]]
+    assert [one for one in used if one[0] == "baseline"] == [("baseline", "baseline")]
+    assert ("fault", "fault") in used
+    assert ("recovery", "recovery") in used
+    assert course.impact["report"]["verdict"] == "Pass", course.impact["report"]
+    attempts, established = counts(course.scheduled, "far")
+    assert (attempts >= 5, established) == (True, 0)
+
+
+def test_edge_that_breaks_against_the_ordered_baseline_ends_the_run(course: Course) -> None:
+    """It was broken in the hourly window and held in the run's own baseline: the fault is released in its time."""
+    message = message_of(course.stopped)
+    assert course.stopped["phase"] == "Stopped", message
+    assert message.startswith(f"stop asked: edge outside the prediction: {FAR}: broken: 0 of "), message
+    assert NEAR not in message
+    assert "2 pods, released by G2" in message
+    assert course.released_seconds <= RELEASED_SECONDS
