@@ -88,8 +88,8 @@ def build_ahead(fixtures: set[str], report: Callable[[str], object]) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put first what bears the tests of the other lane beside it."""
-    items.sort(key=lambda item: not item.nodeid.startswith(lanes.FIRST))
+    """Put first, in each lane, what bears the tests of the other lane best."""
+    items.sort(key=lambda item: lanes.place_of(item.nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LaneScheduling | None:
