@@ -8,6 +8,8 @@ from delegate.stages.dry_run import is_managed
 from delegate.task import ObjectReport, Result
 from podsonar.errors import ObjectRefusedError
 
+COUNTS = {"resourceVersion", "generation", "managedFields"}
+
 
 def apply_all(
     objects: Objects,
@@ -34,8 +36,13 @@ def apply_all(
 
 
 def result_of(found: Object | None, applied: Applied) -> Result:
-    """What an apply did; an object whose version is the same as before was not changed."""
+    """What an apply did; its version may be newer by what controllers have written into its status meanwhile."""
     if applied.created:
         return "created"
-    version = found["metadata"]["resourceVersion"] if found else None
-    return "unchanged" if applied.body["metadata"]["resourceVersion"] == version else "configured"
+    return "unchanged" if found is not None and content_of(found) == content_of(applied.body) else "configured"
+
+
+def content_of(body: Object) -> Object:
+    """An object without its status and without what counts its changes."""
+    metadata = {name: value for name, value in body["metadata"].items() if name not in COUNTS}
+    return {name: value for name, value in body.items() if name != "status"} | {"metadata": metadata}
