@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from manager.schema.records import LARGEST_COUNT
+
 WORD = pa.dictionary(pa.int32(), pa.string())
 MICROSECONDS = 1_000_000
 
@@ -107,8 +109,13 @@ def totals_of(
         "services": len(services),
         "edges": len(edges),
         "failedEdges": sum(edge["failed"] > 0 for edge in edges),
-        **{name: sum(edge[name] for edge in edges) for name in ("attempts", "established", "failed")},
-        "lost": sum(n for one in counts for n in (one.get("lost") or {}).values() if isinstance(n, int)),
+        **{
+            name: min(LARGEST_COUNT, sum(edge[name] for edge in edges))
+            for name in ("attempts", "established", "failed")
+        },
+        "lost": min(
+            LARGEST_COUNT, sum(n for one in counts for n in (one.get("lost") or {}).values() if isinstance(n, int))
+        ),
         "nodes": {state: states.count(state) for state in ("whole", "part", "none")},
     }
 

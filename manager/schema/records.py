@@ -20,6 +20,7 @@ BLOCK_RECORDS = 1000
 BLOCK_BYTES = 1 << 20
 RECORD_BYTES = 64 << 10
 LARGEST_COUNT = 2**53 - 1  # what every JSON reader holds exactly (RFC 8259, 6)
+LARGEST_SECONDS = LARGEST_COUNT // 1_000_000  # as microseconds, 285 years
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_COUNT)]
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
@@ -29,6 +30,11 @@ PortNumber = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Address = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Errno = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 Time = Annotated[str, msgspec.Meta(max_length=40)]
+
+
+def bounded_seconds(seconds: float) -> float:
+    """A sum of durations that a microsecond count holds, whatever was pushed: from 0 to 285 years."""
+    return min(max(seconds, 0.0), float(LARGEST_SECONDS))
 
 
 class ObjectReference(msgspec.Struct, frozen=True, gc=False):

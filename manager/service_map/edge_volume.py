@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from manager.schema.records import LARGEST_COUNT, VolumeRecord
+from manager.schema.records import LARGEST_COUNT, VolumeRecord, bounded_seconds
 
 
 @dataclass(slots=True)
@@ -41,11 +41,11 @@ class EdgeVolume:
             "receivedBytes": min(self.received_bytes, LARGEST_COUNT),
             "retransmittedSegments": min(self.retransmitted_segments, LARGEST_COUNT),
             "resets": min(self.resets, LARGEST_COUNT),
-            "openSeconds": round(self.open_seconds, 6),
+            "openSeconds": round(bounded_seconds(self.open_seconds), 6),
             "rttSeconds": {
                 "count": min(self.rtt_count, LARGEST_COUNT),
-                "sum": round(self.rtt_sum, 6),
-                "max": self.rtt_max,
+                "sum": round(bounded_seconds(self.rtt_sum), 6),
+                "max": bounded_seconds(self.rtt_max),
                 "histogram": [min(count, LARGEST_COUNT) for count in self.histogram],
             },
         }

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from manager.schema.records import LARGEST_COUNT, ConnectionRecord, ObjectReference
+from manager.schema.records import LARGEST_COUNT, ConnectionRecord, ObjectReference, bounded_seconds
 from manager.service_map.edge_volume import EdgeVolume
 from manager.service_map.join_state import Join
 from manager.service_map.topology import Topology
@@ -144,7 +144,10 @@ def edge_wire(
         "failed": min(edge.failed, LARGEST_COUNT),
         "lastErrno": edge.last_errno,
         "openedBefore": edge.opened_before,
-        "handshakeSeconds": {"sum": round(edge.handshake_sum, 6), "max": edge.handshake_max},
+        "handshakeSeconds": {
+            "sum": round(bounded_seconds(edge.handshake_sum), 6),
+            "max": bounded_seconds(edge.handshake_max),
+        },
         "accepted": None if accepted is None else min(accepted, LARGEST_COUNT),
         "bothEnds": None if accepted is None else accepted > 0,
         "inSums": edge.in_sums,

@@ -25,6 +25,9 @@ READS = (
     "",
     "/map",
     "/map?namespace=shop",
+    "/windows",
+    "/graph/nodes",
+    "/graph/edges",
     "/connections",
     "/connections?limit=1&page=0",
     "/pods/uid-px/connections",
@@ -74,6 +77,12 @@ def odd_record(repeat: int = 1, **members: Any) -> dict[str, Any]:
     return observed("node-a", [copy.deepcopy(NODE_A["connectionList"][2]) | members] * repeat, [])
 
 
+def many_edges(count: int, **members: Any) -> dict[str, Any]:
+    """A connections body with so many records of one pod, each of another port."""
+    record = copy.deepcopy(NODE_A["connectionList"][2]) | members
+    return observed("node-a", [record | {"destinationPort": str(port)} for port in range(1, count + 1)], [])
+
+
 def odd_end(repeat: int = 1, **members: Any) -> dict[str, Any]:
     """A connections body with odd accepted records."""
     return observed("node-a", [], [copy.deepcopy(NODE_A["acceptedList"][0]) | members] * repeat)
@@ -82,6 +91,11 @@ def odd_end(repeat: int = 1, **members: Any) -> dict[str, Any]:
 OWNER = {"kind": "ReplicaSet", "name": "a", "uid": "r1", "controller": True}
 OF_POD = {"sourcePod": {"uid": "uid-px"}, "destinationPod": {"uid": "uid-px"}}
 OF_SERVICE = {"sourcePod": {"uid": "uid-px"}, "destinationService": {"uid": "uid-svc-sx"}}
+LARGEST_VOLUME = {
+    **dict.fromkeys(("sentBytes", "receivedBytes", "retransmittedSegments", "resets"), BIG),
+    "openSeconds": 1e308,
+    "rttSeconds": {"count": BIG, "sum": 1e308, "max": 1e308, "histogram": [BIG] * 16},
+}
 DEEP: Any = orjson.loads("[" * 28 + "]" * 28)
 ODD: list[Any] = [
     5,
@@ -171,6 +185,12 @@ CASES: dict[str, list[dict[str, Any]]] = {
     ],
     "largest counts": [odd_record(5, attempts=BIG, established=BIG, failed=BIG)],
     "largest accepted": [odd_end(5, accepted=BIG)],
+    "largest counts of many edges": [many_edges(3000, attempts=BIG, established=BIG, failed=BIG)],
+    "largest losses": [odd_counts(lost={f"l{n}": BIG for n in range(20)})],
+    "longest handshakes": [odd_record(5, handshakeSeconds={"sum": 1e300, "max": 1e300})],
+    "handshakes before their begin": [odd_record(5, handshakeSeconds={"sum": -1e300, "max": -1e300})],
+    "handshakes whose sum is no number any more": [odd_record(5, handshakeSeconds={"sum": 1e308, "max": 1e308})],
+    "largest volumes": [odd_record(5, volume=LARGEST_VOLUME), odd_end(5, volume=LARGEST_VOLUME)],
     "largest sums": [odd_counts(attempts=BIG), odd_counts(attempts=BIG), odd_counts(attempts=2**64 - 1)],
     "counts of mixed types": [odd_counts(lost={"a": 1}), odd_counts(lost=5), odd_counts(lost={"a": {"b": 1}})],
     "unknown counts of mixed types": [odd_counts(new={"a": 1}), odd_counts(new=5), odd_counts(new={"a": {"b": 1}})],
