@@ -17,39 +17,31 @@ from tests.delivery.test_manager_tls import authority, pair_for
 from tests.delivery.test_push_faults import raw_server
 
 
-def drip_headers(connection: socket.socket) -> None:
-    """A valid head whose headers never end."""
+def drip(connection: socket.socket, head: bytes, piece: bytes) -> None:
+    """Answer with the head, and then with one piece after the other, until the peer has gone."""
     connection.recv(65536)
-    connection.sendall(b"HTTP/1.1 201 OK\r\n")
+    connection.sendall(head)
     while True:
         try:
-            connection.sendall(b"X: y\r\n")
+            connection.sendall(piece)
         except OSError:
             return
         time.sleep(0.05)
+
+
+def drip_headers(connection: socket.socket) -> None:
+    """A valid head whose headers never end."""
+    drip(connection, b"HTTP/1.1 201 OK\r\n", b"X: y\r\n")
 
 
 def drip_interim(connection: socket.socket) -> None:
     """Interim responses without an end."""
-    connection.recv(65536)
-    while True:
-        try:
-            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        except OSError:
-            return
-        time.sleep(0.05)
+    drip(connection, b"", b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def drip_body(connection: socket.socket) -> None:
     """A body whose chunks come one by one, for ever."""
-    connection.recv(65536)
-    connection.sendall(b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:
-        try:
-            connection.sendall(b"1\r\nx\r\n")
-        except OSError:
-            return
-        time.sleep(0.05)
+    drip(connection, b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n")
 
 
 @pytest.mark.parametrize("serve", [drip_headers, drip_interim, drip_body])
