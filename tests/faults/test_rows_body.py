@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.conftest import FaultAgent, authorized
 from tests.manager.fresh_database import fresh_id
+from tests.manager.http.sockets import connect, push_head, read_all
 from tests.manager.shop import NODE_A, inventory, observed, pod
 
 GOOD = orjson.dumps(NODE_A)
@@ -27,23 +28,14 @@ def bomb(plain_mib: int) -> bytes:
 
 def connected(agent: FaultAgent, *lines: str) -> socket.socket:
     """A connection on which the head of a push was sent."""
-    host, _, port = agent.url.removeprefix("http://").partition(":")
-    sock = socket.create_connection((host, int(port)), 60)
-    head = ("POST /api/v1/collections HTTP/1.1", "Host: m", "Content-Type: application/json")
-    named = (f"Idempotency-Key: {fresh_id()}", f"Authorization: Token {agent.token}", *lines)
-    sock.sendall("\r\n".join((*head, *named, "", "")).encode())
+    sock = connect(agent, 60)
+    sock.sendall(push_head(agent.token, *lines))
     return sock
 
 
 def answer_on(sock: socket.socket) -> bytes:
     """The status line's code, and then the connection must end."""
-    received = b""
-    try:
-        while piece := sock.recv(65536):
-            received += piece
-    except ConnectionResetError:
-        pass
-    return received[9:12]
+    return read_all(sock)[9:12]
 
 
 def test_row_10_gzip_bomb_is_413_and_costs_no_memory(manager: FaultAgent) -> None:

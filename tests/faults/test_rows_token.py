@@ -13,6 +13,7 @@ from manager.store.database import Store
 from manager.store.tokens.issued import revoke_token
 from manager.store.tokens.token_format import Token, parse
 from tests.faults.conftest import FaultAgent, authorized, with_token
+from tests.manager.http.sockets import connect
 from tests.manager.shop import NODE_A
 
 GOOD = orjson.dumps(NODE_A)
@@ -22,8 +23,7 @@ TRIES = 500
 
 def raw(agent: FaultAgent, text: bytes) -> bytes:
     """What comes after some bytes, until the manager closes or a second is over."""
-    host, _, port = agent.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), 20) as sock:
+    with connect(agent, 20) as sock:
         sock.sendall(text)
         received = b""
         while b"\r\n\r\n" not in received and (piece := sock.recv(65536)):

@@ -6,10 +6,10 @@ from tests.manager.conftest import Running
 from tests.manager.fresh_database import fresh_id
 
 
-def connect(running: Running) -> socket.socket:
-    """A connection to the manager."""
+def connect(running: Running, seconds: float = 30) -> socket.socket:
+    """A connection to the manager; whatever is done on it may take so many seconds."""
     host, _, port = running.url.removeprefix("http://").partition(":")
-    return socket.create_connection((host, int(port)), 30)
+    return socket.create_connection((host, int(port)), seconds)
 
 
 def read_all(sock: socket.socket) -> bytes:
