@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from chaos.control.experiments.runs.manifest import Manifest, Task
+from chaos.control.judge.prediction import EDGE_FAULTS
 
 Rule = tuple[str, str, tuple[str, ...]]  # API group, resource, verbs
 
@@ -33,7 +34,6 @@ RIGHTS: Mapping[str, tuple[Rule, ...]] = {
     "edge-partition": LOOK,
 }
 BUDGETS: Rule = ("policy", "poddisruptionbudgets", ("list",))
-EDGE_FAULTS = frozenset({"edge-loss", "edge-latency", "edge-partition"})
 INJECTOR_RIGHTS: Rule = ("", "pods", ("create", "get", "list", "delete"))  # in the runner's own namespace
 OWN_RIGHTS: tuple[Rule, ...] = (("", "configmaps", ("get",)), ("apps", "deployments", ("get", "delete")))
 

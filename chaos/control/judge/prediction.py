@@ -37,6 +37,7 @@ FAULTS: Mapping[str, tuple[Direction, Effect]] = {
     "edge-latency": ("both", Effect.SLOWS),
     "edge-partition": ("both", Effect.BREAKS),
 }
+EDGE_FAULTS = frozenset(name for name in FAULTS if name.startswith("edge-"))  # of the edges to one Service alone
 
 
 class Target(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):

@@ -1,6 +1,6 @@
 """What a task of an experiment will touch, from observed windows, and what the guards say of it. Pure.
 
-Targets are workloads by name, as the runner selects them; `*-edge` faults touch the edges to their Service alone.
+Targets are workloads by name, as the runner selects them; `edge-*` faults touch the edges to their Service alone.
 """
 
 import math
@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 from chaos.control.experiments.runs.manifest import Manifest, Task
 from chaos.control.judge.guards import GuardInput, GuardResult, check_guards
 from chaos.control.judge.observed_edges import EdgeKey, Observation, short_name
-from chaos.control.judge.prediction import Effect, PlannedFault, Prediction, Target, predict, together
+from chaos.control.judge.prediction import EDGE_FAULTS, Effect, PlannedFault, Prediction, Target, predict, together
 from chaos.guard_settings import GuardSettings
 from chaos.window_settings import DEFAULT_SECONDS
 from podsonar.errors import InputError
 
-EDGE_FAULTS = frozenset({"edge-loss", "edge-latency", "edge-partition"})
 MOST_DIGITS = 10
 NOTHING = Prediction([], {}, {}, [], 0, 100)
 NARROWING = ("DESTINATION_IPS", "DESTINATION_HOSTS", "DESTINATION_PORTS")
