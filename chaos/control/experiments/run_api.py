@@ -90,7 +90,7 @@ class RunApi:
                 )
                 task = None
                 if cluster is not None and not refused:
-                    check_delegated(read_manifest(order.experiment), tenant)
+                    check_delegated(read_manifest(order.experiment), tenant, order.authority)
                     site = (cluster, now_ns, secrets.token_bytes, order.authority)
                     task = make_task(connection, tenant, made.run_id, "run", *site)
         except InputError as error:

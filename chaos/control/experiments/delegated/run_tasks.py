@@ -7,11 +7,12 @@ from sqlalchemy import Connection
 
 from chaos.control.experiments.runs.document import RunRecord
 from chaos.control.experiments.runs.manifest import Manifest
+from chaos.runner.environment import check_authority
 from manager.installations.log_access import open_log, write_log
 from manager.installations.owned_objects import owned_objects
 from manager.installations.tasks import StoredTask, create_task, tasks_of_run
 from manager.store.tenancy import Tenant
-from podsonar.errors import InputError
+from podsonar.errors import InputError, SettingsError
 
 # How long a runner's pod may take until it runs. Meanwhile the delegate does nothing else.
 RUNNER_SECONDS = 60.0
@@ -19,7 +20,7 @@ RandomBytes = Callable[[int], bytes]
 Action = Literal["run", "abort", "remove"]
 
 
-def check_delegated(manifest: Manifest, tenant: Tenant) -> None:
+def check_delegated(manifest: Manifest, tenant: Tenant, authority: str) -> None:
     """InputError for a run whose runner would not start, or that needs what the manager does not have."""
     missing = [name for name in ("account", "project", "environment") if not getattr(tenant, name)]
     if missing:
@@ -29,6 +30,11 @@ def check_delegated(manifest: Manifest, tenant: Tenant) -> None:
             "experiment: spec.windows needs the agents' token, which the manager does not have: expected a runner of "
             "your own (ownRunner, `podsonar chaos run --manifests`)"
         )
+    if authority:
+        try:
+            check_authority(authority)
+        except SettingsError as error:
+            raise InputError("authority holds no certificate: expected PEM") from error
 
 
 def log_key(run_id: str) -> str:

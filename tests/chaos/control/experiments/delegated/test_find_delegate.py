@@ -46,14 +46,17 @@ def test_delegate_is_the_one_that_is_named_or_that_installed_the_agent(desk: Des
 
 
 @pytest.mark.parametrize(
-    ("tenant", "spec", "expected"),
+    ("tenant", "spec", "authority", "expected"),
     [
-        (TENANT, {"windows": {}}, "spec.windows needs the agents' token"),
-        (Tenant("acc"), {}, "expected project and environment"),
+        (TENANT, {"windows": {}}, "", "spec.windows needs the agents' token"),
+        (Tenant("acc"), {}, "", "expected project and environment"),
+        (TENANT, {}, "nonsense", "authority holds no certificate: expected PEM"),
     ],
 )
-def test_run_whose_runner_would_not_start_is_not_ordered(tenant: Tenant, spec: dict[str, Any], expected: str) -> None:
+def test_run_whose_runner_would_not_start_is_not_ordered(
+    tenant: Tenant, spec: dict[str, Any], authority: str, expected: str
+) -> None:
     """The reason names what is missing."""
     manifest = read_manifest(MANIFEST | {"spec": MANIFEST["spec"] | spec})
     with pytest.raises(InputError, match=expected):
-        check_delegated(manifest, tenant)
+        check_delegated(manifest, tenant, authority)
