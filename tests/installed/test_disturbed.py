@@ -15,9 +15,10 @@ from lab.real_cluster.installed import install, shop
 from lab.real_cluster.installed.compare import differences, map_edges
 from node_agent.runtime.window_loop import LATE
 from podsonar.timestamp import parse_rfc3339
-from tests.installed import address_reuse, disturbances, short_lived_pods
+from tests.installed import disturbances
 from tests.installed.conftest import STORE
 from tests.installed.disturbances import kubectl
+from tests.installed.pods import address_reuse, short_lived_pods
 from tests.installed.windows import (
     SECOND_NS,
     ObservedWindow,

@@ -14,8 +14,9 @@ from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import shop
 from lab.real_cluster.installed.compare import attempts_by_address, differences
 from lab.real_cluster.installed.shop import ShopEdge, ShopWorkload
-from tests.installed import address_reuse, experiments, short_lived_pods
+from tests.installed import experiments
 from tests.installed.experiments import NAMESPACE, Object, Operator, Ordered, Privileges, privileges
+from tests.installed.pods import address_reuse, short_lived_pods
 from tests.installed.test_delegate import token
 from tests.installed.test_installed import processes
 from tests.installed.test_lifecycle import all_objects

@@ -15,8 +15,9 @@ from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import shop
 from lab.real_cluster.installed.compare import differences
 from lab.real_cluster.installed.shop import ShopWorkload
-from tests.installed import address_reuse, experiments, short_lived_pods
+from tests.installed import experiments
 from tests.installed.experiments import NAMESPACE, Object, Operator, Ordered
+from tests.installed.pods import address_reuse, short_lived_pods
 from tests.installed.test_delegate import token
 from tests.installed.test_experiments import NETWORK, NOTHING, Seen, wait, watch
 from tests.installed.windows import ObservedWindow, next_full_window, wait_for_window_map

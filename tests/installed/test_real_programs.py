@@ -17,10 +17,10 @@ from lab.real_cluster.installed import install
 from lab.real_cluster.installed.compare import workload_name
 from podsonar.errors import ApiServerError
 from podsonar.timestamp import parse_rfc3339
-from tests.installed import real_programs, server_counters
 from tests.installed.conftest import STORE
-from tests.installed.real_programs import DATABASES, HELD, NAMESPACE, PODS, run
-from tests.installed.server_counters import Counted, Counters
+from tests.installed.pods import real_programs, server_counters
+from tests.installed.pods.real_programs import DATABASES, HELD, NAMESPACE, PODS, run
+from tests.installed.pods.server_counters import Counted, Counters
 from tests.installed.windows import (
     SECOND_NS,
     WINDOW_SECONDS,

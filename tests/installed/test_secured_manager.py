@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from lab.real_cluster.cluster import RealCluster
-from tests.installed import secured_release
-from tests.installed.secured_release import NAMESPACE, PARTS, Object, SecuredRelease, in_der
+from tests.installed.releases import secured_release
+from tests.installed.releases.secured_release import NAMESPACE, PARTS, Object, SecuredRelease, in_der
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
 

@@ -11,7 +11,7 @@ from typing import Any
 from lab.real_cluster.addressing import ClusterNode, Layout
 from lab.real_cluster.cluster import RealCluster, write_cni_config
 from lab.real_cluster.installed import shop
-from tests.installed.short_lived_pods import bare_pod, counting_pod_spec, is_gone, running_pods
+from tests.installed.pods.short_lived_pods import bare_pod, counting_pod_spec, is_gone, running_pods
 
 PORT = 8080
 FORMER, LATTER = "former", "latter"

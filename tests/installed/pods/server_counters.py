@@ -6,7 +6,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from lab.real_cluster.cluster import RealCluster
-from tests.installed.real_programs import DATABASES, run
+from tests.installed.pods.real_programs import DATABASES, run
 
 # Sends a text to a Unix socket and prints the answer.
 ASK = "perl -MIO::Socket::UNIX -e 'my $s = IO::Socket::UNIX->new($ARGV[0]) or die; print $s $ARGV[1]; print <$s>' --"

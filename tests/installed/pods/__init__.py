@@ -1,0 +1,1 @@
+"""Pods that tests bring: short-lived ones, an address that two of them have, real servers and what these count."""
