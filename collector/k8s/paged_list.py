@@ -37,13 +37,6 @@ class PageSource(Protocol):
         """Status, Retry-After and body of one GET; LargeAnswerError beyond what a page may hold."""
 
 
-class StreamSource(PageSource, Protocol):
-    """A source that also hands over a body piece by piece."""
-
-    def stream(self, path: str, query: Query) -> tuple[int, str | None, Iterator[bytes]]:
-        """Status, Retry-After and the pieces of one GET's body."""
-
-
 class RestartError(Exception):
     """The list's snapshot is gone (410, or another resource version): begin again."""
 

@@ -16,7 +16,6 @@ from podsonar.settings import DelegateRules
 
 MOST_OBJECTS = 200
 MOST_BYTES = 4 << 20
-CLUSTER_KINDS = ("ClusterRole", "ClusterRoleBinding")
 WORKLOADS = ("Deployment", "DaemonSet")
 NAME_LABEL = "app.kubernetes.io/name"
 METADATA = {"name", "namespace", "labels", "annotations"}

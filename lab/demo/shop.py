@@ -54,7 +54,6 @@ SERVICES = (
     Service("payments", "payments", None, 9090),
     Service("ledger", "ledger", "10.96.7.13", 8443),
 )
-PAYMENTS = ("payments", "10.244.7.15", "fd00:244:7::15")
 EDGES = (
     DemoEdge("frontend", "Service", "cart", "10.96.7.10", 8080, 23),
     DemoEdge("frontend", "Service", "catalog", "10.96.7.11", 8080, 19),

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 WOULD_HAVE_BEEN, NOT_OBSERVED = "not_seen_would_have_been", "not_observed"
-INSIDE = ("Service", "Workload")
 
 
 class Verdict(NamedTuple):

@@ -21,8 +21,6 @@ from manager.store.tables import (
 )
 from podsonar.model import Purpose, Window
 
-SUMMARY_ROWS = 1000
-
 
 class Observation(NamedTuple):
     """One pushed connections batch without its records."""

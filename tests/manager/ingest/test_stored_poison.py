@@ -60,11 +60,6 @@ def odd_service(path: str, value: Any) -> dict[str, Any]:
     return inventory({"serviceList": [made], "podList": [pod("px", "10.1.1.99", "node-a", "x")]})
 
 
-def odd_node(path: str, value: Any) -> dict[str, Any]:
-    """An inventory with a node that has an odd member."""
-    return inventory({"nodeList": [changed(node("nx", "192.0.2.9", "10.1.9.0/24"), path, value)]})
-
-
 def odd_counts(**counts: Any) -> dict[str, Any]:
     """A connections body with odd counts."""
     body = observed("node-a", copy.deepcopy(NODE_A["connectionList"]), NODE_A["acceptedList"])
