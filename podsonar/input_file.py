@@ -20,7 +20,7 @@ def read_input(path: Path, what: str, most_bytes: int, expected: str) -> bytes:
     except OSError as error:
         raise InputError(f"{what} {str(path)!r}: {error.strerror}; expected a readable file") from error
     if len(content) > most_bytes:
-        raise InputError(f"{what} {str(path)!r}: it has more than {most_bytes >> 20} MiB; expected {expected}")
+        raise InputError(f"{what} {str(path)!r}: it has more than {in_words(most_bytes)}; expected {expected}")
     size = len(content)
     try:
         if content.startswith(GZIP):
@@ -32,3 +32,8 @@ def read_input(path: Path, what: str, most_bytes: int, expected: str) -> bytes:
             f"{what} {str(path)!r}: its {size} bytes are unusable: {error}; expected {expected}"
         ) from error
     return content.removeprefix(UTF8_MARK)
+
+
+def in_words(size: int) -> str:
+    """Bytes in whole MiB, or KiB where they are less than one."""
+    return f"{size >> 20} MiB" if size >> 20 else f"{size >> 10} KiB"

@@ -17,6 +17,7 @@ NEEDED = (
     "CHAOS_NAMESPACE",
     "CORRELATION_ID",
 )
+MOST_AUTHORITY_BYTES = 64 << 10  # a variable holds 128 KiB
 
 
 @dataclass(frozen=True)

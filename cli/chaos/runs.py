@@ -13,7 +13,7 @@ import yaml
 
 from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests, runner_name
 from chaos.control.experiments.runs.manifest import read_manifest
-from chaos.runner.environment import check_authority
+from chaos.runner.environment import MOST_AUTHORITY_BYTES, check_authority
 from cli.chaos.tenant_api import TenantApi, tenant_options
 from cli.manager_api import check_url
 from delivery.token_file import read_token
@@ -23,7 +23,6 @@ from podsonar.input_file import read_input
 from podsonar.logs_and_probes import escape
 
 FILE_BYTES = 1 << 20
-AUTHORITY_BYTES = 64 << 10  # an environment variable holds 128 KiB
 POLL_SECONDS = 2.0
 OF_RUNNERS = ("account", "project", "environment")  # without which a runner does not start
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -138,9 +137,7 @@ def runner_site(runs: TenantApi, place: dict[str, str]) -> RunnerSite:
 
 def read_authority(path: Path) -> str:
     """The certificates of a file; InputError for what a runner would not start with."""
-    content = read_input(path, "authority file", FILE_BYTES, "PEM of certificates")
-    if len(content) > AUTHORITY_BYTES:
-        raise InputError(f"authority file {str(path)!r} has {len(content)} bytes: expected {AUTHORITY_BYTES} at most")
+    content = read_input(path, "authority file", MOST_AUTHORITY_BYTES, "PEM of certificates")
     try:
         text = content.decode()
         check_authority(text)

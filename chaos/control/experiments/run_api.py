@@ -27,6 +27,7 @@ from chaos.control.experiments.runs.new_run import Ordered, make_run
 from chaos.control.experiments.runs.store import record_of, request_stop
 from chaos.control.judge.guards import GuardResult, governance
 from chaos.control.judge.observed_edges import Observation
+from chaos.runner.environment import MOST_AUTHORITY_BYTES
 from manager.http.auth import require_key
 from manager.http.responses import json_response
 from manager.parts import PartContext
@@ -37,7 +38,6 @@ from podsonar.errors import InputError
 from podsonar.timestamp import rfc3339
 
 MOST_LISTED = 200
-MOST_AUTHORITY = 64 << 10  # characters of PEM
 NO_RUN = HTTPException(404, "no such run")
 
 
@@ -49,7 +49,7 @@ class RunOrder(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_field
     weights: dict[str, int] = {}
     plan: dict[str, Any] = {}
     delegate: Annotated[str, msgspec.Meta(max_length=253)] = ""
-    authority: Annotated[str, msgspec.Meta(max_length=MOST_AUTHORITY)] = ""
+    authority: Annotated[str, msgspec.Meta(max_length=MOST_AUTHORITY_BYTES)] = ""
     own_runner: bool = False
 
 
