@@ -17,7 +17,7 @@ from delivery.split_batch import split_batch
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from podsonar.batch_sequence import HEADER
-from podsonar.errors import SpoolError, TokenError, TokenInvalidError
+from podsonar.errors import SpoolError, TokenError, TokenInvalidError, words_of
 from podsonar.settings import AgentConfiguration
 from podsonar.supervised import run_supervised
 
@@ -127,7 +127,7 @@ class Pusher:
             reason = failure_reason(error)
             held = reason in HELD_TLS
             wait = self.wait_after(batch, ResponseAction.HOLD if held else ResponseAction.RETRY)
-            log.warning("push_failed", batch=batch.id, reason=reason, error=str(error) or type(error).__name__)
+            log.warning("push_failed", batch=batch.id, reason=reason, error=words_of(error))
             return self.notify(PushOutcome("error", wait, batch, reason, time.monotonic() - began, again, held))
         else:
             self.token_reason = None

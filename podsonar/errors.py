@@ -116,3 +116,8 @@ class StoreConflictError(StoreError):
 
 class HistoryFileError(StoreError):
     """A file of history that the database names is not there."""
+
+
+def words_of(error: Exception) -> str:
+    """What an error says, or its class where it says nothing, as an httpx timeout may."""
+    return str(error) or type(error).__name__

@@ -11,7 +11,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from chaos.runner.environment import RunnerEnvironment
 from chaos.task_action import EdgeInputs
 from podsonar.cookies import no_cookies
-from podsonar.errors import PodsonarError
+from podsonar.errors import PodsonarError, words_of
 from podsonar.keep_alive import CLIENT_IDLE_SECONDS
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -79,7 +79,7 @@ class Kserver:
         try:
             answer = self.http.request(method, self.settings.endpoint + path, content=content, headers=headers)
         except httpx.HTTPError as error:
-            text = f"manager {self.settings.endpoint}: {error or type(error).__name__}"
+            text = f"manager {self.settings.endpoint}: {words_of(error)}"
             raise KserverUnavailableError(text) from error
         if answer.status_code in RETRIED:
             raise KserverUnavailableError(f"manager {self.settings.endpoint}: {method} answered {answer.status_code}")

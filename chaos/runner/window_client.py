@@ -7,7 +7,7 @@ import httpx
 import orjson
 
 from podsonar.cookies import no_cookies
-from podsonar.errors import InputError, PodsonarError
+from podsonar.errors import InputError, PodsonarError, words_of
 from podsonar.keep_alive import CLIENT_IDLE_SECONDS
 from podsonar.model import Window
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339, rfc3339
@@ -67,7 +67,7 @@ class WindowClient:
         try:
             response = self.http.request(method, self.url + path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise WindowsRefusedError(f"{self.url}: {error or type(error).__name__}", again=True) from error
+            raise WindowsRefusedError(f"{self.url}: {words_of(error)}", again=True) from error
         text = f"{self.url} answered {response.status_code}"
         try:
             found = orjson.loads(response.content)

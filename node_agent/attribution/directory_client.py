@@ -13,7 +13,7 @@ from directory.interval import FINAL_AFTER_NS
 from node_agent.attribution.directory_answers import bounded_body, parse_answers
 from podsonar.cookies import no_cookies
 from podsonar.directory_answer import Answer, Query
-from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, SettingsError, TokenError
+from podsonar.errors import DirectoryUnavailableError, NotFinalYetError, SettingsError, TokenError, words_of
 from podsonar.keep_alive import CLIENT_IDLE_SECONDS
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
@@ -82,7 +82,7 @@ class DirectoryClient:
                     )
                 body = bounded_body(response, len(queries))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError, TokenError) as error:
-            raise DirectoryUnavailableError(f"directory {self.url}: {error or type(error).__name__}") from error
+            raise DirectoryUnavailableError(f"directory {self.url}: {words_of(error)}") from error
         answers, malformed = parse_answers(body, len(queries))
         if malformed:
             log.warning("answers_malformed", answers=len(answers), malformed=malformed)

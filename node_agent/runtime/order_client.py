@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 import structlog
 
-from podsonar.errors import DirectoryUnavailableError, InputError, TokenError
+from podsonar.errors import DirectoryUnavailableError, InputError, TokenError, words_of
 from podsonar.model import Window
 from podsonar.supervised import Backoff
 from podsonar.window_orders import MOST_WAIT_SECONDS, PATH, read_orders
@@ -59,7 +59,7 @@ class OrderClient:
                     raise DirectoryUnavailableError(f"{self.url} answered {response.status_code}, expected 200 or 204")
                 orders = read_orders(read_bounded(response))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, InputError, TokenError) as error:
-            raise DirectoryUnavailableError(f"{self.url}: {error or type(error).__name__}") from error
+            raise DirectoryUnavailableError(f"{self.url}: {words_of(error)}") from error
         self.take(orders.windows)
         self.revision = orders.revision
 
