@@ -48,9 +48,3 @@ def find_delegate_writer(store: Store, text: str, account: str, key: str, now_ns
         accounts = {found or ACCOUNT_WITHOUT_TENANTS for found in connection.execute(wanted).scalars()}
     own = account if account in accounts else ""
     return LogWriter(principal.token_id, own, key, organization=tenant.organization, project=tenant.project)
-
-
-def may_write_log(store: Store, token_text: str, account: str, key: str, now_ns: int) -> bool:
-    """Whether a delegate's token may write to a stream."""
-    found = find_delegate_writer(store, token_text, account, key, now_ns)
-    return found is not None and found.may_write(account, key)

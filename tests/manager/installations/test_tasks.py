@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from manager.installations.installations import take_away
-from manager.installations.log_access import may_write_log
+from manager.installations.log_access import find_delegate_writer
 from manager.installations.reports import Outcome
 from manager.store.agents import purge_agent
 from manager.store.tables import TOKENS
@@ -118,19 +118,25 @@ def test_token_of_an_agent_is_the_same_at_each_attempt_and_only_its_hash_is_stor
     assert other != lists[0]
 
 
+def may_write_log(desk: Desk, token: str, account: str, key: str) -> bool:
+    """Whether a delegate's token may write to a stream, as the log service asks."""
+    writer = find_delegate_writer(desk.store, token, account, key, desk.now_ns)
+    return writer is not None and writer.may_write(account, key)
+
+
 def test_delegate_may_write_to_the_log_of_its_own_tasks(desk: Desk) -> None:
     """Once one was handed out; not to another stream, nor of another account."""
     installation = desk.install(desk.agent())
     token = create_token(desk.store, "delegate", "d", 1, secrets.token_bytes, tenant=Tenant("acme")).text()
     other = create_token(desk.store, "delegate", "d", 1, secrets.token_bytes, tenant=Tenant("other")).text()
     key = installation.log_stream_id
-    assert not may_write_log(desk.store, token, "acme", key, desk.now_ns)
+    assert not may_write_log(desk, token, "acme", key)
     desk.lease()
-    assert may_write_log(desk.store, token, "acme", key, desk.now_ns)
-    assert not may_write_log(desk.store, token, "acme", key + "x", desk.now_ns)
-    assert not may_write_log(desk.store, token, "other", key, desk.now_ns)
-    assert not may_write_log(desk.store, other, "acme", key, desk.now_ns)
-    assert not may_write_log(desk.store, other, "other", key, desk.now_ns)
+    assert may_write_log(desk, token, "acme", key)
+    assert not may_write_log(desk, token, "acme", key + "x")
+    assert not may_write_log(desk, token, "other", key)
+    assert not may_write_log(desk, other, "acme", key)
+    assert not may_write_log(desk, other, "other", key)
 
 
 def test_agent_that_is_removed_is_taken_away_first(desk: Desk) -> None:

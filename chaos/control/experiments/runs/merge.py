@@ -56,14 +56,6 @@ def merge(state: Execution | None, event: Execution) -> Execution:
     return with_root(merged)
 
 
-def merge_all(events: Iterable[Execution]) -> Execution | None:
-    """The state after some events."""
-    state = None
-    for event in events:
-        state = merge(state, event)
-    return state
-
-
 def with_root(state: Execution) -> Execution:
     """The state with its own phase and its root's: computed from the steps, not believed."""
     phase = phase_of(state)

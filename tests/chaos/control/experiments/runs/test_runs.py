@@ -1,6 +1,8 @@
 """Events of a run -> its state, score and JSON; the samples of the API's document are pairs."""
 
 import random
+from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from chaos.control.experiments.runs.document import RunRecord, run_json
 from chaos.control.experiments.runs.events import Execution, Node, execution_json, read_event
 from chaos.control.experiments.runs.manifest import first_execution, read_manifest
-from chaos.control.experiments.runs.merge import DEADLINE_MESSAGE, merge, merge_all
+from chaos.control.experiments.runs.merge import DEADLINE_MESSAGE, merge
 from chaos.control.experiments.runs.score import score_of
 from podsonar.errors import InputError
 
@@ -26,6 +28,11 @@ NS = 1_000_000
 def execution_of(document: dict[str, Any]) -> Execution:
     """An execution as an object."""
     return msgspec.convert(document, Execution)
+
+
+def merge_all(events: Iterable[Execution]) -> Execution | None:
+    """The state after some events."""
+    return reduce(merge, events, None)
 
 
 def sample_record(execution: Execution) -> RunRecord:
