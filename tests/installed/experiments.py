@@ -1,6 +1,6 @@
 """Experiments on the test cluster as an operator runs them: ordered and stopped by the command, applied by kubectl.
 
-What they do to the nodes is read from the machine's side: processes of pods with their privileges, and cgroups.
+What they do to the nodes is read from the machine's side: programs at cgroups of pods, and at interfaces of nodes.
 """
 
 import ctypes
@@ -11,11 +11,11 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import yaml
@@ -34,28 +34,8 @@ MANAGER = f"http://{install.RELEASE}-manager.{install.NAMESPACE}.svc:8080"  # as
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "chaos"]
 PROGRAM_QUERY = 16  # BPF_PROG_QUERY
 COUNT_AT = struct.calcsize("=IIIIQ")  # `prog_cnt` in union bpf_attr
-SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+RELEASE_SECONDS = 6  # from a stop to the end of its faults
 Object = dict[str, Any]
-
-
-class Privileges(NamedTuple):
-    """What a process may do, by its /proc/<pid>/status."""
-
-    user: str
-    inheritable: int
-    permitted: int
-    effective: int
-    bounding: int
-    ambient: int
-    no_new_privileges: str
-    seccomp: str
-
-
-def privileges(fields: dict[str, str]) -> Privileges:
-    """Those of a status; a process of several users is none that is expected anywhere."""
-    users = set(fields["Uid"].split())
-    sets = (int(fields[name], 16) for name in SETS)
-    return Privileges(",".join(sorted(users)), *sets, fields["NoNewPrivs"], fields["Seccomp"])
 
 
 @dataclass(frozen=True)
@@ -224,3 +204,11 @@ def programs_of_pods(cluster: RealCluster) -> dict[str, set[str]]:
                         command = Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ").decode()
                         found.setdefault(uid, set()).add(command)
     return found
+
+
+def wait(what: str, condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Return once the condition holds; several threads wait, so none looks after the cluster's daemons."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.2)

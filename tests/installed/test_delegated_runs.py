@@ -14,11 +14,10 @@ from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, shop
 from lab.real_cluster.installed.shop import ShopWorkload
 from tests.installed import experiments
-from tests.installed.experiments import TENANT, Object, Operator, Ordered
-from tests.installed.test_delegate import token
-from tests.installed.test_experiments import RELEASE_SECONDS, wait
-from tests.installed.test_installed import processes
-from tests.installed.test_lifecycle import all_objects
+from tests.installed.account_api import token
+from tests.installed.cluster_objects import all_objects
+from tests.installed.experiments import RELEASE_SECONDS, TENANT, Object, Operator, Ordered, wait
+from tests.installed.pod_processes import processes
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(420)]
 

@@ -1,7 +1,7 @@
 """Experiments on real nodes: the document's own as it is written, and an edge cut for a window, at the same time."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +15,11 @@ from lab.real_cluster.installed import shop
 from lab.real_cluster.installed.compare import attempts_by_address, differences
 from lab.real_cluster.installed.shop import ShopEdge, ShopWorkload
 from tests.installed import experiments
-from tests.installed.experiments import NAMESPACE, Object, Operator, Ordered, Privileges, privileges
+from tests.installed.account_api import token
+from tests.installed.cluster_objects import all_objects
+from tests.installed.experiments import NAMESPACE, RELEASE_SECONDS, Object, Operator, Ordered, wait
+from tests.installed.pod_processes import NETWORK, NOTHING, Seen, watch
 from tests.installed.pods import address_reuse, short_lived_pods
-from tests.installed.test_delegate import token
-from tests.installed.test_installed import processes
-from tests.installed.test_lifecycle import all_objects
 from tests.installed.windows import lines, next_full_window, wait_for_window_map
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(420)]
@@ -29,7 +29,7 @@ OF_OTHERS = address_reuse.COMPARED_ELSEWHERE | {short_lived_pods.CROWD}  # whose
 FILE = Path(__file__).parents[1] / "chaos" / "control" / "experiments" / "samples" / "experimentrun.json"
 SAMPLE: Object = orjson.loads(FILE.read_bytes())["data"]["experimentYaml"]
 TARGETS = tuple(ShopWorkload(name, pods=2, listen=(8080,)) for name in ("podtato-hats", "podtato-left-leg"))
-SAMPLE_SECONDS, RELEASE_SECONDS = 150, 6
+SAMPLE_SECONDS = 150
 CUT: Object = {
     "kind": "KubernetesChaosExperiment",
     "apiVersion": "litmuschaos.io/v1alpha1",
@@ -59,9 +59,6 @@ CUT: Object = {
         "cleanupPolicy": "delete",
     },
 }
-NOTHING = Privileges("0", 0, 0, 0, 0, 0, "1", "2")
-NETWORK = 1 << 39 | 1 << 12  # CAP_BPF, CAP_NET_ADMIN
-Seen = tuple[tuple[str, Privileges], ...]  # command line and privileges of processes
 
 
 @dataclass
@@ -80,19 +77,6 @@ class Course:
     made: dict[str, int] = field(default_factory=dict)
     again: Object = field(default_factory=dict)
     left: dict[str, Any] = field(default_factory=dict)
-
-
-def watch(pod: Object) -> Seen:
-    """Each process of Python in a pod."""
-    return tuple((command, privileges(fields)) for command, fields in processes(pod["metadata"]["uid"]))
-
-
-def wait(what: str, condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Return once the condition holds; several threads wait, so none looks after the cluster's daemons."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.2)
 
 
 def start_targets(cluster: RealCluster) -> None:

@@ -1,7 +1,6 @@
 """Podsonar as an operator installs it, on real pods: the map is what the pods did, and an end leaves nothing."""
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -9,6 +8,7 @@ from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, shop
 from lab.real_cluster.installed.compare import differences
 from tests.installed import disturbances
+from tests.installed.pod_processes import processes
 from tests.installed.windows import ObservedWindow
 
 USER = "60946"
@@ -50,23 +50,6 @@ def test_agents_hold_two_capabilities_and_no_token(installed: RealCluster) -> No
         assert container["securityContext"]["capabilities"] == {"add": GRANTED, "drop": ["ALL"]}
         assert not container["securityContext"].get("privileged")
         assert not [item for item in pod["spec"]["volumes"] if "projected" in item or "hostPath" in item]
-
-
-def processes(pod_uid: str) -> list[tuple[str, dict[str, str]]]:
-    """Command line and /proc/<pid>/status of each process of a pod, its sandbox apart, from the machine's side."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if pod_uid.replace("-", "_") not in (folder / "cgroup").read_text().replace("-", "_"):
-                continue
-            lines = (folder / "status").read_text().splitlines()
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue  # it has ended
-        fields = {name: value.strip() for name, _colon, value in (line.partition(":") for line in lines)}
-        if "python" in command:
-            found.append((command, fields))
-    return found
 
 
 def test_no_process_of_an_agent_is_uid_0_and_what_stays_holds_nothing(installed: RealCluster) -> None:

@@ -16,15 +16,15 @@ from lab.real_cluster.installed import shop
 from lab.real_cluster.installed.compare import differences
 from lab.real_cluster.installed.shop import ShopWorkload
 from tests.installed import experiments
-from tests.installed.experiments import NAMESPACE, Object, Operator, Ordered
+from tests.installed.account_api import token
+from tests.installed.experiments import NAMESPACE, RELEASE_SECONDS, Object, Operator, Ordered, wait
+from tests.installed.pod_processes import NETWORK, NOTHING, Seen, watch
 from tests.installed.pods import address_reuse, short_lived_pods
-from tests.installed.test_delegate import token
-from tests.installed.test_experiments import NETWORK, NOTHING, Seen, wait, watch
 from tests.installed.windows import ObservedWindow, next_full_window, wait_for_window_map
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
 
-DELAY_MS, AROUND_MS, RELEASE_SECONDS = 200, 5, 6
+DELAY_MS, AROUND_MS = 200, 5
 PROGRAMS = 3  # of a delay
 SETTINGS = {
     "DESTINATION_SERVICE": f"{shop.NAMESPACE}/cart",

@@ -19,6 +19,7 @@ from lab.real_cluster.installed import install, shop
 from lab.real_cluster.installed.compare import differences
 from lab.real_cluster.installed.shop_pods import start_shop
 from tests.installed import disturbances, machine_state
+from tests.installed.cluster_objects import all_objects
 from tests.installed.windows import (
     differences_of_partial_window,
     next_full_window,
@@ -32,8 +33,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
 PLAIN = Layout("podsonar-brief-cluster", 214, masquerade=False, proxy_mode="iptables")
 STORE, SPOOL = "podsonar-store", "podsonar"
 UPGRADE_SECOND = 25
-# Made and renewed all the time by the cluster itself.
-RESTLESS = ("Event", "Lease", "EndpointSlice", "Endpoints", "ControllerRevision", "PodMetrics", "NodeMetrics")
 
 
 def older_chart(folder: Path) -> Path:
@@ -60,21 +59,6 @@ def newer_values(volume: dict[str, Any]) -> dict[str, Any]:
     return {
         "manager": {"persistence": volume},
         "nodeAgent": {"spool": {"kind": "hostPath"}, "updateStrategy": {"maxUnavailable": 2}},
-    }
-
-
-def all_objects(cluster: RealCluster) -> set[tuple[str, str, str]]:
-    """Kind, namespace and name of every object, except the shop's, the system's and those that are renewed all the
-    time.
-    """
-    kinds = cluster.kubectl("api-resources", "--verbs=list", "-o", "name").split()
-    columns = "custom-columns=K:.kind,NS:.metadata.namespace,N:.metadata.name"
-    said = cluster.kubectl("get", ",".join(kinds), "--all-namespaces", "--no-headers", "-o", columns)
-    rows = {tuple(line.split(maxsplit=2)) for line in said.splitlines()}
-    return {
-        (kind, namespace, name)
-        for kind, namespace, name in rows
-        if kind not in RESTLESS and namespace not in (shop.NAMESPACE, "kube-system")
     }
 
 

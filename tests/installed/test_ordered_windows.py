@@ -10,10 +10,10 @@ import pytest
 from lab.real_cluster.cluster import RealCluster
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 from tests.installed import experiments
+from tests.installed.account_api import WHERE, ApiOfAccount
 from tests.installed.experiments import Object, Operator, Ordered
 from tests.installed.releases import ordered_release
 from tests.installed.releases.ordered_release import DIRECTORY, FAR, INFRA, NAMESPACE, NEAR, NOBODY, PORT
-from tests.installed.test_delegate import WHERE, ApiOfAccount
 from tests.installed.windows import REPORT_SECONDS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
