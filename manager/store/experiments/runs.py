@@ -101,15 +101,17 @@ def select_runs() -> Any:  # noqa: ANN401 - a Select of many columns
 def find_run(connection: Connection, tenant: Tenant, run_id: str, *, lock: bool = False) -> RowMapping | None:
     """A run of a tenant; with `lock` until the transaction ends."""
     query = select_runs().where(of_tenant(EXPERIMENTS, tenant), EXPERIMENT_RUNS.c.id == run_id)
-    query = query.with_for_update(of=EXPERIMENT_RUNS) if lock and connection.dialect.name == "postgresql" else query
-    found: RowMapping | None = connection.execute(query).mappings().first()
-    return found
+    return first_run(connection, query, lock=lock)
 
 
 def find_run_of_any_tenant(connection: Connection, run_id: str, *, lock: bool = False) -> RowMapping | None:
     """A run, for the manager's own use."""
-    query = select_runs().where(EXPERIMENT_RUNS.c.id == run_id)
-    query = query.with_for_update(of=EXPERIMENT_RUNS) if lock and connection.dialect.name == "postgresql" else query
+    return first_run(connection, select_runs().where(EXPERIMENT_RUNS.c.id == run_id), lock=lock)
+
+
+def first_run(connection: Connection, query: Any, *, lock: bool) -> RowMapping | None:  # noqa: ANN401 - as above
+    """What a query finds; with `lock` until the transaction ends, which SQLite needs no word for."""
+    query = query.with_for_update(of=EXPERIMENT_RUNS) if lock else query
     found: RowMapping | None = connection.execute(query).mappings().first()
     return found
 
