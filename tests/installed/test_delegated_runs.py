@@ -116,16 +116,18 @@ def take_course(operator: Operator, harm: Callable[[Operator, Object], None]) ->
     """A run that is stopped after something has happened to its runner."""
     before, course, run = all_objects(operator.cluster), Course(), order(operator)
     (pod,) = operator.pods(NAMESPACE, **{"ddcr.app/name": f"podsonar-run-{run.run_id[:8]}"})
-    harm(operator, pod)
-    begun = time.monotonic()
-    operator.stop(run)
-    course.unconfirmed = operator.report(run)["executionData"]["message"]
-    wait("the fault is over", lambda: not experiments.faults_of_pods(operator.cluster), 30)
-    course.release_seconds = time.monotonic() - begun
-    wait("the run has stopped", lambda: operator.report(run)["completed"], 90)
-    course.stopped_seconds = time.monotonic() - begun
-    course.ended = operator.report(run)
-    operator.cluster.kubectl("-n", NAMESPACE, "delete", "resourcequota", "none", "--ignore-not-found")
+    try:
+        harm(operator, pod)
+        begun = time.monotonic()
+        operator.stop(run)
+        wait("the fault is over", lambda: not experiments.faults_of_pods(operator.cluster), 30)
+        course.release_seconds = time.monotonic() - begun
+        course.unconfirmed = operator.report(run)["executionData"]["message"]  # confirmed ten seconds behind the stop
+        wait("the run has stopped", lambda: operator.report(run)["completed"], 90)
+        course.stopped_seconds = time.monotonic() - begun
+        course.ended = operator.report(run)
+    finally:
+        operator.cluster.kubectl("-n", NAMESPACE, "delete", "resourcequota", "none", "--ignore-not-found")
     end = time.monotonic() + TAKEN_AWAY_SECONDS
     while (found := all_objects(operator.cluster) - before) and time.monotonic() < end:
         time.sleep(1)

@@ -138,8 +138,9 @@ def test_dead_or_hanging_holder_ends_it(node: Node, number: signal.Signals) -> N
     held = node.hold(delay(node), 3)
     try:
         assert node.milliseconds() >= DELAY
-        assert node.state()[0].interfaces != before[0].interfaces
-        assert node.state()[1].interfaces == before[1].interfaces
+        during = node.state()
+        assert during[0].interfaces != before[0].interfaces
+        assert during[1].interfaces == before[1].interfaces
         os.kill(held.process.pid, number)
         begun = time.monotonic()
         if number is signal.SIGKILL:
