@@ -27,15 +27,10 @@ from podsonar.timestamp import NS_PER_SECOND
 from tests.chaos.control.experiments.test_kserver import MANIFEST
 
 TENANT = Tenant("acc", "org", "pro", "env")
-
 DELEGATE = Delegate("d-1", Tenant("acc"), "cluster-1", "t-1")
-
 FIRST, SECOND = Token("0" * 12, "a" * 43), Token("1" * 12, "b" * 43)
-
 SOURCE = Source("", tag="9.9")
-
 SECONDS = NS_PER_SECOND
-
 NOON = 1_764_504_000 * SECONDS
 
 
