@@ -137,7 +137,7 @@ def make_app(
     added = [part(PartContext(store, metrics, clock, retention_days, history.maps)) for part in parts]
     ingest = IngestHandler(store, metrics, clock, limits, quota)
     api, reads = Api(store, clock, secrets.token_bytes, agents), ReadHandlers(store, history.maps)
-    last = LastAnswers()
+    last = LastAnswers(partial(list_agents, store))
 
     async def push(request: Request) -> Response:
         return await ingest(request)

@@ -4,11 +4,14 @@ An answer belongs to a key and a URL: who gets it again has had it already. `Age
 old answer is given. A key that was refused since, or an agent that is gone, takes its answers along.
 """
 
+import asyncio
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import blake2b
+from http import HTTPStatus
 from typing import NamedTuple
 
 import anyio
@@ -17,14 +20,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from manager.http.responses import unavailable
 from manager.http.versioned import accepts_gzip, has_version
 from podsonar.errors import StoreError
 
-PATIENCE_SECONDS = 0.5
+PATIENCE_SECONDS = 0.4
+PING_SECONDS = 0.3
 OLDEST_SECONDS = 60.0
 MOST_BYTES = 16 << 20
-OK, NOT_MODIFIED, UNAVAILABLE = 200, 304, 503
 
 
 class LastAnswer(NamedTuple):
@@ -40,55 +42,63 @@ class LastAnswer(NamedTuple):
 
 
 class LastAnswers:
-    """At most 16 MiB of answers, the oldest use first to go; safe to use from several threads."""
+    """At most 16 MiB of answers, the oldest use first to go; safe to use from several threads.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        self.clock, self.patience_seconds = clock, patience_seconds
+    `ping` asks the database something small: while that is answered, an answer that takes long to make is waited for.
+    """
+
+    def __init__(self, ping: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> None:
+        self.ping, self.clock = ping, clock
         self.lock = threading.Lock()
         self.answers: OrderedDict[bytes, LastAnswer] = OrderedDict()
         self.size = 0
-        self.running: Counter[bytes] = Counter()
         self.late: set[bytes] = set()
 
     async def answer(self, request: Request, make: Callable[[Request], Response]) -> Response:
-        """What `make` returns from a thread; the last answer where that takes longer or the database has failed."""
+        """What `make` returns from a thread; the last answer where the database stands still, or has failed."""
         name = name_of(request)
         if name in self.late and (old := self.old_response(request, name)):
             return old  # one thread waits already
-        patience = self.patience_seconds if self.find(name) else None
+        made = asyncio.ensure_future(to_thread.run_sync(self.make_and_keep, name, request, make))
+        if self.find(name) and not await self.comes(made):
+            old = self.old_response(request, name)
+            if old and not made.done():
+                self.late.add(name)
+                made.add_done_callback(lambda _made: self.forget_late(name, made))
+                return old
         try:
-            with anyio.move_on_after(patience):
-                return await to_thread.run_sync(self.make, name, request, make, abandon_on_cancel=True)
+            return await made
         except HTTPException as error:
-            old = self.old_response(request, name) if error.status_code == UNAVAILABLE else None
+            old = self.old_response(request, name) if error.status_code == HTTPStatus.SERVICE_UNAVAILABLE else None
             if old is None:
                 raise
             return old
-        with self.lock:
-            if self.running[name]:
-                self.late.add(name)
-        old = self.old_response(request, name)
-        if old is None:
-            raise unavailable(StoreError(f"no answer within {self.patience_seconds} s"))
-        return old
 
-    def make(self, name: bytes, request: Request, make: Callable[[Request], Response]) -> Response:
-        """Make the answer and keep it."""
-        with self.lock:
-            self.running[name] += 1
+    async def comes(self, made: "asyncio.Future[Response]") -> bool:
+        """Whether an answer is there soon, or will be, since the database answers."""
+        done, _waiting = await asyncio.wait({made}, timeout=PATIENCE_SECONDS)
+        if done:
+            return True
+        with anyio.move_on_after(PING_SECONDS), suppress(StoreError):
+            await to_thread.run_sync(self.ping, abandon_on_cancel=True)
+            return True
+        return False
+
+    def forget_late(self, name: bytes, made: "asyncio.Future[Response]") -> None:
+        """The thread that was not waited for has ended; what it made is kept already."""
+        self.late.discard(name)
+        if not made.cancelled():
+            made.exception()  # nobody else takes it
+
+    def make_and_keep(self, name: bytes, request: Request, make: Callable[[Request], Response]) -> Response:
+        """What `make` returns, which is kept; a refusal ends what was kept."""
         try:
             response = make(request)
-            self.keep(name, response)
         except HTTPException as error:
-            if error.status_code != UNAVAILABLE:
+            if error.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
                 self.drop(name)
             raise
-        finally:
-            with self.lock:
-                self.running[name] -= 1
-                if not self.running[name]:
-                    del self.running[name]
-                    self.late.discard(name)
+        self.keep(name, response)
         return response
 
     def keep(self, name: bytes, response: Response) -> None:
@@ -96,11 +106,15 @@ class LastAnswers:
         now = self.clock()
         with self.lock:
             before = self.answers.pop(name, None)
-            if response.status_code == NOT_MODIFIED and before and before.tag == response.headers.get("etag"):
+            if (
+                response.status_code == HTTPStatus.NOT_MODIFIED
+                and before
+                and before.tag == response.headers.get("etag")
+            ):
                 self.answers[name] = before._replace(at=now)
                 return
             self.size -= len(before.response.body) if before else 0
-            if response.status_code != OK or len(response.body) > MOST_BYTES // 4:
+            if response.status_code != HTTPStatus.OK or len(response.body) > MOST_BYTES // 4:
                 return
             self.answers[name] = LastAnswer(response, now)
             self.size += len(response.body)
@@ -127,7 +141,7 @@ class LastAnswers:
         headers = {key: value for key, value in found.response.headers.items() if key != "content-length"}
         headers["Age"] = str(int(self.clock() - found.at))
         if found.tag and has_version(request, found.tag):
-            return Response(status_code=NOT_MODIFIED, headers=headers)
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         return Response(found.response.body, headers=headers)
 
 
