@@ -10,7 +10,14 @@ from typing import Any
 import structlog
 
 from chaos.probes.probe_rounds import ProbeEnvironment
-from chaos.runner.environment import RunnerEnvironment, read_environment
+from chaos.runner.environment import (
+    ABORT,
+    ABORT_REASON,
+    ABORTED_RUNS,
+    ID_ANNOTATIONS,
+    RunnerEnvironment,
+    read_environment,
+)
 from chaos.runner.faults.context import FaultContext
 from chaos.runner.faults.inject_and_release import remove_left
 from chaos.runner.faults.pod_delete import new_chance
@@ -29,8 +36,6 @@ from podsonar.errors import PodsonarError, SettingsError
 from podsonar.supervised import start_supervised
 
 POLL_SECONDS = 2.0
-ANNOTATIONS = {name: f"podsonar.io/{name}" for name in ("experiment-id", "run-id", "notify-id")}
-ABORT, ABORTED_RUNS, ABORT_REASON = "podsonar.io/action", "podsonar.io/abort-runs", "podsonar.io/abort-reason"
 
 log = structlog.get_logger()
 
@@ -42,10 +47,10 @@ class Runner:
         self.settings, self.objects = settings, Objects(api)
         self.config_map = ObjectName("v1", "ConfigMap", settings.namespace, settings.name)
         annotations = self.annotations()
-        missing = [name for name in ANNOTATIONS.values() if not annotations.get(name)]
+        missing = [name for name in ID_ANNOTATIONS if not annotations.get(name)]
         if missing:
             raise SettingsError(f"{self.config_map} has no annotation {missing[0]}: expected the run's ids there")
-        ids = [annotations[name] for name in ANNOTATIONS.values()]
+        ids = [annotations[name] for name in ID_ANNOTATIONS]
         self.kserver = Kserver(settings, *ids)
         self.over, self.injectors = threading.Event(), Injectors()
         url = settings.directory_url

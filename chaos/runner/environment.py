@@ -17,6 +17,9 @@ NEEDED = (
     "CHAOS_NAMESPACE",
     "CORRELATION_ID",
 )
+# Annotations of the ConfigMap: the run's ids, and how it is stopped.
+ID_ANNOTATIONS = ("podsonar.io/experiment-id", "podsonar.io/run-id", "podsonar.io/notify-id")
+ABORT, ABORTED_RUNS, ABORT_REASON = "podsonar.io/action", "podsonar.io/abort-runs", "podsonar.io/abort-reason"
 MOST_AUTHORITY_BYTES = 64 << 10  # a variable holds 128 KiB
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from chaos.control.experiments.runs.manifest import Manifest, Task
 from chaos.control.judge.prediction import EDGE_FAULTS
+from chaos.runner.environment import ID_ANNOTATIONS
 
 Rule = tuple[str, str, tuple[str, ...]]  # API group, resource, verbs
 
@@ -80,8 +81,7 @@ class RunIds(NamedTuple):
 
     def annotations(self) -> dict[str, str]:
         """The annotations."""
-        names = ("podsonar.io/experiment-id", "podsonar.io/run-id", "podsonar.io/notify-id")
-        return dict(zip(names, self, strict=True))
+        return dict(zip(ID_ANNOTATIONS, self, strict=True))
 
 
 def runner_manifests(place: RunnerPlace, ids: RunIds, manifest: Manifest) -> list[dict[str, Any]]:

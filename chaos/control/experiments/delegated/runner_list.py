@@ -15,6 +15,7 @@ from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runn
 from chaos.control.experiments.runs.document import RunRecord
 from chaos.control.experiments.runs.manifest import read_manifest
 from chaos.control.experiments.runs.store import KEY_GRACE_NS, record_of
+from chaos.runner.environment import ABORT, ABORT_REASON, ABORTED_RUNS
 from manager.installations.agent_values import ConfigRefusedError, Source
 from manager.installations.handout import AskingDelegate, derived_bytes, source_of, token_derived_for
 from manager.installations.image_registry import apply_image_registry
@@ -92,9 +93,9 @@ def runner_list(record: RunRecord, site: dict[str, Any], delegate: Token) -> lis
 def with_abort(bodies: list[Object], record: RunRecord) -> list[Object]:
     """The same list, but for the annotations of the ConfigMap by which its runner stops."""
     added = {
-        "podsonar.io/action": "abort",
-        "podsonar.io/abort-runs": record.run_id,
-        "podsonar.io/abort-reason": record.stop_reason,
+        ABORT: "abort",
+        ABORTED_RUNS: record.run_id,
+        ABORT_REASON: record.stop_reason,
     }
     return [
         body | {"metadata": body["metadata"] | {"annotations": body["metadata"]["annotations"] | added}}
