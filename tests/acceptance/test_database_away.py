@@ -118,14 +118,11 @@ def test_row_37_hanging_database_holds_up_neither_health_nor_metrics(server: Pos
     database = server.new_database()
     with serving(database) as url:
         assert ask(f"{url}/readyz").status_code == 200
-        frozen = server.freeze()
-        try:
+        with server.standing_still():
             waiting = threading.Thread(target=lambda: ask(f"{url}/readyz"), daemon=True)
             waiting.start()
             assert httpx.get(f"{url}/healthz").status_code == 200
             assert waiting.is_alive()
-        finally:
-            server.go_on(frozen)
         waiting.join()
         assert ask(f"{url}/readyz").status_code == 200
 

@@ -10,8 +10,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -121,6 +121,15 @@ class PostgresqlServer:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """The server answers nothing until the block ends."""
+        frozen = self.freeze()
+        try:
+            yield
+        finally:
+            self.go_on(frozen)
 
     def crash(self) -> None:
         """SIGKILL every process; returns when none of them has the server's memory, without which none starts."""

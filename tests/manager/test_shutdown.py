@@ -1,12 +1,9 @@
 """How the manager ends: within ten seconds of SIGTERM, whatever a peer does."""
 
-import os
 import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -29,25 +26,6 @@ def end(made: ManagerProcess) -> int:
         return made.process.wait(END_SECONDS)
     except subprocess.TimeoutExpired:
         raise AssertionError(f"no end within {END_SECONDS} s: {made.log.read_text()}") from None
-
-
-def children(pid: int) -> list[int]:
-    """A process and all below it."""
-    listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
-    return [pid, *(below for child in listed for below in children(int(child)))]
-
-
-@contextmanager
-def standing_still(server: PostgresqlServer) -> Iterator[None]:
-    """A PostgreSQL of which every process is stopped until the block ends."""
-    stopped = children(server.process.pid)
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
 
 
 def test_idle_manager_ends_with_code_0(tmp_path: Path) -> None:
@@ -83,7 +61,7 @@ def test_database_that_stands_still_holds_up_neither_callers_nor_the_end(tmp_pat
         with manager_process(tmp_path, server.new_database()) as made:
             assert made.push(NODE_A, "b-1").status_code == 201
             statuses: list[int] = []
-            with standing_still(server):
+            with server.standing_still():
                 threads = [threading.Thread(target=lambda at=at: statuses.append(answer(made, at))) for at in range(6)]
                 for thread in threads:
                     thread.start()
@@ -92,7 +70,7 @@ def test_database_that_stands_still_holds_up_neither_callers_nor_the_end(tmp_pat
                 assert statuses == [503] * 6
             while made.push(NODE_A, "b-2").status_code != 201:
                 pass
-            with standing_still(server):
+            with server.standing_still():
                 thread = threading.Thread(target=lambda: answer(made, 0))
                 thread.start()
                 assert end(made) == 0

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -41,16 +41,6 @@ def manager(server: PostgresqlServer, tmp_path: Path) -> Iterator[ManagerProcess
         yield made
 
 
-@contextmanager
-def frozen(server: PostgresqlServer) -> Iterator[None]:
-    """The database stands still."""
-    pids = server.freeze()
-    try:
-        yield
-    finally:
-        server.go_on(pids)
-
-
 def ask(manager: ManagerProcess, path: str = MAP, seconds: float = AT_ONCE_SECONDS, **headers: str) -> httpx.Response:
     """A read with the key, by a client that does not wait long."""
     sent = {"X-API-Key": manager.key} | headers
@@ -64,7 +54,7 @@ def test_reader_gets_the_last_map_while_the_database_stands_still(
     """The same bytes with their age, 304 for who has them; then the newest again."""
     first, windows = ask(manager), ask(manager, "/api/v1/agents/lab/windows")
     assert "age" not in first.headers
-    with frozen(server):
+    with server.standing_still():
         for _ in range(3):
             again = ask(manager)
             assert (again.status_code, again.content) == (200, first.content)
@@ -90,7 +80,7 @@ def test_nobody_else_gets_an_answer(manager: ManagerProcess, server: PostgresqlS
         (revoked,) = [one["id"] for one in list_tokens(store) if one["name"] == "other"]
         revoke_token(store, revoked, time.time_ns())
     assert ask(manager, **{"X-API-Key": other}).status_code == 401
-    with frozen(server):
+    with server.standing_still():
         assert ask(manager).status_code == 200
         for path, headers in (
             (MAP, {"X-API-Key": other}),
@@ -114,7 +104,7 @@ def test_readers_that_wait_for_one_answer_take_one_thread(manager: ManagerProces
         lines = Path(f"/proc/{manager.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("Threads"))
 
-    with frozen(server):
+    with server.standing_still():
         assert ask(manager).status_code == 200
         before = threads()
         began = time.monotonic()
