@@ -136,11 +136,17 @@ class Runs:
         headers = {"Content-Type": "application/json"}
         self.site.plane.client.request("DELETE", path, content=content, headers=headers).raise_for_status()
 
-    def delegate_is_known(self) -> bool:
-        """Whether the manager has heard of a delegate of this account."""
-        with self.site.store.reading() as connection:
-            found = connection.execute(select(DELEGATES.c.id).where(DELEGATES.c.account == self.site.namespace))
-            return found.first() is not None
+    def wait_until_asked(self) -> None:
+        """Return once a delegate of this account has asked from now on."""
+        wanted = select(DELEGATES.c.id).where(
+            DELEGATES.c.account == self.site.namespace, DELEGATES.c.seen_ns > time.time_ns()
+        )
+
+        def has_asked() -> bool:
+            with self.site.store.reading() as connection:
+                return connection.execute(wanted).first() is not None
+
+        self.site.wait(has_asked)
 
     def delegate(self, **rules: Any) -> Any:
         """A delegate that accepts runners, while the block runs."""
@@ -165,6 +171,6 @@ def runs(plane: ControlPlane, manager: tuple[str, str], tmp_path: Path) -> Itera
         workload = Workload(plane, targets, "web", 2)
         made = Runs(site, key, targets)
         with made.delegate():
-            site.wait(made.delegate_is_known)
+            made.wait_until_asked()
         yield made
         workload.end()
