@@ -2,6 +2,7 @@
 
 import base64
 import os
+import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -143,7 +144,7 @@ def helm(cluster: RealCluster, *arguments: str) -> str:
 def install(
     cluster: RealCluster, changed: dict[str, Any] | None = None, chart: Path = CHART, *, wait: bool = True
 ) -> None:
-    """Install the release with the lab's values and those of `changed`; with `wait`, until every pod is ready."""
+    """Install the release with the lab's values and those of `changed`; with `wait`, until the map can be reached."""
     cluster.apply([yaml.safe_load((REPOSITORY / "deploy" / "manifests" / "namespace.yaml").read_text())])
     files = []
     for name, content in (("values", values()), ("changed", changed or {})):
@@ -152,6 +153,8 @@ def install(
         files += ["-f", str(file)]
     waiting = ["--wait", f"--timeout={INSTALL_SECONDS}s"] if wait else []
     helm(cluster, "upgrade", "--install", RELEASE, str(chart), "--namespace", NAMESPACE, *files, *waiting)
+    if wait:
+        wait_node_port(cluster, NAMESPACE, f"{RELEASE}-manager")
 
 
 def uninstall(cluster: RealCluster) -> None:
@@ -182,10 +185,30 @@ def volume_folder(node: ClusterNode, name: str) -> Path:
     return node.folder / "lib" / name
 
 
+def node_port(cluster: RealCluster, namespace: str, name: str) -> tuple[str, int]:
+    """The address and port by which this machine reaches a Service."""
+    service = cluster.get(f"/api/v1/namespaces/{namespace}/services/{name}")
+    return cluster.layout.nodes[0].address, service["spec"]["ports"][0]["nodePort"]
+
+
+def wait_node_port(cluster: RealCluster, namespace: str, name: str) -> None:
+    """Return once the node leads to a pod of the Service, which kube-proxy does a moment after the pod is ready."""
+    address = node_port(cluster, namespace, name)
+    cluster.wait(f"the node port of {name} leads to a pod", lambda: accepts(address), 60)
+
+
+def accepts(address: tuple[str, int]) -> bool:
+    """Whether a connection can be made."""
+    try:
+        socket.create_connection(address, timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
 def map_url(cluster: RealCluster) -> str:
     """The URL of the map, reachable from this machine."""
-    service = cluster.get(f"/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}-manager")
-    return f"http://{cluster.layout.nodes[0].address}:{service['spec']['ports'][0]['nodePort']}"
+    return "http://{}:{}".format(*node_port(cluster, NAMESPACE, f"{RELEASE}-manager"))
 
 
 def read_key(cluster: RealCluster) -> str:

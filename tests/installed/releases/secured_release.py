@@ -71,11 +71,12 @@ class SecuredRelease:
         self.put_secret(AUTHORITY, {"ca.crt": authority.file})
 
     def install(self) -> None:
-        """Install the chart; every pod is ready afterwards."""
+        """Install the chart; every pod is ready afterwards, and the manager can be reached."""
         file = self.folder / "values.json"
         file.write_bytes(orjson.dumps(values()))
         words = ("--namespace", NAMESPACE, "-f", str(file), "--wait", f"--timeout={install.INSTALL_SECONDS}s")
         install.helm(self.cluster, "install", RELEASE, str(install.CHART), *words)
+        install.wait_node_port(self.cluster, NAMESPACE, MANAGER)
 
     def uninstall(self) -> None:
         """Take it away with its namespace."""
@@ -101,8 +102,7 @@ class SecuredRelease:
     @property
     def address(self) -> tuple[str, int]:
         """Where this machine reaches the manager."""
-        service = self.cluster.get(f"/api/v1/namespaces/{NAMESPACE}/services/{MANAGER}")
-        return self.cluster.layout.nodes[0].address, service["spec"]["ports"][0]["nodePort"]
+        return install.node_port(self.cluster, NAMESPACE, MANAGER)
 
     def served(self) -> bytes:
         """The certificate that the manager presents now, in DER."""
