@@ -19,7 +19,7 @@ TOKEN_SECRET, PORT = "agents-token", 8080
 NEAR, FAR = f"{NAMESPACE}/front -> {NAMESPACE}/near:{PORT}", f"{NAMESPACE}/front -> {NAMESPACE}/far:{PORT}"
 DIRECTORY = f"http://{RELEASE}-podsonar-collector.{NAMESPACE}.svc:8766"
 NOBODY = 9  # a port on which nothing listens
-SCHEDULED_SECONDS, AHEAD_SECONDS = 15, 75  # the hourly window, and the time to install until it begins
+SCHEDULED_SECONDS, AHEAD_SECONDS = 15, 120  # the hourly window, and the time to install until it begins
 Object = dict[str, Any]
 
 
@@ -106,6 +106,7 @@ def start(cluster: RealCluster, folder: Path) -> Path:
     assert time.time() < begin.timestamp(), (
         "the window of the schedule has begun: expected the agents to be there before"
     )
+    time.sleep(max(0.0, begin.timestamp() - time.time()))
     return token
 
 
