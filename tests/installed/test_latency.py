@@ -142,6 +142,7 @@ def test_handshakes_of_the_edge_take_longer_by_the_delay(course: Course) -> None
     """In the mean by 200 ± 5 ms; the map calls that edge slow, and no other edge of the shop.
 
     On a busy machine by as much more as the holders say that packets waited for a processor: once due, once before.
+    No handshake is shorter than the delay, whatever the machine did before it: that bound has no part of the baseline.
     """
     slow = [one for one in course.impacts() if one.state == "slow"]
     assert [one.key.text for one in slow] == ["shop/frontend -> shop/cart:8080"], course.impacts()
@@ -149,7 +150,8 @@ def test_handshakes_of_the_edge_take_longer_by_the_delay(course: Course) -> None
     assert mean is not None
     assert before is not None
     late = 2 * 1000 * course.counter("lateSeconds") / course.counter("returned")
-    assert DELAY_MS - AROUND_MS <= (mean - before) * 1000 <= DELAY_MS + AROUND_MS + late, late
+    assert mean * 1000 >= DELAY_MS - AROUND_MS
+    assert (mean - before) * 1000 <= DELAY_MS + AROUND_MS + late, late
 
 
 def test_no_edge_loses_a_connect(course: Course, workloads: tuple[ShopWorkload, ...]) -> None:
