@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 from anyio import to_thread
+from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,8 +24,8 @@ from chaos.control.experiments.map.plan import check_run
 from chaos.control.experiments.map.windows import RunMaps
 from chaos.control.experiments.runs.document import RunRecord, run_json
 from chaos.control.experiments.runs.manifest import read_manifest
-from chaos.control.experiments.runs.new_run import Ordered, make_run
-from chaos.control.experiments.runs.store import record_of, request_stop
+from chaos.control.experiments.runs.new_run import MadeRun, Ordered, make_run
+from chaos.control.experiments.runs.store import let_write_logs, record_of, request_stop
 from chaos.control.judge.guards import GuardResult, governance
 from chaos.control.judge.observed_edges import Observation
 from chaos.runner.environment import MOST_AUTHORITY_BYTES
@@ -33,7 +34,7 @@ from manager.http.responses import json_response
 from manager.parts import PartContext
 from manager.store.experiments.runs import find_run, list_runs
 from manager.store.tenancy import Tenant
-from manager.store.tokens.token_format import Scope
+from manager.store.tokens.token_format import Scope, generate_token
 from podsonar.errors import InputError
 from podsonar.timestamp import rfc3339
 
@@ -88,18 +89,19 @@ class RunApi:
                 made = make_run(
                     connection, tenant, ordered, now_ns, request.state.principal.token_id, secrets.token_bytes
                 )
-                task = None
-                if cluster is not None and not refused:
+                if cluster is None or refused:
+                    brought = runner_secrets(connection, tenant, made, now_ns)
+                else:
                     check_delegated(read_manifest(order.experiment), tenant, order.authority)
                     site = (cluster, now_ns, secrets.token_bytes, order.authority)
-                    task = make_task(connection, tenant, made.run_id, "run", *site)
+                    brought = {"delegateTaskID": make_task(connection, tenant, made.run_id, "run", *site)}
         except InputError as error:
             raise HTTPException(400, str(error)) from None
         answer: dict[str, Any] = {
             "runID": made.run_id,
             "notifyID": made.notify_id,
             "experimentID": made.experiment_id,
-            **({"accessKey": made.key, "logToken": made.log_token} if task is None else {"delegateTaskID": task}),
+            **brought,
         }
         return json_response(answer | ({"refused": refused} if refused else {}), 201)
 
@@ -154,6 +156,13 @@ class RunApi:
             return await to_thread.run_sync(handler, request, body)
 
         return kserver_endpoint(answer)
+
+
+def runner_secrets(connection: Connection, tenant: Tenant, made: MadeRun, now_ns: int) -> dict[str, str]:
+    """What a person gives to the runner of a new run: its key, and a token that writes its logs, made here."""
+    token = generate_token(secrets.token_bytes)
+    let_write_logs(connection, token, tenant, made.run_id, made.deadline_ns, now_ns)
+    return {"accessKey": made.key, "logToken": token.text()}
 
 
 def summary_json(run: RunRecord) -> dict[str, Any]:

@@ -14,14 +14,13 @@ from chaos.control.experiments.delegated.run_tasks import RunTasks
 from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests, runner_name
 from chaos.control.experiments.runs.document import RunRecord
 from chaos.control.experiments.runs.manifest import read_manifest
-from chaos.control.experiments.runs.store import KEY_GRACE_NS, record_of
+from chaos.control.experiments.runs.store import let_write_logs, record_of
 from chaos.runner.environment import ABORT, ABORT_REASON, ABORTED_RUNS
 from manager.installations.agent_values import ConfigRefusedError, Source
 from manager.installations.handout import AskingDelegate, derived_bytes, source_of, token_derived_for
 from manager.installations.image_registry import apply_image_registry
 from manager.installations.tasks import StoredTask, change_body
 from manager.store.experiments.runs import find_run, new_key, update_run
-from manager.store.logs.tokens import store_log_token
 from manager.store.tokens.token_format import Token
 
 Object = dict[str, Any]
@@ -118,13 +117,5 @@ def is_key_of(row: RowMapping, key: str) -> bool:
 def register_keys(connection: Connection, record: RunRecord, delegate: Token, now_ns: int) -> None:
     """Store the hashes of the run's key, in place of any other, and of the token of its logs."""
     update_run(connection, record.run_id, key_sha256=sha256(run_key(delegate, record.run_id).encode()).hexdigest())
-    store_log_token(
-        connection,
-        token_derived_for(delegate, "log", record.run_id),
-        record.account,
-        record.run_id,
-        now_ns,
-        expires_ns=record.deadline_ns + KEY_GRACE_NS,
-        organization=record.organization,
-        project=record.project,
-    )
+    token = token_derived_for(delegate, "log", record.run_id)
+    let_write_logs(connection, token, record.tenant, record.run_id, record.deadline_ns, now_ns)

@@ -13,9 +13,7 @@ from chaos.control.experiments.runs.ends import MOST_TEXT, end_steps
 from chaos.control.experiments.runs.events import Execution
 from chaos.control.experiments.runs.manifest import first_execution, probe_seconds, read_manifest
 from chaos.control.experiments.runs.score import score_of
-from chaos.control.experiments.runs.store import KEY_GRACE_NS
 from manager.store.experiments.runs import NewExperiment, NewRun, add_experiment, add_run, new_key, update_run
-from manager.store.logs.tokens import create_log_token
 from manager.store.tenancy import Tenant
 from podsonar.errors import InputError
 from podsonar.timestamp import NS_PER_SECOND
@@ -39,13 +37,13 @@ class Ordered(NamedTuple):
 
 
 class MadeRun(NamedTuple):
-    """Ids of a new run, its runner's key and the token that writes its logs, shown this once."""
+    """Ids of a new run, its runner's key, shown this once, and its deadline."""
 
     run_id: str
     notify_id: str
     experiment_id: str
     key: str
-    log_token: str
+    deadline_ns: int
 
 
 def make_run(
@@ -99,17 +97,7 @@ def make_run(
     add_run(connection, experiment_id, revision_id, run, now_ns, created_by)
     if order.refused:
         block_run(connection, run, order, now_ns)
-    log_token = create_log_token(
-        connection,
-        tenant.account,
-        run.run_id,
-        now_ns,
-        random,
-        expires_ns=run.deadline_ns + KEY_GRACE_NS,
-        organization=tenant.organization,
-        project=tenant.project,
-    )
-    return MadeRun(run.run_id, run.notify_id, experiment_id, key, log_token)
+    return MadeRun(run.run_id, run.notify_id, experiment_id, key, run.deadline_ns)
 
 
 def block_run(connection: Connection, run: NewRun, order: Ordered, now_ns: int) -> None:

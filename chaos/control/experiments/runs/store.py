@@ -12,7 +12,9 @@ from chaos.control.experiments.runs.merge import merge
 from chaos.control.experiments.runs.score import Score, score_of
 from manager.store.experiments.runs import append_event, find_run, update_run
 from manager.store.logs.streams import close_stream, open_stream
+from manager.store.logs.tokens import store_log_token
 from manager.store.tenancy import Tenant
+from manager.store.tokens.token_format import Token
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 KEY_GRACE_NS = 3600 * NS_PER_SECOND  # a runner may report, and write its logs, for an hour after its run's deadline
@@ -78,6 +80,22 @@ def log_keys(run_id: str, execution: Execution) -> set[str]:
         for node in execution.steps.values()
         if node.chaos_data is not None and node.chaos_data.stream_id == f"{run_id}-{node.name}"
     }
+
+
+def let_write_logs(
+    connection: Connection, token: Token, tenant: Tenant, run_id: str, deadline_ns: int, now_ns: int
+) -> None:
+    """Let a token write the run's log streams, for as long as its runner may report; again: no change."""
+    store_log_token(
+        connection,
+        token,
+        tenant.account,
+        run_id,
+        now_ns,
+        expires_ns=deadline_ns + KEY_GRACE_NS,
+        organization=tenant.organization,
+        project=tenant.project,
+    )
 
 
 def open_logs(connection: Connection, record: RunRecord, execution: Execution, now_ns: int) -> None:

@@ -13,6 +13,7 @@ from manager.store.database import Store
 from manager.store.tenancy import Tenant
 from manager.store.tokens.issued import create_token
 from tests.chaos.conftest import Manager
+from tests.chaos.control.experiments.delegated.run_desk import log_tokens
 from tests.chaos.control.experiments.test_kserver import INFRA, MANIFEST, Run
 from tests.manager.conftest import CLIENT
 
@@ -67,6 +68,28 @@ def deployment(run: str, result: str) -> dict[str, str]:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "v2", "name": name, "uid": "u"} | {
         "result": result
     }
+
+
+def test_order_makes_a_log_token_only_for_a_runner_of_one_s_own(manager: Manager) -> None:
+    """A delegate's comes with the runner's list: until then no token writes the run's logs."""
+    with closing(Store(manager.database)) as store:
+        admin, token = (
+            create_token(store, scope, scope, 1, secrets.token_bytes, tenant=TENANT).text()
+            for scope in ("admin", "delegate")
+        )
+        delegate = Asking(manager.url, token)
+        assert delegate.poll() is None  # from now on the manager knows it
+        found = {}
+        for bringing in ({"delegate": delegate.name}, {"ownRunner": True}):
+            order = {"infraID": INFRA, "experiment": MANIFEST, **bringing}
+            made = CLIENT.post(
+                f"{manager.url}/v1/chaos/runs", params=QUERY, headers={"X-API-Key": admin}, content=orjson.dumps(order)
+            )
+            assert made.status_code == 201, made.text
+            found[log_tokens(store, made.json()["runID"])] = made.json()
+        assert {number: "logToken" in answer for number, answer in found.items()} == {0: False, 1: True}
+        assert delegate.poll(5) is not None
+        assert log_tokens(store, found[0]["runID"]) == 1
 
 
 def test_run_is_brought_stopped_and_confirmed_by_three_tasks(manager: Manager) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from chaos.control.experiments.delegated.progress import follow_runs
 from chaos.control.experiments.delegated.run_tasks import RunTasks, make_task
@@ -21,6 +22,7 @@ from manager.installations.reports import Outcome, ReportedObject, StatusReport,
 from manager.installations.tasks import Delegate, StoredTask, lease_tasks
 from manager.store.database import Store
 from manager.store.experiments.runs import find_run
+from manager.store.logs.tables import LOG_TOKENS
 from manager.store.tenancy import Tenant
 from manager.store.tokens.token_format import Token
 from podsonar.timestamp import NS_PER_SECOND
@@ -32,6 +34,13 @@ FIRST, SECOND = Token("0" * 12, "a" * 43), Token("1" * 12, "b" * 43)
 SOURCE = Source("", tag="9.9")
 SECONDS = NS_PER_SECOND
 NOON = 1_764_504_000 * SECONDS
+
+
+def log_tokens(store: Store, run_id: str) -> int:
+    """How many tokens write the logs of a run's steps."""
+    with store.reading() as connection:
+        wanted = select(func.count()).select_from(LOG_TOKENS).where(LOG_TOKENS.c.key_prefix == run_id)
+        return int(connection.execute(wanted).scalar_one())
 
 
 @dataclass

@@ -11,7 +11,16 @@ from manager.store.api_settings import save_settings
 from manager.store.experiments.runs import find_run_of_key
 from manager.store.logs.tokens import find_log_writer
 from podsonar.settings import DelegateRules
-from tests.chaos.control.experiments.delegated.run_desk import FIRST, NOON, SECOND, SECONDS, SOURCE, TENANT, Desk
+from tests.chaos.control.experiments.delegated.run_desk import (
+    FIRST,
+    NOON,
+    SECOND,
+    SECONDS,
+    SOURCE,
+    TENANT,
+    Desk,
+    log_tokens,
+)
 from tests.chaos.control.experiments.delegated.run_desk import desk as desk  # noqa: PLC0414 - a fixture
 
 KINDS = ("ServiceAccount", "Secret", "ConfigMap", "Role", "RoleBinding", "Role", "RoleBinding", "Service", "Deployment")
@@ -24,8 +33,9 @@ def secret_of(bodies: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def test_list_has_the_keys_of_its_run_and_is_the_same_when_it_is_handed_out_again(desk: Desk) -> None:
-    """The key opens the run and the token writes its logs; those of the order open nothing, nobody has them."""
+    """The key opens the run, that of the order does not, nobody has it; one token writes its logs, and none before."""
     (task,) = desk.lease()
+    assert log_tokens(desk.store, desk.made.run_id) == 0
     found = desk.wire(task)
     assert tuple(body["kind"] for body in found["manifests"]) == KINDS
     assert (found["kind"], found["await"], found["log"]["key"]) == (
@@ -49,6 +59,7 @@ def test_list_has_the_keys_of_its_run_and_is_the_same_when_it_is_handed_out_agai
     (again,) = desk.lease()
     assert again.attempt == 2
     assert desk.wire(again)["manifests"] == found["manifests"]
+    assert log_tokens(desk.store, desk.made.run_id) == 1
 
 
 def test_images_come_from_the_tenant_s_registry(desk: Desk) -> None:
