@@ -28,7 +28,7 @@ def bomb(plain_mib: int) -> bytes:
 
 def connected(agent: FaultAgent, *lines: str) -> socket.socket:
     """A connection on which the head of a push was sent."""
-    sock = connect(agent, 60)
+    sock = connect(agent.url, 60)
     sock.sendall(push_head(agent.token, *lines))
     return sock
 

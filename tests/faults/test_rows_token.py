@@ -23,7 +23,7 @@ TRIES = 500
 
 def raw(agent: FaultAgent, text: bytes) -> bytes:
     """What comes after some bytes, until the manager closes or a second is over."""
-    with connect(agent, 20) as sock:
+    with connect(agent.url, 20) as sock:
         sock.sendall(text)
         received = b""
         while b"\r\n\r\n" not in received and (piece := sock.recv(65536)):

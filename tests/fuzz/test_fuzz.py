@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -38,6 +38,7 @@ from tests.delivery.test_push_faults import raw_server
 from tests.fuzz.random_requests import flipped, mutated, random_call, random_push
 from tests.manager.conftest import database_of, postgresql_server
 from tests.manager.fresh_database import fresh_id
+from tests.manager.http.sockets import connect
 from tests.manager.manager_process import MIB, ManagerProcess, manager_process
 from tests.manager.shop import NODE_A, inventory
 from tests.soak.soak import limit_mib
@@ -73,23 +74,12 @@ def until(seconds: float) -> Iterator[int]:
         number += 1
 
 
-@contextmanager
-def connected(url: str, address: str) -> Iterator[socket.socket]:
-    """A connection from an address."""
-    host, _, port = url.removeprefix("http://").partition(":")
-    with closing(socket.socket()) as sock:
-        sock.settimeout(5)
-        sock.bind((address, 0))
-        sock.connect((host, int(port)))
-        yield sock
-
-
 def test_random_pushes_are_never_500_and_leave_every_read_working(manager: ManagerProcess) -> None:
     """Spoilt in values, JSON, gzip and head; what is stored of them breaks no map and no list."""
     dice = random.Random(SEED)  # noqa: S311 - no secret
     found: Counter[bytes] = Counter()
     for number in until(SECONDS):
-        with connected(manager.url, f"127.4.{number >> 8 & 255}.{number & 255}") as sock:
+        with connect(manager.url, 5, f"127.4.{number >> 8 & 255}.{number & 255}") as sock:
             try:
                 sock.settimeout(0.5)  # a head or a length that lies waits for more
                 sock.sendall(random_push(manager.token, dice))
@@ -162,7 +152,7 @@ def test_random_questions_to_the_directory_are_never_500() -> None:
                 raw = flipped(raw, dice) if dice.random() < 0.3 else raw
                 found[client.post(f"{url}/v1/resolve", content=raw, headers=right).status_code] += 1
                 if dice.random() < 0.05:
-                    with connected(url, "127.0.0.1") as sock:
+                    with connect(url, 5) as sock:
                         sock.sendall(dice.randbytes(dice.randrange(1, 2000)))
             answer = client.post(f"{url}/v1/resolve", json={"queries": [GOOD]}, headers=right)
         assert answer.status_code == 200, answer.text

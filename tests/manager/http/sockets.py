@@ -1,15 +1,14 @@
-"""Connections to a manager, byte by byte."""
+"""Connections to a server, byte by byte."""
 
 import socket
 
-from tests.manager.conftest import Running
 from tests.manager.fresh_database import fresh_id
 
 
-def connect(running: Running, seconds: float = 30) -> socket.socket:
-    """A connection to the manager; whatever is done on it may take so many seconds."""
-    host, _, port = running.url.removeprefix("http://").partition(":")
-    return socket.create_connection((host, int(port)), seconds)
+def connect(url: str, seconds: float = 30, source: str = "") -> socket.socket:
+    """A connection to a server, from an address if one is given; whatever is done on it may take so many seconds."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), seconds, (source, 0) if source else None)
 
 
 def read_all(sock: socket.socket) -> bytes:

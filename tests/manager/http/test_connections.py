@@ -37,11 +37,11 @@ def test_row_36_connections_beyond_the_cap_are_closed_at_once_and_counted(tmp_pa
     """Per address and in all; a place that becomes free is for the next one."""
     with ExitStack() as stack:
         small = stack.enter_context(limited(tmp_path, ConnectionLimits(per_address=4, head_seconds=60)))
-        idle = [stack.enter_context(connect(small)) for _ in range(4)]
+        idle = [stack.enter_context(connect(small.url)) for _ in range(4)]
         for sock in idle:
             sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: m\r\n\r\n")
             assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
-        with connect(small) as refused:
+        with connect(small.url) as refused:
             assert read_all(refused) == b""
         idle.pop().close()
         while True:
@@ -57,10 +57,10 @@ def test_idle_and_slow_exchanges_are_closed(tmp_path: Path) -> None:
     """A connection without a request, one after an answer, and an answer that nobody reads each end by themselves."""
     with limited(tmp_path, ConnectionLimits(head_seconds=1.0, exchange_seconds=5.0)) as hasty, ExitStack() as stack:
         assert hasty.push(inventory()).status_code == 201
-        silent = stack.enter_context(connect(hasty))
-        kept_alive = stack.enter_context(connect(hasty))
+        silent = stack.enter_context(connect(hasty.url))
+        kept_alive = stack.enter_context(connect(hasty.url))
         kept_alive.sendall(b"GET /healthz HTTP/1.1\r\nHost: m\r\n\r\n")
-        unread = stack.enter_context(connect(hasty))
+        unread = stack.enter_context(connect(hasty.url))
         unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         unread.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: m\r\n\r\n" * 40)  # 400 KiB each
         assert unread.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
@@ -100,7 +100,7 @@ def test_row_36_stalled_uploads_of_one_token_hold_up_no_other_agent(tmp_path: Pa
     with limited(tmp_path, ConnectionLimits(), limits) as made, ExitStack() as stack:
         with closing(Store(made.database)) as store:
             other = create_token(store, "ingest", "other", 1, secrets.token_bytes).text()
-        stalled = [stack.enter_context(connect(made)) for _ in range(5)]
+        stalled = [stack.enter_context(connect(made.url)) for _ in range(5)]
         for sock in stalled:
             sock.sendall(push_head(made.token, "Content-Length: 5000") + b" ")
         ((refused,), _, _) = select.select(stalled, [], [], 30)  # the other four have a place then

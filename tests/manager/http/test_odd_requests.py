@@ -26,7 +26,7 @@ GOOD = orjson.dumps(NODE_A)
 def test_request_with_two_lengths_is_400_and_ends_the_connection(standing: Running, lines: tuple[str, ...]) -> None:
     """Nothing behind it is taken for another request."""
     body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD)
-    with connect(standing) as sock:
+    with connect(standing.url) as sock:
         sock.sendall(push_head(standing.token, *lines) + body + b"GET /healthz HTTP/1.1\r\nHost: m\r\n\r\n")
         answer = read_all(sock)
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -45,7 +45,7 @@ def test_request_with_two_lengths_is_400_and_ends_the_connection(standing: Runni
 def test_two_content_encodings_are_415(standing: Running, lines: tuple[str, ...]) -> None:
     """Whichever of them came first."""
     body = gzip.compress(GOOD)
-    with connect(standing) as sock:
+    with connect(standing.url) as sock:
         sock.sendall(push_head(standing.token, *lines, f"Content-Length: {len(body)}") + body)
         assert sock.recv(4096).startswith(b"HTTP/1.1 415 ")
 
@@ -64,7 +64,7 @@ def test_body_after_a_refusal_is_thrown_away_and_the_connection_closed(standing:
     """Chunks of nobody are not parsed: what follows the 401 has no second answer, however much of it comes."""
     line = f"Authorization: {authorization}\r\n" if authorization else ""
     head = f"POST /api/v1/collections HTTP/1.1\r\nHost: m\r\n{line}Transfer-Encoding: chunked\r\n\r\n"
-    with connect(standing) as sock:
+    with connect(standing.url) as sock:
         sock.sendall(head.encode())
         sent = 0
         try:
@@ -74,7 +74,7 @@ def test_body_after_a_refusal_is_thrown_away_and_the_connection_closed(standing:
         except OSError:
             pass
         assert sent < 256 << 20
-    with connect(standing) as sock:
+    with connect(standing.url) as sock:
         sock.sendall(head.encode() + b"1\r\na\r\n" * 100)
         answer = read_all(sock)
     assert answer.startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 429 "))
@@ -105,7 +105,7 @@ def test_refusal_of_an_unread_body_announces_the_end_of_the_connection(
 ) -> None:
     """A client that keeps connections sends no other request there; one whose body has come may go on."""
     head = f"{method} {path} HTTP/1.1\r\nHost: m\r\n{line.format(key=lingering.key)}\r\nContent-Length: 2\r\n\r\n"
-    with connect(lingering) as sock:
+    with connect(lingering.url) as sock:
         sock.sendall(head.encode())
         sock.settimeout(30)
         received = b""
@@ -115,7 +115,7 @@ def test_refusal_of_an_unread_body_announces_the_end_of_the_connection(
         received += read_all(sock)
     assert received.startswith(status)
     assert b"\r\nconnection: close\r\n" in received.lower()
-    with connect(lingering) as sock:
+    with connect(lingering.url) as sock:
         sock.sendall(head.encode() + b"{}GET /healthz HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n")
         first, _, second = read_all(sock).partition(b"HTTP/1.1 200 ")
     assert first.startswith(status)

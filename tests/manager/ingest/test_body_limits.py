@@ -15,23 +15,16 @@ from manager.ingest.body_limits import PushLimits
 from manager.server import serving
 from tests.manager.conftest import CLIENT, Running, running_on
 from tests.manager.fresh_database import fresh_id
+from tests.manager.http.sockets import connect
 from tests.manager.shop import NODE_A
 
 GOOD = orjson.dumps(NODE_A)
 
 
 @contextmanager
-def connected(url: str) -> Iterator[socket.socket]:
-    """A connection to the manager."""
-    host, _, port = url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), 60) as made:
-        yield made
-
-
-@contextmanager
 def sending(url: str, begun: bytes) -> Iterator[socket.socket]:
     """A connection on which so much has been sent at once: its time to send a head begins with it."""
-    with connected(url) as made:
+    with connect(url, 60) as made:
         made.sendall(begun)
         yield made
 
@@ -69,14 +62,14 @@ def test_head_decides_before_the_body(standing: Running, lines: list[str], statu
     """Rows 1 to 5, 11, 17: who asks is looked at first and in every spelling; what is refused is not read."""
     if not any(line.startswith("Content-Length") for line in lines):
         lines = [*lines, f"Content-Length: {len(GOOD)}"]
-    with connected(standing.url) as sock:
+    with connect(standing.url, 60) as sock:
         sock.sendall(head(standing, *lines) + (GOOD if status == 201 else b""))
         assert status_of(sock) == status
 
 
 def test_head_larger_than_16_kib_is_refused(standing: Running) -> None:
     """431 where it came in one piece, 400 where it was given up half way."""
-    with connected(standing.url) as sock:
+    with connect(standing.url, 60) as sock:
         sock.sendall(head(standing, AUTHORIZED, "X-Long: " + "A" * 40_000, "Content-Length: 2"))
         assert status_of(sock) in (400, 431)
 
@@ -99,7 +92,7 @@ def test_row_36_slow_senders_are_sent_away_and_hold_up_nobody(tmp_path: Path) ->
             limited(tmp_path, ConnectionLimits(head_seconds=1.0), body_seconds=3.0, slow_seconds=1.0)
         )
         begun = head(hasty, AUTHORIZED, "Content-Length: 5000")
-        silent = stack.enter_context(connected(hasty.url))
+        silent = stack.enter_context(connect(hasty.url, 60))
         sent = (begun[:20], begun, begun)
         slow_head, slow_body, silent_body = (stack.enter_context(sending(hasty.url, one)) for one in sent)
         assert hasty.push(NODE_A).status_code == 201
@@ -129,7 +122,7 @@ def test_pushes_above_the_limit_get_503_with_retry_after(tmp_path: Path) -> None
         with ExitStack() as stack:
             while (answer := small.push(NODE_A)).status_code != 503:
                 assert answer.status_code == 201
-                stack.enter_context(connected(small.url)).sendall(begun)
+                stack.enter_context(connect(small.url, 60)).sendall(begun)
             assert 1 <= int(answer.headers["retry-after"]) <= 30
             assert CLIENT.get(f"{small.url}/healthz").status_code == 200
             assert small.get("/agents")["items"]
@@ -142,7 +135,7 @@ def test_answer_to_a_body_that_is_too_large_arrives_whole(standing: Running) -> 
     length = (8 << 20) + 1
     with serving(standing.database, connections=ConnectionLimits(linger_seconds=60.0)) as url:
         for _ in range(5):
-            with connected(url) as sock:
+            with connect(url, 60) as sock:
                 sock.sendall(head(standing, AUTHORIZED, f"Content-Length: {length}") + b" " * length)
                 with sock.makefile("rb") as answer:
                     said = answer.read()
@@ -152,7 +145,7 @@ def test_answer_to_a_body_that_is_too_large_arrives_whole(standing: Running) -> 
 
 def test_endless_body_is_cut_at_the_limit(standing: Running) -> None:
     """Row 12: a body without a length gets 413 once it is too large, though it never ends."""
-    with connected(standing.url) as sock:
+    with connect(standing.url, 60) as sock:
         sock.sendall(head(standing, AUTHORIZED, "Transfer-Encoding: chunked"))
         piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
         for _ in range(1024):
@@ -166,7 +159,7 @@ def test_endless_body_is_cut_at_the_limit(standing: Running) -> None:
 
 def test_body_that_ends_early_is_no_batch_and_no_error(running: Running, capfd: pytest.CaptureFixture[str]) -> None:
     """Row 13: fewer bytes than Content-Length, then the end: nothing is stored, and no traceback is written."""
-    with connected(running.url) as sock:
+    with connect(running.url, 60) as sock:
         sock.sendall(head(running, AUTHORIZED, "Content-Length: 5000") + GOOD[:100])
         sock.shutdown(socket.SHUT_WR)
         sock.recv(4096)
