@@ -55,9 +55,9 @@ class KserverHandlers:
         body = await read_bounded(request)
         try:
             event = read_event(body, request.path_params["infra"])
+            await to_thread.run_sync(self.take_in, tenant, key, event, body)
         except InputError as error:
             raise HTTPException(400, str(error)) from None
-        await to_thread.run_sync(self.take_in, tenant, key, event, body)
         text = (
             "Received task callback for taskType: WORKFLOW_EVENT, response: Workflow run received for for "
             f"WorkflowID: {event.experiment_id}, WorkflowRunID: {event.run_id}"

@@ -118,7 +118,8 @@ class RunApi:
         """GET /v1/chaos/runs: the newest first."""
         with self.store.reading() as connection:
             rows = list_runs(connection, request.state.tenant, MOST_LISTED)
-        return json_response({"items": [summary_json(record_of(row)) for row in rows]})
+            items = [summary_json(record_of(row)) for row in rows]
+        return json_response({"items": items})
 
     def read(self, request: Request, _body: bytes) -> Response:
         """GET /v1/chaos/runs/{run}."""

@@ -1,6 +1,6 @@
 """Experiments, their revisions and runs: rows in, rows out; what the JSON in them means is not known here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -137,15 +137,22 @@ def account_of_run(connection: Connection, run_id: str) -> str | None:
     return connection.execute(query).scalar()
 
 
-def list_runs(connection: Connection, tenant: Tenant, limit: int) -> list[RowMapping]:
-    """The newest runs of a tenant."""
-    query = select_runs().where(of_tenant(EXPERIMENTS, tenant))
-    return list(connection.execute(query.order_by(EXPERIMENT_RUNS.c.created_ns.desc()).limit(limit)).mappings())
+def list_runs(connection: Connection, tenant: Tenant, limit: int) -> Iterator[RowMapping]:
+    """The newest runs of a tenant; read one at a time, since each may hold megabytes of manifest and state."""
+    runs = EXPERIMENT_RUNS
+    newest = select(runs.c.id).join(EXPERIMENTS, runs.c.experiment_id == EXPERIMENTS.c.id)
+    newest = newest.where(of_tenant(EXPERIMENTS, tenant)).order_by(runs.c.created_ns.desc()).limit(limit)
+    for run_id in connection.execute(newest).scalars().all():
+        row = find_run(connection, tenant, run_id)
+        if row is not None:
+            yield row
 
 
 def open_runs(connection: Connection) -> list[RowMapping]:
-    """Every run that has not completed."""
-    return list(connection.execute(select_runs().where(EXPERIMENT_RUNS.c.completed.is_(False))).mappings())
+    """`id`, `deadline_ns` and `stop_ns` of every run that has not completed."""
+    runs = EXPERIMENT_RUNS.c
+    query = select(runs.id, runs.deadline_ns, runs.stop_ns).where(runs.completed.is_(False))
+    return list(connection.execute(query.order_by(runs.created_ns)).mappings())
 
 
 def runs_of_delegates(connection: Connection, since_ns: int) -> list[str]:

@@ -15,7 +15,8 @@ from anyio import to_thread
 from sqlalchemy import Connection, RowMapping
 
 from chaos.control.experiments.delegated.run_tasks import RandomBytes, RunTasks
-from chaos.control.experiments.runs.ends import end_run
+from chaos.control.experiments.runs.each_run import EachRun
+from chaos.control.experiments.runs.ends import MOST_TEXT, end_run
 from chaos.control.experiments.runs.store import record_of
 from manager.installations.tasks import OPEN, StoredTask, end_task, find_task
 from manager.parts import PartContext
@@ -39,17 +40,20 @@ class GivenUp(NamedTuple):
     reason: str
 
 
-def follow_runs(connection: Connection, now_ns: int, random_bytes: RandomBytes) -> None:
+def follow_runs(connection: Connection, now_ns: int, random_bytes: RandomBytes, each: EachRun | None = None) -> None:
     """Bring every run of a delegate to where it should be now; nothing is written where nothing has changed."""
-    for run_id in runs_of_delegates(connection, now_ns - LOOK_BACK_NS):
+
+    def follow(run_id: str) -> None:
         row = find_run_of_any_tenant(connection, run_id, lock=True)
         if row is None:
-            continue
+            return
         tasks = RunTasks(connection, record_of(row))
         if tasks.record.completed:
             take_away(connection, tasks, now_ns, random_bytes)
         else:
             follow_run(connection, row, tasks, now_ns, random_bytes)
+
+    (each or EachRun()).act(runs_of_delegates(connection, now_ns - LOOK_BACK_NS), follow, connection)
 
 
 def follow_run(
@@ -114,7 +118,7 @@ def say_why(connection: Connection, tasks: RunTasks, reason: str) -> None:
     execution = tasks.record.execution
     text = execution.message.replace(UNCONFIRMED, f"{UNCONFIRMED} ({reason[:500]})", 1)
     if f"{UNCONFIRMED} (" not in execution.message:
-        changed = msgspec.structs.replace(execution, message=text)
+        changed = msgspec.structs.replace(execution, message=text[:MOST_TEXT])
         update_run(connection, tasks.record.run_id, execution=msgspec.json.encode(changed))
 
 
@@ -133,13 +137,14 @@ def take_away(connection: Connection, tasks: RunTasks, now_ns: int, random_bytes
 
 def delegated_loop(context: PartContext) -> Callable[[], Coroutine[Any, Any, None]]:
     """The loop, until cancelled."""
+    each = EachRun(context.metrics.loop_failures.labels("delegated").inc)
 
     def turn() -> None:
         with context.store.reading() as connection:
             if not runs_of_delegates(connection, context.clock() - LOOK_BACK_NS):
                 return
         with context.store.writing() as connection:
-            follow_runs(connection, context.clock(), secrets.token_bytes)
+            follow_runs(connection, context.clock(), secrets.token_bytes, each)
 
     async def loop() -> None:
         while True:

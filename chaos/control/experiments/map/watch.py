@@ -13,12 +13,12 @@ from typing import Any
 import anyio
 import structlog
 from anyio import to_thread
-from sqlalchemy import RowMapping
 from starlette.exceptions import HTTPException
 
 from chaos.control.experiments.map.plan import plan_task
 from chaos.control.experiments.map.windows import NO_OWN_BASELINE, SETTLE_NS, RunMaps, orders_windows
 from chaos.control.experiments.runs.document import RunRecord
+from chaos.control.experiments.runs.each_run import EachRun
 from chaos.control.experiments.runs.manifest import read_manifest
 from chaos.control.experiments.runs.store import record_of, request_stop
 from chaos.control.judge.escape import expects, find_escaped
@@ -26,7 +26,7 @@ from chaos.control.judge.hypothesis import Hypothesis
 from chaos.control.judge.observed_edges import EdgeKey, Observation, blind_nodes, observe
 from manager.parts import PartContext
 from manager.store.agents import Agent
-from manager.store.experiments.runs import open_runs
+from manager.store.experiments.runs import find_run_of_any_tenant, open_runs
 from podsonar.errors import PodsonarError, StoreError
 from podsonar.timestamp import NS_PER_SECOND
 
@@ -54,6 +54,7 @@ class MapWatch:
 
     def __init__(self, context: PartContext) -> None:
         self.store, self.clock, self.maps = context.store, context.clock, RunMaps(context.maps)
+        self.each = EachRun(context.metrics.loop_failures.labels("edges").inc)
         self.watched: dict[str, Watched] = {}
         self.not_watched: dict[str, str] = {}  # the reasons that were logged
 
@@ -61,19 +62,24 @@ class MapWatch:
         """Look at every open run once."""
         with self.store.reading() as connection:
             rows = open_runs(connection)
-        known = {row["id"] for row in rows}
+        known = {str(row["id"]) for row in rows}
         self.watched = {run: one for run, one in self.watched.items() if run in known}
         self.not_watched = {run: why for run, why in self.not_watched.items() if run in known}
-        for row in rows:
-            if row["stop_ns"] is None:
-                try:
-                    self.look(row)
-                except (PodsonarError, HTTPException) as error:  # the other runs are watched all the same
-                    log.warning("run_not_judged", run=row["id"], error=str(error))
+        self.each.act((str(row["id"]) for row in rows if row["stop_ns"] is None), self.look)
 
-    def look(self, row: RowMapping) -> None:
+    def look(self, run_id: str) -> None:
         """Stop a run if an edge outside breaks."""
-        record = record_of(row)
+        with self.store.reading() as connection:
+            row = find_run_of_any_tenant(connection, run_id)
+        if row is None or row["completed"]:
+            return
+        try:
+            self.look_at(record_of(row))
+        except (PodsonarError, HTTPException) as error:
+            log.warning("run_not_judged", run=run_id, error=str(error))
+
+    def look_at(self, record: RunRecord) -> None:
+        """Stop a run that has begun if an edge outside breaks."""
         if record.manifest["spec"].get("hypothesis") is None:
             return
         began = [int(node.started_at) for node in record.execution.steps.values() if node.started_at]

@@ -5,26 +5,32 @@ import orjson
 from sqlalchemy import Connection, RowMapping
 
 from chaos.control.experiments.runs.document import RunRecord
+from chaos.control.experiments.runs.each_run import EachRun
 from chaos.control.experiments.runs.events import Execution
 from chaos.control.experiments.runs.merge import DEADLINE_MESSAGE, with_root
 from chaos.control.experiments.runs.score import score_of
 from chaos.control.experiments.runs.store import close_logs, record_of
-from manager.store.experiments.runs import open_runs, update_run
+from manager.store.experiments.runs import find_run_of_any_tenant, open_runs, update_run
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 MOST_TEXT = 4096  # characters of a message, as in events
 
 
-def end_overdue(connection: Connection, now_ns: int) -> list[str]:
+def end_overdue(connection: Connection, now_ns: int, each: EachRun | None = None) -> list[str]:
     """End every run whose deadline has passed, and return their ids: no fault of theirs can be on any more."""
-    ended = []
-    for row in open_runs(connection):
-        if row["deadline_ns"] > now_ns:
-            continue
+    ended: list[str] = []
+
+    def end(run_id: str) -> None:
+        row = find_run_of_any_tenant(connection, run_id, lock=True)
+        if row is None or row["completed"]:
+            return
         record = record_of(row)
         phase, message = ("Stopped", DEADLINE_MESSAGE) if record.stop_ns else ("Timeout", silence_of(row))
         end_run(connection, record, phase, message, now_ns, error="" if record.stop_ns else message)
-        ended.append(record.run_id)
+        ended.append(run_id)
+
+    overdue = [str(row["id"]) for row in open_runs(connection) if row["deadline_ns"] <= now_ns]
+    (each or EachRun()).act(overdue, end, connection)
     return ended
 
 

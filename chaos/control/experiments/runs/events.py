@@ -10,6 +10,7 @@ from podsonar.errors import InputError
 
 MOST_EXECUTION_BYTES = 1 << 20
 MOST_NODES = 256
+MOST_SECONDS = 253_402_300_799  # the last second of the year 9999, behind which no time can be written
 
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -137,6 +138,7 @@ def read_event(content: bytes, infra_id: str) -> RunEvent:
         raise InputError("event: infraId, args.infraID and the path differ: expected one infrastructure")
     completed = body.args.completed == "true"
     check_nodes(execution, completed=completed)
+    check_times(execution)
     return RunEvent(
         infra_id, body.args.workflow_id, body.args.workflow_run_id, body.args.notify_id, completed, execution
     )
@@ -156,6 +158,32 @@ def check_nodes(execution: Execution, *, completed: bool) -> None:
     running = [key for key, node in execution.steps.items() if not node.has_ended]
     if completed and running:
         raise InputError(f"event: completed is true and node {running[0]!r} has not ended")
+
+
+def check_state(execution: Execution) -> bytes:
+    """The JSON of a state as it is stored; InputError for one that is too large, or that could not be read again.
+
+    Events within their bounds, and names within theirs, may together make a state that is beyond them.
+    """
+    text = msgspec.json.encode(execution)
+    if len(text) > MOST_EXECUTION_BYTES:
+        raise InputError(f"the run's state would have {len(text)} bytes, expected at most {MOST_EXECUTION_BYTES}")
+    try:
+        msgspec.json.decode(text, type=Execution)
+    except msgspec.ValidationError as error:
+        raise InputError(f"the run's state could not be read again: {error}") from error
+    return text
+
+
+def check_times(execution: Execution) -> None:
+    """InputError for a time that cannot be written as a date."""
+    nodes = execution.nodes.values()
+    times = [execution.creation_timestamp, execution.started_at, execution.finished_at]
+    times += [time for node in nodes for time in (node.started_at, node.finished_at)]
+    times += [node.chaos_data.last_updated_at for node in nodes if node.chaos_data is not None]
+    beyond = [time for time in times if int(time or 0) > MOST_SECONDS]
+    if beyond:
+        raise InputError(f"event: time {beyond[0]}: expected seconds since 1970, at most {MOST_SECONDS}")
 
 
 def execution_json(execution: Execution) -> Any:  # noqa: ANN401 - JSON

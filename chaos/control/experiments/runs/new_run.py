@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Connection
 
 from chaos.control.experiments.runs.ends import MOST_TEXT, end_steps
-from chaos.control.experiments.runs.events import Execution
+from chaos.control.experiments.runs.events import Execution, check_state
 from chaos.control.experiments.runs.manifest import first_execution, probe_seconds, read_manifest
 from chaos.control.experiments.runs.score import score_of
 from manager.store.experiments.runs import NewExperiment, NewRun, add_experiment, add_run, new_key, update_run
@@ -91,7 +91,7 @@ def make_run(
         notify_id=new_id(random),
         key_sha256=sha256(key.encode()).hexdigest(),
         deadline_ns=now_ns + (duration + SETTLE_SECONDS) * NS_PER_SECOND,
-        execution=msgspec.json.encode(first_execution(manifest, now_ns // NS_PER_SECOND)),
+        execution=check_state(first_execution(manifest, now_ns // NS_PER_SECOND)),
         governance=order.governance,
     )
     add_run(connection, experiment_id, revision_id, run, now_ns, created_by)

@@ -7,7 +7,7 @@ import orjson
 from sqlalchemy import Connection, RowMapping
 
 from chaos.control.experiments.runs.document import RunRecord
-from chaos.control.experiments.runs.events import Execution, RunEvent
+from chaos.control.experiments.runs.events import Execution, RunEvent, check_state
 from chaos.control.experiments.runs.merge import merge
 from chaos.control.experiments.runs.score import Score, score_of
 from manager.store.experiments.runs import append_event, find_run, update_run
@@ -56,7 +56,10 @@ def record_of(row: RowMapping) -> RunRecord:
 def receive_event(
     connection: Connection, tenant: Tenant, run_id: str, event: RunEvent, body: bytes, now_ns: int
 ) -> bool:
-    """Merge an event into its run, and return whether there is such a run; after the completion nothing changes."""
+    """Merge an event into its run, and return whether there is such a run; after the completion nothing changes.
+
+    InputError for an event by which the run's state would be beyond its bounds.
+    """
     row = find_run(connection, tenant, run_id, lock=True)
     if row is None or row["infra_id"] != event.infra_id or row["experiment_id"] != event.experiment_id:
         return False
@@ -69,7 +72,7 @@ def receive_event(
     values: dict[str, Any] = {"heard_ns": now_ns, "updated_ns": now_ns}
     if event.completed:
         values |= {"completed": True, "score": orjson.dumps(list(score_of(execution, record.weights)))}
-    update_run(connection, run_id, execution=msgspec.json.encode(execution), **values)
+    update_run(connection, run_id, execution=check_state(execution), **values)
     return True
 
 

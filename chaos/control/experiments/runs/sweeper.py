@@ -7,6 +7,7 @@ import anyio
 import structlog
 from anyio import to_thread
 
+from chaos.control.experiments.runs.each_run import EachRun
 from chaos.control.experiments.runs.ends import end_overdue
 from manager.parts import PartContext
 from podsonar.errors import StoreError
@@ -18,10 +19,11 @@ log = structlog.get_logger()
 
 def sweeping_loop(context: PartContext) -> Callable[[], Coroutine[Any, Any, None]]:
     """The loop, until cancelled."""
+    each = EachRun(context.metrics.loop_failures.labels("runs").inc)
 
     def sweep() -> list[str]:
         with context.store.writing() as connection:
-            return end_overdue(connection, context.clock())
+            return end_overdue(connection, context.clock(), each)
 
     async def loop() -> None:
         while True:
