@@ -181,6 +181,15 @@ def tasks_of_run(connection: Connection, run_id: str) -> list[StoredTask]:
     return [task_of_row(row) for row in connection.execute(wanted).mappings()]
 
 
+def lock_untaken(connection: Connection, run_id: str) -> set[str]:
+    """The ids of the run's tasks that no delegate has taken, nor can until the transaction is over.
+
+    One that a delegate takes at this moment is not waited for: that transaction may wait for the run.
+    """
+    wanted = select(TASK.id).where(TASK.run_id == run_id, TASK.status == "PROCESSED")
+    return set(connection.execute(wanted.with_for_update(skip_locked=True)).scalars())
+
+
 def change_body(connection: Connection, task_id: str, body: dict[str, Any]) -> None:
     """Change what is to be done."""
     connection.execute(update(DELEGATE_TASKS).where(TASK.id == task_id).values(body=orjson.dumps(body)))

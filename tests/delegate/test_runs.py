@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from chaos.control.experiments.delegated.progress import STOP_NS
+from chaos.control.experiments.delegated.next_change import STOP_NS
 from tests.delegate.delegated_runs import Object, Runs
 from tests.delegate.delegated_runs import runs as runs  # noqa: PLC0414 - a fixture
 

@@ -1,156 +1,125 @@
 """What happens to runs of delegates without a request: told to stop, given up, ended when confirmed, taken away.
 
-A stop that nobody confirms within seconds is given up: its runner is dead. The delegate then deletes the runner and its
-injectors by UID; only when all of them are gone, or the deadline has passed, the run is `Stopped`.
+Every second the runs are read, and a transaction that writes begins only where something is to be written.
 """
 
 import secrets
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import anyio
 import msgspec
 import structlog
 from anyio import to_thread
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
+from chaos.control.experiments.delegated.next_change import (
+    LOOK_BACK_NS,
+    NOTHING,
+    UNCONFIRMED,
+    Change,
+    change_of,
+    rests_until,
+)
 from chaos.control.experiments.delegated.run_tasks import RandomBytes, RunTasks
 from chaos.control.experiments.runs.each_run import EachRun
 from chaos.control.experiments.runs.ends import MOST_TEXT, end_run
 from chaos.control.experiments.runs.store import record_of
-from manager.installations.tasks import OPEN, StoredTask, end_task, find_task
+from manager.installations.tasks import end_task
 from manager.parts import PartContext
+from manager.store.database import Store
 from manager.store.experiments.runs import find_run_of_any_tenant, runs_of_delegates, update_run
 from podsonar.errors import StoreError
-from podsonar.timestamp import NS_PER_SECOND
 
 TURN_SECONDS = 1.0
-STOP_NS = 10 * NS_PER_SECOND  # for a runner to stop by itself, and to say so
-AGAIN_NS = 600 * NS_PER_SECOND  # after a removal that failed, or that no delegate asked for
-LOOK_BACK_NS = 86_400 * NS_PER_SECOND  # a run that is kept (`retain`), or cannot be taken away, is looked at no longer
-UNCONFIRMED = "not confirmed"
 
 log = structlog.get_logger()
 
 
-class GivenUp(NamedTuple):
-    """How a run will end without its runner, and why."""
+class DelegatedRuns:
+    """Every run of a delegate that is not over; `resting`: id -> nanoseconds until when nothing is to be done for it.
 
-    phase: str
-    reason: str
+    So one that is retained is read once, not every second of its last day. `on_failure` counts runs that cannot be
+    followed.
+    """
 
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], int],
+        random_bytes: RandomBytes,
+        on_failure: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.store, self.clock, self.random_bytes = store, clock, random_bytes
+        self.reads, self.writes = EachRun(on_failure), EachRun(on_failure)
+        self.resting: dict[str, int] = {}
 
-def follow_runs(connection: Connection, now_ns: int, random_bytes: RandomBytes, each: EachRun | None = None) -> None:
-    """Bring every run of a delegate to where it should be now; nothing is written where nothing has changed."""
+    def step(self) -> None:
+        """Bring every run to where it should be now."""
+        changing = self.find_changing(self.clock())
+        if changing:
+            with self.store.writing() as connection:
+                bring_on = partial(self.bring_on, connection, self.clock())
+                self.writes.act(changing, bring_on, connection)
 
-    def follow(run_id: str) -> None:
+    def find_changing(self, now_ns: int) -> list[str]:
+        """The ids of runs of which something is to be written; others may rest."""
+        changing: list[str] = []
+        with self.store.reading() as connection:
+            known = runs_of_delegates(connection, now_ns - LOOK_BACK_NS)
+            self.resting = {run: self.resting[run] for run in known if self.resting.get(run, 0) > now_ns}
+
+            def look(run_id: str) -> None:
+                row = find_run_of_any_tenant(connection, run_id)
+                if row is None:
+                    return
+                tasks = RunTasks(connection, record_of(row))
+                if change_of(tasks, row["heard_ns"] is not None, now_ns) == NOTHING:
+                    self.resting[run_id] = rests_until(tasks, now_ns)
+                else:
+                    changing.append(run_id)
+
+            self.reads.act((run for run in known if run not in self.resting), look)
+        return changing
+
+    def bring_on(self, connection: Connection, now_ns: int, run_id: str) -> None:
+        """Write what is to be written of a run now, when neither its runner nor a delegate is in between."""
         row = find_run_of_any_tenant(connection, run_id, lock=True)
-        if row is None:
-            return
-        tasks = RunTasks(connection, record_of(row))
-        if tasks.record.completed:
-            take_away(connection, tasks, now_ns, random_bytes)
-        else:
-            follow_run(connection, row, tasks, now_ns, random_bytes)
-
-    (each or EachRun()).act(runs_of_delegates(connection, now_ns - LOOK_BACK_NS), follow, connection)
+        if row is not None:
+            tasks = RunTasks(connection, record_of(row), lock=True)
+            write(connection, tasks, change_of(tasks, row["heard_ns"] is not None, now_ns), now_ns, self.random_bytes)
 
 
-def follow_run(
-    connection: Connection, row: RowMapping, tasks: RunTasks, now_ns: int, random_bytes: RandomBytes
-) -> None:
-    """Bring on a run that has not completed."""
-    record, brought, abort = tasks.record, tasks.get("run"), tasks.get("abort")
-    if brought is None:
-        return
-    if record.stop_ns and is_untaken(connection, brought):
-        end_task(connection, brought.id, "ABORTED", "stopped before a delegate took it", now_ns)
-        end_run(connection, record, "Skipped", "stopped before a delegate took it: nothing was applied", now_ns)
-        return
-    if record.stop_ns and abort is None:
-        tasks.add(connection, "abort", now_ns, random_bytes)
-        return
-    given_up = given_up_of(row, brought, abort, now_ns)
-    if given_up is not None:
-        end_given_up(connection, tasks, given_up, now_ns, random_bytes)
-
-
-def is_untaken(connection: Connection, task: StoredTask) -> bool:
-    """Whether no delegate has taken a task, nor can until the transaction is over."""
-    if task.status != "PROCESSED":
-        return False
-    locked = find_task(connection, task.id, lock=True)
-    return locked is not None and locked.status == "PROCESSED"
-
-
-def given_up_of(row: RowMapping, brought: StoredTask, abort: StoredTask | None, now_ns: int) -> GivenUp | None:
-    """Why a run goes on without its runner; None for one that still may be heard of."""
-    if brought.status not in (*OPEN, "SUCCESS") and row["heard_ns"] is None:
-        phase = "Timeout" if brought.status == "EXPIRED" else "Error"
-        return GivenUp(phase, f"the delegate brought no runner: {brought.message}")
-    if abort is not None and abort.status not in OPEN and now_ns >= row["stop_ns"] + STOP_NS:
-        return GivenUp("Stopped", "released; confirmed by the delegate: the runner and its injectors are gone")
-    return None
-
-
-def end_given_up(
-    connection: Connection, tasks: RunTasks, given_up: GivenUp, now_ns: int, random_bytes: RandomBytes
-) -> None:
-    """Have the runner and its injectors deleted, and end the run once they are gone; until then it is not confirmed."""
-    removal = tasks.get("remove")
-    if (removal is None and (tasks.owned or given_up.phase == "Stopped")) or is_due_again(removal, now_ns):
-        tasks.add(connection, "remove", now_ns, random_bytes)
-    elif removal is None or (removal.status == "SUCCESS" and removal.body.get("injectorsGone")):
-        error = "" if given_up.phase == "Stopped" else given_up.reason
-        end_run(connection, tasks.record, given_up.phase, given_up.reason, now_ns, error=error)
-        log.warning("run_given_up", run=tasks.record.run_id, phase=given_up.phase)
-    elif removal.status not in OPEN and UNCONFIRMED in tasks.record.execution.message:
-        say_why(connection, tasks, removal.message or "the delegate did not say that its injectors are gone")
-
-
-def is_due_again(removal: StoredTask | None, now_ns: int) -> bool:
-    """Whether a removal has failed so long ago that a delegate may be able to do it now."""
-    return removal is not None and removal.status not in (*OPEN, "SUCCESS") and now_ns >= removal.updated_ns + AGAIN_NS
-
-
-def say_why(connection: Connection, tasks: RunTasks, reason: str) -> None:
-    """Add to the message of a stop why it is not confirmed, once."""
-    execution = tasks.record.execution
-    text = execution.message.replace(UNCONFIRMED, f"{UNCONFIRMED} ({reason[:500]})", 1)
-    if f"{UNCONFIRMED} (" not in execution.message:
+def write(connection: Connection, tasks: RunTasks, change: Change, now_ns: int, random_bytes: RandomBytes) -> None:
+    """Write a change of a run."""
+    if change.untaken:
+        for task in tasks.untaken:
+            end_task(connection, task.id, "ABORTED", change.untaken, now_ns)
+    if change.make is not None:
+        tasks.add(connection, change.make, now_ns, random_bytes)
+    if change.unconfirmed:
+        execution = tasks.record.execution
+        text = execution.message.replace(UNCONFIRMED, f"{UNCONFIRMED} ({change.unconfirmed[:500]})", 1)
         changed = msgspec.structs.replace(execution, message=text[:MOST_TEXT])
         update_run(connection, tasks.record.run_id, execution=msgspec.json.encode(changed))
-
-
-def take_away(connection: Connection, tasks: RunTasks, now_ns: int, random_bytes: RandomBytes) -> None:
-    """Have what is left of a run's runner deleted, unless the experiment retains it."""
-    removal = tasks.get("remove")
-    if removal is not None and not is_due_again(removal, now_ns):
-        return
-    for task in tasks.all:
-        if is_untaken(connection, task):
-            end_task(connection, task.id, "ABORTED", "the run is over", now_ns)
-    retained = tasks.record.manifest["spec"].get("cleanupPolicy") == "retain"
-    if not retained and tasks.owned and not any(task.status == "RUNNING" for task in tasks.all):
-        tasks.add(connection, "remove", now_ns, random_bytes)
+    if change.end is not None:
+        phase, reason, error = change.end
+        end_run(connection, tasks.record, phase, reason, now_ns, error=error)
+        if not change.untaken:
+            log.warning("run_given_up", run=tasks.record.run_id, phase=phase)
 
 
 def delegated_loop(context: PartContext) -> Callable[[], Coroutine[Any, Any, None]]:
     """The loop, until cancelled."""
-    each = EachRun(context.metrics.loop_failures.labels("delegated").inc)
-
-    def turn() -> None:
-        with context.store.reading() as connection:
-            if not runs_of_delegates(connection, context.clock() - LOOK_BACK_NS):
-                return
-        with context.store.writing() as connection:
-            follow_runs(connection, context.clock(), secrets.token_bytes, each)
+    on_failure = context.metrics.loop_failures.labels("delegated").inc
+    runs = DelegatedRuns(context.store, context.clock, secrets.token_bytes, on_failure)
 
     async def loop() -> None:
         while True:
             await anyio.sleep(TURN_SECONDS)
             try:
-                await to_thread.run_sync(turn)
+                await to_thread.run_sync(runs.step)
             except StoreError as error:
                 log.warning("runs_not_followed", error=str(error))
 

@@ -10,7 +10,7 @@ from chaos.control.experiments.runs.manifest import Manifest
 from chaos.runner.environment import check_authority
 from manager.installations.log_access import open_log, write_log
 from manager.installations.owned_objects import owned_objects
-from manager.installations.tasks import StoredTask, create_task, tasks_of_run
+from manager.installations.tasks import OPEN, StoredTask, create_task, lock_untaken, tasks_of_run
 from manager.store.tenancy import Tenant
 from podsonar.errors import InputError, SettingsError
 
@@ -76,12 +76,15 @@ def make_task(
 
 
 class RunTasks:
-    """The tasks of one run as they are now."""
+    """The tasks of one run as they are now; with `lock` no delegate takes one of `untaken` in this transaction."""
 
-    def __init__(self, connection: Connection, record: RunRecord) -> None:
+    def __init__(self, connection: Connection, record: RunRecord, *, lock: bool = False) -> None:
         self.record = record
+        locked = lock_untaken(connection, record.run_id) if lock else None
         self.all = tasks_of_run(connection, record.run_id)
         self.by_action: dict[str, StoredTask] = {str(task.body.get("action")): task for task in self.all}
+        self.open = [task for task in self.all if task.status in OPEN]
+        self.untaken = [one for one in self.open if one.status == "PROCESSED" and (locked is None or one.id in locked)]
 
     def get(self, action: Action) -> StoredTask | None:
         """The task of an action, if it was made."""

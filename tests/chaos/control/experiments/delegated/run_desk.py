@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from chaos.control.experiments.delegated.progress import follow_runs
+from chaos.control.experiments.delegated.progress import DelegatedRuns
 from chaos.control.experiments.delegated.run_tasks import RunTasks, make_task
 from chaos.control.experiments.delegated.runner_list import task_of_run
 from chaos.control.experiments.runs.document import RunRecord
+from chaos.control.experiments.runs.ends import end_overdue
 from chaos.control.experiments.runs.new_run import MadeRun, Ordered, make_run
 from chaos.control.experiments.runs.store import record_of, request_stop
 from manager.installations.agent_values import Source
@@ -22,11 +24,14 @@ from manager.installations.reports import Outcome, ReportedObject, StatusReport,
 from manager.installations.tasks import Delegate, StoredTask, lease_tasks
 from manager.store.database import Store
 from manager.store.experiments.runs import find_run
+from manager.store.experiments.tables import EXPERIMENT_REVISIONS
 from manager.store.logs.tables import LOG_TOKENS
 from manager.store.tenancy import Tenant
 from manager.store.tokens.token_format import Token
 from podsonar.timestamp import NS_PER_SECOND
+from tests.chaos.conftest import KINDS
 from tests.chaos.control.experiments.test_kserver import MANIFEST
+from tests.manager.conftest import database_of
 
 TENANT = Tenant("acc", "org", "pro", "env")
 DELEGATE = Delegate("d-1", Tenant("acc"), "cluster-1", "t-1")
@@ -50,6 +55,9 @@ class Desk:
     store: Store
     made: MadeRun
     now_ns: int = NOON
+
+    def __post_init__(self) -> None:
+        self.runs = DelegatedRuns(self.store, lambda: self.now_ns, secrets.token_bytes)
 
     @property
     def record(self) -> RunRecord:
@@ -90,6 +98,16 @@ class Desk:
         self.wire(task)
         self.report(task, "SUCCESS", result="created")
 
+    def end_by_deadline(self, *, retained: bool = False) -> None:
+        """Nobody says a word until the run's deadline; its experiment may retain the runner."""
+        if retained:
+            spec = MANIFEST["spec"] | {"cleanupPolicy": "retain"}
+            kept = orjson.dumps(MANIFEST | {"spec": spec})
+            with self.store.writing() as connection:
+                connection.execute(update(EXPERIMENT_REVISIONS).values(manifest=kept))
+        with self.store.writing() as connection:
+            end_overdue(connection, self.record.deadline_ns)
+
     def stop(self) -> None:
         """Somebody asks for the end, and the delegate applies the abort."""
         with self.store.writing() as connection:
@@ -99,14 +117,13 @@ class Desk:
     def follow(self, seconds: float = 0.0) -> None:
         """Time passes, and the manager looks at its runs."""
         self.now_ns += int(seconds * SECONDS)
-        with self.store.writing() as connection:
-            follow_runs(connection, self.now_ns, secrets.token_bytes)
+        self.runs.step()
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    """A run that waits for its delegate."""
-    with closing(Store(f"sqlite:///{tmp_path}/manager.db")) as store:
+@pytest.fixture(params=KINDS)
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """A run that waits for its delegate, on each kind of database."""
+    with database_of(request, tmp_path) as database, closing(Store(database)) as store:
         store.migrate()
         with store.writing() as connection:
             order = Ordered("prod", MANIFEST, {}, {}, {})

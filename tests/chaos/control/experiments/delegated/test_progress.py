@@ -1,16 +1,16 @@
 """What becomes of a run by its delegate's reports: confirmed, left to its deadline, or removed again."""
 
 import secrets
+from collections.abc import Callable
 
-import orjson
 import pytest
+from sqlalchemy import event
 
-from chaos.control.experiments.delegated.progress import AGAIN_NS, LOOK_BACK_NS, STOP_NS
-from chaos.control.experiments.runs.ends import end_overdue
+from chaos.control.experiments.delegated.next_change import AGAIN_NS, LOOK_BACK_NS, STOP_NS
 from manager.installations.progress import sweep
-from tests.chaos.control.experiments.delegated.run_desk import NOON, SECONDS, Desk
+from manager.installations.tasks import lease_tasks
+from tests.chaos.control.experiments.delegated.run_desk import DELEGATE, NOON, SECONDS, Desk
 from tests.chaos.control.experiments.delegated.run_desk import desk as desk  # noqa: PLC0414 - a fixture
-from tests.chaos.control.experiments.test_kserver import MANIFEST
 
 
 @pytest.mark.parametrize("gone", [False, True])
@@ -46,8 +46,7 @@ def test_dead_runner_s_run_stops_once_its_delegate_says_that_all_is_gone(desk: D
         return
     assert (record.completed, record.execution.phase) == (False, "Queued")
     assert "not confirmed (Pod x: not gone after 300 s); ends by itself no later than" in record.execution.message
-    with desk.store.writing() as connection:
-        end_overdue(connection, record.deadline_ns)
+    desk.end_by_deadline()
     assert desk.record.execution.phase == "Stopped"
     desk.follow()
     assert desk.lease() == []
@@ -93,14 +92,7 @@ def test_run_that_no_delegate_took_in_time_is_timeout(desk: Desk) -> None:
 def test_what_is_left_of_a_run_goes_unless_it_is_retained(desk: Desk, retained: bool) -> None:
     """By uid, once; a run is not looked at for ever."""
     desk.bring()
-    if retained:
-        spec = MANIFEST["spec"] | {"cleanupPolicy": "retain"}
-        with desk.store.writing() as connection:
-            connection.exec_driver_sql(
-                "UPDATE experiment_revisions SET manifest = ?", (orjson.dumps(MANIFEST | {"spec": spec}),)
-            )
-    with desk.store.writing() as connection:
-        end_overdue(connection, desk.record.deadline_ns)
+    desk.end_by_deadline(retained=retained)
     desk.follow()
     desk.follow()
     assert [task.kind for task in desk.lease()] == ([] if retained else ["delete"])
@@ -111,8 +103,7 @@ def test_what_is_left_of_a_run_goes_unless_it_is_retained(desk: Desk, retained: 
 def test_removal_that_failed_is_tried_again_and_not_for_ever(desk: Desk) -> None:
     """A node was away, or no delegate asked: ten minutes later, until the day is over."""
     desk.bring()
-    with desk.store.writing() as connection:
-        end_overdue(connection, desk.record.deadline_ns)
+    desk.end_by_deadline()
     desk.follow()
     (removal,) = desk.lease()
     desk.report(removal, "FAILED", message="not gone after 300 s: no finalizer")
@@ -124,3 +115,87 @@ def test_removal_that_failed_is_tried_again_and_not_for_ever(desk: Desk) -> None
     desk.report(again, "SUCCESS", gone=True, result="deleted")
     desk.follow(AGAIN_NS / SECONDS)
     assert desk.lease() == []
+
+
+def run_that_no_delegate_took(desk: Desk) -> None:
+    """Nothing was applied, and nothing is to be removed."""
+    sweep(desk.store, NOON + 601 * SECONDS, secrets.token_bytes, lambda _kind: None)
+    desk.follow()
+
+
+def retained_run(desk: Desk) -> None:
+    """Its runner stays."""
+    desk.bring()
+    desk.end_by_deadline(retained=True)
+
+
+def run_that_cannot_be_removed(desk: Desk) -> None:
+    """Its removal has failed."""
+    run_that_is_being_removed(desk)
+    removal = desk.task("remove")
+    assert removal is not None
+    desk.report(removal, "FAILED", message="not gone after 300 s: no finalizer")
+
+
+def run_that_is_being_removed(desk: Desk) -> None:
+    """A delegate is at it."""
+    desk.bring()
+    desk.end_by_deadline()
+    desk.follow()
+    desk.lease()
+
+
+def run_whose_stop_is_not_confirmed(desk: Desk) -> None:
+    """The runner is dead, and its removal has failed."""
+    desk.bring()
+    desk.stop()
+    (abort,) = desk.lease()
+    desk.report(abort, "SUCCESS")
+    desk.follow(11)
+    (removal,) = desk.lease()
+    desk.report(removal, "FAILED", message="Pod x: not gone after 300 s")
+    desk.follow()
+
+
+@pytest.mark.parametrize(
+    ("brought_about", "is_over"),
+    [
+        (retained_run, True),
+        (run_that_cannot_be_removed, True),
+        (run_that_no_delegate_took, True),
+        (run_that_is_being_removed, False),
+        (run_whose_stop_is_not_confirmed, False),
+        (Desk.bring, False),
+    ],
+)
+def test_run_that_waits_makes_no_transaction_that_writes(
+    desk: Desk, brought_about: Callable[[Desk], None], is_over: bool
+) -> None:
+    """Seven looks, no write; one that is over, and can only wait, is read once, and then one statement finds it."""
+    brought_about(desk)
+    writes: list[float] = []
+    statements: list[str] = []
+    desk.store.on_transaction = writes.append
+
+    @event.listens_for(desk.store.engine, "before_cursor_execute")
+    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        statements.append(statement)
+
+    for _ in range(7):
+        desk.follow(1)
+    assert writes == []
+    selects = [one for one in statements if one.startswith("SELECT")]
+    assert (len(selects) == 7 + 2) is is_over
+    assert {one for one in statements if not one.startswith("SELECT")} <= {"BEGIN"}
+
+
+@pytest.mark.parametrize("desk", [pytest.param("postgresql", marks=pytest.mark.postgresql)], indirect=True)
+def test_stop_while_a_delegate_takes_the_task_tells_the_runner(desk: Desk) -> None:
+    """Neither waits for the other, and the run does not end as one that nobody took."""
+    with desk.store.writing() as connection:
+        assert lease_tasks(connection, DELEGATE, (), desk.now_ns)
+        desk.stop()
+    brought, abort = desk.task("run"), desk.task("abort")
+    assert brought is not None
+    assert abort is not None
+    assert (brought.status, abort.status, desk.record.completed) == ("RUNNING", "PROCESSED", False)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import OperationalError
 
-from chaos.control.experiments.delegated.progress import follow_runs
+from chaos.control.experiments.delegated.progress import DelegatedRuns
 from chaos.control.experiments.delegated.run_tasks import make_task
 from chaos.control.experiments.map.watch import MapWatch
 from chaos.control.experiments.runs.document import RunRecord
@@ -92,10 +92,11 @@ def test_deadline_ends_every_run_that_can_be_read(runs: Runs) -> None:
 
 
 def test_delegates_runs_are_followed_beside_one_that_cannot_be_read(runs: Runs) -> None:
-    """The stop of the others is carried out."""
-    with runs.store.writing() as connection:
-        follow_runs(connection, NOON + SECONDS, secrets.token_bytes)
+    """The stop of the others is carried out, and the failure is counted."""
+    failures: list[int] = []
+    DelegatedRuns(runs.store, lambda: NOON + SECONDS, secrets.token_bytes, lambda: failures.append(1)).step()
     assert runs.completed() == [True, False, True]
+    assert len(failures) == 1
 
 
 def test_map_watches_the_runs_beside_one_that_cannot_be_read(runs: Runs) -> None:
