@@ -156,13 +156,16 @@ def open_runs(connection: Connection) -> list[RowMapping]:
 
 
 def runs_of_delegates(connection: Connection, since_ns: int) -> list[str]:
-    """The ids of runs that have tasks of delegates and are not over: open ones, and later ones that are not removed."""
-    tasks, runs, removals = DELEGATE_TASKS.c, EXPERIMENT_RUNS.c, DELEGATE_TASKS.alias()
-    is_removal = (removals.c.run_id == tasks.run_id) & (removals.c.kind == "delete")
-    removed = exists().where(is_removal, removals.c.status == "SUCCESS")
-    waits = runs.completed.is_(False) | ((tasks.created_ns > since_ns) & ~removed)
-    joined = DELEGATE_TASKS.join(EXPERIMENT_RUNS, tasks.run_id == runs.id)
-    return list(connection.execute(select(runs.id).distinct().select_from(joined).where(waits)).scalars())
+    """The ids of runs that have tasks of delegates and are not over.
+
+    These are open ones, and those with a later deadline that are not removed.
+    """
+    tasks, runs = DELEGATE_TASKS.c, EXPERIMENT_RUNS.c
+    has_tasks = exists().where(tasks.run_id == runs.id)
+    removed = exists().where(tasks.run_id == runs.id, tasks.kind == "delete", tasks.status == "SUCCESS")
+    is_left = runs.completed.is_(True) & (runs.deadline_ns > since_ns) & ~removed
+    query = select(runs.id).where(has_tasks, runs.completed.is_(False) | is_left)
+    return list(connection.execute(query.order_by(runs.created_ns)).scalars())
 
 
 def append_event(connection: Connection, run_id: str, body: bytes, now_ns: int, *, late: bool) -> bool:

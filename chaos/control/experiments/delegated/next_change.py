@@ -12,7 +12,7 @@ from podsonar.timestamp import NS_PER_SECOND
 
 STOP_NS = 10 * NS_PER_SECOND  # for a runner to stop by itself, and to say so
 AGAIN_NS = 600 * NS_PER_SECOND  # after a removal that failed, or that no delegate asked for
-LOOK_BACK_NS = 86_400 * NS_PER_SECOND  # a run that is kept (`retain`), or cannot be taken away, is looked at no longer
+LOOK_BACK_NS = 86_400 * NS_PER_SECOND  # after its deadline a run that cannot be taken away is looked at no longer
 UNCONFIRMED = "not confirmed"
 
 

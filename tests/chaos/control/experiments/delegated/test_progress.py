@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -115,6 +116,38 @@ def test_removal_that_failed_is_tried_again_and_not_for_ever(desk: Desk) -> None
     desk.report(again, "SUCCESS", gone=True, result="deleted")
     desk.follow(AGAIN_NS / SECONDS)
     assert desk.lease() == []
+
+
+def test_removal_that_goes_on_failing_is_tried_for_a_day_after_the_deadline(desk: Desk) -> None:
+    """However new its last task is."""
+    desk.bring()
+    desk.now_ns = desk.record.deadline_ns
+    desk.end_by_deadline()
+    for seconds in (0, LOOK_BACK_NS / SECONDS - 1):
+        desk.follow(seconds)
+        (removal,) = desk.lease()
+        desk.report(removal, "FAILED", message="not gone after 300 s: no finalizer")
+    desk.follow(AGAIN_NS / SECONDS)
+    assert desk.lease() == []
+
+
+@pytest.mark.parametrize("desk", ["sqlite"], indirect=True)
+def test_runs_are_found_by_indexes(desk: Desk) -> None:
+    """Every second: neither every run nor every task that there ever was is read."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: object, *_more: object) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(desk.store.engine, "before_cursor_execute", note)
+    desk.follow()
+    event.remove(desk.store.engine, "before_cursor_execute", note)
+    selects = [one for one in asked if one[0].startswith("SELECT")]
+    with desk.store.reading() as connection:
+        for statement, parameters in selects:
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            assert not [line for line in plan if "SCAN" in line], (statement, plan)
+    assert len(selects) == 3
 
 
 def run_that_no_delegate_took(desk: Desk) -> None:
