@@ -3,36 +3,25 @@
 import sys
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import orjson
 import yaml
 
-from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests, runner_name
 from chaos.control.experiments.runs.manifest import read_manifest
-from chaos.runner.environment import MOST_AUTHORITY_BYTES, check_authority
+from cli.chaos.runner_site import STDOUT, check_delegated, check_own, runner_site, write_manifests
 from cli.chaos.tenant_api import TenantApi, tenant_options
-from cli.manager_api import check_url
-from delivery.token_file import read_token
-from podsonar import atomic_file
-from podsonar.errors import InputError, SettingsError, UsageError
+from podsonar.errors import InputError, UsageError
 from podsonar.input_file import read_input
 from podsonar.logs_and_probes import escape
 
 FILE_BYTES = 1 << 20
 POLL_SECONDS = 2.0
-OF_RUNNERS = ("account", "project", "environment")  # without which a runner does not start
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 runs_options = tenant_options("runs", "/v1/chaos/runs")
-
-
-def runner_image() -> str:
-    """The image that `make images` builds of this version: a runner and its injectors are in the collector's."""
-    return f"localhost/podsonar-collector:{version('podsonar').partition('+')[0]}"
 
 
 def read_order(path: Path, infra: str) -> dict[str, Any]:
@@ -59,7 +48,7 @@ def read_order(path: Path, infra: str) -> dict[str, Any]:
 @click.option("--watch", is_flag=True, help="Wait for the end. Exit 0: Completed, 4: N/A, 1: anything else.")
 @click.option("--delegate", default="", metavar="NAME", help="Who brings the runner; else who installed the agent.")
 @click.option("--manifests", metavar="FILE|-", help="Write the runner's manifests, with its key, for `kubectl apply`.")
-@click.option("--image", default=runner_image, show_default="this version's collector", help="The runner's image.")
+@click.option("--image", default="", show_default="this version's collector", help="The runner's image.")
 @click.option("--runner-manager", default="", metavar="URL", help="The manager as pods reach it; else as --manager.")
 @click.option("--runner-ca-file", default="", metavar="FILE", help="The authority of that manager, in PEM.")
 @click.option("--directory", default="", metavar="URL", help="The collector as pods reach it, for spec.windows.")
@@ -77,27 +66,34 @@ def run_command(
     **place: str,
 ) -> None:
     """Order a run of the experiment in FILE. Exit 3 if a guard refuses it."""
-    order = read_order(file, infra)
+    order = read_order(file, infra) | ({"delegate": delegate} if delegate else {})
+    if manifests is None:
+        check_delegated(order, place)
+    else:
+        printed = [name for name, is_given in (("--watch", watch), ("--json", as_json)) if is_given]
+        check_own(order, runs, manifests, place, printed)
     site = runner_site(runs, place)
-    if manifests and (missing := [name for name in OF_RUNNERS if not runs.tenant[name]]):
-        raise UsageError(f"a runner has a place of its own: expected {' and '.join(f'--{name}' for name in missing)}")
-    if manifests and order["experiment"]["spec"].get("windows") is not None and not site.directory:
-        raise UsageError("the experiment has spec.windows: expected --directory and --directory-token-file")
-    if manifests and delegate:
-        raise UsageError("expected --manifests or --delegate: who applies the manifests brings the runner")
-    bringing = {"ownRunner": True} if manifests else {"delegate": delegate, "authority": site.authority}
-    made = runs.ask("POST", body=order | {name: value for name, value in bringing.items() if value})
+    if manifests is None:
+        order |= {"authority": site.authority} if site.authority else {}
+    else:
+        order |= {"ownRunner": True}
+    made = runs.ask("POST", body=order)
     if made.get("refused"):
         for sentence in made["refused"]:
             click.echo(escape(f"guard refuses: {sentence}"), err=True)
         click.echo(f"run {made['runID']} is blocked: nothing is injected", err=True)
         sys.exit(3)
-    if manifests:
+    if manifests is not None:
         write_manifests(runs, order, made, site, manifests)
-    by = f", its runner by the delegate's task {made['delegateTaskID']}" if "delegateTaskID" in made else ""
+    by = ", and nobody brings its runner: expected --delegate NAME, or --manifests FILE"
+    if manifests is not None:
+        by = ""
+    elif "delegateTaskID" in made:
+        by = f", its runner by the delegate's task {made['delegateTaskID']}"
     click.echo(f"run {made['runID']} is ordered{by}", err=True)
     if not watch:
-        click.echo(made["runID"] if not as_json else orjson.dumps({"runID": made["runID"]}).decode())
+        if manifests != STDOUT:
+            click.echo(made["runID"] if not as_json else orjson.dumps({"runID": made["runID"]}).decode())
         return
     data = watch_run(runs, made["runID"])
     show(data, as_json)
@@ -109,69 +105,6 @@ def exit_status(data: dict[str, Any]) -> int:
     if data["phase"] in {"Completed", "Completed_With_Probe_Failure"} and data["faultsNA"] and not data["faultsFailed"]:
         return 4
     return 0 if data["phase"] == "Completed" else 1
-
-
-class RunnerSite(NamedTuple):
-    """What a runner's manifests have from the command: URLs inside the cluster, the image, and the agents' token.
-
-    `authority` is the PEM by which pods verify the manager, empty for those of the image.
-    """
-
-    manager: str
-    authority: str
-    image: str
-    directory: str
-    directory_token: str
-
-
-def runner_site(runs: TenantApi, place: dict[str, str]) -> RunnerSite:
-    """The site of the command's options."""
-    base = (place["runner_manager"] or str(runs.api.http.base_url)).rstrip("/")
-    check_url(base)
-    directory, file = place["directory"].rstrip("/"), place["directory_token_file"]
-    if bool(directory) != bool(file):
-        raise UsageError("expected --directory and --directory-token-file together")
-    authority = read_authority(Path(place["runner_ca_file"])) if place["runner_ca_file"] else ""
-    return RunnerSite(base, authority, place["image"], directory, read_token(Path(file)) if file else "")
-
-
-def read_authority(path: Path) -> str:
-    """The certificates of a file; InputError for what a runner would not start with."""
-    content = read_input(path, "authority file", MOST_AUTHORITY_BYTES, "PEM of certificates")
-    try:
-        text = content.decode()
-        check_authority(text)
-    except (UnicodeDecodeError, SettingsError) as error:
-        raise InputError(f"authority file {str(path)!r} holds no certificate: expected PEM") from error
-    return text
-
-
-def write_manifests(runs: TenantApi, order: dict[str, Any], made: dict[str, str], site: RunnerSite, place: str) -> None:
-    """Write the objects of the run's runner; a file is for its owner alone, since it holds the run's key."""
-    manifest = read_manifest(order["experiment"])
-    runner = RunnerPlace(
-        name=runner_name(made["runID"]),
-        namespace=manifest.metadata.namespace,
-        image=site.image,
-        infra_id=order["infraID"],
-        endpoint=f"{site.manager}/chaos/kserver/api",
-        log_endpoint=f"{site.manager}/log-service",
-        access_key=made["accessKey"],
-        log_token=made["logToken"],
-        directory=site.directory,
-        directory_token=site.directory_token,
-        authority=site.authority,
-        account=runs.tenant["account"],
-        organization=runs.tenant["organization"],
-        project=runs.tenant["project"],
-        environment=runs.tenant["environment"],
-    )
-    ids = RunIds(made["experimentID"], made["runID"], made["notifyID"])
-    text = yaml.safe_dump_all(runner_manifests(runner, ids, manifest), sort_keys=False)
-    if place == "-":
-        click.echo(text, nl=False)
-    else:
-        atomic_file.write(Path(place), text.encode())
 
 
 def watch_run(runs: TenantApi, run_id: str) -> dict[str, Any]:

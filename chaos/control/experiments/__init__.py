@@ -1,5 +1,5 @@
 """Runs of experiments: what runners report, and what they fetch.
 
 Reading order: `runs` → `map` → `kserver`, `edge_questions` → `runner_manifests` → `delegated` →
-`run_api`.
+`run_order` → `run_api`.
 """

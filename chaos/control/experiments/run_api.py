@@ -6,7 +6,7 @@ or the task of the delegate that brings its runner; `refused` if guards refuse i
 
 import secrets
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from anyio import to_thread
@@ -22,13 +22,13 @@ from chaos.control.experiments.kserver import kserver_endpoint, read_bounded
 from chaos.control.experiments.map.impact import impact_json
 from chaos.control.experiments.map.plan import check_run
 from chaos.control.experiments.map.windows import RunMaps
+from chaos.control.experiments.run_order import RunOrder, StopOrder
 from chaos.control.experiments.runs.document import RunRecord, run_json
 from chaos.control.experiments.runs.manifest import read_manifest
 from chaos.control.experiments.runs.new_run import MadeRun, Ordered, make_run
 from chaos.control.experiments.runs.store import let_write_logs, record_of, request_stop
 from chaos.control.judge.guards import GuardResult, governance
 from chaos.control.judge.observed_edges import Observation
-from chaos.runner.environment import MOST_AUTHORITY_BYTES
 from manager.http.auth import require_key
 from manager.http.responses import json_response
 from manager.parts import PartContext
@@ -40,24 +40,6 @@ from podsonar.timestamp import rfc3339
 
 MOST_LISTED = 200
 NO_RUN = HTTPException(404, "no such run")
-
-
-class RunOrder(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """The body of a new run."""
-
-    infra_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] = msgspec.field(name="infraID")
-    experiment: dict[str, Any]
-    weights: dict[str, int] = {}
-    plan: dict[str, Any] = {}
-    delegate: Annotated[str, msgspec.Meta(max_length=253)] = ""
-    authority: Annotated[str, msgspec.Meta(max_length=MOST_AUTHORITY_BYTES)] = ""
-    own_runner: bool = False
-
-
-class StopOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a stop."""
-
-    reason: Annotated[str, msgspec.Meta(max_length=256)] = ""
 
 
 def decoded(body: bytes, kind: type[Any]) -> Any:  # noqa: ANN401 - an instance of `kind`
@@ -86,6 +68,7 @@ class RunApi:
             ordered = Ordered(order.infra_id, order.experiment, order.weights, order.plan, checked, refused)
             with self.store.writing() as connection:
                 cluster = None if order.own_runner else find_cluster(connection, tenant, order.infra_id, order.delegate)
+                order.check_bringing(cluster)
                 made = make_run(
                     connection, tenant, ordered, now_ns, request.state.principal.token_id, secrets.token_bytes
                 )

@@ -204,13 +204,30 @@ def test_event_of_another_run_is_not_taken(run: Run, manager: Manager) -> None:
         pytest.param({"infraID": "x", "experiment": {}}, "experiment", id="no manifest"),
         pytest.param({"infraID": "x", "experiment": MANIFEST, "weights": {"nobody": 1}}, "weights", id="weights"),
         pytest.param({"infraID": "x", "experiment": MANIFEST | {"kind": "Pod"}}, "kind is 'Pod'", id="kind"),
+        pytest.param(
+            {"infraID": "x", "experiment": MANIFEST, "ownRunner": True, "delegate": "eks-1"},
+            "delegate is 'eks-1' and ownRunner is true: expected one of them",
+            id="own runner and delegate",
+        ),
+        pytest.param(
+            {"infraID": "x", "experiment": MANIFEST, "ownRunner": True, "authority": "PEM"},
+            "authority has 3 characters and ownRunner is true: expected none",
+            id="own runner and authority",
+        ),
+        pytest.param(
+            {"infraID": "x", "experiment": MANIFEST, "authority": "PEM"},
+            "authority has 3 characters and no delegate installed 'x': expected none",
+            id="authority for nobody",
+        ),
     ],
 )
 def test_bad_order_is_refused(run: Run, body: dict[str, Any], expected: str) -> None:
-    """400 with what was expected; a key of scope read makes nothing."""
+    """400 with what was expected, and nothing is stored; a key of scope read makes nothing."""
+    before = run.person("GET", "").json()
     answer = run.person("POST", "", body)
     assert answer.status_code == 400
     assert expected in answer.json()["message"]
+    assert run.person("GET", "").json() == before
 
 
 def test_scopes_and_tenants(run: Run, manager: Manager) -> None:

@@ -23,6 +23,7 @@ from tests.chaos.conftest import Manager
 from tests.chaos.control.experiments.test_kserver import MANIFEST, Run, with_phases
 
 WITH_LONG_WINDOWS = yaml.safe_dump(MANIFEST | {"spec": MANIFEST["spec"] | {"windows": {"seconds": 61}}})
+COLLECTOR = ["--directory", "http://c:8766", "--directory-token-file", "token"]
 TENANT = ["--account", "acc", "--organization", "org", "--project", "pro", "--environment", "env"]
 
 
@@ -195,15 +196,63 @@ def test_bad_file_is_one_sentence(
     ("words", "expected"),
     [
         (["--delegate", "nobody"], "delegate 'nobody' is known in 0 clusters"),
-        (["--delegate", "nobody", "--manifests", "-"], "expected --manifests or --delegate"),
+        (["--delegate", "nobody", "--manifests", "-"], "delegate is 'nobody' and --manifests is '-': expected one of"),
+        (["--manifests", ""], "--manifests is '': expected FILE"),
+        (["--manifests", "-", "--watch"], "--manifests is - and --watch is given: expected FILE"),
+        (["--manifests", "-", "--json"], "--manifests is - and --json is given: expected FILE"),
+        (["--manifests", "-", *COLLECTOR], "--directory is 'http://c:8766' and the experiment has no spec.windows"),
+        (COLLECTOR, "--directory is 'http://c:8766' without --manifests FILE: expected both or neither"),
+        (["--directory-token-file", "t"], "--directory-token-file is 't' without --manifests"),
+        (["--image", "i:1"], "--image is 'i:1' without --manifests"),
+        (["--runner-manager", "https://m"], "--runner-manager is 'https://m' without --manifests"),
     ],
 )
-def test_delegate_that_cannot_bring_the_runner_is_an_error(
+def test_options_that_contradict_each_other_are_an_error(
     manager: Manager, tmp_path: Path, file: Path, words: list[str], expected: str
 ) -> None:
-    """Nothing is ordered."""
-    before = invoke(manager, tmp_path, "runs").stdout
-    made = invoke(manager, tmp_path, "run", "--infra", "prodecommerce", *words, str(file))
+    """None is left out in silence: nothing is ordered."""
+    refuse(manager, tmp_path, file, words, expected)
+
+
+@pytest.mark.parametrize(
+    ("member", "words", "expected"),
+    [
+        ({"ownRunner": True}, [], "ownRunner is true in the file: expected --manifests FILE"),
+        ({"ownRunner": True}, ["--delegate", "d"], "ownRunner is true in the file: expected --manifests FILE"),
+        ({"ownRunner": False}, ["--manifests", "-"], "ownRunner is 'False' and --manifests is '-': expected one of"),
+        ({"delegate": "d"}, ["--manifests", "-"], "delegate is 'd' and --manifests is '-': expected one of them"),
+        ({"authority": "PEM"}, ["--manifests", "-"], "authority is 'PEM' and --manifests is '-': expected one of them"),
+        ({"authority": "PEM"}, [], "authority has 3 characters and no delegate installed 'prodecommerce'"),
+        ({"nobody": 1}, [], "nobody"),
+    ],
+)
+def test_members_of_the_file_that_contradict_the_options_are_an_error(
+    manager: Manager, tmp_path: Path, file: Path, member: dict[str, object], words: list[str], expected: str
+) -> None:
+    """The file may be an order with every member of the API's."""
+    file.write_text(yaml.safe_dump({"experiment": MANIFEST, **member}))
+    refuse(manager, tmp_path, file, words, expected)
+
+
+def refuse(manager: Manager, folder: Path, file: Path, words: list[str], expected: str) -> None:
+    """One sentence, and nothing is ordered."""
+    before = invoke(manager, folder, "runs").stdout
+    made = invoke(manager, folder, "run", "--infra", "prodecommerce", *words, str(file))
     assert isinstance(made.exception, PodsonarError)
     assert expected in str(made.exception)
-    assert invoke(manager, tmp_path, "runs").stdout == before
+    assert invoke(manager, folder, "runs").stdout == before
+
+
+def test_manifests_on_the_standard_output_are_all_that_is_there(manager: Manager, tmp_path: Path, file: Path) -> None:
+    """`kubectl apply -f -` reads them."""
+    made = invoke(manager, tmp_path, "run", "--infra", "prodecommerce", "--manifests", "-", str(file))
+    assert made.exit_code == 0, made.output
+    assert [one["kind"] for one in yaml.safe_load_all(made.stdout)][-1] == "Deployment"
+    assert "is ordered" in made.stderr
+
+
+def test_order_whose_runner_nobody_brings_says_so(manager: Manager, tmp_path: Path, file: Path) -> None:
+    """It ends by its deadline."""
+    made = invoke(manager, tmp_path, "run", "--infra", "prodecommerce", str(file))
+    assert made.exit_code == 0, made.output
+    assert "and nobody brings its runner: expected --delegate NAME, or --manifests FILE" in made.stderr
