@@ -1,6 +1,5 @@
 """A delegate that is killed at any moment leaves neither half an agent nor a stray object."""
 
-import random
 import time
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from manager.installations.installations import Installation
 from manager.store.tenancy import Tenant
 from tests.delegate.conftest import Site
+from tests.delegate.kill_moments import kill_moments
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
@@ -54,7 +54,7 @@ def finish(site: Site, installation: Installation, before: dict[str, str]) -> se
 
 def test_delegate_killed_at_twenty_moments_installs_the_same_and_takes_all_of_it_away(site: Site) -> None:
     """Kill -9 while it applies, again and again: the same objects, one SUCCESS; then everything as before."""
-    moments = random.Random(time.time_ns())  # noqa: S311 - no secret
+    moments = kill_moments()
     before = uids(site)
     found, unfinished, kills = [], 0, 0
     installation = site.install(site.agent(tenant=Tenant(site.namespace)))

@@ -1,6 +1,5 @@
 """An experiment's run by the hands of a delegate: its runner comes, is told to stop, and goes, dead or alive."""
 
-import random
 import time
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from chaos.control.experiments.delegated.next_change import STOP_NS
 from tests.delegate.delegated_runs import Object, Runs
 from tests.delegate.delegated_runs import runs as runs  # noqa: PLC0414 - a fixture
+from tests.delegate.kill_moments import kill_moments
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
@@ -116,7 +116,7 @@ def kill_at_work(runs: Runs, run: str, action: str, seconds: float) -> None:
 
 def test_delegate_killed_at_work_brings_one_runner_and_takes_all_of_it_away(runs: Runs) -> None:
     """Kill -9 while it applies and while it deletes: another one finishes, and no object is left."""
-    moments = random.Random(time.time_ns())  # noqa: S311 - no secret
+    moments = kill_moments()
     before = runs.uids()
     run = runs.order(120)
     for _ in range(3):
