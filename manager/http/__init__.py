@@ -1,1 +1,3 @@
-"""What every route needs: `connections` → `failed_auth` → `auth` → `responses` → `versioned` → `last_answers`."""
+"""What every route needs: `connections` → `failed_auth` → `auth` → `responses` → `json_body` → `versioned` →
+`last_answers`.
+"""

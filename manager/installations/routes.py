@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from manager.http.auth import require_ingest_token, unauthorized
+from manager.http.json_body import decode_json, refuse_nul
 from manager.http.responses import json_response, unavailable
 from manager.installations.agent_values import ConfigRefusedError, Source
 from manager.installations.handout import AskingDelegate, RunWire, task_wire
@@ -80,7 +81,7 @@ class DelegateRoutes:
         """POST /v1/delegates/poll: 200 with tasks, 204 where none came in the time that the delegate waits."""
         token = require_ingest_token(request)
         principal = await self.run(self.principal, token)
-        asked = decode(await body_of(request), Poll)
+        asked = decode_json(await body_of(request), Poll)
         if not 0 < len(asked.name) <= LARGEST_TEXT or not 0 < len(asked.cluster.uid) <= LARGEST_TEXT:
             raise HTTPException(400, f"name, cluster.uid: expected 1 to {LARGEST_TEXT} characters")
         delegate = await self.run(self.register, principal, asked)
@@ -101,7 +102,8 @@ class DelegateRoutes:
     async def status(self, request: Request) -> Response:
         """POST /v1/delegates/tasks/{id}/status."""
         principal = await self.run(self.principal, require_ingest_token(request))
-        report = decode(await body_of(request), StatusReport)
+        refuse_nul(request)
+        report = decode_json(await body_of(request), StatusReport)
         outcome = await self.run(self.store_status, principal.tenant, request.path_params["task_id"], report)
         if outcome is Outcome.ACCEPTED:
             return json_response({"accepted": True})
@@ -175,18 +177,6 @@ async def body_of(request: Request) -> bytes:
         if len(held) > BODY_BYTES:
             raise HTTPException(413, f"body: expected at most {BODY_BYTES} bytes")
     return bytes(held)
-
-
-def decode(body: bytes, kind: type[T]) -> T:
-    """The body as a value of the type; 400 otherwise."""
-    if rb"\u0000" in body:
-        raise HTTPException(400, "body: NUL character")
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
-        raise HTTPException(400, f"body: {error}") from error
-    except UnicodeDecodeError as error:
-        raise HTTPException(400, "body: expected UTF-8") from error
 
 
 def delegate_routes(

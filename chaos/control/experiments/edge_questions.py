@@ -25,6 +25,7 @@ from chaos.control.judge.edge_claim import EdgeFinding, hypothesis_of, judge_cla
 from chaos.control.judge.observed_edges import Observation, observe
 from chaos.control.judge.verdict import Outcome
 from chaos.task_action import EdgeInputs
+from manager.http.json_body import decode_json
 from manager.http.responses import json_response
 from manager.parts import PartContext
 from manager.store.tenancy import Tenant
@@ -59,10 +60,10 @@ class EdgeQuestions:
     def judge(self, request: Request, tenant: Tenant, key: str, body: bytes) -> Response:
         """The answer of one question."""
         row = self.runs.row_of(request, tenant, key)
+        question = decode_json(body, EdgeQuestion)
         try:
-            question = msgspec.json.decode(body, type=EdgeQuestion)
             hypothesis_of(question.edge)
-        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, InputError) as error:
+        except InputError as error:
             raise HTTPException(400, f"body: {error}") from None
         start_ns, end_ns = question.start * NS_PER_MS, question.end * NS_PER_MS
         agent = self.maps.find_agent(tenant, row["infra_id"])

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from chaos.control.experiments.runs.document import RunRecord, run_json
 from chaos.control.experiments.runs.events import MOST_EXECUTION_BYTES, RunEvent, read_event
 from chaos.control.experiments.runs.store import KEY_GRACE_NS, receive_event, record_of
+from manager.http.json_body import refuse_nul
 from manager.http.responses import json_response, unavailable
 from manager.parts import PartContext
 from manager.store.experiments.runs import account_of_run, find_run, find_run_id, find_run_of_key
@@ -123,6 +124,7 @@ def kserver_endpoint(handler: Callable[[Request], Awaitable[Response]]) -> Calla
 
     async def endpoint(request: Request) -> Response:
         try:
+            refuse_nul(request)
             return await handler(request)
         except StoreError as error:
             refused = unavailable(error)

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from anyio import to_thread
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
@@ -30,6 +29,7 @@ from chaos.control.experiments.runs.store import let_write_logs, record_of, requ
 from chaos.control.judge.guards import GuardResult, governance
 from chaos.control.judge.observed_edges import Observation
 from manager.http.auth import require_key
+from manager.http.json_body import decode_json
 from manager.http.responses import json_response
 from manager.parts import PartContext
 from manager.store.experiments.runs import find_run, list_runs
@@ -42,14 +42,6 @@ MOST_LISTED = 200
 NO_RUN = HTTPException(404, "no such run")
 
 
-def decoded(body: bytes, kind: type[Any]) -> Any:  # noqa: ANN401 - an instance of `kind`
-    """A body of one of the shapes; 400 says what is wrong."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise HTTPException(400, f"body: {error}") from None
-
-
 class RunApi:
     """One method per operation, run in a thread."""
 
@@ -58,7 +50,7 @@ class RunApi:
 
     def create(self, request: Request, body: bytes) -> Response:
         """POST /v1/chaos/runs."""
-        order: RunOrder = decoded(body, RunOrder)
+        order = decode_json(body, RunOrder)
         tenant: Tenant = request.state.tenant
         now_ns = self.clock()
         try:
@@ -122,7 +114,7 @@ class RunApi:
 
     def stop(self, request: Request, body: bytes) -> Response:
         """POST /v1/chaos/runs/{run}/stop: asked, not confirmed; the run says when it has stopped."""
-        order: StopOrder = decoded(body or b"{}", StopOrder)
+        order = decode_json(body or b"{}", StopOrder)
         with self.store.writing() as connection:
             record = request_stop(
                 connection, request.state.tenant, request.path_params["run"], order.reason, self.clock()

@@ -19,6 +19,7 @@ from chaos.control.logs.metrics import LogMetrics
 from chaos.control.logs.parse import check_key, read_lines
 from chaos.control.logs.tails import Tails
 from manager.http.failed_auth import FailedAuth
+from manager.http.json_body import read_json
 from manager.http.responses import json_response, unavailable
 from manager.ingest.body_limits import PushLimiter, PushLimits, read_body
 from manager.parts import PartContext
@@ -155,10 +156,7 @@ class LinuxAgentRoutes:
             gzipped = request.headers.get("content-encoding", "").strip().lower() == "gzip"
             content = inflate(raw, LIMITS.inflated_bytes) if gzipped else raw
             request.state.content = bytes(content)
-            try:
-                body = orjson.loads(content or b"{}")
-            except orjson.JSONDecodeError:
-                raise HTTPException(400, "body is not JSON, expected an object") from None
+            body = read_json(request.state.content or b"{}", allows_nul=True)
         if not isinstance(body, dict):
             raise HTTPException(400, "body is no JSON object")
         return body

@@ -16,6 +16,7 @@ from chaos.control.linux.agent_routes import at_conflicts, text_of
 from chaos.control.linux.infras import Infra, is_active
 from chaos.task_action import ActionError, read_action
 from manager.http.auth import require_key
+from manager.http.json_body import read_json, refuse_nul
 from manager.http.responses import json_response, unavailable
 from manager.ingest.body_limits import PushLimiter, PushLimits, read_body
 from manager.parts import PartContext
@@ -63,8 +64,7 @@ class LinuxPersonRoutes:
                 await to_thread.run_sync(require_key, self.store, request, self.clock(), scope)
                 if request.state.principal.agent_id is not None:
                     raise HTTPException(403, "the key is for one cluster alone")
-                if any("\0" in text for text in (*request.path_params.values(), *request.query_params.values())):
-                    raise HTTPException(400, "NUL character")
+                refuse_nul(request)
                 body = await self.read_json(request) if request.method == "POST" else {}
 
                 @at_conflicts
@@ -83,10 +83,7 @@ class LinuxPersonRoutes:
         """The body, a JSON object; none is an empty one."""
         async with self.limiter.slot(request.state.principal.token_id) as slot:
             raw = await read_body(request, LIMITS, slot)
-        try:
-            body = orjson.loads(raw or b"{}")
-        except orjson.JSONDecodeError:
-            raise HTTPException(400, "body is not JSON, expected an object") from None
+        body = read_json(bytes(raw) or b"{}")
         if not isinstance(body, dict):
             raise HTTPException(400, "body is no JSON object")
         return body

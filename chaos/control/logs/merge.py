@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import orjson
 
 from manager.store.logs.reads import Chunk
+from podsonar.json_bounds import find_beyond, is_shallow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -67,7 +68,7 @@ def blob_lines(body: bytes, uploaded_ns: int) -> list[bytes]:
             line = orjson.loads(row)
         except orjson.JSONDecodeError:
             line = None
-        if isinstance(line, dict):
+        if isinstance(line, dict) and (is_shallow(row) or not find_beyond(line, allows_nul=True)):
             found.append(row.strip())
         else:
             text = row.decode("utf-8", "backslashreplace")

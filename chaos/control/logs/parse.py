@@ -7,6 +7,8 @@ import msgspec
 import orjson
 from starlette.exceptions import HTTPException
 
+from podsonar.json_bounds import find_beyond
+
 LINES_PER_REQUEST = 2000
 KEY_LENGTH, ACCOUNT_LENGTH = 512, 128
 MAX_POS = 2**53
@@ -16,8 +18,8 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\
 Line = dict[str, Any]
 
 
-class LineShape(msgspec.Struct):
-    """The types of a line's members; other members are not looked at."""
+class LineShape(msgspec.Struct, forbid_unknown_fields=True):
+    """The members that lines usually have; one with others is looked at by itself."""
 
     level: str = ""
     out: str = ""
@@ -60,7 +62,7 @@ def read_lines(body: bytes | bytearray) -> list[Line]:
 
 
 def are_lines(lines: list[Any]) -> bool:
-    """Whether none of them has a mistake: all at once, since looking at each one takes longer than storing them."""
+    """Whether all are as usual, without a mistake; at once: looking at each one takes longer than storing them."""
     try:
         shapes = msgspec.convert(lines, list[LineShape])
     except msgspec.ValidationError:
@@ -69,7 +71,7 @@ def are_lines(lines: list[Any]) -> bool:
 
 
 def find_mistake(line: Any) -> str:  # noqa: ANN401 - any JSON
-    """What is wrong with a log line; an empty text for none."""
+    """What is wrong with a log line; an empty text for nothing."""
     if not isinstance(line, dict):
         return "is no JSON object"
     for name in ("level", "out", "time"):
@@ -80,12 +82,12 @@ def find_mistake(line: Any) -> str:  # noqa: ANN401 - any JSON
         return f"pos: expected a whole number from 0 to {MAX_POS - 1}"
     if line.get("time") and not TIME.fullmatch(line["time"]):
         return "time: expected RFC 3339 such as 2025-05-01T17:27:56Z"
-    args = line.get("args")
+    args = line.get("args", {})
     if args is None:
-        return ""
+        args = {}
     if not isinstance(args, dict) or not all(isinstance(value, str) for value in args.values()):
         return "args: expected an object of texts, or null"
-    return ""
+    return find_beyond(line, allows_nul=True)
 
 
 def read_after_id(text: str) -> int:

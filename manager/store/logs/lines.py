@@ -10,6 +10,7 @@ from isal import igzip_lib
 LINE_BYTES = 70 << 10
 STREAM_BYTES = 64 << 20
 WRITERS_PER_REQUEST = 64
+NAME_LENGTH = 253  # of a Kubernetes object
 COMPRESSION = 1
 
 Line = dict[str, Any]
@@ -43,11 +44,18 @@ def writer_groups(token_id: str, lines: Iterable[Line]) -> list[Group]:
     found: dict[str, list[Line]] = {}
     for line in lines:
         args = line.get("args")
-        pod = args.get("PodName", "") if args else ""
+        pod = pod_name(args.get("PodName", "")) if args else ""
         if pod not in found and len(found) >= WRITERS_PER_REQUEST:
             pod = ""
         found.setdefault(pod, []).append(line)
     return [make_group(f"{token_id}/{pod}" if pod else token_id, own) for pod, own in found.items()]
+
+
+def pod_name(text: str) -> str:
+    """The name of a pod as it is, since it stands in an index; of what cannot be one, its digest."""
+    if len(text) <= NAME_LENGTH and text.isascii() and text.isprintable():
+        return text
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def counts_from_zero(lines: list[Line]) -> bool:

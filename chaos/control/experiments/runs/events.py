@@ -136,6 +136,8 @@ def read_event(content: bytes, infra_id: str) -> RunEvent:
         raise InputError(f"event: {error}") from error
     if not infra_id == body.infra_id == body.args.infra_id:
         raise InputError("event: infraId, args.infraID and the path differ: expected one infrastructure")
+    if "\0" in body.args.workflow_run_id + body.args.notify_id + body.args.workflow_id:
+        raise InputError("event: NUL character, expected ids without it")
     completed = body.args.completed == "true"
     check_nodes(execution, completed=completed)
     check_times(execution)
