@@ -11,6 +11,8 @@ DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
 PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 MOST_PROBES = 50
+MOST_SECONDS = 24 * 3600  # of a duration, and of a round of a probe
+MOST_ATTEMPTS = 10_000
 HOST_PROBES = ("cmdProbe", "httpProbe")
 
 
@@ -157,7 +159,14 @@ class Probe(Struct, frozen=True):
         }
         if [name for name, given in inputs.items() if given is not None] != [self.type]:
             raise ActionError(f"probe {self.name[:80]!r}: expected {self.type}/inputs and no others")
-        self.properties.longest_seconds()
+        if self.properties.attempts() > MOST_ATTEMPTS:
+            raise ActionError(
+                f"probe {self.name[:80]!r} is tried {str(self.properties.attempts())[:40]} times: expected at most "
+                f"{MOST_ATTEMPTS}"
+            )
+        longest = self.properties.longest_seconds()
+        if longest > MOST_SECONDS:
+            raise ActionError(f"probe {self.name[:80]!r} may take {longest:.0f} s a round: expected no more than 24h")
         if self.edge is not None and self.mode != "EOT":
             text = (
                 f"probe {self.name[:80]!r} has mode {self.mode}: expected EOT, since windows are judged when they ended"
@@ -186,14 +195,16 @@ class Chaos(Struct, frozen=True):
 
 
 def seconds_of(name: str, text: str | float) -> float:
-    """The seconds of a duration."""
-    if isinstance(text, int | float):
-        return float(text)
-    if text.isdecimal():
-        return float(text)
-    if not DURATION.fullmatch(text):
-        raise ActionError(f"{name} is {text[:40]!r}, expected a duration such as 30s or 1m30s")
-    return sum(float(number) * UNITS[unit] for number, unit in PART.findall(text))
+    """The seconds of a duration, at most a day's: ActionError for any other, as of a text that is none."""
+    if isinstance(text, str) and not text.isdecimal():
+        if not DURATION.fullmatch(text):
+            raise ActionError(f"{name} is {text[:40]!r}, expected a duration such as 30s or 1m30s")
+        found = sum(float(number) * UNITS[unit] for number, unit in PART.findall(text))
+    else:
+        found = text if isinstance(text, int) else float(text)
+    if not 0 <= found <= MOST_SECONDS:
+        raise ActionError(f"{name} is {str(text)[:40]!r}, expected 0 s to 24h")
+    return float(found)
 
 
 def read_action(action: Any) -> Chaos:  # noqa: ANN401 - any JSON
@@ -212,6 +223,5 @@ def read_action(action: Any) -> Chaos:  # noqa: ANN401 - any JSON
         if probe.type not in HOST_PROBES:
             raise ActionError(f"probe {probe.name[:80]!r} is a {probe.type}: expected {' or '.join(HOST_PROBES)}")
         probe.check()
-    if not 0 <= chaos.duration_seconds() <= 24 * 3600:
-        raise ActionError("Duration: expected no more than 24h")
+    chaos.duration_seconds()
     return chaos
