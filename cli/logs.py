@@ -12,8 +12,9 @@ from httpx_sse import SSEError, connect_sse
 from cli.manager_api import ManagerApi, ManagerApiError, manager_options
 from podsonar.errors import UsageError
 from podsonar.logs_and_probes import escape
+from podsonar.manager_paths import LOG_SERVICE
 
-BLOB, STREAM = "/log-service/blob", "/log-service/stream"
+BLOB, STREAM = f"{LOG_SERVICE}/blob", f"{LOG_SERVICE}/stream"
 READ_SECONDS = 90.0  # the manager sends a ping every 30 s
 AGAIN_SECONDS = 1.0
 

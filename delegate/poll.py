@@ -12,6 +12,7 @@ from delegate.task import Polled, TaskReport
 from delivery.manager_client import EXCHANGE_ERRORS, ManagerClient, ManagerResponse, failure_reason
 from delivery.token_file import TokenFile
 from podsonar.errors import ManagerUnavailableError
+from podsonar.manager_paths import DELEGATE_API, LOG_SERVICE
 from podsonar.settings import DelegateSettings
 
 TASK_BYTES = 16 << 20  # four lists of the largest size
@@ -64,7 +65,7 @@ class Manager:
         """Tasks that are leased to this delegate now; None where none came within the time of a poll."""
         seconds = self.settings.delegate.poll_seconds
         asked = {**self.about, "cluster": cluster._asdict(), "running": [], "waitSeconds": seconds}
-        status, body = self.post("/v1/delegates/poll", asked, seconds + BEYOND_POLL_SECONDS)
+        status, body = self.post(f"{DELEGATE_API}/poll", asked, seconds + BEYOND_POLL_SECONDS)
         if status == 204:
             return None
         if status != 200:
@@ -76,7 +77,7 @@ class Manager:
 
     def report(self, task_id: str, report: TaskReport) -> int:
         """The status of a report: 200 accepted, 409 the lease is another's, 404 the task is gone."""
-        status, body = self.post(f"/v1/delegates/tasks/{task_id}/status", report, STATUS_SECONDS)
+        status, body = self.post(f"{DELEGATE_API}/tasks/{task_id}/status", report, STATUS_SECONDS)
         if status == 200 and b'"accepted"' not in body:
             raise ManagerUnavailableError(f"manager {self.client.base}: a report answered 200 and did not accept it")
         return status
@@ -86,7 +87,7 @@ class Manager:
         headers = {"X-Harness-Token": self.token.read(), "Content-Type": "application/json"}
         try:
             answer = self.request(
-                method, headers, orjson.dumps(lines or []), LOG_SECONDS, f"/log-service/stream?{query}"
+                method, headers, orjson.dumps(lines or []), LOG_SECONDS, f"{LOG_SERVICE}/stream?{query}"
             )
         except EXCHANGE_ERRORS as error:
             raise ManagerUnavailableError(f"manager {self.client.base}: {failure_reason(error)}") from error

@@ -9,6 +9,7 @@ import orjson
 
 from chaos.faults.fault import InjectionError
 
+PREFIX = "/v1/injectors/"
 SECONDS = 2.0  # per request; five without an answer end the fault
 MOST_ANSWER_BYTES = 4096
 
@@ -24,7 +25,7 @@ class RunnerClient:
         if parts.scheme != "http" or not parts.hostname:
             raise InjectionError("the runner's URL is not http://host:port")
         self.host, self.port = parts.hostname, parts.port or 80
-        self.path, self.token = f"/v1/injectors/{injector}", token
+        self.path, self.token = f"{PREFIX}{injector}", token
         self.address = ""  # once it is known: a fault may be one of the cluster's DNS
 
     def say(self, state: str, **more: Any) -> Command | None:  # noqa: ANN401 - JSON

@@ -8,9 +8,10 @@ import orjson
 
 from delivery.manager_client import EXCHANGE_ERRORS, ManagerClient, failure_reason
 from podsonar.errors import PodsonarError
+from podsonar.manager_paths import LSERVER
 from podsonar.settings import LinuxAgentSettings
 
-PREFIX = "/gratis/chaos/lserver/api/infra"
+PREFIX = f"{LSERVER}/infra"
 ANSWER_BYTES = 4 << 20
 SECONDS = 10.0
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from podsonar.errors import SettingsError
+from podsonar.manager_paths import KSERVER
 
 NEEDED = (
     "KUBERNETES_INFRA_SERVICE_ENDPOINT",
@@ -75,7 +76,7 @@ def read_environment(variables: Mapping[str, str]) -> RunnerEnvironment:
     endpoint = variables["KUBERNETES_INFRA_SERVICE_ENDPOINT"].rstrip("/")
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        raise SettingsError("KUBERNETES_INFRA_SERVICE_ENDPOINT is no URL: expected https://host/chaos/kserver/api")
+        raise SettingsError(f"KUBERNETES_INFRA_SERVICE_ENDPOINT is no URL: expected https://host{KSERVER}")
     enabled = variables.get("LOG_SERVICE_ENABLED", "false") == "true"
     skip = {variables.get(name, "false") for name in ("SKIP_SECURE_VERIFY", "INSECURE_SKIP_VERIFY")}
     authority = variables.get("PODSONAR_MANAGER_CA", "")

@@ -12,12 +12,13 @@ import yaml
 from cli.chaos.tenant_api import TenantApi, tenant_options
 from podsonar.errors import InputError, PodsonarError
 from podsonar.logs_and_probes import escape
+from podsonar.manager_paths import HOSTS
 
 POLL_SECONDS = 2.0
 OVER = ("Completed", "Completed_With_Probe_Failure", "Error", "Stopped", "Timeout")
 NAME_OF_TASK = re.compile(r"(.+?)-\d{10}-.+")
 
-linux_options = tenant_options("linux", "/v1/chaos/linux")
+linux_options = tenant_options("linux", HOSTS)
 
 
 @click.group()

@@ -1,14 +1,19 @@
 """The runner of a run that is ordered: a delegate brings it, or who applies the manifests that are written here."""
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 import yaml
 
-from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests, runner_name
+from chaos.control.experiments.runner_manifests import (
+    RunIds,
+    RunnerPlace,
+    collector_image,
+    runner_manifests,
+    runner_name,
+)
 from chaos.control.experiments.runs.manifest import read_manifest
 from chaos.runner.environment import MOST_AUTHORITY_BYTES, check_authority
 from cli.chaos.tenant_api import TenantApi
@@ -17,6 +22,7 @@ from delivery.token_file import read_token
 from podsonar import atomic_file
 from podsonar.errors import InputError, SettingsError, UsageError
 from podsonar.input_file import read_input
+from podsonar.settings import InstalledAgents
 
 STDOUT = "-"
 OF_RUNNERS = ("account", "project", "environment")  # without which a runner does not start
@@ -82,13 +88,8 @@ def runner_site(runs: TenantApi, place: dict[str, str]) -> RunnerSite:
     if bool(directory) != bool(file):
         raise UsageError("expected --directory and --directory-token-file together")
     authority = read_authority(Path(place["runner_ca_file"])) if place["runner_ca_file"] else ""
-    image = place["image"] or runner_image()
+    image = place["image"] or collector_image(InstalledAgents().registry)
     return RunnerSite(base, authority, image, directory, read_token(Path(file)) if file else "")
-
-
-def runner_image() -> str:
-    """The image that `make images` builds of this version: a runner and its injectors are in the collector's."""
-    return f"localhost/podsonar-collector:{version('podsonar').partition('+')[0]}"
 
 
 def read_authority(path: Path) -> str:
@@ -110,8 +111,7 @@ def write_manifests(runs: TenantApi, order: dict[str, Any], made: dict[str, str]
         namespace=manifest.metadata.namespace,
         image=site.image,
         infra_id=order["infraID"],
-        endpoint=f"{site.manager}/chaos/kserver/api",
-        log_endpoint=f"{site.manager}/log-service",
+        manager=site.manager,
         access_key=made["accessKey"],
         log_token=made["logToken"],
         directory=site.directory,

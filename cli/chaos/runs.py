@@ -16,12 +16,13 @@ from cli.chaos.tenant_api import TenantApi, tenant_options
 from podsonar.errors import InputError, UsageError
 from podsonar.input_file import read_input
 from podsonar.logs_and_probes import escape
+from podsonar.manager_paths import RUNS
 
 FILE_BYTES = 1 << 20
 POLL_SECONDS = 2.0
 FILE = click.Path(path_type=Path, dir_okay=False)
 
-runs_options = tenant_options("runs", "/v1/chaos/runs")
+runs_options = tenant_options("runs", RUNS)
 
 
 def read_order(path: Path, infra: str) -> dict[str, Any]:

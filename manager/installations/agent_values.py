@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from podsonar.errors import SettingsError, UsageError
 from podsonar.schedule import next_window
+from podsonar.settings import InstalledAgents
 
 DEFAULT_NAMESPACE = "podsonar"
 DEFAULT_CRON = "15 * * * *"
@@ -24,7 +25,7 @@ class Source(NamedTuple):
     manager_url: str
     allow_insecure_http: bool = False
     ca_secret: str = ""
-    registry: str = "localhost"
+    registry: str = InstalledAgents().registry
     tag: str = ""
 
 

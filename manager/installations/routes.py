@@ -32,6 +32,7 @@ from manager.store.tenancy import Tenant, of_tenant
 from manager.store.tokens import token_format
 from manager.store.tokens.issued import Principal, authenticate
 from podsonar.errors import StoreError
+from podsonar.manager_paths import DELEGATE_API
 
 BODY_BYTES = 4 << 20
 TURN_SECONDS = 1.0
@@ -185,8 +186,8 @@ def delegate_routes(
     """The routes of delegates; `of_run` completes tasks of an experiment's run."""
     handlers = DelegateRoutes(store, clock, settings, of_run)
     return [
-        Route("/v1/delegates/poll", handlers.poll, methods=["POST"]),
-        Route("/v1/delegates/tasks/{task_id}/status", handlers.status, methods=["POST"]),
+        Route(f"{DELEGATE_API}/poll", handlers.poll, methods=["POST"]),
+        Route(f"{DELEGATE_API}/tasks/{{task_id}}/status", handlers.status, methods=["POST"]),
     ]
 
 

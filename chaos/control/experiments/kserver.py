@@ -21,8 +21,9 @@ from manager.parts import PartContext
 from manager.store.experiments.runs import account_of_run, find_run, find_run_id, find_run_of_key
 from manager.store.tenancy import Tenant
 from podsonar.errors import InputError, StoreError
+from podsonar.manager_paths import KSERVER
 
-PREFIXES = ("/chaos/kserver/api", "/gateway/chaos/kserver/api")
+PREFIXES = (KSERVER, f"/gateway{KSERVER}")
 MOST_BODY_BYTES = 2 * MOST_EXECUTION_BYTES
 
 REQUIRED = {

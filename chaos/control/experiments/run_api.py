@@ -36,6 +36,7 @@ from manager.store.experiments.runs import find_run, list_runs
 from manager.store.tenancy import Tenant
 from manager.store.tokens.token_format import Scope, generate_token
 from podsonar.errors import InputError
+from podsonar.manager_paths import RUNS
 from podsonar.timestamp import rfc3339
 
 MOST_LISTED = 200
@@ -167,9 +168,9 @@ def run_routes(context: PartContext) -> list[BaseRoute]:
     """The routes of runs for people."""
     api = RunApi(context)
     return [
-        Route("/v1/chaos/runs", api.endpoint(api.create, "admin"), methods=["POST"]),
-        Route("/v1/chaos/runs", api.endpoint(api.index, "read"), methods=["GET"]),
-        Route("/v1/chaos/runs/{run}", api.endpoint(api.read, "read"), methods=["GET"]),
-        Route("/v1/chaos/runs/{run}/impact", api.endpoint(api.impact, "read"), methods=["GET"]),
-        Route("/v1/chaos/runs/{run}/stop", api.endpoint(api.stop, "admin"), methods=["POST"]),
+        Route(RUNS, api.endpoint(api.create, "admin"), methods=["POST"]),
+        Route(RUNS, api.endpoint(api.index, "read"), methods=["GET"]),
+        Route(f"{RUNS}/{{run}}", api.endpoint(api.read, "read"), methods=["GET"]),
+        Route(f"{RUNS}/{{run}}/impact", api.endpoint(api.impact, "read"), methods=["GET"]),
+        Route(f"{RUNS}/{{run}}/stop", api.endpoint(api.stop, "admin"), methods=["POST"]),
     ]

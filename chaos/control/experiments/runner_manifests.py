@@ -4,11 +4,13 @@ The role is made from the experiment: the rights of its faults in the targets' n
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from chaos.control.experiments.runs.manifest import Manifest, Task
 from chaos.control.judge.prediction import EDGE_FAULTS
 from chaos.runner.environment import ID_ANNOTATIONS
+from podsonar.manager_paths import KSERVER, LOG_SERVICE
 
 Rule = tuple[str, str, tuple[str, ...]]  # API group, resource, verbs
 
@@ -45,16 +47,15 @@ REPORT_PORT = 8000  # where injectors report
 class RunnerPlace(NamedTuple):
     """Where a runner runs and whom it reports to; keys and tokens are secret.
 
-    `directory` is the collector where it orders windows, with the agents' token; `authority` the PEM by which it
-    verifies the manager, empty for those of its image.
+    `manager` is its URL as the runner's pod reaches it, without a path; `authority` is the PEM that verifies it,
+    empty for those of the image; `directory` is the collector where it orders windows, with the agents' token.
     """
 
     name: str
     namespace: str
     image: str
     infra_id: str
-    endpoint: str
-    log_endpoint: str
+    manager: str
     account: str
     organization: str
     project: str
@@ -65,6 +66,11 @@ class RunnerPlace(NamedTuple):
     directory_token: str = ""
     authority: str = ""
     pull_secrets: tuple[str, ...] = ()
+
+
+def collector_image(registry: str, tag: str = "") -> str:
+    """The collector's image, in which a runner and its injectors are; without a tag that of this version."""
+    return f"{registry}/podsonar-collector:{tag or version('podsonar').partition('+')[0]}".lstrip("/")
 
 
 def runner_name(run_id: str) -> str:
@@ -116,7 +122,7 @@ def secret_of(place: RunnerPlace) -> dict[str, str]:
     """The Secret's members."""
     return {
         "ACCOUNT_ID": place.account,
-        "LOG_SERVICE_URL": place.log_endpoint,
+        "LOG_SERVICE_URL": f"{place.manager}{LOG_SERVICE}",
         "SKIP_SECURE_VERIFY": "false",
         "ACCESS_KEY": place.access_key,
         "LOG_SERVICE_TOKEN": place.log_token,
@@ -133,10 +139,10 @@ def settings_of(place: RunnerPlace) -> dict[str, str]:
         "ENVIRONMENT_ID": place.environment,
         "DDCR_ENDPOINT": f"http://{place.name}.{place.namespace}:{REPORT_PORT}",
         "CORRELATION_ID": place.name,
-        "KUBERNETES_INFRA_SERVICE_ENDPOINT": place.endpoint,
+        "KUBERNETES_INFRA_SERVICE_ENDPOINT": f"{place.manager}{KSERVER}",
         "INFRA_ID": place.infra_id,
-        "LOG_SERVICE_ENDPOINT": place.log_endpoint,
-        "LOG_SERVICE_ENABLED": "true" if place.log_endpoint else "false",
+        "LOG_SERVICE_ENDPOINT": f"{place.manager}{LOG_SERVICE}",
+        "LOG_SERVICE_ENABLED": "true",
         **({"PODSONAR_DIRECTORY_URL": place.directory} if place.directory else {}),
         **({"PODSONAR_MANAGER_CA": place.authority} if place.authority else {}),
     }

@@ -27,8 +27,9 @@ from manager.schema.gunzip import BadBodyError, TooLargeError, inflate
 from manager.store.logs.streams import append_lines
 from manager.store.logs.tokens import LogWriter
 from podsonar.errors import StoreConflictError, StoreError
+from podsonar.manager_paths import LSERVER
 
-PREFIXES = ("/gratis/chaos/lserver/api", "/gateway/chaos/lserver/api", "/chaos/lserver/api")
+PREFIXES = (LSERVER, "/gateway/chaos/lserver/api", "/chaos/lserver/api")
 LIMITS = PushLimits(held_bytes=32 << 20, held_bytes_per_agent=16 << 20)
 ALIVE, SUCCESS = b'{ "message": "OK" }', b'{ "success": true }'
 RESULT_TEXT_BYTES = 4 << 20

@@ -23,9 +23,9 @@ from manager.parts import PartContext
 from manager.store.agents import check_name
 from manager.store.tokens.token_format import Scope
 from podsonar.errors import StoreError, UsageError
+from podsonar.manager_paths import HOSTS
 from podsonar.timestamp import rfc3339
 
-PREFIX = "/v1/chaos/linux"
 LIMITS = PushLimits(compressed_bytes=1 << 20, held_bytes=16 << 20)
 
 Json = dict[str, Any]
@@ -52,7 +52,7 @@ class LinuxPersonRoutes:
             ("/tasks/{task}/stop", "POST", "admin", self.stop_task),
         ]
         return [
-            Route(PREFIX + path, self.endpoint(handler, scope), methods=[method])
+            Route(HOSTS + path, self.endpoint(handler, scope), methods=[method])
             for path, method, scope, handler in table
         ]
 

@@ -12,8 +12,9 @@ from chaos.control.logs.metrics import LogMetrics
 from manager.http.responses import json_response, unavailable
 from manager.schema.gunzip import BadBodyError, TooLargeError
 from podsonar.errors import StoreError
+from podsonar.manager_paths import LOG_SERVICE
 
-PREFIXES = ("/log-service", "/gateway/log-service")
+PREFIXES = (LOG_SERVICE, f"/gateway{LOG_SERVICE}")
 
 Handler = Callable[[Request], Awaitable[Response]]
 

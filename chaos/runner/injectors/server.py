@@ -8,10 +8,10 @@ from typing import Self
 
 import orjson
 
+from chaos.injector.runner_client import PREFIX
 from chaos.runner.injectors.registry import Injectors
 
 MOST_BODY_BYTES = 16 << 10
-PREFIX = "/v1/injectors/"
 IDLE_SECONDS = 5.0
 
 

@@ -46,7 +46,7 @@ def runner(namespace: str = "hce", targeted: str = "shop") -> list[dict[str, Any
         "spec": {"tasks": tasks, "steps": [[{"name": one["name"]}] for one in tasks], "guards": {}},
     }
     image = "localhost/podsonar-collector:1"
-    place = RunnerPlace("podsonar-run-1", namespace, image, "i", "https://m", "", "a", "o", "p", "e", "k", "l")
+    place = RunnerPlace("podsonar-run-1", namespace, image, "i", "https://m", "a", "o", "p", "e", "k", "l")
     return runner_manifests(place, RunIds("e", "r", "n"), read_manifest(document))
 
 

@@ -5,13 +5,18 @@ those of agents are; the database gets their hashes. Image and manager of the fi
 """
 
 from hashlib import sha256
-from importlib.metadata import version
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
 from chaos.control.experiments.delegated.run_tasks import RunTasks
-from chaos.control.experiments.runner_manifests import RunIds, RunnerPlace, runner_manifests, runner_name
+from chaos.control.experiments.runner_manifests import (
+    RunIds,
+    RunnerPlace,
+    collector_image,
+    runner_manifests,
+    runner_name,
+)
 from chaos.control.experiments.runs.document import RunRecord
 from chaos.control.experiments.runs.manifest import read_manifest
 from chaos.control.experiments.runs.store import let_write_logs, record_of
@@ -63,7 +68,7 @@ def site_of(connection: Connection, record: RunRecord, delegate: AskingDelegate,
     if not own.manager_url:
         raise ConfigRefusedError("the delegate does not say how it reaches the manager: set agents.url of the manager")
     source, config = apply_image_registry(connection, record.tenant, own, {})
-    image = f"{source.registry}/podsonar-collector:{source.tag or version('podsonar').partition('+')[0]}".lstrip("/")
+    image = collector_image(source.registry, source.tag)
     return {"image": image, "pullSecrets": config["imagePullSecrets"] or [], "manager": source.manager_url.rstrip("/")}
 
 
@@ -75,8 +80,7 @@ def runner_list(record: RunRecord, site: dict[str, Any], delegate: Token) -> lis
         namespace=manifest.metadata.namespace,
         image=site["image"],
         infra_id=record.infra_id,
-        endpoint=f"{site['manager']}/chaos/kserver/api",
-        log_endpoint=f"{site['manager']}/log-service",
+        manager=site["manager"],
         account=record.account,
         organization=record.organization,
         project=record.project,

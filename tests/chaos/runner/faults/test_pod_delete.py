@@ -35,7 +35,7 @@ def rights(site: Site, tasks: list[dict[str, Any]], **spec: Any) -> list[dict[st
 
 def manifests_of(site: Site, document: dict[str, Any]) -> list[dict[str, Any]]:
     """The runner's manifests for an experiment."""
-    place = RunnerPlace("runner", site.namespace, "image", "i", "https://m", "", "a", "o", "p", "e", "k", "l")
+    place = RunnerPlace("runner", site.namespace, "image", "i", "https://m", "a", "o", "p", "e", "k", "l")
     return runner_manifests(place, RunIds("e", "r", "n"), read_manifest(document))
 
 
