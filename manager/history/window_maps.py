@@ -17,8 +17,10 @@ from manager.history.map_tables import MapTables, make_tables, of_namespace
 from manager.schema.records import accepted_in, connections_in
 from manager.service_map.build import NodeReport, build_map
 from manager.store.agents import Agent
-from manager.store.batches.queries import iterate_blocks, list_windows, read_counts, read_observations, read_summaries
+from manager.store.batches.queries import list_windows, read_summaries
 from manager.store.batches.sequences import missing_by_node
+from manager.store.batches.window_batches import iterate_counts, read_batches
+from manager.store.batches.window_blocks import BlocksByBatch, iterate_blocks
 from manager.store.batches.writes import ACCEPTED_SIDE, CONNECTIONS_SIDE
 from manager.store.database import Store
 from manager.store.maps.windows import KeptMap, find_kept, list_states
@@ -123,15 +125,14 @@ class WindowMaps:
 
     def compute(self, agent: Agent, window: Window | None) -> dict[str, Any]:
         """The map, from the batches; records are read block by block."""
-        seen = read_observations(self.store, agent.id, window.id) if window else []
+        seen = read_batches(self.store, agent.id, window.id) if window else []
+        connections, accepted = (
+            BlocksByBatch(iterate_blocks(self.store, agent.id, seen, side))
+            for side in (CONNECTIONS_SIDE, ACCEPTED_SIDE)
+        )
         reports = [
-            NodeReport(
-                batch.node_name,
-                read_counts(self.store, agent.id, batch.batch_id),
-                connections_in(iterate_blocks(self.store, agent.id, batch.batch_id, CONNECTIONS_SIDE)),
-                accepted_in(iterate_blocks(self.store, agent.id, batch.batch_id, ACCEPTED_SIDE)),
-            )
-            for batch in seen
+            NodeReport(batch.node_name, counts, connections_in(connections.of(batch)), accepted_in(accepted.of(batch)))
+            for batch, counts in iterate_counts(self.store, agent.id, seen)
         ]
         missing = missing_by_node(self.store, agent.id, window.start_ns) if window else {}
         with gc_paused():  # a map has many objects and no cycles; looking for some takes half of the time

@@ -19,7 +19,8 @@ from delivery.push import Pusher
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
 from manager.server import serving
-from manager.store.batches.queries import list_windows, read_observations
+from manager.store.batches.queries import list_windows
+from manager.store.batches.window_batches import read_batches
 from manager.store.database import Store
 from manager.store.tables import BATCHES
 from podsonar.json_gzip import pack
@@ -108,7 +109,7 @@ def test_row_37_database_crashes_during_ingest_every_batch_is_stored_once(
         with store.reading() as connection:
             stored = list(connection.execute(select(BATCHES.c.batch_id)).scalars())
         (window,) = list_windows(store, agent_of(store))
-        observed = read_observations(store, agent_of(store), window.id)
+        observed = read_batches(store, agent_of(store), window.id)
     assert sorted(stored) == sorted(sent)
     assert len(observed) == len(sent)
 

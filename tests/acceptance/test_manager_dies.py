@@ -16,7 +16,8 @@ from pathlib import Path
 import httpx
 
 from manager.server import serving
-from manager.store.batches.queries import list_windows, read_observations
+from manager.store.batches.queries import list_windows
+from manager.store.batches.window_batches import read_batches
 from manager.store.database import Store
 from tests.acceptance.agent_process import free_port
 from tests.manager.conftest import Running
@@ -63,7 +64,7 @@ def stored_ids(database: str) -> list[str]:
     """The ids of all stored batches, one per time that each is stored."""
     store = Store(database)
     agent = agent_of(store)
-    seen = [one.batch_id for w in list_windows(store, agent) for one in read_observations(store, agent, w.id)]
+    seen = [one.batch_id for w in list_windows(store, agent) for one in read_batches(store, agent, w.id)]
     store.close()
     return sorted(seen)
 

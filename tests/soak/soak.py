@@ -30,8 +30,9 @@ import httpx
 import yaml
 
 from manager.store.agents import find_agent
-from manager.store.batches.queries import list_windows, read_counts, read_observations
+from manager.store.batches.queries import list_windows
 from manager.store.batches.sequences import count_missing
+from manager.store.batches.window_batches import iterate_batches, iterate_counts
 from manager.store.database import Store
 from manager.store.tokens.issued import create_token
 from tests.manager.manager_process import MIB, ManagerProcess, manager_process
@@ -206,9 +207,9 @@ def compare(manager: ManagerProcess, put: list[str], found: Findings) -> None:
         agent = find_agent(store, "honest")
         assert agent is not None
         stored = [
-            (one.batch_id, read_counts(store, agent.id, one.batch_id)["delivered"])
+            (one.batch_id, counts["delivered"])
             for window in list_windows(store, agent.id)
-            for one in read_observations(store, agent.id, window.id)
+            for one, counts in iterate_counts(store, agent.id, iterate_batches(store, agent.id, window.id))
         ]
         found.gaps = count_missing(store, agent.id)
     connections = [name for name in put if name.startswith("c-")]

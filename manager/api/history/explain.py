@@ -1,7 +1,6 @@
 """Why an edge is there, or what it means that it is not."""
 
 from collections.abc import Iterable, Iterator
-from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -31,14 +30,9 @@ from manager.schema.records import LISTED, ListedConnection, unpack_block
 from manager.service_map.topology import Topology, build_topology
 from manager.store.agents import Agent
 from manager.store.batches.address_owners import owners_of
-from manager.store.batches.queries import (
-    Observation,
-    iterate_blocks,
-    read_counts,
-    read_observations,
-    read_pod_cgroups,
-    read_summaries,
-)
+from manager.store.batches.queries import read_summaries
+from manager.store.batches.window_batches import Observation, iterate_counts, iterate_pod_cgroups, read_batches
+from manager.store.batches.window_blocks import iterate_blocks
 from manager.store.batches.writes import CONNECTIONS_SIDE
 from podsonar.errors import InputError
 from podsonar.model import Window
@@ -106,36 +100,39 @@ class ExplainHandlers:
         destinations: frozenset[str],
     ) -> dict[str, Any]:
         """The records between two ends, and who held the addresses that they went to."""
-        batches = read_observations(self.store, agent.id, window.id)
+        batches = read_batches(self.store, agent.id, window.id)
         identities = {
-            batch.node_name: str(read_counts(self.store, agent.id, batch.batch_id).get("identity") or "")
-            for batch in batches
+            batch.node_name: str(counts.get("identity") or "")
+            for batch, counts in iterate_counts(self.store, agent.id, batches)
         }
 
         def every() -> Iterator[tuple[str, ListedConnection]]:
-            for batch in batches:
-                for block in iterate_blocks(self.store, agent.id, batch.batch_id, CONNECTIONS_SIDE):
-                    for one in LISTED.decode(unpack_block(block.body)):
-                        yield batch.node_name, one
+            for batch, block in iterate_blocks(self.store, agent.id, batches, CONNECTIONS_SIDE):
+                for one in LISTED.decode(unpack_block(block.body)):
+                    yield batch.node_name, one
 
         between = records_between(every(), sources, destinations, topology)
         shown = list(islice(between, MAX_RECORDS))
-        cgroups = cache(lambda node: self.cgroups(agent, batches, node))
         addresses = self.addresses(agent, window, [one for _, one in shown])
-        for held in (one["heldBy"] for one in addresses if one["heldBy"]):
-            held.update(cgroups_wire(held["uid"], cgroups(topology.pods.get(held["uid"], {}).get("node"))))
+        holders = [one["heldBy"] for one in addresses if one["heldBy"]]
+        node_of = {held["uid"]: topology.pods.get(held["uid"], {}).get("node") for held in holders}
+        nodes = {node for node, _ in shown} | set(node_of.values())
+        cgroups = self.cgroups(agent, [one for one in batches if one.node_name in nodes])
+        for held in holders:
+            held.update(cgroups_wire(held["uid"], cgroups.get(node_of[held["uid"]])))
         return {
             "batchesKept": bool(batches),
-            "records": [record_wire(node, one, identities[node], cgroups(node)) for node, one in shown],
+            "records": [record_wire(node, one, identities[node], cgroups.get(node)) for node, one in shown],
             "moreRecords": sum(1 for _ in between),
             "addresses": addresses,
         }
 
-    def cgroups(self, agent: Agent, batches: Iterable[Observation], node: str | None) -> dict[str, PodCgroups] | None:
-        """The cgroups by pod UID that the batches of a node brought; None if none of them brought any."""
-        own = (read_pod_cgroups(self.store, agent.id, one.batch_id) for one in batches if one.node_name == node)
-        brought = [one for one in own if one is not None]
-        return merge_pod_cgroups(brought) if brought else None
+    def cgroups(self, agent: Agent, batches: Iterable[Observation]) -> dict[str | None, dict[str, PodCgroups]]:
+        """The cgroups that batches brought, by node and pod UID; without the nodes of which none brought any."""
+        brought: dict[str, list[dict[str, PodCgroups]]] = {}
+        for batch, own in iterate_pod_cgroups(self.store, agent.id, batches):
+            brought.setdefault(batch.node_name, []).append(own)
+        return {node: merge_pod_cgroups(every) for node, every in brought.items()}
 
     def addresses(self, agent: Agent, window: Window, records: list[ListedConnection]) -> list[dict[str, Any]]:
         """Each address that the records went to, with its owners."""

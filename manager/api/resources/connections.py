@@ -1,6 +1,6 @@
 """Connections: of a window, of a pod in it, between discovered services; and the map of a window."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -15,15 +15,13 @@ from manager.history.window_maps import WindowMaps
 from manager.http.auth import agent_in_path
 from manager.schema.records import LISTED_ONE, UNREAD, ListedConnection, unpack_block
 from manager.store.agents import Agent
-from manager.store.batches.queries import (
-    BlockPlace,
-    Observation,
-    locate,
-    places_of_pod,
-    read_block,
-    read_observations,
+from manager.store.batches.window_batches import (
+    WantedRecords,
+    iterate_batches,
+    iterate_pod_places,
+    page_of_window,
 )
-from manager.store.batches.writes import CONNECTIONS_SIDE
+from manager.store.batches.window_blocks import iterate_wanted_blocks
 from manager.store.database import Store
 from podsonar.model import Window
 
@@ -42,50 +40,31 @@ class ReadHandlers:
         agent = agent_in_path(self.store, request)
         window = self.window(agent, request)
         pod_uid = request.path_params.get("pod_uid")
-        batches = read_observations(self.store, agent.id, window.id) if window else []
-        page = parse_page(request)._replace(everything=not is_paged(request))
-        if pod_uid is not None:
-            places = {batch: places_of_pod(self.store, agent.id, batch, pod_uid) for batch in batches}
-            items = self.pod_connections(agent, pod_uid, places_of_page(places, page))
-            total = sum(len(numbers) for numbers in places.values())
-            return list_response(request, items, total if is_paged(request) else None)
-        total = sum(batch.connection_count for batch in batches)
-        items = self.connection_rows(agent, self.blocks_of_page(agent, batches, page.offset, page.size), None)
-        return list_response(request, items, total if is_paged(request) else None)
+        page = parse_page(request)._replace(everything=False) if is_paged(request) else None
+        wanted, total = self.wanted(agent, window, pod_uid, page)
+        return list_response(request, self.connection_rows(agent, wanted, pod_uid), total)
 
-    def blocks_of_page(
-        self, agent: Agent, batches: list[Observation], offset: int, size: int | None
-    ) -> Iterator[BlockPlace]:
-        """The blocks that hold a page of a window's connections; batches before it are passed over unread."""
-        left = size
-        for batch in batches:
-            count = batch.connection_count
-            if offset >= count:
-                offset -= count
-                continue
-            wanted = range(offset, count if left is None else min(count, offset + left))
-            offset = 0
-            left = None if left is None else left - len(wanted)
-            if wanted:
-                yield from locate(self.store, agent.id, batch, wanted)
+    def wanted(
+        self, agent: Agent, window: Window | None, pod_uid: str | None, page: Page | None
+    ) -> tuple[Iterable[WantedRecords], int | None]:
+        """The connections of a page, and of how many it is one; without a page, all."""
+        if window is None:
+            return (), 0 if page else None
+        if pod_uid is None and page:
+            return page_of_window(self.store, agent.id, window.id, page.offset, page.limit)
+        batches = iterate_batches(self.store, agent.id, window.id)
+        if pod_uid is None:
+            return (WantedRecords(batch, range(batch.connection_count)) for batch in batches), None
+        places = iterate_pod_places(self.store, agent.id, batches, pod_uid)
+        return page_of_places(places, page) if page else (places, None)
 
-    def pod_connections(
-        self, agent: Agent, pod_uid: str, places: Iterable[tuple[Observation, list[int]]]
-    ) -> Iterator[bytes]:
-        """The connections from or to a pod at the places that the batches' indexes name."""
-        for batch, numbers in places:
-            yield from self.connection_rows(agent, locate(self.store, agent.id, batch, numbers), pod_uid)
-
-    def connection_rows(self, agent: Agent, blocks: Iterator[BlockPlace], pod_uid: str | None) -> Iterator[bytes]:
-        """The wanted records of some blocks, as the API shows them; with `pod_uid`, those of that pod."""
-        for place in blocks:
-            batch = place.batch
-            block = read_block(self.store, agent.id, batch.batch_id, CONNECTIONS_SIDE, place.block)
-            if block is None:
-                continue
-            records = UNREAD.decode(unpack_block(block.body))
-            for number in place.wanted:
-                record = LISTED_ONE.decode(records[number - place.first])
+    def connection_rows(self, agent: Agent, wanted: Iterable[WantedRecords], pod_uid: str | None) -> Iterator[bytes]:
+        """The wanted records, as the API shows them; with `pod_uid`, those of that pod."""
+        for block, numbers, body in iterate_wanted_blocks(self.store, agent.id, wanted):
+            batch = block.batch
+            records = UNREAD.decode(unpack_block(body))
+            for number in numbers:
+                record = LISTED_ONE.decode(records[number - block.first])
                 if pod_uid is not None and not is_of_pod(record, pod_uid):
                     continue
                 spec = msgspec.to_builtins(record)
@@ -111,18 +90,18 @@ class ReadHandlers:
         return find_window(self.maps, agent, request.query_params.get("window", "latest"))
 
 
-def places_of_page(places: Mapping[Observation, list[int]], page: Page) -> Iterator[tuple[Observation, list[int]]]:
-    """The places of a page, batch by batch.
+def page_of_places(places: Iterable[WantedRecords], page: Page) -> tuple[list[WantedRecords], int]:
+    """Those of a page, and how many there are; only those of the page are held.
 
     An index may name a place of another pod, whose UID has the same CRC-32: it has room in a page, and is left out.
     """
-    first = 0
-    for batch, numbers in places.items():
-        end = len(numbers) if page.size is None else page.offset + page.size - first
-        wanted = numbers[max(0, page.offset - first) : max(0, end)]
+    first, wanted = 0, []
+    for batch, numbers in places:
+        own = numbers[max(0, page.offset - first) : max(0, page.offset + page.limit - first)]
+        if own:
+            wanted.append(WantedRecords(batch, own))
         first += len(numbers)
-        if wanted:
-            yield batch, wanted
+    return wanted, first
 
 
 def is_of_pod(record: ListedConnection, pod_uid: str) -> bool:

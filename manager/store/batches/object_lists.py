@@ -6,11 +6,9 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Select, func, select, tuple_
 
+from manager.store.batches.bounded_groups import BYTES_AT_ONCE, KEYS_AT_ONCE, bounded_groups
 from manager.store.database import Store
 from manager.store.tables import OBJECTS
-
-KEYS_AT_ONCE = 1000
-BYTES_AT_ONCE = 4 << 20
 
 
 class ObjectFilter(NamedTuple):
@@ -75,19 +73,13 @@ def read_rows(store: Store, by: ObjectFilter, sizes: list[tuple[str, int]]) -> I
     """The objects of some UIDs, in their order; one that has been deleted meanwhile is left out."""
     columns = (OBJECTS.c.uid, OBJECTS.c.body, OBJECTS.c.first_ns, OBJECTS.c.updated_ns)
     of_kind = select(*columns).where(OBJECTS.c.agent_id == by.agent_id, OBJECTS.c.kind == by.kind)
-    place = 0
-    while place < len(sizes):
-        uids, size = [sizes[place][0]], sizes[place][1]
-        while place + len(uids) < len(sizes) and size + sizes[place + len(uids)][1] <= BYTES_AT_ONCE:
-            size += sizes[place + len(uids)][1]
-            uids.append(sizes[place + len(uids)][0])
+    for uids in bounded_groups(sizes, BYTES_AT_ONCE):
         with store.reading() as connection:
             rows = {row[0]: row[1:] for row in connection.execute(of_kind.where(OBJECTS.c.uid.in_(uids)))}
         for uid in uids:
             if uid in rows:
                 body, first_ns, updated_ns = rows.pop(uid)
                 yield ObjectRow(orjson.loads(body), first_ns, updated_ns)
-        place += len(uids)
 
 
 def find_object(store: Store, agent_id: str, kind: str, uid: str) -> ObjectRow | None:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from manager.store.agents import find_agent, remove_agent
-from manager.store.batches.queries import read_observations
+from manager.store.batches.window_batches import read_batches
 from manager.store.database import Store
 from manager.store.tokens.issued import create_token, revoke_token
 from manager.store.tokens.token_format import parse
@@ -30,7 +30,7 @@ def test_good_batch_is_stored_and_second_time_is_duplicate(running: Running) -> 
     store = Store(running.database)
     agent = find_agent(store, "lab")
     assert agent is not None
-    assert len(read_observations(store, agent.id, WINDOW_ID)) == 1
+    assert len(read_batches(store, agent.id, WINDOW_ID)) == 1
     store.close()
 
 

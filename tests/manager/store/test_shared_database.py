@@ -12,7 +12,8 @@ from manager.schema.push_schema import read_batch
 from manager.server import serving
 from manager.store import engine
 from manager.store.batches.object_lists import ObjectFilter, count_objects, iterate_objects
-from manager.store.batches.queries import list_windows, read_observations, read_summaries
+from manager.store.batches.queries import list_windows, read_summaries
+from manager.store.batches.window_batches import read_batches
 from manager.store.batches.writes import store_batch
 from manager.store.database import Store
 from manager.store.retention import DAY_NS, ROWS, delete_outdated
@@ -41,7 +42,7 @@ def test_same_batch_at_the_same_moment_at_two_managers_is_stored_once(both: tupl
     assert [answer.status_code for answer in answers] == [201] * PUSHES
     assert sorted(answer.json()["duplicate"] for answer in answers) == [False] + [True] * (PUSHES - 1)
     store = Store(both[0].database)
-    assert len(read_observations(store, agent_of(store), WINDOW_ID)) == 1
+    assert len(read_batches(store, agent_of(store), WINDOW_ID)) == 1
     store.close()
 
 
@@ -142,7 +143,7 @@ def test_what_is_older_than_it_is_kept_is_gone_and_the_rest_stays(store: Store) 
         received_ns = now_ns - (60 - 40 * (place >= 2)) * DAY_NS
         store_batch(store, agent, f"b-{place}", read_batch(orjson.dumps(body)), received_ns)
     for _ in range(2):
-        assert sum(len(read_observations(store, agent, w.id)) for w in list_windows(store, agent)) == 2
+        assert sum(len(read_batches(store, agent, w.id)) for w in list_windows(store, agent)) == 2
         assert delete_outdated(store, now_ns, 61) == {}
     gone = delete_outdated(store, now_ns, 30)
     assert gone == {"record_blocks": 2, "observations": 1, "batches": 2}

@@ -14,7 +14,9 @@ from manager.schema.push_schema import read_batch
 from manager.schema.records import accepted_in, connections_in
 from manager.server import serving
 from manager.store.batches.object_lists import ObjectFilter, count_objects
-from manager.store.batches.queries import iterate_blocks, newest_inventory, read_counts, read_observations
+from manager.store.batches.queries import newest_inventory
+from manager.store.batches.window_batches import iterate_counts, read_batches
+from manager.store.batches.window_blocks import iterate_blocks
 from manager.store.batches.writes import ACCEPTED_SIDE, CONNECTIONS_SIDE, store_batch
 from manager.store.database import Store
 from manager.store.tokens.issued import create_token
@@ -161,12 +163,16 @@ def test_database_of_before_is_migrated_with_its_records(database: str) -> None:
             )
     with closing(Store(database)) as store:
         store.migrate()
-        (batch,) = read_observations(store, agent, WINDOW_ID)
+        (batch,) = read_batches(store, agent, WINDOW_ID)
         assert batch.connection_count == 2400
-        assert read_counts(store, agent, "b-1") == {"lost": {"queue": 3}}
-        records = list(connections_in(iterate_blocks(store, agent, "b-1", CONNECTIONS_SIDE)))
+        assert list(iterate_counts(store, agent, [batch])) == [(batch, {"lost": {"queue": 3}})]
+        sides = [
+            [block for _, block in iterate_blocks(store, agent, [batch], side)]
+            for side in (CONNECTIONS_SIDE, ACCEPTED_SIDE)
+        ]
+        records = list(connections_in(sides[0]))
         assert len(records) == 2400
-        assert len(list(accepted_in(iterate_blocks(store, agent, "b-1", ACCEPTED_SIDE)))) == 3
+        assert len(list(accepted_in(sides[1]))) == 3
         assert newest_inventory(store, agent)["incompleteKinds"] is None  # type: ignore[index]
         token = create_token(store, "ingest", "lab", 1, secrets.token_bytes)
         key = create_token(store, "read", "tester", 1, secrets.token_bytes)
