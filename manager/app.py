@@ -157,7 +157,7 @@ def make_app(
         *([metrics_route(metrics)] if serves_metrics else []),
     ]
     of_run = next((one.of_run for one in added if one.of_run is not None), None)
-    routes += delegate_routes(store, clock, agents, of_run)
+    routes += delegate_routes(store, clock, agents, metrics.internal_errors.inc, of_run)
     for prefix in PREFIXES:
         routes.append(Route(f"{prefix}/collections", push, methods=["POST"]))
         routes += document_routes(api, reads, prefix)

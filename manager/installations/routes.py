@@ -12,6 +12,7 @@ import orjson
 import structlog
 from anyio import to_thread
 from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,6 +34,7 @@ from manager.store.tokens import token_format
 from manager.store.tokens.issued import Principal, authenticate
 from podsonar.errors import StoreError
 from podsonar.manager_paths import DELEGATE_API
+from podsonar.supervised import place_of
 
 BODY_BYTES = 4 << 20
 TURN_SECONDS = 1.0
@@ -68,8 +70,16 @@ class Poll(msgspec.Struct, frozen=True, rename="camel"):
 class DelegateRoutes:
     """Handlers over the store; `settings` says where agents push to and where their images are."""
 
-    def __init__(self, store: Store, clock: Callable[[], int], settings: Source, of_run: RunWire | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], int],
+        settings: Source,
+        on_failure: Callable[[], object],
+        of_run: RunWire | None = None,
+    ) -> None:
         self.store, self.clock, self.settings, self.of_run = store, clock, settings, of_run
+        self.on_failure = on_failure
 
     def principal(self, token: str) -> Principal:
         """The holder of a delegate's token; 401 otherwise."""
@@ -155,9 +165,17 @@ class DelegateRoutes:
             found = []
             for task in lease_tasks(connection, delegate, asked.running, now_ns):
                 try:
-                    found.append(task_wire(connection, task, asking, self.settings, now_ns, self.of_run))
+                    with connection.begin_nested():
+                        found.append(task_wire(connection, task, asking, self.settings, now_ns, self.of_run))
                 except ConfigRefusedError as error:
                     end_task(connection, task.id, "FAILED", str(error), now_ns)
+                except (SQLAlchemyError, StoreError):
+                    raise
+                except Exception as error:  # noqa: BLE001 - the delegate gets its other tasks all the same
+                    self.on_failure()
+                    kind, place = type(error).__name__, place_of(error)
+                    log.error("task_not_made", task=task.id, error=kind, place=place)  # noqa: TRY400
+                    end_task(connection, task.id, "FAILED", f"the manager cannot make it ({kind} at {place})", now_ns)
             return found
 
     def store_status(self, tenant: Tenant, task_id: str, report: StatusReport) -> Outcome:
@@ -181,10 +199,14 @@ async def body_of(request: Request) -> bytes:
 
 
 def delegate_routes(
-    store: Store, clock: Callable[[], int], settings: Source, of_run: RunWire | None = None
+    store: Store,
+    clock: Callable[[], int],
+    settings: Source,
+    on_failure: Callable[[], object],
+    of_run: RunWire | None = None,
 ) -> list[BaseRoute]:
-    """The routes of delegates; `of_run` completes tasks of an experiment's run."""
-    handlers = DelegateRoutes(store, clock, settings, of_run)
+    """The routes of delegates; `of_run` completes tasks of an experiment's run, `on_failure` counts what cannot be."""
+    handlers = DelegateRoutes(store, clock, settings, on_failure, of_run)
     return [
         Route(f"{DELEGATE_API}/poll", handlers.poll, methods=["POST"]),
         Route(f"{DELEGATE_API}/tasks/{{task_id}}/status", handlers.status, methods=["POST"]),

@@ -158,9 +158,8 @@ def rights_of(manifest: Manifest, place: RunnerPlace) -> dict[str, set[Rule]]:
     """Rules by namespace."""
     found: dict[str, set[Rule]] = {place.namespace: set(OWN_RIGHTS)}
     for task in manifest.spec.tasks:
-        workloads = (task.definition.targets.get("selectors") or {}).get("workloads") or []
-        for workload in workloads:
-            namespace = str(workload.get("namespace", ""))
+        for workload in task.definition.targets.workloads:
+            namespace = workload.namespace or ""
             found.setdefault(namespace, set()).update(RIGHTS.get(task.definition.chaos.experiment, ()))
             if manifest.spec.guards is not None:
                 found[namespace].add(BUDGETS)
@@ -179,8 +178,10 @@ def probe_rights(manifest: Manifest, task: Task) -> Iterator[tuple[str, Rule]]:
     """Namespace and rule of each k8sProbe of a task; one of the whole cluster needs a role that an operator makes."""
     referred = {one.probe_id for one in task.probe_ref or ()}
     for one in manifest.spec.probes or ():
+        if str(one.get("name")) not in referred:
+            continue  # nothing says that it is a probe at all
         inputs = one.get("k8sProbe/inputs") or {}
-        if one.get("name") in referred and inputs.get("namespace"):
+        if inputs.get("namespace"):
             yield str(inputs["namespace"]), (str(inputs.get("group", "")), str(inputs["resource"]), ("list",))
 
 

@@ -5,9 +5,9 @@ Targets are workloads by name, as the runner selects them; `edge-*` faults touch
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from chaos.control.experiments.runs.manifest import Manifest, Task
+from chaos.control.experiments.runs.manifest import Manifest, Task, Workload
 from chaos.control.judge.guards import GuardInput, GuardResult, check_guards
 from chaos.control.judge.observed_edges import EdgeKey, Observation, short_name
 from chaos.control.judge.prediction import EDGE_FAULTS, Effect, PlannedFault, Prediction, Target, predict, together
@@ -31,8 +31,8 @@ class TaskPlan(NamedTuple):
 
 def plan_task(task: Task, seen: Observation) -> TaskPlan:
     """The prediction of a task; of targets that were not observed an empty one, with the reason."""
-    chaos, selectors = task.definition.chaos, selectors_of(task)
-    namespaces = frozenset(str(one.get("namespace", "")) for one in selectors)
+    chaos, selectors = task.definition.chaos, task.definition.targets.workloads
+    namespaces = frozenset(one.namespace or "" for one in selectors)
     try:
         names = find_workloads(selectors, seen)
         pods = sum(pods_of(predict(planned(task, name, 100), seen)) for name in names)
@@ -47,14 +47,7 @@ def plan_task(task: Task, seen: Observation) -> TaskPlan:
     return TaskPlan(PlannedFault(chaos.experiment, edge, percentage), narrowed, namespaces, "")
 
 
-def selectors_of(task: Task) -> Sequence[Mapping[str, Any]]:
-    """The selectors of a task's workloads."""
-    selectors = task.definition.targets.get("selectors")
-    found = selectors.get("workloads") if isinstance(selectors, Mapping) else None
-    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
-
-
-def find_workloads(selectors: Sequence[Mapping[str, Any]], seen: Observation) -> list[str]:
+def find_workloads(selectors: Sequence[Workload], seen: Observation) -> list[str]:
     """`namespace/name` of every workload that is meant; InputError without one."""
     names = [name for one in selectors for name in workload_names(one, seen)]
     if not names:
@@ -67,12 +60,12 @@ def planned(task: Task, workload: str, percentage: int) -> PlannedFault:
     return PlannedFault(task.definition.chaos.experiment, Target(workload=workload), percentage)
 
 
-def workload_names(selector: Mapping[str, Any], seen: Observation) -> Sequence[str]:
+def workload_names(selector: Workload, seen: Observation) -> Sequence[str]:
     """`namespace/name` of the workloads of a selector: those that it names, else every one of its kind on the map."""
-    kind, namespace = str(selector.get("kind", "")).lower(), str(selector.get("namespace", ""))
-    names = [name.strip() for name in str(selector.get("names") or "").split(",") if name.strip()]
-    if not names and selector.get("labels"):
-        raise InputError(f"target is named by labels {str(selector['labels'])[:80]!r}: expected names, as on the map")
+    kind, namespace = (selector.kind or "").lower(), selector.namespace or ""
+    names = [name.strip() for name in (selector.names or "").split(",") if name.strip()]
+    if not names and selector.labels:
+        raise InputError(f"target is named by labels {selector.labels[:80]!r}: expected names, as on the map")
     known = {one for vertex in seen.vertices.values() for one in vertex.workloads}
     return sorted(
         {f"{namespace}/{name}" for name in names}

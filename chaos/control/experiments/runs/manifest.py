@@ -49,11 +49,37 @@ class Chaos(msgspec.Struct, frozen=True):
         return {one.name: one.value for one in self.env or () if one.value}
 
 
+class Workload(msgspec.Struct, frozen=True):
+    """Whom a task hits: workloads of a kind by names, by labels, or all of a namespace."""
+
+    kind: str | None = None
+    namespace: str | None = None
+    names: str | None = None
+    labels: str | None = None
+
+
+class Selectors(msgspec.Struct, frozen=True):
+    """The workloads that a task names."""
+
+    workloads: tuple[Workload, ...] | None = None
+
+
+class Targets(msgspec.Struct, frozen=True):
+    """The targets of a task."""
+
+    selectors: Selectors | None = None
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """The workloads; none are no error here, since guards and the runner say what is missing."""
+        return (self.selectors.workloads or ()) if self.selectors else ()
+
+
 class Definition(msgspec.Struct, frozen=True):
     """What a task does to whom."""
 
     chaos: Chaos
-    targets: dict[str, Any] = {}
+    targets: Targets = Targets()
 
 
 class Task(msgspec.Struct, frozen=True, rename="camel"):
