@@ -20,12 +20,12 @@ from chaos.runner.probes.step import SteadyStateError, StepProbes
 from chaos.runner.run_state import RunState
 from chaos.runner.run_windows import RunWindows
 from chaos.runner.window_client import WindowClient
+from chaos.step_phases import ENDED
 from chaos.task_action import ActionError
 from podsonar.errors import PodsonarError
 
 FAULTS: Mapping[str, Fault] = {"pod-delete": pod_delete, "container-kill": container_kill, **HELD_FAULTS}
 BY_INJECTORS = frozenset(FAULTS) - {"pod-delete"}
-ENDED = frozenset({"Completed", "Completed_With_Probe_Failure", "Error", "Stopped", "Skipped", "Timeout"})
 INTERRUPTED = "interrupted; its runner ended, and what it had injected ended with it"
 
 log = structlog.get_logger()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import httpx
 import orjson
 
+from chaos.runner.kserver_client import RETRIED
 from podsonar.cookies import no_cookies
 from podsonar.errors import InputError, PodsonarError, words_of
 from podsonar.keep_alive import CLIENT_IDLE_SECONDS
@@ -14,7 +15,6 @@ from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339, rfc3339
 from podsonar.window_orders import PATH, read_orders
 
 TIMEOUT = httpx.Timeout(15.0, connect=5.0)
-RETRIED = (408, 425, 429, 500, 502, 503, 504)
 
 
 class WindowsRefusedError(PodsonarError):

@@ -1,4 +1,5 @@
 """The commands of experiments: in clusters and on hosts.
 
-Reading order: `tenant_api` → `linux`, `linux_agent`; `runner_site` → `runs` → `commands`; `runner`, `injector`.
+Reading order: `tenant_api`, `yaml_file` → `linux`, `linux_agent`; `runner_site` → `runs` → `commands`; `runner`,
+`injector`.
 """

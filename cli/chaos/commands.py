@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import click
 import msgspec
 import orjson
-import yaml
 
 from chaos.control.judge.guards import GuardInput, check_guards
 from chaos.control.judge.hypothesis import Hypothesis, read_hypothesis
@@ -18,14 +17,14 @@ from chaos.control.judge.report import judge, prediction_json, report_json, repo
 from chaos.control.judge.verdict import Outcome
 from chaos.guard_settings import GuardSettings
 from cli.chaos.runs import list_command, report_command, run_command, stop_command
+from cli.chaos.yaml_file import FILE, read_yaml
 from cli.manager_api import ManagerApi, manager_options
 from podsonar.errors import InputError, UsageError
 from podsonar.input_file import read_input
 from podsonar.logs_and_probes import escape
 
-MAP_BYTES, FILE_BYTES = 256 << 20, 1 << 20
+MAP_BYTES = 256 << 20
 EXIT_OF = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.NOT_AVAILABLE: 4}
-FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 class Experiment(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -55,14 +54,11 @@ class Experiment(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
 
 def read_experiment(path: Path) -> Experiment:
     """An experiment file in YAML or JSON; InputError names file, member and expectation."""
-    place = f"experiment file {str(path)!r}"
-    content = read_input(path, "experiment file", FILE_BYTES, "YAML with `hypothesis`")
+    found = read_yaml(path, "experiment file", "YAML with `hypothesis`")
     try:
-        return msgspec.convert(yaml.safe_load(content), Experiment)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{place} is not YAML: {type(error).__name__}; expected a mapping") from error
+        return msgspec.convert(found, Experiment)
     except msgspec.ValidationError as error:
-        raise InputError(f"{place}: {error}") from error
+        raise InputError(f"experiment file {str(path)!r}: {error}") from error
 
 
 def read_maps(names: Sequence[str], api: ManagerApi | None) -> list[dict[str, Any]]:

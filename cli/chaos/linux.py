@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 import orjson
-import yaml
 
 from cli.chaos.tenant_api import TenantApi, tenant_options
+from cli.chaos.yaml_file import FILE, read_yaml
 from podsonar.errors import InputError, PodsonarError
 from podsonar.logs_and_probes import escape
 from podsonar.manager_paths import HOSTS
@@ -70,12 +70,7 @@ def remove(name: str, linux: TenantApi) -> None:
 
 def read_task(path: Path) -> tuple[str, dict[str, Any]]:
     """The experiment's name and the action of a task file: YAML or JSON, also the document's own `taskList`."""
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"task file {str(path)!r}: {error.strerror}; expected a readable file") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
-        raise InputError(f"task file {str(path)!r} is neither YAML nor JSON") from None
+    found = read_yaml(path, "task file", "YAML or JSON of a task")
     if isinstance(found, dict) and isinstance(found.get("taskList"), list) and found["taskList"]:
         found = found["taskList"][0]
     if not isinstance(found, dict) or not isinstance(found.get("action"), dict):
@@ -86,7 +81,7 @@ def read_task(path: Path) -> tuple[str, dict[str, Any]]:
 
 @linux.command()
 @linux_options
-@click.argument("taskfile", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("taskfile", type=FILE)
 @click.option("--infra", "host", required=True, help="The host: its name or id.")
 @click.option("--watch", is_flag=True, help="Wait for the result, and print it; exit 1 unless its verdict is Pass.")
 def run(taskfile: Path, host: str, watch: bool, linux: TenantApi) -> None:

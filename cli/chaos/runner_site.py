@@ -8,6 +8,7 @@ import click
 import yaml
 
 from chaos.control.experiments.runner_manifests import (
+    TENANT_OF_RUNNER,
     RunIds,
     RunnerPlace,
     collector_image,
@@ -25,7 +26,6 @@ from podsonar.input_file import read_input
 from podsonar.settings import InstalledAgents
 
 STDOUT = "-"
-OF_RUNNERS = ("account", "project", "environment")  # without which a runner does not start
 # Options that say what stands in the manifests, and nothing to a delegate.
 OF_MANIFESTS = ("image", "runner_manager", "directory", "directory_token_file")
 
@@ -59,7 +59,7 @@ def check_own(
         raise UsageError("--manifests is '': expected FILE, or - for the standard output")
     if manifests == STDOUT and printed:
         raise UsageError(f"--manifests is - and {printed[0]} is given: expected FILE, since both print")
-    if missing := [name for name in OF_RUNNERS if not runs.tenant[name]]:
+    if missing := [name for name in TENANT_OF_RUNNER if not runs.tenant[name]]:
         raise UsageError(f"a runner has a place of its own: expected {' and '.join(f'--{name}' for name in missing)}")
     if (order["experiment"]["spec"].get("windows") is None) is bool(place["directory"]):
         given = f"--directory is {place['directory']!r} and " if place["directory"] else ""

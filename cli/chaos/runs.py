@@ -8,30 +8,23 @@ from typing import Any
 
 import click
 import orjson
-import yaml
 
 from chaos.control.experiments.runs.manifest import read_manifest
 from cli.chaos.runner_site import STDOUT, check_delegated, check_own, runner_site, write_manifests
 from cli.chaos.tenant_api import TenantApi, tenant_options
+from cli.chaos.yaml_file import FILE, read_yaml
 from podsonar.errors import InputError, UsageError
-from podsonar.input_file import read_input
 from podsonar.logs_and_probes import escape
 from podsonar.manager_paths import RUNS
 
-FILE_BYTES = 1 << 20
 POLL_SECONDS = 2.0
-FILE = click.Path(path_type=Path, dir_okay=False)
 
 runs_options = tenant_options("runs", RUNS)
 
 
 def read_order(path: Path, infra: str) -> dict[str, Any]:
     """The order of a file: `{infraID, experiment, weights}`, or an experiment; InputError says what is missing."""
-    content = read_input(path, "experiment file", FILE_BYTES, "YAML of an experiment")
-    try:
-        document = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"experiment file {str(path)!r} is not YAML: {type(error).__name__}") from error
+    document = read_yaml(path, "experiment file", "YAML of an experiment")
     if not isinstance(document, dict):
         raise InputError(f"experiment file {str(path)!r} is no mapping: expected an experiment")
     order = document if "experiment" in document else {"experiment": document}

@@ -13,6 +13,7 @@ from cluster_api.resources import BY_KIND, ObjectName
 from delegate.stages.remove import remove_all
 from delegate.task import ObjectReport, OwnedObject, RunInjectors
 from podsonar.errors import ObjectRefusedError
+from podsonar.run_labels import injectors_of
 from podsonar.settings import DelegateRules
 
 POD = BY_KIND["v1", "Pod"]
@@ -37,7 +38,7 @@ def injector_refusals(run: RunInjectors, rules: DelegateRules) -> list[ObjectRep
 
 def find_injectors(objects: Objects, run: RunInjectors) -> list[OwnedObject]:
     """The run's injectors that are there now: pods with its labels that its runner's Deployment owns."""
-    found = objects.list(POD, run.namespace, f"podsonar.io/run-id={run.run_id},podsonar.io/role=injector")
+    found = objects.list(POD, run.namespace, injectors_of(run.run_id))
     return [
         OwnedObject(api_version="v1", kind="Pod", namespace=run.namespace, name=one["name"], uid=one["uid"])
         for one in (pod["metadata"] for pod in found if is_owned(pod, run.runner))

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from delegate.stages.pod_rules import dicts, mapping
+from podsonar.run_labels import OF_RUNNERS
 
-LABELS = ("ddcr.app/name", "ddcr.app/namespace")
 WORKLOADS = ("Deployment", "DaemonSet", "Pod")  # no set: a kind may be anything, and is refused then
 ARGUMENTS = ["runner", "run"]
 VERBS = {("", "pods"): {"create", "delete"}, ("apps", "deployments"): {"delete"}}
@@ -18,7 +18,7 @@ VERBS = {("", "pods"): {"create", "delete"}, ("apps", "deployments"): {"delete"}
 def is_runner(manifests: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a list is a runner's: every object has its labels, and its only workload runs nothing else."""
     labels = [mapping(mapping(body.get("metadata")).get("labels")) for body in manifests]
-    places = {tuple(str(one.get(name, "")) for name in LABELS) for one in labels}
+    places = {tuple(str(one.get(name, "")) for name in OF_RUNNERS) for one in labels}
     workloads = [body for body in manifests if body.get("kind") in WORKLOADS]
     return len(places) == 1 and all(all(place) for place in places) and [runs(body) for body in workloads] == [True]
 

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from chaos.control.experiments.delegated.find_delegate import find_cluster
 from chaos.control.experiments.delegated.run_tasks import check_delegated, make_task
-from chaos.control.experiments.kserver import kserver_endpoint, read_bounded
+from chaos.control.experiments.kserver import NO_RUN, kserver_endpoint, read_bounded
 from chaos.control.experiments.map.impact import impact_json
 from chaos.control.experiments.map.plan import check_run
 from chaos.control.experiments.map.windows import RunMaps
@@ -40,7 +40,6 @@ from podsonar.manager_paths import RUNS
 from podsonar.timestamp import rfc3339
 
 MOST_LISTED = 200
-NO_RUN = HTTPException(404, "no such run")
 
 
 class RunApi:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from chaos.control.experiments.runs.manifest import Manifest, Task
 from chaos.control.judge.prediction import EDGE_FAULTS
 from chaos.runner.environment import ID_ANNOTATIONS
+from podsonar import run_labels
 from podsonar.manager_paths import KSERVER, LOG_SERVICE
 
 Rule = tuple[str, str, tuple[str, ...]]  # API group, resource, verbs
@@ -41,6 +42,7 @@ INJECTOR_RIGHTS: Rule = ("", "pods", ("create", "get", "list", "delete"))  # in 
 OWN_RIGHTS: tuple[Rule, ...] = (("", "configmaps", ("get",)), ("apps", "deployments", ("get", "delete")))
 
 
+TENANT_OF_RUNNER = ("account", "project", "environment")  # without which a runner does not start
 REPORT_PORT = 8000  # where injectors report
 
 
@@ -115,7 +117,7 @@ def runner_manifests(place: RunnerPlace, ids: RunIds, manifest: Manifest) -> lis
 
 def labels_of(place: RunnerPlace) -> dict[str, str]:
     """The labels of every object of a runner."""
-    return {"ddcr.app/name": place.name, "ddcr.app/namespace": place.namespace}
+    return dict(zip(run_labels.OF_RUNNERS, (place.name, place.namespace), strict=True))
 
 
 def secret_of(place: RunnerPlace) -> dict[str, str]:

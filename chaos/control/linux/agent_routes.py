@@ -10,7 +10,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from chaos.control.linux import infras, tasks
 from chaos.control.linux.infras import HostnameTakenError, Infra
@@ -24,9 +23,10 @@ from manager.http.responses import json_response, unavailable
 from manager.ingest.body_limits import PushLimiter, PushLimits, read_body
 from manager.parts import PartContext
 from manager.schema.gunzip import BadBodyError, TooLargeError, inflate
+from manager.store.conflicts import at_conflicts
 from manager.store.logs.streams import append_lines
 from manager.store.logs.tokens import LogWriter
-from podsonar.errors import StoreConflictError, StoreError
+from podsonar.errors import StoreError
 from podsonar.manager_paths import LSERVER
 
 PREFIXES = (LSERVER, "/gateway/chaos/lserver/api", "/chaos/lserver/api")
@@ -38,8 +38,6 @@ Json = dict[str, Any]
 Result = TypeVar("Result")
 RandomBytes = Callable[[int], bytes]
 Handler = Callable[[Connection, Infra, Json, Request], Response]
-
-at_conflicts = retry(retry=retry_if_exception_type(StoreConflictError), stop=stop_after_attempt(5), reraise=True)
 
 
 def plain(body: bytes) -> Response:

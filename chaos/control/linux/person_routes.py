@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from chaos.control.linux import infras, tasks
-from chaos.control.linux.agent_routes import at_conflicts, text_of
+from chaos.control.linux.agent_routes import text_of
 from chaos.control.linux.infras import Infra, is_active
 from chaos.task_action import ActionError, read_action
 from manager.http.auth import require_key
@@ -21,6 +21,7 @@ from manager.http.responses import json_response, unavailable
 from manager.ingest.body_limits import PushLimiter, PushLimits, read_body
 from manager.parts import PartContext
 from manager.store.agents import check_name
+from manager.store.conflicts import at_conflicts
 from manager.store.tokens.token_format import Scope
 from podsonar.errors import StoreError, UsageError
 from podsonar.manager_paths import HOSTS

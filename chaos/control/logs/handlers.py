@@ -12,7 +12,6 @@ from sqlalchemy import func, select
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from chaos.control.logs.access import LogAccess
 from chaos.control.logs.merge import blob_lines, merged_lines, union
@@ -25,13 +24,13 @@ from manager.http.responses import json_response
 from manager.ingest.body_limits import PushLimiter, PushLimits, read_body
 from manager.parts import PartContext
 from manager.schema.gunzip import inflate
+from manager.store.conflicts import at_conflicts
 from manager.store.database import upsert
 from manager.store.logs.lines import STREAM_BYTES, Group, deflate, inflate_stored, writer_groups
 from manager.store.logs.reads import find_gaps, find_stream, list_below, list_chunks, read_blobs, read_chunk
 from manager.store.logs.streams import Appended, append_groups, close_stream, open_stream
 from manager.store.logs.tables import LOG_BLOBS
 from manager.store.logs.tokens import create_log_token
-from podsonar.errors import StoreConflictError
 from podsonar.timestamp import NS_PER_SECOND
 
 log = structlog.get_logger()
@@ -45,8 +44,6 @@ NO_STREAM = HTTPException(404, "no such stream")
 
 Decoded = TypeVar("Decoded")
 Result = TypeVar("Result")
-
-at_conflicts = retry(retry=retry_if_exception_type(StoreConflictError), stop=stop_after_attempt(5), reraise=True)
 
 
 class LogHandlers:

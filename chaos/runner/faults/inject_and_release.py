@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from chaos.injector.order import InjectionOrder
 from chaos.runner.faults.context import FaultContext, FaultError
-from chaos.runner.injectors.pods import ROLE_LABEL, RUN_LABEL, RunnerPod, injector_manifest, runner_pod
+from chaos.runner.injectors.pods import RunnerPod, injector_manifest, runner_pod
 from chaos.runner.injectors.registry import SILENT_SECONDS, Injector, Injectors
 from chaos.runner.targets import PODS, TargetPod, container_id
 from cluster_api.objects import Objects
 from cluster_api.resources import ObjectName
 from podsonar.errors import ObjectRefusedError
+from podsonar.run_labels import injectors_of
 
 READY_SECONDS = 60.0
 HELD_SECONDS = 10.0
@@ -242,9 +243,8 @@ def never_starts(pod: dict[str, Any] | None) -> str:
 
 def remove_left(objects: Objects, namespace: str, run_id: str, injectors: Injectors | None) -> None:
     """Delete the injectors that a run's former runner left, and wait until they are gone."""
-    selector = f"{RUN_LABEL}={run_id},{ROLE_LABEL}=injector"
     end = time.monotonic() + READY_SECONDS
-    while left := objects.list(PODS, namespace, selector):
+    while left := objects.list(PODS, namespace, injectors_of(run_id)):
         for pod in left:
             if not pod["metadata"].get("deletionTimestamp"):
                 objects.delete(ObjectName("v1", "Pod", namespace, pod["metadata"]["name"]), pod["metadata"]["uid"])

@@ -8,6 +8,7 @@ import msgspec
 from chaos.injector.order import InjectionOrder
 from chaos.runner.injectors.registry import Injector
 from chaos.runner.targets import TargetPod
+from podsonar.run_labels import labels_of_injector
 
 GRACE_SECONDS = 90  # beyond a fault's own time: until every injector is ready, and for the last report
 CAPABILITIES: Mapping[str, tuple[str, ...]] = {
@@ -17,7 +18,6 @@ CAPABILITIES: Mapping[str, tuple[str, ...]] = {
     "packet-delay": ("BPF", "NET_ADMIN"),
 }
 IN_NODE_NETWORK = frozenset({"packet-delay"})  # the node's end of the pod's pair of interfaces is there
-RUN_LABEL, ROLE_LABEL = "podsonar.io/run-id", "podsonar.io/role"
 CGROUPS, TAP_DEVICE = "/host/cgroup", "/dev/net/tun"
 
 
@@ -98,7 +98,7 @@ def injector_manifest(
         "metadata": {
             "name": f"{runner.name[:40]}-injector-{injector.id}",
             "namespace": runner.namespace,
-            "labels": {RUN_LABEL: runner.run_id, ROLE_LABEL: "injector"},
+            "labels": labels_of_injector(runner.run_id),
             "annotations": {"podsonar.io/step": step, "podsonar.io/target": f"{target.namespace}/{target.name}"},
             "ownerReferences": [owner],
         },

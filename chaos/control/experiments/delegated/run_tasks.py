@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
+from chaos.control.experiments.runner_manifests import TENANT_OF_RUNNER
 from chaos.control.experiments.runs.document import RunRecord
 from chaos.control.experiments.runs.manifest import Manifest
 from chaos.runner.environment import check_authority
@@ -22,7 +23,7 @@ Action = Literal["run", "abort", "remove"]
 
 def check_delegated(manifest: Manifest, tenant: Tenant, authority: str) -> None:
     """InputError for a run whose runner would not start, or that needs what the manager does not have."""
-    missing = [name for name in ("account", "project", "environment") if not getattr(tenant, name)]
+    missing = [name for name in TENANT_OF_RUNNER if not getattr(tenant, name)]
     if missing:
         raise InputError(f"a runner has a place of its own: expected {' and '.join(missing)}")
     if manifest.spec.windows is not None:

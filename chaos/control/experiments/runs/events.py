@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import orjson
 
+from chaos.step_phases import ENDED
 from podsonar.errors import InputError
 
 MOST_EXECUTION_BYTES = 1 << 20
@@ -16,7 +17,6 @@ Text = Annotated[str, msgspec.Meta(max_length=4096)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Seconds = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{0,12}$")]  # Unix time as text, empty for none
 
-ENDED = frozenset({"Completed", "Completed_With_Probe_Failure", "Error", "Stopped", "Skipped", "Timeout"})
 Phase = Literal[
     "Pending",
     "Running",
