@@ -8,7 +8,7 @@ import structlog
 from anyio import to_thread
 
 from chaos.control.linux.metrics import LinuxMetrics
-from chaos.control.linux.tasks import TIMEOUT, end_overdue
+from chaos.control.linux.tasks import TIMEOUT, end_overdue, has_overdue
 from manager.parts import PartContext
 from manager.store.database import Store
 from podsonar.errors import StoreError
@@ -19,7 +19,10 @@ log = structlog.get_logger()
 
 
 def end_overdue_tasks(store: Store, now_ns: int) -> int:
-    """End what is overdue, and return how many tasks."""
+    """End what is overdue, and return how many tasks; a transaction that writes begins only where something is."""
+    with store.reading() as connection:
+        if not has_overdue(connection, now_ns):
+            return 0
     with store.writing() as connection:
         return end_overdue(connection, now_ns)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
 from chaos.control.linux.infras import KEY_ALPHABET, Infra
 from chaos.control.linux.tables import LINUX_TASKS
@@ -23,6 +23,8 @@ SPARE_NS = 60 * NS_PER_SECOND
 QUEUED, RUNNING, TIMEOUT = "Queued", "Running", "Timeout"
 ENDED = ("Completed", "Completed_With_Probe_Failure", "Error", "Stopped")
 REPORTED = (RUNNING, *ENDED)
+EXPIRED = "no agent took it within ten minutes"
+SILENT = "the agent is silent; the fault's deadline in the kernel has passed, so nothing is injected"
 
 
 class TaskIds(NamedTuple):
@@ -135,20 +137,38 @@ def ask_stop(connection: Connection, task: dict[str, Any], reason: str, now_ns: 
     connection.execute(update(LINUX_TASKS).where(LINUX_TASKS.c.name == task["name"]).values(values))
 
 
+def is_expired(now_ns: int) -> ColumnElement[bool]:
+    """The condition for tasks that nobody took in time."""
+    task = LINUX_TASKS.c
+    is_free = task.lease_until_ns.is_(None) | (task.lease_until_ns < now_ns)
+    return and_(task.status == QUEUED, task.expires_ns < now_ns, is_free)
+
+
+def is_silent(now_ns: int) -> ColumnElement[bool]:
+    """The condition for tasks whose agent is silent beyond the deadline."""
+    task = LINUX_TASKS.c
+    return and_(task.status == RUNNING, task.deadline_ns < now_ns, task.heard_ns < now_ns - LEASE_NS)
+
+
+def has_overdue(connection: Connection, now_ns: int) -> bool:
+    """Whether there is a task for `end_overdue`."""
+    wanted = select(LINUX_TASKS.c.name).where(is_expired(now_ns) | is_silent(now_ns)).limit(1)
+    return connection.execute(wanted).first() is not None
+
+
 def end_overdue(connection: Connection, now_ns: int) -> int:
     """End tasks that nobody took in time, and those whose agent is silent beyond the deadline; how many."""
-    expired = update(LINUX_TASKS).where(
-        LINUX_TASKS.c.status == QUEUED,
-        LINUX_TASKS.c.expires_ns < now_ns,
-        (LINUX_TASKS.c.lease_until_ns.is_(None)) | (LINUX_TASKS.c.lease_until_ns < now_ns),
-    )
-    silent = update(LINUX_TASKS).where(
-        LINUX_TASKS.c.status == RUNNING, LINUX_TASKS.c.deadline_ns < now_ns, LINUX_TASKS.c.heard_ns < now_ns - LEASE_NS
-    )
     over = {"status": TIMEOUT, "ended_ns": now_ns}
-    ended = connection.execute(expired.values(over | {"message": "no agent took it within ten minutes"})).rowcount
-    message = "the agent is silent; the fault's deadline in the kernel has passed, so nothing is injected"
-    return int(ended + connection.execute(silent.values(over | {"message": message})).rowcount)
+    ended = 0
+    for condition, message in (
+        (is_expired(now_ns), "no agent took it within ten minutes"),
+        (
+            is_silent(now_ns),
+            "the agent is silent; the fault's deadline in the kernel has passed, so nothing is injected",
+        ),
+    ):
+        ended += connection.execute(update(LINUX_TASKS).where(condition).values(over | {"message": message})).rowcount
+    return ended
 
 
 def task_wire(task: dict[str, Any]) -> dict[str, Any]:

@@ -155,6 +155,13 @@ def open_runs(connection: Connection) -> list[RowMapping]:
     return list(connection.execute(query.order_by(runs.created_ns)).mappings())
 
 
+def overdue_runs(connection: Connection, now_ns: int) -> list[str]:
+    """The ids of runs that have not completed by their deadline."""
+    runs = EXPERIMENT_RUNS.c
+    query = select(runs.id).where(runs.completed.is_(False), runs.deadline_ns <= now_ns)
+    return list(connection.execute(query.order_by(runs.created_ns)).scalars())
+
+
 def runs_of_delegates(connection: Connection, since_ns: int) -> list[str]:
     """The ids of runs that have tasks of delegates and are not over.
 

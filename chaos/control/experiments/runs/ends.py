@@ -10,7 +10,7 @@ from chaos.control.experiments.runs.events import Execution
 from chaos.control.experiments.runs.merge import DEADLINE_MESSAGE, with_root
 from chaos.control.experiments.runs.score import score_of
 from chaos.control.experiments.runs.store import close_logs, record_of
-from manager.store.experiments.runs import find_run_of_any_tenant, open_runs, update_run
+from manager.store.experiments.runs import find_run_of_any_tenant, overdue_runs, update_run
 from podsonar.timestamp import NS_PER_SECOND, rfc3339
 
 MOST_TEXT = 4096  # characters of a message, as in events
@@ -29,8 +29,7 @@ def end_overdue(connection: Connection, now_ns: int, each: EachRun | None = None
         end_run(connection, record, phase, message, now_ns, error="" if record.stop_ns else message)
         ended.append(run_id)
 
-    overdue = [str(row["id"]) for row in open_runs(connection) if row["deadline_ns"] <= now_ns]
-    (each or EachRun()).act(overdue, end, connection)
+    (each or EachRun()).act(overdue_runs(connection, now_ns), end, connection)
     return ended
 
 

@@ -10,6 +10,8 @@ from anyio import to_thread
 from chaos.control.experiments.runs.each_run import EachRun
 from chaos.control.experiments.runs.ends import end_overdue
 from manager.parts import PartContext
+from manager.store.database import Store
+from manager.store.experiments.runs import overdue_runs
 from podsonar.errors import StoreError
 
 SWEEP_SECONDS = 5.0
@@ -17,19 +19,24 @@ SWEEP_SECONDS = 5.0
 log = structlog.get_logger()
 
 
+def sweep(store: Store, clock: Callable[[], int], each: EachRun) -> list[str]:
+    """End what is overdue, and return the ids; a transaction that writes begins only where something is."""
+    with store.reading() as connection:
+        if not overdue_runs(connection, clock()):
+            return []
+    with store.writing() as connection:
+        return end_overdue(connection, clock(), each)
+
+
 def sweeping_loop(context: PartContext) -> Callable[[], Coroutine[Any, Any, None]]:
     """The loop, until cancelled."""
     each = EachRun(context.metrics.loop_failures.labels("runs").inc)
-
-    def sweep() -> list[str]:
-        with context.store.writing() as connection:
-            return end_overdue(connection, context.clock(), each)
 
     async def loop() -> None:
         while True:
             await anyio.sleep(SWEEP_SECONDS)
             try:
-                ended = await to_thread.run_sync(sweep)
+                ended = await to_thread.run_sync(sweep, context.store, context.clock, each)
             except StoreError as error:
                 log.warning("runs_not_swept", error=str(error))
                 continue

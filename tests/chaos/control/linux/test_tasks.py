@@ -85,10 +85,15 @@ def test_lease_that_nobody_renews_hands_the_task_out_again_with_its_id(store: St
 
 
 def test_task_that_nobody_takes_is_over_after_ten_minutes(store: Store) -> None:
-    """`Timeout`, with the reason."""
+    """`Timeout`, with the reason; no transaction writes before, and none after."""
     infra = host_with_task(store, given_ids())
+    writes: list[float] = []
+    store.on_transaction = writes.append
     assert end_overdue_tasks(store, NOW + 599 * NS_PER_SECOND) == 0
+    assert writes == []
     assert end_overdue_tasks(store, NOW + 601 * NS_PER_SECOND) == 1
+    assert end_overdue_tasks(store, NOW + 602 * NS_PER_SECOND) == 0
+    assert len(writes) == 1
     with store.writing() as connection:
         task = find_task(connection, given_ids().name, infra.id)
     assert task is not None
