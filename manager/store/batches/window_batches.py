@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import BigInteger, ColumnElement, func, literal, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, func, select, tuple_
 
 from manager.schema.pod_cgroups import PodCgroups, unpack_pod_cgroups
 from manager.schema.records import positions_of
@@ -68,9 +68,7 @@ def page_of_window(
     count, here = OBSERVATIONS.c.connection_count, of_window(agent_id, window_id)
     end = func.sum(count, type_=BigInteger).over(order_by=ORDER, rows=(None, 0))
     every = select(*COLUMNS, end.label("end")).where(here).subquery()
-    of_page = (every.c.end > literal(offset, BigInteger)) & (
-        every.c.end - every.c.connection_count < literal(offset + limit, BigInteger)
-    )
+    of_page = (every.c.end > offset) & (every.c.end - every.c.connection_count < offset + limit)
     held = select(every).where(of_page, every.c.connection_count > 0).order_by(every.c.end)
     with store.reading() as connection:
         total = int(connection.execute(select(func.coalesce(func.sum(count), 0)).where(here)).scalar_one())
