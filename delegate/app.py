@@ -3,6 +3,7 @@
 import signal
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import orjson
 import structlog
@@ -18,7 +19,7 @@ from delegate.run_task import cluster_uid, run_task
 from delegate.task import Task
 from podsonar.errors import ApiServerError, ManagerUnavailableError, SettingsError, TokenError
 from podsonar.logs_and_probes import serve_metrics, set_build_info, start_logs
-from podsonar.settings import DelegateSettings
+from podsonar.settings import DelegateRules, DelegateSettings
 from podsonar.supervised import Backoff, run_supervised
 
 log = structlog.get_logger()
@@ -98,8 +99,23 @@ def check_rules(settings: DelegateSettings) -> None:
         )
     if rules.runners and rules.rbac != "managed":
         raise SettingsError("setting delegate.runners is true, expected delegate.rbac: managed with it")
+    check_directory(rules)
     if not rules.name_prefixes or "" in rules.name_prefixes:
         raise SettingsError("setting delegate.namePrefixes is empty, expected what names of objects begin with")
+
+
+def check_directory(rules: DelegateRules) -> None:
+    """Raise SettingsError for a collector that no runner could order windows at."""
+    url, secret, key = rules.directory.url, rules.directory.secret, rules.directory.key
+    if not url and not secret:
+        return
+    if not url or not secret or not key:
+        raise SettingsError("setting delegate.directory.url, secret or key is empty, expected all of them or none")
+    if not rules.runners:
+        raise SettingsError("setting delegate.directory.url is set, expected delegate.runners: true with it")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or "$" in url:
+        raise SettingsError("setting delegate.directory.url is no URL, expected http://name.namespace:8766")
 
 
 def run(settings: DelegateSettings, kubeconfig: Path | None, stop: threading.Event) -> None:

@@ -44,6 +44,7 @@ class Manager:
             "namespaces": settings.delegate.namespaces,
             "managerURL": self.client.base,
             "allowInsecureHttp": settings.manager.allow_insecure_http,
+            "directory": settings.delegate.directory if settings.delegate.directory.url else None,
         }
 
     def post(self, path: str, body: object, seconds: float) -> tuple[int, bytes]:

@@ -10,9 +10,10 @@ from delegate.app import check_rules, server_version
 from delegate.poll import Manager
 from delegate.run_task import cluster_uid
 from delegate.stages.dry_run import COMPARED
+from delegate.stages.runner_directory import has_token
 from delegate.task import TaskReport
 from podsonar.errors import ApiServerError, ManagerUnavailableError, SettingsError, TokenError
-from podsonar.settings import DelegateSettings
+from podsonar.settings import DelegateRules, DelegateSettings
 
 APPLIED = ("get", "patch", "create", "delete")
 PODS = BY_KIND["v1", "Pod"]
@@ -36,6 +37,7 @@ def check_all(settings: DelegateSettings, api: ApiClient) -> list[CheckResult]:
     if found[-1].state == "ok":
         for namespace in settings.delegate.namespaces:
             found += namespace_checks(objects, settings, namespace)
+        found += directory_checks(objects, settings.delegate)
     return [*found, manager(settings)]
 
 
@@ -110,6 +112,28 @@ def compared_role(objects: Objects, namespace: str) -> CheckResult:
         todo = "add the namespace to delegate.namespaces of the chart, or set delegate.rbac to managed"
         return CheckResult(name, "fail", f"ClusterRole or binding {namespace}-{COLLECTOR} is not there", todo)
     return CheckResult(name, "ok", f"{namespace}-{COLLECTOR}")
+
+
+def directory_checks(objects: Objects, rules: DelegateRules) -> Iterator[CheckResult]:
+    """Check that runners find the agents' token in one of the namespaces at least, where they are to have it."""
+    directory = rules.directory
+    if not directory.url:
+        return
+    name, what = "agents' token", f"Secret {directory.secret} with {directory.key}"
+    todo = "runs with spec.windows are refused: put the agents' token there (delegate.directory)"
+    try:
+        found = [
+            namespace
+            for namespace in rules.namespaces
+            if has_token(objects, ObjectName("v1", "Secret", namespace, directory.secret), directory.key)
+        ]
+    except ApiServerError as error:
+        yield CheckResult(name, "fail", str(error), "apply the chart's roles again")
+        return
+    if found:
+        yield CheckResult(name, "ok", f"{what} in {', '.join(found)}")
+    else:
+        yield CheckResult(name, "warn", f"{what} in none of {', '.join(rules.namespaces)}", todo)
 
 
 def manager(settings: DelegateSettings) -> CheckResult:

@@ -1,6 +1,6 @@
 """One task through all stages: check → dry run → apply → wait → report, or delete → report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from delegate.stages.check import check
 from delegate.stages.dry_run import COMPARED, differences, in_order, is_managed, look_up, refusals, state_of
 from delegate.stages.injectors import injector_refusals, remove_run
 from delegate.stages.remove import remove_all
+from delegate.stages.runner_directory import missing_token
 from delegate.stages.wait import agent_pods, wait_until_available
 from delegate.task import ObjectReport, OwnedObject, Status
 from podsonar.settings import DelegateRules
@@ -74,7 +75,7 @@ def plan(objects: Objects, rules: DelegateRules, reporter: Reporter) -> Plan:
     names = [ObjectName.of(body) for body in bodies]
     compared = tuple(COMPARED) if rules.rbac == "preinstalled" else ()
     before, missing = look_up(objects, names, compared)
-    if missing:
+    if missing := missing or tokenless(objects, rules, bodies, before):
         raise NotAppliedError("FAILED", missing)
     for name in names:
         reporter.note(state_of(name, before[name], task.field_manager))
@@ -87,6 +88,15 @@ def plan(objects: Objects, rules: DelegateRules, reporter: Reporter) -> Plan:
     if found:
         raise NotAppliedError("REFUSED", found)
     return Plan(bodies, [body for body in bodies if body["kind"] not in compared], before)
+
+
+def tokenless(
+    objects: Objects, rules: DelegateRules, bodies: Sequence[Object], before: Mapping[ObjectName, Object | None]
+) -> list[ObjectReport]:
+    """A failure per Deployment whose pod would not start for want of the agents' token; one that is there runs on."""
+    new = [body for body in bodies if body["kind"] == "Deployment" and before[ObjectName.of(body)] is None]
+    found = [(ObjectName.of(body), missing_token(objects, body, rules.directory)) for body in new]
+    return [ObjectReport.of(name, "failed", message=reason) for name, reason in found if reason]
 
 
 def apply(objects: Objects, rules: DelegateRules, reporter: Reporter) -> Status | None:

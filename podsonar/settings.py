@@ -178,6 +178,14 @@ class AgentSettings(AgentConfiguration, frozen=True):
     node: NodeSettings = NodeSettings()
 
 
+class RunnerDirectory(Group, frozen=True):
+    """The collector at which runners order windows, and the Secret with the agents' token in the runner's namespace."""
+
+    url: str = ""  # as pods reach it: http://podsonar-collector.podsonar:8766; empty: no run with windows is brought
+    secret: str = ""  # the Secret's name
+    key: str = "token"  # its member
+
+
 class DelegateRules(Group, frozen=True):
     """What the delegate may be asked to do; a list that asks for more is refused as a whole."""
 
@@ -190,6 +198,7 @@ class DelegateRules(Group, frozen=True):
     # preinstalled: the chart made roles and their bindings, which are compared; managed: they are applied, too
     rbac: Literal["preinstalled", "managed"] = "preinstalled"
     runners: bool = False  # runners of experiments, too: their roles may delete pods; wants rbac managed
+    directory: RunnerDirectory = RunnerDirectory()  # what a runner of an experiment with windows is given
     poll_seconds: Annotated[int, Meta(ge=1, le=28)] = 25  # how long the manager may hold a request; exchanges end at 30
 
 

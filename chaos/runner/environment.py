@@ -97,7 +97,7 @@ def read_environment(variables: Mapping[str, str]) -> RunnerEnvironment:
         directory_url=variables.get("PODSONAR_DIRECTORY_URL", ""),
         access_key=variables["ACCESS_KEY"],
         log_token=variables.get("LOG_SERVICE_TOKEN", ""),
-        directory_token=variables.get("PODSONAR_DIRECTORY_TOKEN", ""),
+        directory_token=variables.get("PODSONAR_DIRECTORY_TOKEN", "").strip(),  # a Secret that was made from a file
         authority=authority,
     )
 

@@ -10,6 +10,7 @@ import orjson
 
 from cluster_api.resources import BY_KIND, ObjectName
 from delegate.stages.pod_rules import dicts, mapping, pod_refusals
+from delegate.stages.runner_directory import directory_refusals, without_directory
 from delegate.stages.runner_rules import allowed_verbs, env_from_refusals, is_runner, without_env_from
 from delegate.task import ObjectReport
 from podsonar.settings import DelegateRules
@@ -62,14 +63,18 @@ def object_refusals(
         return
     yield from metadata_refusals(name, body, rules)
     secrets = {other.name for other in others if other.kind == "Secret"}
-    secrets |= {secret for secret in secrets_of(body) if secret.startswith(tuple(rules.name_prefixes))}
+    if runner:
+        secrets.add(name.name)  # its own, which is not in the list of an abort after the delegate's token was rotated
+    else:
+        secrets |= {secret for secret in secrets_of(body) if secret.startswith(tuple(rules.name_prefixes))}
     if name.kind in WORKLOADS:
         template = mapping(mapping(mapping(body.get("spec")).get("template")).get("spec"))
         if runner:
             yield from env_from_refusals(
                 template, {other.name for other in others if other.kind == "ConfigMap"}, secrets
             )
-            template = without_env_from(template)
+            yield from directory_refusals(template, rules.directory)
+            template = without_directory(without_env_from(template), rules.directory)
         yield from pod_refusals(template, rules.image_prefixes, secrets, on_every_node=name.kind == "DaemonSet")
         yield from account_refusals(template, rules, others)
     elif name.kind == "Pod":
@@ -161,11 +166,8 @@ def service_refusals(spec: Mapping[str, Any]) -> Iterator[str]:
 
 
 def secrets_of(body: Mapping[str, Any]) -> Iterator[str]:
-    """The Secrets that a workload mounts, or takes its variables from."""
+    """The Secrets that a workload mounts."""
     template = mapping(mapping(mapping(body.get("spec")).get("template")).get("spec"))
-    for source in (one for container in dicts(template.get("containers")) for one in dicts(container.get("envFrom"))):
-        if isinstance(name := mapping(source.get("secretRef")).get("name"), str):
-            yield name
     for volume in dicts(template.get("volumes")):
         if isinstance(name := mapping(volume.get("secret")).get("secretName"), str):
             yield name

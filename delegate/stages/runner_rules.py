@@ -46,7 +46,7 @@ def env_from_refusals(spec: Mapping[str, Any], config_maps: set[str], secrets: s
         if "configMapRef" in source and config_map not in config_maps:
             yield f"envFrom ConfigMap {config_map!r}, which is not in the list"
         if "secretRef" in source and secret not in secrets:
-            yield f"envFrom Secret {secret!r}, which is neither in the list nor named by its prefix"
+            yield f"envFrom Secret {secret!r}, which is neither in the list nor the runner's own"
 
 
 def without_env_from(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from manager.installations.agent_manifests import Object, agent_objects, managed_by, namespace_object
@@ -26,12 +27,21 @@ FIELD_MANAGER = "podsonar-delegate"
 WAIT_SECONDS = 300.0
 
 
+class AskedDirectory(msgspec.Struct, frozen=True):
+    """The collector at which runners of a delegate order windows, and the member of a Secret with the agents' token."""
+
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+    secret: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+
+
 class AskingDelegate(NamedTuple):
-    """What a task is made for: the token that the delegate showed, and how it reaches the manager."""
+    """What a task is made for: the token that the delegate showed, how it reaches the manager, what its runners get."""
 
     token: token_format.Token
     manager_url: str
     allow_insecure_http: bool
+    directory: AskedDirectory | None = None
 
 
 # What a task of a run adds to the members of every task: its manifests, or what is to be deleted. ConfigRefusedError

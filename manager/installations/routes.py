@@ -22,7 +22,7 @@ from manager.http.auth import require_ingest_token, unauthorized
 from manager.http.json_body import decode_json, refuse_nul
 from manager.http.responses import json_response, unavailable
 from manager.installations.agent_values import ConfigRefusedError, Source
-from manager.installations.handout import AskingDelegate, RunWire, task_wire
+from manager.installations.handout import AskedDirectory, AskingDelegate, RunWire, task_wire
 from manager.installations.progress import sweep
 from manager.installations.reports import Outcome, StatusReport, store_report
 from manager.installations.tasks import Delegate, end_task, has_tasks, lease_tasks
@@ -65,6 +65,7 @@ class Poll(msgspec.Struct, frozen=True, rename="camel"):
     wait_seconds: float = 25.0
     manager_url: str = msgspec.field(name="managerURL", default="")
     allow_insecure_http: bool = False
+    directory: AskedDirectory | None = None
 
 
 class DelegateRoutes:
@@ -102,7 +103,7 @@ class DelegateRoutes:
                 parsed = token_format.parse(token)
                 if parsed is None:
                     raise unauthorized("Token")
-                asking = AskingDelegate(parsed, asked.manager_url, asked.allow_insecure_http)
+                asking = AskingDelegate(parsed, asked.manager_url, asked.allow_insecure_http, asked.directory)
                 if tasks := await self.run(self.lease, delegate, asked, asking):
                     return json_response({"delegateID": delegate.id, "tasks": tasks, "abort": []})
             left = ends - time.monotonic()

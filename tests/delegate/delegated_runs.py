@@ -105,11 +105,24 @@ class Runs:
         found: Object = self.site.plane.objects.request("GET", path)
         return found
 
+    def secret(self, name: str) -> dict[str, str]:
+        """The members of a Secret of the runner's namespace."""
+        found = self.site.plane.objects.request("GET", f"/api/v1/namespaces/{self.site.namespace}/secrets/{name}")
+        return {key: base64.b64decode(text).decode() for key, text in found["data"].items()}
+
+    def variables(self, run: str) -> dict[str, str]:
+        """The container's own variables as a kubelet would set them: texts, and members of Secrets."""
+        deployment = self.get("deployments", run, "/apis/apps/v1")
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        references = {one["name"]: one.get("valueFrom", {}).get("secretKeyRef") for one in container["env"]}
+        texts = {one["name"]: one["value"] for one in container["env"] if "value" in one}
+        return texts | {name: self.secret(one["name"])[one["key"]] for name, one in references.items() if one}
+
     @contextmanager
     def runner(self, run: str) -> Iterator["subprocess.Popen[bytes]"]:
         """The runner as its pod would run it: settings of its ConfigMap and Secret, rights of its account."""
         settings = self.get("configmaps", run)["data"]
-        secret = {name: base64.b64decode(text).decode() for name, text in self.get("secrets", run)["data"].items()}
+        secret = self.secret(f"podsonar-run-{run[:8]}") | self.variables(run)
         kubeconfig = self.site.plane.kubeconfig_for(self.site.namespace, f"podsonar-run-{run[:8]}")
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **settings, **secret}
         environment |= {"CHAOS_NAMESPACE": self.site.namespace, "DDCR_ENDPOINT": ""}  # no injector reports here

@@ -46,6 +46,21 @@ def test_what_is_missing_is_named(site: Site) -> None:
     assert "refuses the token" in checks["manager"]["found"]
 
 
+@pytest.mark.parametrize(("data", "state"), [({"token": "t"}, "ok"), ({"token": ""}, "warn"), ({}, "warn")])
+def test_agents_token_for_runners_is_looked_for(managed_site: Site, data: dict[str, str], state: str) -> None:
+    """In each of the namespaces: in none of them no run with windows is brought, and everything else is."""
+    site = managed_site
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "agents-token", "namespace": site.namespace}}
+    site.plane.apply([body | {"stringData": data}])
+    directory = {"url": "http://collector:8766", "secret": "agents-token"}
+    code, checks = preflight(site, runners=True, directory=directory)
+    assert (code, checks["agents' token"]["state"]) == (0, state), checks
+    assert (
+        f"Secret agents-token with token in {'' if state == 'ok' else 'none of '}{site.namespace}"
+        == (checks["agents' token"]["found"])
+    )
+
+
 def test_manager_that_is_away_is_named(site: Site, tmp_path: Path) -> None:
     """And a setting that is missing."""
     site.url = "http://127.0.0.1:1"

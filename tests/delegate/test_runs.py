@@ -163,7 +163,7 @@ def test_stop_before_a_delegate_asked_ends_the_run_at_once(runs: Runs) -> None:
     ("change", "expected"),
     [
         pytest.param({"delegate": "nobody"}, "known in 0 clusters, expected one", id="delegate"),
-        pytest.param({"spec": {"windows": {}}}, "spec.windows needs the agents' token", id="windows"),
+        pytest.param({"authority": "x"}, "authority holds no certificate", id="authority"),
     ],
 )
 def test_order_that_no_delegate_can_carry_out_is_refused(runs: Runs, change: Object, expected: str) -> None:

@@ -3,23 +3,36 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lab.real_cluster.cluster import RealCluster
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 from tests.installed import experiments
-from tests.installed.account_api import WHERE, ApiOfAccount
+from tests.installed.account_api import WHERE, ApiOfAccount, token
 from tests.installed.experiments import Object, Operator, Ordered
 from tests.installed.releases import ordered_release
-from tests.installed.releases.ordered_release import DIRECTORY, FAR, INFRA, NAMESPACE, NEAR, NOBODY, PORT
+from tests.installed.releases.ordered_release import (
+    DELEGATE,
+    DIRECTORY,
+    FAR,
+    INFRA,
+    NAMESPACE,
+    NEAR,
+    NOBODY,
+    PORT,
+    TOKEN_SECRET,
+)
 from tests.installed.windows import REPORT_SECONDS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
 
 JUDGED: Object = {"seconds": 20, "baseline": 1, "recovery": 2}
 STOPPED: Object = {"seconds": 5, "baseline": 3, "recovery": 0}
+DELEGATED: Object = {"seconds": 5, "baseline": 1, "recovery": 0}
 JUDGED_KINDS = ["baseline"] + ["fault"] * 4 + ["recovery"] * 2  # a fault of 45 s, and 20 s to prepare it
 RELEASED_SECONDS = 30
 CUT_SECONDS = 90.0  # until a run's fault is in: windows ahead, its baseline, its injectors
@@ -27,7 +40,7 @@ CUT_SECONDS = 90.0  # until a run's fault is in: windows ahead, its baseline, it
 
 @dataclass
 class Course:
-    """Both runs: how they ended, the windows of the first, and what the map said of it."""
+    """The runs: how they ended, the windows of the first, and what the map said of it; and the one of a delegate."""
 
     scheduled: Object = field(default_factory=dict)
     judged: Object = field(default_factory=dict)
@@ -36,6 +49,9 @@ class Course:
     impact: Object = field(default_factory=dict)
     stopped: Object = field(default_factory=dict)
     released_seconds: float = 0.0
+    delegated: Object = field(default_factory=dict)
+    delegated_windows: list[Object] = field(default_factory=list)
+    delegated_maps: list[Object] = field(default_factory=list)
 
 
 def experiment(name: str, seconds: int, **spec: Any) -> Object:
@@ -144,6 +160,43 @@ def run_stopped(runs: Runs, course: Course) -> None:
     course.stopped = runs.operator.wait_for_end(run, 240)
 
 
+def names_of(found: Object) -> set[str]:
+    """The names of a list of objects."""
+    return {one["metadata"]["name"] for one in found["items"]}
+
+
+def run_delegated(runs: Runs, course: Course) -> None:
+    """A run whose runner a delegate brings, and takes away; the agents' Secret is as it was."""
+    operator, cluster = runs.operator, runs.operator.cluster
+    path = f"/api/v1/namespaces/{NAMESPACE}/secrets"
+    secret = cluster.get(f"{path}/{TOKEN_SECRET}")
+    ordered_release.start_delegate(cluster, operator.folder, token(cluster, "delegate"))
+    file = operator.folder / "delegated.yaml"
+    file.write_text(yaml.safe_dump(experiment("delegated", 5, windows=DELEGATED)))
+    made: list[Ordered] = []
+
+    def is_ordered() -> bool:
+        words = (*experiments.TENANT, "--infra", INFRA, "--delegate", DELEGATE, str(file))
+        try:
+            made.append(Ordered(operator.chaos("run", *words).strip(), Path(), time.monotonic()))
+        except AssertionError as error:
+            if "is known in 0 clusters" not in str(error):  # it has not asked yet
+                raise
+        return bool(made)
+
+    cluster.wait("a delegate brings the run", is_ordered, 60)
+    (run,) = made
+    cluster.wait("the run is over", lambda: operator.report(run)["completed"] is True, CUT_SECONDS)
+    course.delegated = operator.report(run)
+    cluster.wait("its baseline came", lambda: bool(runs.windows_of(run)), REPORT_SECONDS)
+    baseline = runs.windows_of(run)[0]
+    cluster.wait("it is whole", lambda: runs.is_whole(baseline["id"]), REPORT_SECONDS)
+    course.delegated_windows, course.delegated_maps = runs.windows_of(run), [runs.map(baseline["id"])]
+    name = f"podsonar-run-{run.run_id[:8]}"
+    cluster.wait("its own Secret is gone", lambda: name not in names_of(cluster.get(path)))
+    assert cluster.get(f"{path}/{TOKEN_SECRET}") == secret
+
+
 @pytest.fixture(scope="module")
 def course(installed: RealCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
     """The window of the schedule, in which `far` is broken; then it is mended, and both runs follow."""
@@ -161,6 +214,7 @@ def course(installed: RealCluster, tmp_path_factory: pytest.TempPathFactory) -> 
             made.scheduled = runs.map(scheduled["id"])
             ordered_release.lead_far_to(installed, PORT)
             run_judged(runs, made)
+            run_delegated(runs, made)
             run_stopped(runs, made)
             api.client.close()
             yield made
@@ -212,3 +266,11 @@ def test_edge_that_breaks_against_the_ordered_baseline_ends_the_run(course: Cour
     assert NEAR not in message
     assert "2 pods, released by G2" in message
     assert course.released_seconds <= RELEASED_SECONDS
+
+
+def test_run_of_a_delegate_orders_windows_with_the_token_of_the_agents_secret(course: Course) -> None:
+    """Its fault was in, behind a baseline that both nodes observed; the token came from the Secret in the namespace."""
+    assert course.delegated["phase"] == "Completed", message_of(course.delegated)
+    assert course.delegated_windows[0]["purpose"]["kind"] == "baseline"
+    (baseline,) = course.delegated_maps
+    assert set(baseline["observation"]) == {"node-a", "node-b"}

@@ -46,11 +46,19 @@ TENANT_OF_RUNNER = ("account", "project", "environment")  # without which a runn
 REPORT_PORT = 8000  # where injectors report
 
 
+class SecretKey(NamedTuple):
+    """A member of a Secret that is there already, in the runner's namespace."""
+
+    name: str
+    key: str
+
+
 class RunnerPlace(NamedTuple):
     """Where a runner runs and whom it reports to; keys and tokens are secret.
 
     `manager` is its URL as the runner's pod reaches it, without a path; `authority` is the PEM that verifies it,
-    empty for those of the image; `directory` is the collector where it orders windows, with the agents' token.
+    empty for those of the image; `directory` is the collector where it orders windows, with the agents' token itself
+    or the Secret that has it.
     """
 
     name: str
@@ -68,6 +76,7 @@ class RunnerPlace(NamedTuple):
     directory_token: str = ""
     authority: str = ""
     pull_secrets: tuple[str, ...] = ()
+    directory_secret: SecretKey | None = None
 
 
 def collector_image(registry: str, tag: str = "") -> str:
@@ -128,7 +137,7 @@ def secret_of(place: RunnerPlace) -> dict[str, str]:
         "SKIP_SECURE_VERIFY": "false",
         "ACCESS_KEY": place.access_key,
         "LOG_SERVICE_TOKEN": place.log_token,
-        **({"PODSONAR_DIRECTORY_TOKEN": place.directory_token} if place.directory else {}),
+        **({"PODSONAR_DIRECTORY_TOKEN": place.directory_token} if place.directory_token else {}),
     }
 
 
@@ -145,7 +154,7 @@ def settings_of(place: RunnerPlace) -> dict[str, str]:
         "INFRA_ID": place.infra_id,
         "LOG_SERVICE_ENDPOINT": f"{place.manager}{LOG_SERVICE}",
         "LOG_SERVICE_ENABLED": "true",
-        **({"PODSONAR_DIRECTORY_URL": place.directory} if place.directory else {}),
+        **({"PODSONAR_DIRECTORY_URL": place.directory} if place.directory and not place.directory_secret else {}),
         **({"PODSONAR_MANAGER_CA": place.authority} if place.authority else {}),
     }
 
@@ -211,6 +220,19 @@ def role_manifests(place: RunnerPlace, namespace: str, rules: set[Rule]) -> Sequ
     )
 
 
+def directory_variables(place: RunnerPlace) -> list[dict[str, Any]]:
+    """The collector and a Secret's token side by side, so that who allows the one sees where it is sent."""
+    if place.directory_secret is None:
+        return []
+    return [
+        {"name": "PODSONAR_DIRECTORY_URL", "value": place.directory},
+        {
+            "name": "PODSONAR_DIRECTORY_TOKEN",
+            "valueFrom": {"secretKeyRef": {"name": place.directory_secret.name, "key": place.directory_secret.key}},
+        },
+    ]
+
+
 def deployment_manifest(place: RunnerPlace, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """The runner's Deployment: no privilege, a read-only root, one run."""
     labels = labels_of(place)
@@ -218,7 +240,10 @@ def deployment_manifest(place: RunnerPlace, metadata: Mapping[str, Any]) -> dict
         "name": "runner",
         "image": place.image,
         "args": ["runner", "run"],
-        "env": [{"name": "CHAOS_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}],
+        "env": [
+            {"name": "CHAOS_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+            *directory_variables(place),
+        ],
         "envFrom": [{"configMapRef": {"name": place.name}}, {"secretRef": {"name": place.name}}],
         "ports": [{"name": "http", "containerPort": REPORT_PORT, "protocol": "TCP"}],
         "securityContext": {

@@ -57,6 +57,7 @@ class Collector:
     url: str
     orders: WindowOrders
     clock: SteppedClock
+    token: str = TOKEN
     stop: threading.Event = field(default_factory=threading.Event)
     clients: list[WindowClient] = field(default_factory=list)
 
@@ -76,7 +77,7 @@ class Collector:
 
 @contextmanager
 def collector(
-    cron: str = "15 * * * *", *, listening: bool = True, now_ns: Callable[[], int] | None = None
+    cron: str = "15 * * * *", *, listening: bool = True, now_ns: Callable[[], int] | None = None, token: str = TOKEN
 ) -> Iterator[Collector]:
     """A real server, whose time is stepped unless given; with `listening` an agent's request is parked there."""
     clock = SteppedClock()
@@ -85,12 +86,12 @@ def collector(
         return overlapping_window(cron, 1, start_ns, end_ns)
 
     book, metrics = OrderBook(scheduled, "epoch"), OrderMetrics(CollectorRegistry())
-    orders = WindowOrders(book, lambda: TOKEN, metrics, now_ns=now_ns or clock)
+    orders = WindowOrders(book, lambda: token, metrics, now_ns=now_ns or clock)
     live = LiveDirectory(ScriptedApi(), Directory(Selection.of(CollectorSettings())), None, 60.0)
-    server = serve(live, lambda: TOKEN, "127.0.0.1:0", orders)
+    server = serve(live, lambda: token, "127.0.0.1:0", orders)
     while not server.started:
         time.sleep(0.01)
-    made = Collector(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", orders, clock)
+    made = Collector(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", orders, clock, token)
     agent = threading.Thread(target=listen, args=(made,), daemon=True)
     if listening:
         agent.start()
@@ -107,6 +108,6 @@ def collector(
 
 def listen(made: Collector) -> None:
     """Hold one request after another, as an agent does."""
-    with httpx.Client(timeout=30, trust_env=False, headers={"Authorization": f"Token {TOKEN}"}) as client:
+    with httpx.Client(timeout=30, trust_env=False, headers={"Authorization": f"Token {made.token}"}) as client:
         while not made.stop.is_set():
             client.get(made.url + PATH, params={"after": made.orders.book.revision, "wait": "1"}, timeout=5)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chaos.control.experiments.runner_manifests import RIGHTS, RunIds, RunnerPlace, runner_manifests
+from chaos.control.experiments.runner_manifests import RIGHTS, RunIds, RunnerPlace, SecretKey, runner_manifests
 from chaos.control.experiments.runs.manifest import read_manifest
 from cluster_api.client import ApiClient
 from cluster_api.objects import Objects, Right
@@ -18,7 +18,7 @@ from delegate.stages.dry_run import in_order
 from lab.controlplane.server import ControlPlane
 from manager.installations.agent_manifests import Object
 from podsonar.errors import ObjectRefusedError, SettingsError
-from podsonar.settings import DelegateRules, DelegateSettings
+from podsonar.settings import DelegateRules, DelegateSettings, RunnerDirectory
 from tests.delegate.conftest import rendered_delegate
 
 RULES = DelegateRules(
@@ -26,7 +26,9 @@ RULES = DelegateRules(
 )
 
 
-def runner(namespace: str = "hce", targeted: str = "shop") -> list[dict[str, Any]]:
+def runner(
+    namespace: str = "hce", targeted: str = "shop", directory: RunnerDirectory | None = None
+) -> list[dict[str, Any]]:
     """The list of a runner with every fault and guards, in one namespace, with targets in another."""
     workloads = [{"kind": "deployment", "namespace": targeted, "names": "cart"}]
     env = [{"name": "DESTINATION_SERVICE", "value": f"{targeted}/cart"}]
@@ -47,6 +49,8 @@ def runner(namespace: str = "hce", targeted: str = "shop") -> list[dict[str, Any
     }
     image = "localhost/podsonar-collector:1"
     place = RunnerPlace("podsonar-run-1", namespace, image, "i", "https://m", "a", "o", "p", "e", "k", "l")
+    if directory is not None:
+        place = place._replace(directory=directory.url, directory_secret=SecretKey(directory.secret, directory.key))
     return runner_manifests(place, RunIds("e", "r", "n"), read_manifest(document))
 
 
@@ -151,6 +155,16 @@ def test_list_of_a_runner_is_applied_with_the_delegates_rights_alone(plane: Cont
             lambda o: pod(o)["containers"][0]["envFrom"].append({"secretRef": {"name": "other"}}),
             "envFrom Secret 'other'",
             id="another Secret",
+        ),
+        pytest.param(
+            lambda o: pod(o)["containers"][0]["envFrom"].append({"secretRef": {"name": "podsonar-ingest-token"}}),
+            "envFrom Secret 'podsonar-ingest-token'",
+            id="another Secret of the prefix",
+        ),
+        pytest.param(
+            lambda o: pod(o).update(volumes=[{"name": "v", "secret": {"secretName": "podsonar-delegate-token"}}]),
+            "volume of Secret 'podsonar-delegate-token'",
+            id="a mounted Secret of the prefix",
         ),
         pytest.param(
             lambda o: pod(o)["containers"][0]["envFrom"].append({"configMapRef": {"name": "other"}}),

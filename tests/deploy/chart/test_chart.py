@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from podsonar.settings import AgentSettings, CollectorSettings, ManagerSettings
+from delegate.app import check_rules
+from podsonar.settings import AgentSettings, CollectorSettings, DelegateSettings, ManagerSettings, RunnerDirectory
 from podsonar.settings_sources import environment_name, leaves, load
 from tests.deploy.conftest import MONITORING, OPENSHIFT, Chart, Object, only, pod
 
@@ -96,6 +97,22 @@ def test_rendered_settings_are_settings_of_the_programs(chart: Chart, tmp_path: 
         if values == "everything"
         else "http://podsonar-"
     )
+
+
+def test_rendered_settings_of_a_delegate_are_settings_of_the_program(chart: Chart, tmp_path: Path) -> None:
+    """Also with what its runners are given to order windows, which is nothing by default."""
+    path, values = tmp_path / "delegate.yaml", str(chart.folder / "ci/managed-values.yaml")
+    given = "delegate.runners=true,delegate.directory.url=http://collector:8766,delegate.directory.secret=agents-token"
+    found = []
+    for more in ((), ("--set", given)):
+        rendered = chart.template("-f", values, *more)
+        path.write_text(only(rendered, "ConfigMap", "-delegate")["data"]["config.yaml"])
+        found.append(load(DelegateSettings, path, {}, {}).delegate)
+        check_rules(DelegateSettings(delegate=found[-1]))
+    assert [one.directory for one in found] == [
+        RunnerDirectory(),
+        RunnerDirectory(url="http://collector:8766", secret="agents-token", key="token"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ NAMESPACE = RELEASE = INFRA = "ordered"
 TOKEN_SECRET, PORT = "agents-token", 8080
 NEAR, FAR = f"{NAMESPACE}/front -> {NAMESPACE}/near:{PORT}", f"{NAMESPACE}/front -> {NAMESPACE}/far:{PORT}"
 DIRECTORY = f"http://{RELEASE}-podsonar-collector.{NAMESPACE}.svc:8766"
+DELEGATE = "brings"  # brings runners
 NOBODY = 9  # a port on which nothing listens
 SCHEDULED_SECONDS, AHEAD_SECONDS = 15, 120  # the hourly window, and the time to install until it begins
 Object = dict[str, Any]
@@ -122,7 +123,28 @@ def lead_far_to(cluster: RealCluster, port: int) -> None:
     cluster.apply([service("far", port)])
 
 
+def start_delegate(cluster: RealCluster, folder: Path, token: str) -> None:
+    """Install a delegate beside the agents that lets runners refer to their Secret; it may not have asked yet."""
+    values: Object = {
+        "collector": {"enabled": False},
+        "kubernetes": {"imagePullPolicy": "Never"},
+        "manager": {"install": False, "url": experiments.MANAGER},
+        "delegate": {
+            "enabled": True,
+            "name": DELEGATE,
+            "rbac": "managed",
+            "runners": True,
+            "token": token,
+            "directory": {"url": DIRECTORY, "secret": TOKEN_SECRET},
+        },
+    }
+    file = folder / "delegate.json"
+    file.write_bytes(orjson.dumps(values))
+    install.helm(cluster, "install", DELEGATE, str(install.CHART), "--namespace", NAMESPACE, "-f", str(file))
+
+
 def end(cluster: RealCluster) -> None:
     """Take everything away."""
+    install.helm(cluster, "uninstall", DELEGATE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait")
     install.helm(cluster, "uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait")
     cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")

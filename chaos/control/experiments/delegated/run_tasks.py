@@ -7,7 +7,6 @@ from sqlalchemy import Connection
 
 from chaos.control.experiments.runner_manifests import TENANT_OF_RUNNER
 from chaos.control.experiments.runs.document import RunRecord
-from chaos.control.experiments.runs.manifest import Manifest
 from chaos.runner.environment import check_authority
 from manager.installations.log_access import open_log, write_log
 from manager.installations.owned_objects import owned_objects
@@ -21,16 +20,11 @@ RandomBytes = Callable[[int], bytes]
 Action = Literal["run", "abort", "remove"]
 
 
-def check_delegated(manifest: Manifest, tenant: Tenant, authority: str) -> None:
-    """InputError for a run whose runner would not start, or that needs what the manager does not have."""
+def check_delegated(tenant: Tenant, authority: str) -> None:
+    """InputError for a run whose runner would not start."""
     missing = [name for name in TENANT_OF_RUNNER if not getattr(tenant, name)]
     if missing:
         raise InputError(f"a runner has a place of its own: expected {' and '.join(missing)}")
-    if manifest.spec.windows is not None:
-        raise InputError(
-            "experiment: spec.windows needs the agents' token, which the manager does not have: expected a runner of "
-            "your own (ownRunner, `podsonar chaos run --manifests`)"
-        )
     if authority:
         try:
             check_authority(authority)

@@ -1,18 +1,21 @@
 """A task of a run as the delegate gets it: the runner's list, the same list with the abort's annotations, or its end.
 
 The runner's key and the token of its logs are derived from the delegate's own token when the list is handed out, as
-those of agents are; the database gets their hashes. Image and manager of the first list hold for the abort, too.
+those of agents are; the database gets their hashes. Image, manager and collector of the first list hold for the abort,
+too. The agents' token, for `spec.windows`, is in no list: a list names the Secret that its delegate has named.
 """
 
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, RowMapping
 
 from chaos.control.experiments.delegated.run_tasks import RunTasks
 from chaos.control.experiments.runner_manifests import (
     RunIds,
     RunnerPlace,
+    SecretKey,
     collector_image,
     runner_manifests,
     runner_name,
@@ -63,18 +66,32 @@ def task_of_run(
 
 
 def site_of(connection: Connection, record: RunRecord, delegate: AskingDelegate, settings: Source) -> dict[str, Any]:
-    """The runner's image with the secrets to pull it, and the manager as its pod reaches it."""
+    """The runner's image with the secrets to pull it, the manager as its pod reaches it, and its collector, or none."""
     own = source_of(settings, delegate)
     if not own.manager_url:
         raise ConfigRefusedError("the delegate does not say how it reaches the manager: set agents.url of the manager")
     source, config = apply_image_registry(connection, record.tenant, own, {})
     image = collector_image(source.registry, source.tag)
-    return {"image": image, "pullSecrets": config["imagePullSecrets"] or [], "manager": source.manager_url.rstrip("/")}
+    site = {"image": image, "pullSecrets": config["imagePullSecrets"] or [], "manager": source.manager_url.rstrip("/")}
+    return site | {"directory": directory_of(record, delegate)}
+
+
+def directory_of(record: RunRecord, delegate: AskingDelegate) -> dict[str, str] | None:
+    """URL, Secret and key of the collector where the run orders windows; None for a run that wants none."""
+    if record.manifest["spec"].get("windows") is None:
+        return None
+    if delegate.directory is None:
+        raise ConfigRefusedError(
+            "the experiment has spec.windows, and the delegate gives its runners no collector: expected its settings "
+            "delegate.directory.url and delegate.directory.secret, or a runner of your own"
+        )
+    found: dict[str, str] = msgspec.to_builtins(delegate.directory)
+    return found
 
 
 def runner_list(record: RunRecord, site: dict[str, Any], delegate: Token) -> list[Object]:
     """The objects of the run's runner."""
-    manifest = read_manifest(record.manifest)
+    manifest, directory = read_manifest(record.manifest), site.get("directory")
     place = RunnerPlace(
         name=runner_name(record.run_id),
         namespace=manifest.metadata.namespace,
@@ -88,6 +105,8 @@ def runner_list(record: RunRecord, site: dict[str, Any], delegate: Token) -> lis
         access_key=run_key(delegate, record.run_id),
         log_token=token_derived_for(delegate, "log", record.run_id).text(),
         authority=site["authority"],
+        directory=directory["url"] if directory else "",
+        directory_secret=SecretKey(directory["secret"], directory["key"]) if directory else None,
         pull_secrets=tuple(site["pullSecrets"]),
     )
     return runner_manifests(place, RunIds(record.experiment_id, record.run_id, record.notify_id), manifest)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from chaos.control.experiments.runs.ends import end_overdue
 from chaos.control.experiments.runs.new_run import MadeRun, Ordered, make_run
 from chaos.control.experiments.runs.store import record_of, request_stop
 from manager.installations.agent_values import Source
-from manager.installations.handout import AskingDelegate, task_wire
+from manager.installations.handout import AskedDirectory, AskingDelegate, task_wire
 from manager.installations.reports import Outcome, ReportedObject, StatusReport, store_report
 from manager.installations.tasks import Delegate, StoredTask, lease_tasks
 from manager.store.database import Store
@@ -77,10 +77,12 @@ class Desk:
         with self.store.writing() as connection:
             return lease_tasks(connection, DELEGATE, (), self.now_ns)
 
-    def wire(self, task: StoredTask, token: Token = FIRST, settings: Source = SOURCE) -> dict[str, Any]:
+    def wire(
+        self, task: StoredTask, token: Token = FIRST, settings: Source = SOURCE, directory: AskedDirectory | None = None
+    ) -> dict[str, Any]:
         """The task as the delegate gets it."""
         with self.store.writing() as connection:
-            asking = AskingDelegate(token, "https://manager.example/", allow_insecure_http=False)
+            asking = AskingDelegate(token, "https://manager.example/", allow_insecure_http=False, directory=directory)
             return task_wire(connection, task, asking, settings, self.now_ns, task_of_run)
 
     def report(self, task: StoredTask, status: Any, *, gone: bool = False, message: str = "", result: Any = "") -> None:
@@ -120,13 +122,27 @@ class Desk:
         self.runs.step()
 
 
-@pytest.fixture(params=KINDS)
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
-    """A run that waits for its delegate, on each kind of database."""
-    with database_of(request, tmp_path) as database, closing(Store(database)) as store:
+@contextmanager
+def desk_of(database: str, **spec: Any) -> Iterator[Desk]:
+    """A run that waits for its delegate; `spec`: more of its experiment's."""
+    with closing(Store(database)) as store:
         store.migrate()
         with store.writing() as connection:
-            order = Ordered("prod", MANIFEST, {}, {}, {})
+            order = Ordered("prod", MANIFEST | {"spec": MANIFEST["spec"] | spec}, {}, {}, {})
             made = make_run(connection, TENANT, order, NOON, "ada", secrets.token_bytes)
             make_task(connection, TENANT, made.run_id, "run", "cluster-1", NOON, secrets.token_bytes, "PEM")
         yield Desk(store, made)
+
+
+@pytest.fixture(params=KINDS)
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """A run that waits for its delegate, on each kind of database."""
+    with database_of(request, tmp_path) as database, desk_of(database) as found:
+        yield found
+
+
+@pytest.fixture(params=KINDS)
+def windows_desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """The same of an experiment that wants windows of its own."""
+    with database_of(request, tmp_path) as database, desk_of(database, windows={}) as found:
+        yield found

@@ -8,14 +8,12 @@ from sqlalchemy import insert
 
 from chaos.control.experiments.delegated.find_delegate import find_cluster
 from chaos.control.experiments.delegated.run_tasks import check_delegated
-from chaos.control.experiments.runs.manifest import read_manifest
 from manager.installations.installations import create_installation
 from manager.store.delegate_tables import DELEGATES
 from manager.store.tenancy import Tenant
 from podsonar.errors import InputError
 from tests.chaos.control.experiments.delegated.run_desk import NOON, TENANT, Desk
 from tests.chaos.control.experiments.delegated.run_desk import desk as desk  # noqa: PLC0414 - a fixture
-from tests.chaos.control.experiments.test_kserver import MANIFEST
 from tests.manager.installations.seed_agent import SEED, create_agent
 
 
@@ -46,17 +44,13 @@ def test_delegate_is_the_one_that_is_named_or_that_installed_the_agent(desk: Des
 
 
 @pytest.mark.parametrize(
-    ("tenant", "spec", "authority", "expected"),
+    ("tenant", "authority", "expected"),
     [
-        (TENANT, {"windows": {}}, "", "spec.windows needs the agents' token"),
-        (Tenant("acc"), {}, "", "expected project and environment"),
-        (TENANT, {}, "nonsense", "authority holds no certificate: expected PEM"),
+        (Tenant("acc"), "", "expected project and environment"),
+        (TENANT, "nonsense", "authority holds no certificate: expected PEM"),
     ],
 )
-def test_run_whose_runner_would_not_start_is_not_ordered(
-    tenant: Tenant, spec: dict[str, Any], authority: str, expected: str
-) -> None:
+def test_run_whose_runner_would_not_start_is_not_ordered(tenant: Tenant, authority: str, expected: str) -> None:
     """The reason names what is missing."""
-    manifest = read_manifest(MANIFEST | {"spec": MANIFEST["spec"] | spec})
     with pytest.raises(InputError, match=expected):
-        check_delegated(manifest, tenant, authority)
+        check_delegated(tenant, authority)

@@ -7,6 +7,8 @@ import pytest
 from chaos.control.experiments.runs.ends import end_overdue
 from delegate.stages.check import check
 from manager.installations.agent_values import ConfigRefusedError
+from manager.installations.handout import AskedDirectory
+from manager.installations.tasks import end_task
 from manager.store.api_settings import save_settings
 from manager.store.experiments.runs import find_run_of_key
 from manager.store.logs.tokens import find_log_writer
@@ -22,6 +24,7 @@ from tests.chaos.control.experiments.delegated.run_desk import (
     log_tokens,
 )
 from tests.chaos.control.experiments.delegated.run_desk import desk as desk  # noqa: PLC0414 - a fixture
+from tests.chaos.control.experiments.delegated.run_desk import windows_desk as windows_desk  # noqa: PLC0414 - a fixture
 
 KINDS = ("ServiceAccount", "Secret", "ConfigMap", "Role", "RoleBinding", "Role", "RoleBinding", "Service", "Deployment")
 
@@ -101,6 +104,37 @@ def test_abort_is_the_same_list_but_for_the_config_map(desk: Desk, rotated: bool
         name="d", namespaces=places, image_prefixes=["localhost/podsonar-"], rbac="managed", runners=True
     )
     assert check(found["manifests"], rules) == []
+
+
+def test_list_of_a_run_with_windows_names_the_secret_that_its_delegate_has_named(windows_desk: Desk) -> None:
+    """The collector and a reference, and the token nowhere; the abort the same, whatever the delegate says by then."""
+    desk, directory = windows_desk, AskedDirectory("http://collector.ordered:8766", "agents-token", "token")
+    (task,) = desk.lease()
+    first = desk.wire(task, directory=directory)["manifests"]
+    variables = first[-1]["spec"]["template"]["spec"]["containers"][0]["env"]
+    reference = {"secretKeyRef": {"name": "agents-token", "key": "token"}}
+    assert variables[1:] == [
+        {"name": "PODSONAR_DIRECTORY_URL", "value": "http://collector.ordered:8766"},
+        {"name": "PODSONAR_DIRECTORY_TOKEN", "valueFrom": reference},
+    ]
+    assert not [body for body in first[:-1] if "DIRECTORY" in str(body)]
+    desk.report(task, "SUCCESS", result="created")
+    desk.stop()
+    (abort,) = desk.lease()
+    assert desk.wire(abort)["manifests"][-1] == first[-1]
+
+
+def test_delegate_that_names_no_collector_brings_no_run_with_windows(windows_desk: Desk) -> None:
+    """The task ends with the settings that are missing, and the run with the task: nothing was injected."""
+    desk = windows_desk
+    (task,) = desk.lease()
+    with pytest.raises(ConfigRefusedError, match=r"expected its settings delegate\.directory\.url and"):
+        desk.wire(task)
+    with desk.store.writing() as connection:
+        end_task(connection, task.id, "FAILED", "no collector", desk.now_ns)
+    desk.follow()
+    assert (desk.record.completed, desk.record.execution.phase) == (True, "Error")
+    assert desk.task("remove") is None
 
 
 def test_run_that_is_over_is_not_brought_any_more(desk: Desk) -> None:
