@@ -56,8 +56,7 @@ def follow(api: ManagerApi, query: dict[str, str]) -> Iterator[bytes]:
 
 def is_closed(api: ManagerApi, query: dict[str, str]) -> bool:
     """Whether the stream is closed; else only the time of one answer was over."""
-    found = api.request("GET", f"/v1/logs/{query['key']}/info", params={"accountID": query["accountID"]})
-    return not orjson.loads(found.content)["isOpen"]
+    return not api.json("GET", f"/v1/logs/{query['key']}/info", params={"accountID": query["accountID"]})["isOpen"]
 
 
 @click.command()
@@ -75,4 +74,5 @@ def logs(key: str, follows: bool, account: str, as_json: bool, api: ManagerApi |
     query = {"accountID": account, "key": key}
     lines = follow(api, query) if follows else iter(api.request("GET", BLOB, params=query).content.splitlines())
     for text in lines:
-        click.echo(text.decode("utf-8", "replace") if as_json else format_line(orjson.loads(text)))
+        line = orjson.loads(text)
+        click.echo(text.decode("utf-8", "replace") if as_json else format_line(line))

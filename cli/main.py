@@ -9,6 +9,10 @@ import orjson
 
 from cli.lazy_group import LazyGroup
 from podsonar.errors import PodsonarError
+from podsonar.logs_and_probes import escape
+from podsonar.supervised import place_of
+
+MISTAKE = 70
 
 COMMANDS = {
     "demo": "cli.demo.command:demo",
@@ -60,9 +64,16 @@ def version(as_json: bool) -> None:
 
 
 def main() -> None:
-    """Run the command; PodsonarError becomes its sentence on stderr and its exit code."""
+    """Run the command; PodsonarError becomes its sentence on stderr and its exit code, any other error 70 and a place.
+
+    70 is EX_SOFTWARE of sysexits.h: 1 may be what a command says of windows or runs.
+    """
     try:
         podsonar(prog_name="podsonar")
     except PodsonarError as error:
-        click.echo(f"podsonar: {error}", err=True)
+        click.echo(escape(f"podsonar: {error}"), err=True)
         sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001 - nobody else takes it; its text may hold anything
+        text = f"{type(error).__name__} at {place_of(error)}, which is a mistake of Podsonar: expected no such error"
+        click.echo(f"podsonar: {text}", err=True)
+        sys.exit(MISTAKE)

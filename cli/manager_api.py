@@ -1,13 +1,15 @@
 """Reads the manager's API with a key from a file: the client of the commands that people and pipelines run."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
 import httpx
+import msgspec
 import orjson
 
 from delivery.manager_url import stays_inside, without_user
@@ -15,25 +17,35 @@ from delivery.token_file import read_token
 from podsonar.cookies import no_cookies
 from podsonar.errors import PodsonarError, UsageError
 from podsonar.keep_alive import CLIENT_IDLE_SECONDS
+from podsonar.logs_and_probes import escape
+from podsonar.supervised import place_of
 
 PREFIX = "/api/v1"
 TENANT = ("accountIdentifier", "organizationIdentifier", "projectIdentifier", "environmentIdentifier")
 AGENT_HELP = "The cluster; needed if there are several. A tenant's is ACCOUNT/ORGANIZATION/PROJECT/ENVIRONMENT/NAME."
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 MOST_BYTES = 256 << 20
+EXPECTED = "expected a Podsonar manager of this version at --manager"
 
 
 class ManagerApiError(PodsonarError):
-    """The manager cannot be reached, or refuses."""
+    """The manager cannot be reached, refuses, or gives an answer of another program; `exit_code` is its command's."""
+
+    def __init__(self, text: str, exit_code: int = 1) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
 
 
 class ManagerApi:
     """One manager, read with one key; `agent` is the cluster that the commands ask for.
 
-    An agent of a tenant is `ACCOUNT/ORGANIZATION/PROJECT/ENVIRONMENT/NAME`, in which parts may be empty.
+    An agent of a tenant is `ACCOUNT/ORGANIZATION/PROJECT/ENVIRONMENT/NAME`, in which parts may be empty. `exit_code` is
+    that of a command without an answer: commands whose 1 says something set another one before they ask.
     """
 
     def __init__(self, url: str, key: str, agent: str = "", ca_file: Path | None = None) -> None:
+        self.exit_code = 1
+        self.asked = ""  # method and path of the last answer
         *tenant, self.agent = agent.split("/")
         if len(tenant) not in {0, len(TENANT)}:
             raise UsageError(f"--agent is {agent!r}: expected NAME, or ACCOUNT/ORGANIZATION/PROJECT/ENVIRONMENT/NAME")
@@ -52,8 +64,24 @@ class ManagerApi:
             raise UsageError(f"--manager is {url!r} or --ca-file unusable: {type(error).__name__}") from error
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
-        """The JSON at a path below the prefix; ManagerApiError with the status and the manager's message."""
-        return orjson.loads(self.request("GET", PREFIX + path, params=dict(params or {})).content)
+        """The JSON object at a path below the prefix; ManagerApiError with the status and the manager's message."""
+        return self.json("GET", PREFIX + path, params=dict(params or {}))
+
+    def json(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401 - JSON, httpx's options
+        """The JSON object of an answer; ManagerApiError for another one, such as the page of a proxy's login."""
+        answer = self.request(method, path, **options)
+        try:
+            found = orjson.loads(answer.content)
+        except orjson.JSONDecodeError:
+            found = None
+        if not isinstance(found, dict):
+            kind = escape(answer.headers["Content-Type"][:80]) or "no type"
+            raise self.error(f"manager answered {method} {path} with {kind} that is no JSON object; {EXPECTED}")
+        return found
+
+    def error(self, text: str) -> ManagerApiError:
+        """What ends the command."""
+        return ManagerApiError(text, self.exit_code)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
         """A response with status 2xx, of bounded size."""
@@ -63,13 +91,14 @@ class ManagerApi:
                 for part in response.iter_bytes():
                     content += part
                     if len(content) > MOST_BYTES:
-                        raise ManagerApiError(f"{method} {path}: the answer has more than {MOST_BYTES >> 20} MiB")
+                        raise self.error(f"{method} {path}: the answer has more than {MOST_BYTES >> 20} MiB")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             text = f"manager {self.http.base_url}: {type(error).__name__} at {method} {path}"
-            raise ManagerApiError(f"{text}; expected a running manager at --manager") from error
+            raise self.error(f"{text}; expected a running manager at --manager") from error
+        self.asked = f"{method} {path}"
         if response.status_code // 100 != 2:
             message = message_of(bytes(content))
-            raise ManagerApiError(f"manager answered {response.status_code} to {method} {path}{message}")
+            raise self.error(f"manager answered {response.status_code} to {method} {path}{message}")
         return httpx.Response(
             response.status_code,
             headers={"Content-Type": response.headers.get("Content-Type", "")},
@@ -94,9 +123,25 @@ class ManagerApi:
         return found
 
 
+@contextmanager
+def believed_answers(api: ManagerApi) -> Iterator[None]:
+    """Around a command: an answer that is not made as the manager makes it ends the command with one sentence."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, msgspec.MsgspecError) as error:
+        if not api.asked:
+            raise
+        text = f"manager's answer to {api.asked} is not what was expected ({type(error).__name__} at {place_of(error)})"
+        raise api.error(f"{text}; {EXPECTED}") from error
+
+
 def check_url(url: str) -> None:
     """UsageError for an address that cannot work, or where the key would travel in the clear."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _port = parts.port  # whether it is one
+    except ValueError as error:
+        raise UsageError(f"--manager is {without_user(url)!r}: {error}; expected https://host[:port]") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
         raise UsageError(f"--manager is {without_user(url)!r}: expected https://host[:port] without a user")
     if parts.scheme == "http" and not stays_inside(parts.hostname):
@@ -128,7 +173,8 @@ def manager_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 raise UsageError(f"key file {str(key_file)!r}: {error.strerror}; expected a readable file") from error
             api = ManagerApi(manager, key, agent, ca_file)
             click.get_current_context().call_on_close(api.http.close)
-        return function(api=api, **given)
+        with believed_answers(api) if api else nullcontext():
+            return function(api=api, **given)
 
     decorated: Callable[..., Any] = wrapper
     path = click.Path(path_type=Path, dir_okay=False)

@@ -1,4 +1,4 @@
-"""A loopback HTTP server that answers each GET and POST with a test's function."""
+"""A loopback HTTP server that answers each GET, POST, PUT and DELETE with a test's function."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -40,8 +40,7 @@ def answering(answer: Callable[[ReceivedRequest], GivenAnswer]) -> Iterator[str]
             self.end_headers()
             self.wfile.write(given.body)
 
-        def do_POST(self) -> None:
-            self.do_GET()
+        do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the methods' names
 
         def log_message(self, *_: object) -> None:
             """Print nothing."""

@@ -99,6 +99,8 @@ def judge_command(
     as_json: bool,
 ) -> None:
     """Judge what a fault did, whatever tool made it. Exit 0: Pass, 1: Fail, 4: N/A."""
+    if api is not None:
+        api.exit_code = EXIT_OF[Outcome.NOT_AVAILABLE]
     experiment = read_experiment(file)
     hypothesis = hypothesis_of(experiment, file)
     before, then, after = (read_maps(names, api) for names in (baseline, fault, recovery))

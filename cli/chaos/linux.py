@@ -37,8 +37,8 @@ def infra() -> None:
 def add(name: str, linux: TenantApi) -> None:
     """Register a host and print its first access key, this once."""
     made = linux.ask("POST", "/infras", {"name": name})
-    click.echo(f"infrastructure {made['infraID']}", err=True)
-    click.echo(made["accessKey"])
+    click.echo(escape(f"infrastructure {made['infraID']}"), err=True)
+    click.echo(escape(made["accessKey"]))
 
 
 @infra.command("list")
@@ -56,7 +56,7 @@ def list_infras(linux: TenantApi) -> None:
 @click.argument("name")
 def token(name: str, linux: TenantApi) -> None:
     """Print a new access key for a host. Its earlier keys are void; another machine may take over."""
-    click.echo(linux.ask("POST", f"/infras/{name}/token")["accessKey"])
+    click.echo(escape(linux.ask("POST", f"/infras/{name}/token")["accessKey"]))
 
 
 @infra.command()
@@ -64,8 +64,8 @@ def token(name: str, linux: TenantApi) -> None:
 @click.argument("name")
 def remove(name: str, linux: TenantApi) -> None:
     """Remove a host: its access key opens nothing from now on."""
-    linux.ask("DELETE", f"/infras/{name}")
-    click.echo(f"infrastructure {escape(name)} is removed", err=True)
+    removed = linux.ask("DELETE", f"/infras/{name}")["infraID"]
+    click.echo(escape(f"infrastructure {name} is removed: {removed}"), err=True)
 
 
 def read_task(path: Path) -> tuple[str, dict[str, Any]]:
@@ -88,7 +88,7 @@ def run(taskfile: Path, host: str, watch: bool, linux: TenantApi) -> None:
     """Make a task of TASKFILE for a host, and print its name."""
     name, action = read_task(taskfile)
     made = linux.ask("POST", "/tasks", {"infra": host, "name": name, "action": action})
-    click.echo(made["taskName"], err=watch)
+    click.echo(escape(made["taskName"]), err=watch)
     if not watch:
         return
     while True:
@@ -116,5 +116,5 @@ def list_tasks(linux: TenantApi) -> None:
 @click.option("--reason", default="", help="Why, for the record.")
 def stop(task: str, reason: str, linux: TenantApi) -> None:
     """Ask for a stop of a task. It is over when its agent has released the fault."""
-    linux.ask("POST", f"/tasks/{task}/stop", {"reason": reason})
-    click.echo(f"stop of {escape(task)} is asked for", err=True)
+    asked = linux.ask("POST", f"/tasks/{task}/stop", {"reason": reason})["taskName"]
+    click.echo(escape(f"stop of {asked} is asked for"), err=True)

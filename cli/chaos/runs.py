@@ -75,7 +75,7 @@ def run_command(
     if made.get("refused"):
         for sentence in made["refused"]:
             click.echo(escape(f"guard refuses: {sentence}"), err=True)
-        click.echo(f"run {made['runID']} is blocked: nothing is injected", err=True)
+        click.echo(escape(f"run {made['runID']} is blocked: nothing is injected"), err=True)
         sys.exit(3)
     if manifests is not None:
         write_manifests(runs, order, made, site, manifests)
@@ -84,10 +84,10 @@ def run_command(
         by = ""
     elif "delegateTaskID" in made:
         by = f", its runner by the delegate's task {made['delegateTaskID']}"
-    click.echo(f"run {made['runID']} is ordered{by}", err=True)
+    click.echo(escape(f"run {made['runID']} is ordered{by}"), err=True)
     if not watch:
         if manifests != STDOUT:
-            click.echo(made["runID"] if not as_json else orjson.dumps({"runID": made["runID"]}).decode())
+            click.echo(escape(made["runID"]) if not as_json else orjson.dumps({"runID": made["runID"]}).decode())
         return
     data = watch_run(runs, made["runID"])
     show(data, as_json)
@@ -140,7 +140,7 @@ def show(data: dict[str, Any], as_json: bool) -> None:
     )
     click.echo(escape(f"{data['experimentName']} {data['experimentRunID']}: {data['phase']}"))
     if data["completed"]:
-        click.echo(f"score {data['resiliencyScore']} %: {counts}")
+        click.echo(escape(f"score {data['resiliencyScore']} %: {counts}"))
     if data.get("stopRequested"):
         click.echo(escape(data["executionData"]["message"]))
     for name, phase, message in steps_of(data):

@@ -29,10 +29,9 @@ class TenantApi:
         self.query = {f"{name}Identifier": value for name, value in tenant.items() if value}
 
     def ask(self, method: str, path: str = "", body: Any = None) -> Any:  # noqa: ANN401 - JSON
-        """The JSON of an answer."""
+        """The JSON object of an answer."""
         content = orjson.dumps(body) if body is not None else b""
-        found = self.api.request(method, self.prefix + path, params=self.query, content=content)
-        return orjson.loads(found.content)
+        return self.api.json(method, self.prefix + path, params=self.query, content=content)
 
 
 def tenant_options(parameter: str, prefix: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -8,15 +8,17 @@ from urllib.parse import quote
 import click
 import orjson
 
-from cli.manager_api import ManagerApi, manager_options
+from cli.manager_api import EXPECTED, ManagerApi, manager_options
 from cli.map.csv_rows import to_csv
 from cli.map.edges_text import find_vertex, matching, parse_edge, titles
 from cli.map.graph_formats import to_dot, to_graphml, to_mermaid
 from cli.map.printing import print_rows, write_output
 from podsonar.errors import UsageError
+from podsonar.logs_and_probes import escape
 
 FORMATS = ("table", "json", "dot", "mermaid", "graphml", "csv", "networkpolicy", "parquet")
 ROW_FORMATS = ("table", "json", "csv")
+NO_CONTENT = 204
 EDGE_COLUMNS = ("source", "destination", "port", "type", "attempts", "established", "failed", "lastErrno", "accepted")
 GRAPHS: dict[str, Callable[[dict[str, Any], Sequence[Any]], str]] = {
     "dot": to_dot,
@@ -142,11 +144,13 @@ def tag(name: str, wanted: str, delete: bool, api: ManagerApi | None) -> None:
     """Give a window NAME, which the other commands take in place of its id. Needs a key of scope admin."""
     path = f"/api/v1{needed(api).agent_path}/tags/{quote(name, safe='')}"
     if delete:
-        needed(api).request("DELETE", path)
-        click.echo(f"no window has the name {name}", err=True)
+        status = needed(api).request("DELETE", path).status_code
+        if status != NO_CONTENT:
+            raise needed(api).error(f"manager answered {status} to DELETE {path}, expected {NO_CONTENT}; {EXPECTED}")
+        click.echo(escape(f"no window has the name {name}"), err=True)
         return
-    answer = orjson.loads(needed(api).request("PUT", path, params={"window": wanted}).content)
-    click.echo(f"window {answer['window']} has the name {answer['name']}", err=True)
+    answer = needed(api).json("PUT", path, params={"window": wanted})
+    click.echo(escape(f"window {answer['window']} has the name {answer['name']}"), err=True)
 
 
 @click.command()
@@ -186,7 +190,7 @@ def history(edge: str, protocol: str, since: str, shape: str, api: ManagerApi | 
     print_shape(shape, found, columns, rows, {n for n, row in enumerate(rows) if row[3]})
     if shape == "table":
         seen = f"first seen {found['firstSeen']}, last seen {found['lastSeen']}" if found["firstSeen"] else "never seen"
-        click.echo(f"{seen}; in {len(rows)} of {len(found['windows'])} windows", err=True)
+        click.echo(escape(f"{seen}; in {len(rows)} of {len(found['windows'])} windows"), err=True)
 
 
 @click.command()

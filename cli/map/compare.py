@@ -9,6 +9,7 @@ import click
 from cli.manager_api import ManagerApi, ManagerApiError, manager_options
 from cli.map.commands import ROW_FORMATS, needed, output_option, print_shape
 from podsonar.errors import PodsonarError, UsageError
+from podsonar.logs_and_probes import escape
 
 KINDS = ("added", "removed", "failed", "recovered", "changed")
 SAME, DIFFERENT, NOT_COMPARABLE = 0, 1, 3
@@ -61,6 +62,7 @@ def diff(
     if (before and baseline) or (now and window):
         raise UsageError("a window is given twice: expected either BEFORE NOW or --baseline and --window")
     names = {"before": before or baseline or "previous", "now": now or window or "latest"}
+    needed(api).exit_code = NOT_COMPARABLE
     path = needed(api).agent_path
     try:
         found = needed(api).get(f"{path}/diff", names)
@@ -75,10 +77,10 @@ def diff(
     red = {n for n, one in enumerate(changes) if not one["uncertain"]}
     print_shape(shape, found, columns, rows, red)
     for reason in found["notComparable"]:
-        click.echo(f"not comparable: {reason}", err=True)
+        click.echo(escape(f"not comparable: {reason}"), err=True)
     certain = sum(not one["uncertain"] for one in changes)
     text = f"{found['before']} to {found['now']}: {certain} different, {len(changes) - certain} uncertain"
-    click.echo(text, err=True)
+    click.echo(escape(text), err=True)
     sys.exit(verdict(found, kinds))
 
 

@@ -32,7 +32,7 @@ def explain(source: str, destination: str, window: str, port: str, shape: str, a
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
         return
     click.echo(f"{', '.join(map(escape, found['source']))} -> {', '.join(map(escape, found['destination']))}")
-    click.echo(f"window {found['window']}: {VERDICTS[found['verdict']]}")
+    click.echo(escape(f"window {found['window']}: {VERDICTS[found['verdict']]}"))
     for reason in found["reasons"]:
         click.echo(f"  {escape(reason)}")
     show_evidence(found)
@@ -67,7 +67,7 @@ def show_evidence(found: dict[str, Any]) -> None:
             "firstSeen",
             "lastSeen",
         )
-        click.echo("\nrecords" + (f" (and {found['moreRecords']} more)" if found["moreRecords"] else ""))
+        click.echo("\nrecords" + (f" (and {int(found['moreRecords'])} more)" if found["moreRecords"] else ""))
         print_rows(columns, [[one[name] for name in columns] for one in found["records"]])
         for lines in dict.fromkeys(map(known_by, found["records"])):
             for text in lines:
@@ -79,7 +79,8 @@ def show_evidence(found: dict[str, Any]) -> None:
         who = (
             f"{held['kind']} {held['namespace']}/{held['name']} since {held['from']}" if held else "nobody for certain"
         )
-        click.echo(f"\naddress {escape(one['address'])}, {one['from']} to {one['to']}: {escape(who)}")
+        click.echo()
+        click.echo(escape(f"address {one['address']}, {one['from']} to {one['to']}: {who}"))
         for text in cgroup_lines(held or {}):
             click.echo(escape(text))
         for other in one["others"]:

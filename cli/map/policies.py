@@ -9,7 +9,7 @@ import orjson
 
 from cli.manager_api import PREFIX, ManagerApi, ManagerApiError, manager_options
 from cli.map.commands import needed, output_option, print_shape
-from cli.map.compare import NotComparableError
+from cli.map.compare import NOT_COMPARABLE, NotComparableError
 from cli.map.printing import write_output
 from manager.policies.evaluate import Blocked, Evaluator
 from manager.policies.generate import Per, generate_policies
@@ -26,6 +26,7 @@ LEFT_OUT = {
 
 def observed_in(api: ManagerApi, windows: Sequence[str]) -> Observed:
     """What the windows had together; NotComparableError if one cannot be read."""
+    api.exit_code = NOT_COMPARABLE
     parts = []
     for window in windows:
         try:
