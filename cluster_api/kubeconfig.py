@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
-
 from cluster_api.access import Access, ExecPlugin, checked_url, header_value
 from podsonar.errors import ApiServerError
+from podsonar.yaml_text import NotYamlError, load_yaml
 
 LONGEST_BYTES = 1 << 20
 CLUSTER = frozenset(
@@ -100,14 +99,9 @@ def document(path: Path) -> object:
     if len(content) > LONGEST_BYTES:
         raise ApiServerError(f"{place} has more than {LONGEST_BYTES} bytes, expected a kubeconfig")
     try:
-        return yaml.safe_load(content)  # in Python: the C parser ends the process where brackets nest deeply
-    except yaml.MarkedYAMLError as error:
-        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ApiServerError(
-            f"{place} is no YAML{line}, expected a kubeconfig"
-        ) from None  # its text shows the line, which may hold a token
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise ApiServerError(f"{place} is no YAML, expected a kubeconfig") from None
+        return load_yaml(content)
+    except NotYamlError as error:
+        raise ApiServerError(f"{place} is no YAML: {error}; expected a kubeconfig") from None
 
 
 def named(place: str, entries: Iterable[object], name: str, inner: str, known: frozenset[str]) -> Section:

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
-import yaml
 
-from podsonar.errors import SettingsError
+from podsonar.errors import InputError, SettingsError
+from podsonar.input_file import read_input
 from podsonar.masking import masked
+from podsonar.yaml_text import NotYamlError, load_yaml
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 LIST_SEPARATOR = ","
+MOST_BYTES = 1 << 20
 
 
 def leaves(cls: type[msgspec.Struct], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
@@ -49,9 +51,11 @@ def textual(path: tuple[str, ...], kind: Any, text: str) -> Any:  # noqa: ANN401
         return [word for word in text.split(LIST_SEPARATOR) if word]
     if "dict" in named or "list" in named:
         try:
-            return yaml.safe_load(text)
-        except (yaml.YAMLError, RecursionError):
-            raise SettingsError(f"setting {'.'.join(path)} is no YAML, expected a mapping or a list") from None
+            return load_yaml(text)
+        except NotYamlError as error:
+            raise SettingsError(
+                f"setting {'.'.join(path)} is no YAML ({error}), expected a mapping or a list"
+            ) from None
     if kind is bool:
         return {"true": True, "false": False, "1": True, "0": False}.get(text.lower(), text)
     return text
@@ -70,13 +74,11 @@ def place(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:  # n
 def from_file(file: Path) -> dict[str, Any]:
     """The mapping in a YAML file."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"settings file {str(file)!r}: {error.strerror}; expected a readable YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)  # its text shows the line, which may hold a password
-        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise SettingsError(f"settings file {str(file)!r} is not YAML{place}") from None
+        content = load_yaml(read_input(file, "settings file", MOST_BYTES, "a mapping in YAML"))
+    except InputError as error:
+        raise SettingsError(str(error)) from error
+    except NotYamlError as error:
+        raise SettingsError(f"settings file {str(file)!r} is not YAML: {error}; expected a mapping of keys") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from podsonar.errors import InputError
 from podsonar.input_file import read_input
+from podsonar.json_bounds import find_beyond
+from podsonar.yaml_text import NotYamlError, load_yaml
 
 MOST_BYTES = 1 << 20
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -17,6 +18,9 @@ def read_yaml(path: Path, what: str, expected: str) -> Any:  # noqa: ANN401 - YA
     """The document of a file; InputError names file and expectation."""
     content = read_input(path, what, MOST_BYTES, expected)
     try:
-        return yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{what} {str(path)!r} is not YAML: {type(error).__name__}; expected {expected}") from error
+        found = load_yaml(content)
+    except NotYamlError as error:
+        raise InputError(f"{what} {str(path)!r} is not YAML: {error}; expected {expected}") from error
+    if beyond := find_beyond(found):
+        raise InputError(f"{what} {str(path)!r} {beyond}")
+    return found

@@ -7,9 +7,9 @@ import ipaddress
 from typing import Any, Literal
 
 import msgspec
-import yaml
 
 from podsonar.errors import InputError
+from podsonar.yaml_text import NotYamlError, load_documents
 
 Protocol = Literal["TCP", "UDP", "SCTP"]
 
@@ -113,9 +113,9 @@ class Policy(msgspec.Struct, frozen=True):
 def read_policies(text: str, source: str) -> list[Policy]:
     """The policies in YAML documents or Lists of them; InputError with the place of what is none."""
     try:
-        documents = [one for one in yaml.safe_load_all(text) if one is not None]
-    except yaml.YAMLError as error:
-        raise InputError(f"{source}: not YAML: {' '.join(str(error).split())[:300]}") from error
+        documents = [one for one in load_documents(text) if one is not None]
+    except NotYamlError as error:
+        raise InputError(f"{source}: not YAML: {error}; expected network policies") from error
     found = []
     for number, document in enumerate(flat(documents), 1):
         place = f"{source}, document {number}"

@@ -19,9 +19,13 @@ def test_yaml_and_json_are_read(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"a: [", "is not YAML: ParserError; expected a task"),
-        (b"a: \xff", "is not YAML: ReaderError; expected a task"),
-        (b"[" * 100_000, "is not YAML: RecursionError; expected a task"),
+        (b"a: [", "is not YAML: line 1, column 5; expected a task"),
+        (b"a: \xff", "is not YAML: bytes that are no text; expected a task"),
+        (b"[" * 100_000, "is not YAML: nests too deep; expected a task"),
+        (b"a: {b: 18446744073709551616}", "number 18446744073709551616, expected a whole number of 64 bits"),
+        (b"a: " + b"[" * 65 + b"]" * 65, "nests too deep, expected at most 64 levels"),
+        (b"a: 1\na: 2", "is not YAML: line 2, column 1: a key that its mapping has already"),
+        (b"a: !!binary aGFsbG8=", "is not YAML: line 1, column 4; expected a task"),
         (b"#" * (MOST_BYTES + 1), "it has more than 1 MiB; expected a task"),
         (None, "No such file or directory; expected a readable file"),
     ],

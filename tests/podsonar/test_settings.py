@@ -37,7 +37,7 @@ def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
         ("data: {collectionWindowInMin: 0.1}", ["data.collectionWindowInMin", "0.1", ">= 0.25"]),
         ("data: 5", ["data", "5", "expected"]),
         ("[1]", ["list", "expected a mapping"]),
-        ("a: [", ["not YAML in line 1"]),
+        ("a: [", ["not YAML: line 1, column 5"]),
     ],
 )
 def test_bad_file_names_key_value_and_expectation(tmp_path: Path, text: str, words: list[str]) -> None:
