@@ -4,8 +4,10 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from chaos.probes.attempt import CANNOT_RUN, Attempt
@@ -14,6 +16,7 @@ from chaos.task_action import CommandInputs
 
 KEPT_BYTES = 64 << 10
 STEP_SECONDS = 0.05
+CONFINE = Path(__file__).with_name("confine.py")
 
 
 class Finished(NamedTuple):
@@ -24,10 +27,16 @@ class Finished(NamedTuple):
     error: str
 
 
-def run_command(command: str, seconds: float, folder: str, environment: dict[str, str]) -> Finished:
-    """Run a command; OSError if there is no shell. Output beyond 64 KiB of each kind is read and left out."""
+def run_command(
+    command: str, seconds: float, folder: str, environment: dict[str, str], hidden: tuple[str, ...] = ()
+) -> Finished:
+    """Run a command; OSError if there is no shell. Output beyond 64 KiB of each kind is read and left out.
+
+    With `hidden` it can read neither those files and folders nor this process (`confine`).
+    """
+    confined = [sys.executable, "-I", "-S", "-B", str(CONFINE), *hidden, "--"] if hidden else []
     with subprocess.Popen(
-        ["/bin/sh", "-c", command],
+        [*confined, "/bin/sh", "-c", command],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -79,10 +88,12 @@ def status_text(status: int) -> str:
     return f"exit status {status}" if status >= 0 else f"signal: {signal.strsignal(-status)}"
 
 
-def try_command(inputs: CommandInputs, seconds: float, folder: str, environment: dict[str, str]) -> Attempt:
+def try_command(
+    inputs: CommandInputs, seconds: float, folder: str, environment: dict[str, str], hidden: tuple[str, ...] = ()
+) -> Attempt:
     """One try of a cmdProbe."""
     try:
-        finished = run_command(inputs.command, seconds, folder, environment)
+        finished = run_command(inputs.command, seconds, folder, environment, hidden)
     except (OSError, ValueError) as error:
         return Attempt("Error", f"unable to run command, {type(error).__name__}")
     if finished.status is None:

@@ -70,7 +70,14 @@ class Probes:
         return True
 
     def before(self) -> bool:
-        """Whether the steady state is there: SOT and Edge passed. Continuous ones begin."""
+        """Whether the steady state is there: SOT and Edge passed. Continuous ones begin.
+
+        Not if any probe, of whatever mode, is a command where none is run: that is an error before the fault.
+        """
+        for probe in self.probes if self.environment.refused else ():
+            if probe.command is not None:
+                self.note(probe, BEFORE, Attempt("Error", self.environment.refused))
+                return False
         passed = self.run(BEFORE, ("SOT", "Edge")) and not self.has_failed()
         if passed:
             self.begin("Continuous")

@@ -17,13 +17,16 @@ Heard = Callable[[Attempt], object]  # of a try that is not its round's last
 
 @dataclass(frozen=True)
 class ProbeEnvironment:
-    """Where commands run; `look` is a k8sProbe's look at the cluster that the probes are in, if there is one.
+    """Where commands run, and what they cannot read there: with `hidden` nor may they look into this process.
 
-    `judge` is an edgeProbe's question to the manager; it may take the seconds that it is given.
+    `refused` is why no command is run at all, if so. `look` is a k8sProbe's look at the cluster that the probes are in,
+    if there is one. `judge` is an edgeProbe's question to the manager; it may take the seconds that it is given.
     """
 
     folder: str = "/"
     variables: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    hidden: tuple[str, ...] = ()
+    refused: str = ""
     look: Callable[[ResourceInputs], Attempt] | None = None
     judge: Callable[[EdgeInputs, float], Attempt] | None = None
 
@@ -31,8 +34,10 @@ class ProbeEnvironment:
 def look_once(probe: Probe, environment: ProbeEnvironment) -> Attempt:
     """What a try of the probe's kind finds."""
     seconds = probe.properties.timeout_seconds()
+    if probe.command is not None and environment.refused:
+        return Attempt("Error", environment.refused)
     if probe.command is not None:
-        return try_command(probe.command, seconds, environment.folder, environment.variables)
+        return try_command(probe.command, seconds, environment.folder, environment.variables, environment.hidden)
     if probe.http is not None:
         return try_http(probe.http, seconds)
     if probe.prometheus is not None:

@@ -4,11 +4,13 @@ import signal
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from chaos.probes.confine import close_memory
 from chaos.probes.probe_rounds import ProbeEnvironment
 from chaos.runner.environment import (
     ABORT,
@@ -24,6 +26,7 @@ from chaos.runner.faults.pod_delete import new_chance
 from chaos.runner.injectors.registry import Injectors
 from chaos.runner.injectors.server import InjectorServer
 from chaos.runner.kserver_client import Kserver
+from chaos.runner.probes.commands import MOUNTS, command_environment, hidden_files
 from chaos.runner.probes.k8s import look_at
 from chaos.runner.run_state import RunState
 from chaos.runner.step_logs import step_logs
@@ -43,8 +46,8 @@ log = structlog.get_logger()
 class Runner:
     """One run in one cluster."""
 
-    def __init__(self, settings: RunnerEnvironment, api: ApiClient) -> None:
-        self.settings, self.objects = settings, Objects(api)
+    def __init__(self, settings: RunnerEnvironment, api: ApiClient, commands: ProbeEnvironment) -> None:
+        self.settings, self.objects, self.commands = settings, Objects(api), commands
         self.config_map = ObjectName("v1", "ConfigMap", settings.namespace, settings.name)
         annotations = self.annotations()
         missing = [name for name in ID_ANNOTATIONS if not annotations.get(name)]
@@ -83,7 +86,7 @@ class Runner:
 
     def run_steps(self, data: dict[str, Any]) -> None:
         """Run every step that has not ended, unless somebody asks for the end."""
-        look = ProbeEnvironment(look=lambda inputs: look_at(self.objects.api, inputs))
+        look = replace(self.commands, look=lambda inputs: look_at(self.objects.api, inputs))
         state = RunState(data, wall_clock, has_logs=self.logs.service is not None)
         steps = Steps(self.kserver, state, self.context_of, self.remove_left, look, self.logs.close, self.collector)
         signal.signal(signal.SIGTERM, lambda *_: steps.request_stop("the runner's pod is deleted"))
@@ -142,5 +145,7 @@ class Runner:
 
 def run_runner(variables: Mapping[str, str], kubeconfig: Path | None) -> str:
     """Run the experiment of the environment once, and return its phase."""
-    settings = read_environment(variables)
-    return Runner(settings, ApiClient.connect(kubeconfig, "runner")).run()
+    close_memory()
+    settings, api = read_environment(variables), ApiClient.connect(kubeconfig, "runner")
+    hidden = hidden_files(api.access, kubeconfig, MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"))
+    return Runner(settings, api, command_environment(hidden, unconfined=settings.unconfined)).run()

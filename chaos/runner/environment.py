@@ -21,6 +21,7 @@ NEEDED = (
 # Annotations of the ConfigMap: the run's ids, and how it is stopped.
 ID_ANNOTATIONS = ("podsonar.io/experiment-id", "podsonar.io/run-id", "podsonar.io/notify-id")
 ABORT, ABORTED_RUNS, ABORT_REASON = "podsonar.io/action", "podsonar.io/abort-runs", "podsonar.io/abort-reason"
+UNCONFINED = "PODSONAR_UNCONFINED_COMMANDS"
 MOST_AUTHORITY_BYTES = 64 << 10  # a variable holds 128 KiB
 
 
@@ -43,6 +44,7 @@ class RunnerEnvironment:
     log_token: str = field(repr=False)
     directory_url: str = ""
     directory_token: str = field(default="", repr=False)
+    unconfined: bool = False  # commands of probes run where the kernel cannot hide credentials from them
     authority: str = ""  # PEM, of the manager's certificate; empty: those of the image
 
     @property
@@ -98,6 +100,7 @@ def read_environment(variables: Mapping[str, str]) -> RunnerEnvironment:
         access_key=variables["ACCESS_KEY"],
         log_token=variables.get("LOG_SERVICE_TOKEN", ""),
         directory_token=variables.get("PODSONAR_DIRECTORY_TOKEN", "").strip(),  # a Secret that was made from a file
+        unconfined=variables.get(UNCONFINED, "false") == "true",
         authority=authority,
     )
 

@@ -30,14 +30,26 @@ FILE = Path(__file__).parents[1] / "chaos" / "control" / "experiments" / "sample
 SAMPLE: Object = orjson.loads(FILE.read_bytes())["data"]["experimentYaml"]
 TARGETS = tuple(ShopWorkload(name, pods=2, listen=(8080,)) for name in ("podtato-hats", "podtato-left-leg"))
 SAMPLE_SECONDS = 150
+TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+BLIND: Object = {  # passes where the runner's files, environment and root are there, and cannot be read
+    "name": "blind",
+    "type": "cmdProbe",
+    "cmdProbe/inputs": {
+        "command": f"cat {TOKEN} /proc/$PPID/environ /proc/$PPID/root{TOKEN} 2>&1 | grep -c 'Permission denied$'",
+        "comparator": {"type": "int", "criteria": "==", "value": "3"},
+    },
+    "runProperties": {"probeTimeout": "20s", "probePollingInterval": "5s"},
+}
 CUT: Object = {
     "kind": "KubernetesChaosExperiment",
     "apiVersion": "litmuschaos.io/v1alpha1",
     "metadata": {"name": "cut", "namespace": NAMESPACE},
     "spec": {
+        "probes": [BLIND],
         "tasks": [
             {
                 "name": "cart",
+                "probeRef": [{"probeID": "blind", "mode": "Continuous"}],
                 "definition": {
                     "targets": {
                         "selectors": {
@@ -182,6 +194,12 @@ def test_no_process_of_an_experiment_may_more_than_its_fault_needs(course: Cours
     assert len(course.injectors) == 2
     for found in course.injectors:
         assert sorted(("holder.py" in command, may) for command, may in found) == [(False, injects), (True, holds)]
+
+
+def test_command_of_a_probe_reads_no_credential_of_its_runner(course: Course) -> None:
+    """As it runs in the runner's pod, round after round, below the runtime's own seccomp profile."""
+    found = course.cut["executionData"]["nodes"]["cut-cart"]["chaosData"]
+    assert found["probeSuccessPercentage"] == "100", course.cut["executionData"]
 
 
 def test_cut_edge_alone_is_broken_on_the_map(course: Course, workloads: tuple[ShopWorkload, ...]) -> None:

@@ -1,4 +1,4 @@
 """Probes that only a runner can make, and all probes of a step around its fault.
 
-Reading order: `k8s`, `edge` → `step`.
+Reading order: `commands`, `k8s`, `edge` → `step`.
 """

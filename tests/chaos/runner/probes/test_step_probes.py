@@ -34,7 +34,11 @@ def step(site: Site, name: str, workload: str, *probes: tuple[str, str], **setti
 @pytest.mark.cluster
 @pytest.mark.long
 def test_probes_decide_the_steps(site: Site, workload: Workload) -> None:
-    """Five steps: what passes, what was not there before, what breaks meanwhile, what cannot run."""
+    """Five steps: what passes, what was not there before, what breaks meanwhile, what cannot run.
+
+    The command `blind` passes where it cannot read the runner's own identity.
+    """
+    identity = site.plane.folder / f"{site.namespace}.runner.kubeconfig"
     probes = [
         {
             "name": "manager",
@@ -43,6 +47,7 @@ def test_probes_decide_the_steps(site: Site, workload: Workload) -> None:
             "runProperties": QUICK,
         },
         command("fine", "echo ok"),
+        command("blind", f"test -s {identity} && ! cat {identity} && echo ok"),
         command("wrong", "echo no"),
         command("ends", "echo no", stopOnFailure=True),
         command("nowhere", "./healthcheck"),
@@ -50,6 +55,7 @@ def test_probes_decide_the_steps(site: Site, workload: Workload) -> None:
         look("nobody", site.namespace, "absent", labelSelector="app=nobody"),
     ]
     all_modes = [("manager", "SOT"), ("fine", "Edge"), ("pods", "EOT"), ("nobody", "Continuous"), ("fine-ping", "SOT")]
+    all_modes.append(("blind", "EOT"))
     tasks = [
         step(site, "passes", "web", *all_modes, TOTAL_CHAOS_DURATION="1"),
         step(site, "unsteady", "web", ("wrong", "SOT"), ("fine", "EOT")),
