@@ -101,6 +101,11 @@ def check_times(order: Order, now_ns: int) -> None:
             f"windows[0]: start is {rfc3339(first.start_ns)}, expected {LEAD_SECONDS} s from now or later: "
             f"it is {rfc3339(now_ns)}"
         )
+    if last.start_ns > now_ns + HORIZON_SECONDS * NS_PER_SECOND:  # its end may be behind the year 9999
+        raise InputError(
+            f"windows[{len(order.windows) - 1}]: start is {rfc3339(last.start_ns)}, expected within {HORIZON_SECONDS} s"
+            f": it is {rfc3339(now_ns)}"
+        )
     if last.end_ns > now_ns + HORIZON_SECONDS * NS_PER_SECOND:
         raise InputError(
             f"windows[{len(order.windows) - 1}]: end is {rfc3339(last.end_ns)}, expected within {HORIZON_SECONDS} s: "

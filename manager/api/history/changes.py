@@ -18,6 +18,7 @@ from manager.history.map_json import map_of
 from manager.history.window_maps import WindowMaps
 from manager.http.auth import agent_in_path
 from manager.http.responses import json_response
+from manager.schema.push_schema import LATEST_NS
 from manager.store.agents import Agent
 from manager.store.maps.windows import list_kept, newest_kept
 from podsonar.errors import InputError
@@ -64,7 +65,7 @@ class ChangeHandlers:
         if text in known:
             return known[text].start_ns + NS_PER_SECOND
         try:
-            return parse_rfc3339(text)
+            return min(max(0, parse_rfc3339(text)), LATEST_NS)  # no window is before or behind them
         except InputError:
             return self.window(agent, text).start_ns + NS_PER_SECOND
 

@@ -177,3 +177,15 @@ def wait_until(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59"],
+)
+def test_order_at_the_ends_of_the_calendar_is_400(serving: Serving, start: str) -> None:
+    """The end of such a window, or its start in UTC, is in no year that can be written."""
+    wanted = {"run": "run-1", "windows": [{"start": start, "seconds": 60, "kind": "fault"}]}
+    answer = serving.client.post(PATH, json=wanted)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"].startswith("windows[0]: start")

@@ -8,10 +8,10 @@ import orjson
 
 from chaos.step_phases import ENDED
 from podsonar.errors import InputError
+from podsonar.timestamp import LAST_SECOND
 
 MOST_EXECUTION_BYTES = 1 << 20
 MOST_NODES = 256
-MOST_SECONDS = 253_402_300_799  # the last second of the year 9999, behind which no time can be written
 
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -183,9 +183,9 @@ def check_times(execution: Execution) -> None:
     times = [execution.creation_timestamp, execution.started_at, execution.finished_at]
     times += [time for node in nodes for time in (node.started_at, node.finished_at)]
     times += [node.chaos_data.last_updated_at for node in nodes if node.chaos_data is not None]
-    beyond = [time for time in times if int(time or 0) > MOST_SECONDS]
+    beyond = [time for time in times if int(time or 0) > LAST_SECOND]
     if beyond:
-        raise InputError(f"event: time {beyond[0]}: expected seconds since 1970, at most {MOST_SECONDS}")
+        raise InputError(f"event: time {beyond[0]}: expected seconds since 1970, at most {LAST_SECOND}")
 
 
 def execution_json(execution: Execution) -> Any:  # noqa: ANN401 - JSON

@@ -152,3 +152,31 @@ def test_time_that_is_none_is_refused(kept: Kept, since: str) -> None:
     keep_many(kept.history, agent, 1, lambda place: map_at(BASE, place))
     with pytest.raises(AssertionError, match="no such window"):
         kept.running.get("/agents/lab/changes", since=since)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *("0001-01-01T00:00:00Z", "1677-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "2263-01-01T00:00:00Z"),
+        *("9999-12-31T23:59:59Z", "9999-12-31T00:00:00+23:59"),
+    ],
+)
+def test_time_of_any_year_is_before_or_behind_every_window(kept: Kept, time: str) -> None:
+    """Also one that 64 bits of nanoseconds do not hold."""
+    agent = agent_of(kept)
+    keep_many(kept.history, agent, 2, lambda place: map_at(BASE, place))
+    is_late = time > "2100"
+    changes = kept.running.get("/agents/lab/changes", since=time)
+    assert bool(changes["new"]) is not is_late
+    edge = {name: BASE["edges"][3][name] for name in NAMES}
+    found = kept.running.get("/agents/lab/edges/history", **edge, **{"from": time})
+    assert len(found["windows"]) == (0 if is_late else 2)
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"])
+def test_time_outside_the_calendar_is_refused(kept: Kept, time: str) -> None:
+    """Its offset leads to the year 0, or 10,000."""
+    agent = agent_of(kept)
+    keep_many(kept.history, agent, 1, lambda place: map_at(BASE, place))
+    with pytest.raises(AssertionError, match="no such window"):
+        kept.running.get("/agents/lab/changes", since=time)
