@@ -23,9 +23,10 @@ from manager.api.history.routes import POLLED, history_routes, scope_of
 from manager.api.resources.connections import ReadHandlers
 from manager.api.routes import document_routes
 from manager.history.service import History
+from manager.http.body_limits import PushLimits
 from manager.http.last_answers import LastAnswers
+from manager.http.request_bodies import RequestBodies
 from manager.http.responses import InternalErrors, SecurityHeaders, error_response, json_response, unavailable
-from manager.ingest.body_limits import PushLimits
 from manager.ingest.handler import IngestHandler
 from manager.installations.agent_values import Source
 from manager.installations.routes import delegate_routes, installations_loop
@@ -134,9 +135,10 @@ def make_app(
     agents: Source,
 ) -> Starlette:
     """The application over a migrated store, with what `parts` add; /metrics unless another port serves it."""
-    added = [part(PartContext(store, metrics, clock, retention_days, history.maps)) for part in parts]
+    bodies = RequestBodies()
+    added = [part(PartContext(store, metrics, clock, retention_days, history.maps, bodies)) for part in parts]
     ingest = IngestHandler(store, metrics, clock, limits, quota)
-    api, reads = Api(store, clock, secrets.token_bytes, agents), ReadHandlers(store, history.maps)
+    api, reads = Api(store, clock, secrets.token_bytes, agents, bodies), ReadHandlers(store, history.maps)
     last = LastAnswers(partial(list_agents, store))
 
     async def push(request: Request) -> Response:
@@ -157,7 +159,7 @@ def make_app(
         *([metrics_route(metrics)] if serves_metrics else []),
     ]
     of_run = next((one.of_run for one in added if one.of_run is not None), None)
-    routes += delegate_routes(store, clock, agents, metrics.internal_errors.inc, of_run)
+    routes += delegate_routes(store, clock, agents, bodies, metrics.internal_errors.inc, of_run)
     for prefix in PREFIXES:
         routes.append(Route(f"{prefix}/collections", push, methods=["POST"]))
         routes += document_routes(api, reads, prefix)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from starlette.routing import BaseRoute
 
 from manager.history.window_maps import WindowMaps
+from manager.http.request_bodies import RequestBodies
 from manager.installations.handout import RunWire
 from manager.maintenance_loops import MaintenanceLoop
 from manager.metrics import ManagerMetrics
@@ -17,13 +18,17 @@ from manager.store.database import Store
 
 @dataclass(frozen=True, slots=True)
 class PartContext:
-    """What a part is made with; `maps` of windows. Times are nanoseconds since 1970; `retention_days` by settings."""
+    """What a part is made with; `maps` of windows, `bodies` the room for requests.
+
+    Times are nanoseconds since 1970; `retention_days` by settings.
+    """
 
     store: Store
     metrics: ManagerMetrics
     clock: Callable[[], int]
     retention_days: int
     maps: WindowMaps
+    bodies: RequestBodies = field(default_factory=RequestBodies)
 
 
 @dataclass(frozen=True, slots=True)

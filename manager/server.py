@@ -19,8 +19,8 @@ from starlette.applications import Starlette
 from delivery.manager_url import manager_url
 from manager.app import make_app, make_metrics_app
 from manager.history.service import History
+from manager.http.body_limits import PushLimits
 from manager.http.connections import ConnectionLimits, OpenConnections, guarded_protocol
-from manager.ingest.body_limits import PushLimits
 from manager.installations.agent_values import Source
 from manager.metrics import ManagerMetrics
 from manager.parts import Part

@@ -3,16 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-import anyio
 import msgspec
 import orjson
 from anyio import to_thread
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from manager.http.auth import require_key
+from manager.http.json_body import refuse_nul
 from manager.http.last_answers import LastAnswers
+from manager.http.request_bodies import RequestBodies
 from manager.http.responses import unavailable
 from manager.installations.agent_values import Source
 from manager.schema.document import Operation
@@ -22,10 +23,7 @@ from manager.store.database import Store
 from manager.store.tokens.token_format import Scope
 from podsonar.errors import StoreError
 
-BODY_BYTES = 8 << 20
 INFLATED_BYTES = 32 << 20
-BODY_SECONDS = 30.0
-CLOSE = {"Connection": "close"}
 BOOLEANS = {"true", "false"}
 LARGEST_DIGITS = 18
 
@@ -40,6 +38,7 @@ class Api(NamedTuple):
     clock: Callable[[], int]
     random_bytes: Callable[[int], bytes]
     agents: Source
+    bodies: RequestBodies
 
 
 Handler = Callable[[Request], Response]
@@ -57,20 +56,34 @@ def endpoint(
     With `last` who had an answer gets it again while the database does not give a newer one.
     """
 
-    def answer(request: Request) -> Response:
+    def admit(request: Request) -> None:
         try:
             require_key(api.store, request, api.clock(), scope)
-            if any("\0" in text for text in (*request.path_params.values(), *request.query_params.values())):
-                raise HTTPException(400, "NUL character")
-            if operation is not None:
-                check_query(request, operation)
+        except StoreError as error:
+            raise unavailable(error) from error
+        refuse_nul(request)
+        if operation is not None:
+            check_query(request, operation)
+
+    def act(request: Request) -> Response:
+        try:
             return handler(request)
         except StoreError as error:
             raise unavailable(error) from error
 
+    def act_on(request: Request, body: bytes) -> Response:
+        request.state.body = inflated(request, body)
+        return act(request)
+
+    def answer(request: Request) -> Response:
+        admit(request)
+        return act(request)
+
     async def run(request: Request) -> Response:
         if request.method in {"POST", "PUT"}:
-            request.state.body = await read_body(request)
+            await to_thread.run_sync(admit, request)
+            async with api.bodies.body(request, request.state.principal.token_id) as body:
+                return await to_thread.run_sync(act_on, request, body)
         return await (last.answer(request, answer) if last else to_thread.run_sync(answer, request))
 
     return run
@@ -101,26 +114,15 @@ def is_integer(text: str) -> bool:
     return digits.isascii() and digits.isdigit() and len(digits) <= LARGEST_DIGITS
 
 
-async def read_body(request: Request) -> bytes:
-    """The body, inflated; 413 beyond 8 MiB as sent or 32 MiB inflated, 408 after 30 s, 400 for another encoding."""
-    body = bytearray()
-    try:
-        with anyio.fail_after(BODY_SECONDS):
-            async for piece in request.stream():
-                body += piece
-                if len(body) > BODY_BYTES:
-                    raise HTTPException(413, f"body is larger than {BODY_BYTES} bytes", headers=CLOSE)
-    except TimeoutError:
-        raise HTTPException(408, f"body did not come within {BODY_SECONDS:.0f} s", headers=CLOSE) from None
-    except ClientDisconnect:
-        raise HTTPException(400, "body ends early", headers=CLOSE) from None
+def inflated(request: Request, body: bytes) -> bytes:
+    """The body without its encoding; 413 beyond 32 MiB inflated, 400 for another encoding."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding == "identity":
-        return bytes(body)
+        return body
     if encoding != "gzip":
         raise HTTPException(400, "Content-Encoding: expected gzip or identity")
     try:
-        return bytes(await to_thread.run_sync(inflate, body, INFLATED_BYTES))
+        return bytes(inflate(body, INFLATED_BYTES))
     except TooLargeError as error:
         raise HTTPException(413, str(error)) from error
     except BadBodyError as error:

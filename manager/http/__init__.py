@@ -1,3 +1,3 @@
-"""What every route needs: `connections` → `failed_auth` → `auth` → `responses` → `json_body` → `versioned` →
-`last_answers`.
+"""What every route needs: `connections` → `failed_auth` → `auth` → `responses` → `json_body` → `body_limits` →
+`request_bodies` → `versioned` → `last_answers`.
 """

@@ -1,1 +1,1 @@
-"""`POST /api/v1/collections`: `body_limits` → `quotas` → `handler`."""
+"""`POST /api/v1/collections`: `quotas` → `handler`."""

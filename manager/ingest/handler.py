@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from manager.http.auth import require_agent, require_ingest_token
+from manager.http.body_limits import PushLimiter, PushLimits, Slot, read_body
 from manager.http.failed_auth import FailedAuth
 from manager.http.responses import json_response, unavailable
-from manager.ingest.body_limits import PushLimiter, PushLimits, Slot, read_body
 from manager.ingest.quotas import AgentQuotas
 from manager.metrics import ManagerMetrics
 from manager.schema.gunzip import BadBodyError, TooLargeError, inflate

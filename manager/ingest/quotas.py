@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from starlette.exceptions import HTTPException
 
-from manager.ingest.body_limits import CLOSE
+from manager.http.body_limits import CLOSE
 from podsonar.settings import QuotaSettings
 from podsonar.timestamp import NS_PER_SECOND
 

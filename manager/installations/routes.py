@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Route
 
 from manager.http.auth import require_ingest_token, unauthorized
 from manager.http.json_body import decode_json, refuse_nul
+from manager.http.request_bodies import RequestBodies
 from manager.http.responses import json_response, unavailable
 from manager.installations.agent_values import ConfigRefusedError, Source
 from manager.installations.handout import AskedDirectory, AskingDelegate, RunWire, task_wire
@@ -76,11 +77,12 @@ class DelegateRoutes:
         store: Store,
         clock: Callable[[], int],
         settings: Source,
+        bodies: RequestBodies,
         on_failure: Callable[[], object],
         of_run: RunWire | None = None,
     ) -> None:
         self.store, self.clock, self.settings, self.of_run = store, clock, settings, of_run
-        self.on_failure = on_failure
+        self.bodies, self.on_failure = bodies, on_failure
 
     def principal(self, token: str) -> Principal:
         """The holder of a delegate's token; 401 otherwise."""
@@ -93,7 +95,8 @@ class DelegateRoutes:
         """POST /v1/delegates/poll: 200 with tasks, 204 where none came in the time that the delegate waits."""
         token = require_ingest_token(request)
         principal = await self.run(self.principal, token)
-        asked = decode_json(await body_of(request), Poll)
+        async with self.bodies.body(request, principal.token_id, BODY_BYTES) as body:
+            asked = decode_json(body, Poll)
         if not 0 < len(asked.name) <= LARGEST_TEXT or not 0 < len(asked.cluster.uid) <= LARGEST_TEXT:
             raise HTTPException(400, f"name, cluster.uid: expected 1 to {LARGEST_TEXT} characters")
         delegate = await self.run(self.register, principal, asked)
@@ -115,8 +118,9 @@ class DelegateRoutes:
         """POST /v1/delegates/tasks/{id}/status."""
         principal = await self.run(self.principal, require_ingest_token(request))
         refuse_nul(request)
-        report = decode_json(await body_of(request), StatusReport)
-        outcome = await self.run(self.store_status, principal.tenant, request.path_params["task_id"], report)
+        async with self.bodies.body(request, principal.token_id, BODY_BYTES) as body:
+            report = decode_json(body, StatusReport)
+            outcome = await self.run(self.store_status, principal.tenant, request.path_params["task_id"], report)
         if outcome is Outcome.ACCEPTED:
             return json_response({"accepted": True})
         texts = {Outcome.LOST: "the task is leased to another attempt, or over", Outcome.GONE: "no such task"}
@@ -189,25 +193,16 @@ class DelegateRoutes:
         return store_report(connection, tenant, task_id, report, self.clock(), secrets.token_bytes)
 
 
-async def body_of(request: Request) -> bytes:
-    """The body of a request; 413 for one that is too large."""
-    held = bytearray()
-    async for piece in request.stream():
-        held += piece
-        if len(held) > BODY_BYTES:
-            raise HTTPException(413, f"body: expected at most {BODY_BYTES} bytes")
-    return bytes(held)
-
-
 def delegate_routes(
     store: Store,
     clock: Callable[[], int],
     settings: Source,
+    bodies: RequestBodies,
     on_failure: Callable[[], object],
     of_run: RunWire | None = None,
 ) -> list[BaseRoute]:
     """The routes of delegates; `of_run` completes tasks of an experiment's run, `on_failure` counts what cannot be."""
-    handlers = DelegateRoutes(store, clock, settings, on_failure, of_run)
+    handlers = DelegateRoutes(store, clock, settings, bodies, on_failure, of_run)
     return [
         Route(f"{DELEGATE_API}/poll", handlers.poll, methods=["POST"]),
         Route(f"{DELEGATE_API}/tasks/{{task_id}}/status", handlers.status, methods=["POST"]),

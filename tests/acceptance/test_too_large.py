@@ -13,7 +13,7 @@ from delivery.push import Pusher
 from delivery.split_batch import split_batch
 from delivery.spool import Spool
 from delivery.token_file import TokenFile
-from manager.ingest.body_limits import PushLimits
+from manager.http.body_limits import PushLimits
 from manager.server import serving
 from podsonar.json_gzip import pack, unpack
 from podsonar.settings import AgentConfiguration, ManagerEndpoint

@@ -7,16 +7,17 @@ from typing import Annotated
 
 import msgspec
 from anyio import to_thread
+from sqlalchemy import RowMapping
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from chaos.control.experiments.kserver import (
+    MOST_BODY_BYTES,
     PREFIXES,
     KserverHandlers,
     kserver_endpoint,
-    read_bounded,
     tenant_of,
 )
 from chaos.control.experiments.map.windows import SETTLE_NS, RunMaps
@@ -48,18 +49,18 @@ class EdgeQuestions:
     """The operation."""
 
     def __init__(self, context: PartContext, runs: KserverHandlers) -> None:
-        self.clock, self.runs = context.clock, runs
+        self.clock, self.runs, self.bodies = context.clock, runs, context.bodies
         self.maps = RunMaps(context.maps)
 
     async def answer(self, request: Request) -> Response:
         """What the map says; an agent that is not known is N/A, not an error."""
         tenant, key = tenant_of(request), request.headers.get("x-access-key", "")
-        body = await read_bounded(request)
-        return await to_thread.run_sync(self.judge, request, tenant, key, body)
+        row = await to_thread.run_sync(self.runs.row_of, request, tenant, key)
+        async with self.bodies.body(request, row["id"], MOST_BODY_BYTES) as body:
+            return await to_thread.run_sync(self.judge, tenant, row, body)
 
-    def judge(self, request: Request, tenant: Tenant, key: str, body: bytes) -> Response:
-        """The answer of one question."""
-        row = self.runs.row_of(request, tenant, key)
+    def judge(self, tenant: Tenant, row: RowMapping, body: bytes) -> Response:
+        """The answer of one question about a run."""
         question = decode_json(body, EdgeQuestion)
         try:
             hypothesis_of(question.edge)

@@ -49,30 +49,31 @@ class KserverHandlers:
     """One method per operation."""
 
     def __init__(self, context: PartContext) -> None:
-        self.store, self.clock = context.store, context.clock
+        self.store, self.clock, self.bodies = context.store, context.clock, context.bodies
 
     async def respond(self, request: Request) -> Response:
         """Take in an event of a run; the answer is the document's own text."""
         tenant, key = tenant_of(request), request.headers.get("x-access-key", "")
-        body = await read_bounded(request)
-        try:
-            event = read_event(body, request.path_params["infra"])
-            await to_thread.run_sync(self.take_in, tenant, key, event, body)
-        except InputError as error:
-            raise HTTPException(400, str(error)) from None
+        run_id = await to_thread.run_sync(self.run_of, tenant, key)
+        async with self.bodies.body(request, run_id, MOST_BODY_BYTES) as body:
+            event = await to_thread.run_sync(self.take_in, tenant, run_id, request.path_params["infra"], body)
         text = (
             "Received task callback for taskType: WORKFLOW_EVENT, response: Workflow run received for for "
             f"WorkflowID: {event.experiment_id}, WorkflowRunID: {event.run_id}"
         )
         return Response(text, media_type="application/json")
 
-    def take_in(self, tenant: Tenant, key: str, event: RunEvent, body: bytes) -> None:
-        """Merge an event; it is on disk when this returns."""
-        run_id = self.run_of(tenant, key)
-        with self.store.writing() as connection:
-            asked = event.run_id or find_run_id(connection, tenant, event.notify_id, event.experiment_id)
-            if asked != run_id or not receive_event(connection, tenant, run_id, event, body, self.clock()):
-                raise NO_RUN
+    def take_in(self, tenant: Tenant, run_id: str, infra_id: str, body: bytes) -> RunEvent:
+        """Merge the event of a body; it is on disk when this returns."""
+        try:
+            event = read_event(body, infra_id)
+            with self.store.writing() as connection:
+                asked = event.run_id or find_run_id(connection, tenant, event.notify_id, event.experiment_id)
+                if asked != run_id or not receive_event(connection, tenant, run_id, event, body, self.clock()):
+                    raise NO_RUN
+        except InputError as error:
+            raise HTTPException(400, str(error)) from None
+        return event
 
     def run_of(self, tenant: Tenant, key: str) -> str:
         """The run of a runner's key: 401 for a wrong or expired one, 403 for another account, 404 for another scope."""
@@ -108,16 +109,6 @@ class KserverHandlers:
         if row is None or wanted != (row["infra_id"], row["experiment_id"], row["id"]):
             raise NO_RUN
         return row
-
-
-async def read_bounded(request: Request) -> bytes:
-    """The body; 413 if it is too large."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BODY_BYTES:
-            raise HTTPException(413, f"body is larger than {MOST_BODY_BYTES >> 20} MiB")
-    return bytes(body)
 
 
 def kserver_endpoint(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

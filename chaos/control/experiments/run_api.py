@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from chaos.control.experiments.delegated.find_delegate import find_cluster
 from chaos.control.experiments.delegated.run_tasks import check_delegated, make_task
-from chaos.control.experiments.kserver import NO_RUN, kserver_endpoint, read_bounded
+from chaos.control.experiments.kserver import MOST_BODY_BYTES, NO_RUN, kserver_endpoint
 from chaos.control.experiments.map.impact import impact_json
 from chaos.control.experiments.map.plan import check_run
 from chaos.control.experiments.map.windows import RunMaps
@@ -47,6 +47,7 @@ class RunApi:
 
     def __init__(self, context: PartContext) -> None:
         self.store, self.clock, self.maps = context.store, context.clock, RunMaps(context.maps)
+        self.bodies = context.bodies
 
     def create(self, request: Request, body: bytes) -> Response:
         """POST /v1/chaos/runs."""
@@ -128,8 +129,10 @@ class RunApi:
 
         async def answer(request: Request) -> Response:
             await to_thread.run_sync(require_key, self.store, request, self.clock(), scope)
-            body = await read_bounded(request)
-            return await to_thread.run_sync(handler, request, body)
+            if request.method != "POST":
+                return await to_thread.run_sync(handler, request, b"")
+            async with self.bodies.body(request, request.state.principal.token_id, MOST_BODY_BYTES) as body:
+                return await to_thread.run_sync(handler, request, body)
 
         return kserver_endpoint(answer)
 

@@ -17,10 +17,10 @@ from chaos.control.linux.metrics import LinuxMetrics
 from chaos.control.logs.metrics import LogMetrics
 from chaos.control.logs.parse import check_key, read_lines
 from chaos.control.logs.tails import Tails
+from manager.http.body_limits import PushLimiter, PushLimits, read_body
 from manager.http.failed_auth import FailedAuth
 from manager.http.json_body import read_json
 from manager.http.responses import json_response, unavailable
-from manager.ingest.body_limits import PushLimiter, PushLimits, read_body
 from manager.parts import PartContext
 from manager.schema.gunzip import BadBodyError, TooLargeError, inflate
 from manager.store.conflicts import at_conflicts

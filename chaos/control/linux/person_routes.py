@@ -16,9 +16,9 @@ from chaos.control.linux.agent_routes import text_of
 from chaos.control.linux.infras import Infra, is_active
 from chaos.task_action import ActionError, read_action
 from manager.http.auth import require_key
+from manager.http.body_limits import PushLimiter, PushLimits, read_body
 from manager.http.json_body import read_json, refuse_nul
 from manager.http.responses import json_response, unavailable
-from manager.ingest.body_limits import PushLimiter, PushLimits, read_body
 from manager.parts import PartContext
 from manager.store.agents import check_name
 from manager.store.conflicts import at_conflicts

@@ -19,9 +19,9 @@ from chaos.control.logs.metrics import LogMetrics
 from chaos.control.logs.parse import check_account, check_key, read_after_id, read_lines
 from chaos.control.logs.tail import follow, not_kept_line
 from chaos.control.logs.tails import Tails
+from manager.http.body_limits import PushLimiter, PushLimits, read_body
 from manager.http.connections import EXCHANGE
 from manager.http.responses import json_response
-from manager.ingest.body_limits import PushLimiter, PushLimits, read_body
 from manager.parts import PartContext
 from manager.schema.gunzip import inflate
 from manager.store.conflicts import at_conflicts

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from lab.controlplane.ports import free_ports
+from manager.http.body_limits import PushLimits
 from manager.http.connections import ConnectionLimits
-from manager.ingest.body_limits import PushLimits
 from manager.server import bind, serving
 from manager.store.database import Store
 from manager.store.tokens.issued import create_token

@@ -15,6 +15,7 @@ from yaml import safe_load_all
 from manager.api.endpoint import Api, endpoint
 from manager.api.resources.agents import Agents
 from manager.api.wire import person_id
+from manager.http.request_bodies import RequestBodies
 from manager.installations.agent_values import Source
 from manager.installations.handout import agent_manifests
 from manager.store.database import Store
@@ -136,7 +137,7 @@ def test_created_agent_is_answered_as_the_sample(store: Store) -> None:
     """With the sample's clock and random bytes the answer is the sample's, byte for byte but for white space."""
     token = create_token(store, "admin", "someone", 1, secrets.token_bytes)
     times, random = iter((0, AGENT_NS, INSTALLATION_NS)), iter(RANDOM)
-    api = Api(store, lambda: next(times), lambda _size: next(random), Source(""))
+    api = Api(store, lambda: next(times), lambda _size: next(random), Source(""), RequestBodies())
     query = {name: value for name, value in identifiers(TENANT).items() if name != "environmentIdentifier"}
     query |= {"routingId": "r", "correlationID": "3148e264ec6b4e438c53ad77699ee77c"}
     answer = post_agent(api, REQUEST, query, {"Authorization": f"Bearer {token.text()}"})
@@ -165,7 +166,13 @@ def test_agent_without_installation_comes_with_its_manifests_or_without(running:
 def test_manifests_of_an_agent_hold_a_token_that_pushes(store: Store) -> None:
     """They are applied by hand: the Secret among them has the agent's token."""
     key = create_token(store, "admin", "someone", 1, secrets.token_bytes).text()
-    api = Api(store, lambda: 5, secrets.token_bytes, Source("https://manager.example", registry="registry.example"))
+    api = Api(
+        store,
+        lambda: 5,
+        secrets.token_bytes,
+        Source("https://manager.example", registry="registry.example"),
+        RequestBodies(),
+    )
     query = {"accountIdentifier": "acme", "noInstallation": "true"}
     made = post_agent(api, agent_request("a"), query, {"X-API-Key": key}).json()
     objects = [one for one in safe_load_all(made["installationManifest"]) if one]

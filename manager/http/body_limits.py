@@ -50,7 +50,7 @@ class Slot:
         """Reserve room for more bytes; 429 if the agent's share is used up, 503 if all of it is."""
         limits, limiter = self.limiter.limits, self.limiter
         if limiter.bytes_of[self.agent_id] + size > limits.held_bytes_per_agent:
-            raise retry_later(429, "too many bytes at once from this agent")
+            raise retry_later(429, "too many bytes at once from this sender")
         if limiter.held + size > limits.held_bytes:
             raise retry_later(503, "too many bytes at once")
         limiter.held += size
@@ -75,9 +75,9 @@ class PushLimiter:
     async def slot(self, agent_id: str) -> AsyncIterator[Slot]:
         """A place until the block ends; 429 or 503 if there is none."""
         if self.pushes_of[agent_id] >= self.limits.under_way_per_agent:
-            raise retry_later(429, "too many pushes at once from this agent")
+            raise retry_later(429, "too many requests at once from this sender")
         if self.inside >= self.limits.under_way:
-            raise retry_later(503, "too many pushes at once")
+            raise retry_later(503, "too many requests at once")
         slot = Slot(self, agent_id)
         self.inside += 1
         self.pushes_of[agent_id] += 1

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
+from manager.http.body_limits import PushLimits
 from manager.http.connections import ConnectionLimits
-from manager.ingest.body_limits import PushLimits
 from manager.server import serving
 from tests.manager.conftest import CLIENT, Running, running_on
 from tests.manager.fresh_database import fresh_id
