@@ -2,19 +2,21 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from anyio import to_thread
 from sqlalchemy import func, select
+from starlette.concurrency import iterate_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from chaos.control.logs.access import LogAccess
-from chaos.control.logs.merge import blob_lines, merged_lines, union
+from chaos.control.logs.merge import merged_lines, union
 from chaos.control.logs.metrics import LogMetrics
 from chaos.control.logs.parse import check_account, check_key, read_after_id, read_lines
 from chaos.control.logs.tail import follow, not_kept_line
@@ -27,7 +29,7 @@ from manager.schema.gunzip import inflate
 from manager.store.conflicts import at_conflicts
 from manager.store.database import upsert
 from manager.store.logs.lines import STREAM_BYTES, Group, deflate, inflate_stored, writer_groups
-from manager.store.logs.reads import find_gaps, find_stream, list_below, list_chunks, read_blobs, read_chunk
+from manager.store.logs.reads import blob_sizes, find_gaps, find_stream, list_below, list_chunks, read_blobs, read_chunk
 from manager.store.logs.streams import Appended, append_groups, close_stream, open_stream
 from manager.store.logs.tables import LOG_BLOBS
 from manager.store.logs.tokens import create_log_token
@@ -36,6 +38,9 @@ from podsonar.timestamp import NS_PER_SECOND
 log = structlog.get_logger()
 
 LIMITS = PushLimits(held_bytes=96 << 20, held_bytes_per_agent=32 << 20)
+# What the answers that are being read hold: inflated blobs, marks of their lines, and lines that wait for their turn.
+READERS = PushLimits(under_way=64, under_way_per_agent=16, held_bytes=128 << 20, held_bytes_per_agent=96 << 20)
+ROW_BYTES, OPENED_BYTES = 24, 16 << 20
 LINK_SECONDS = 3600
 TAIL_SECONDS, BLOB_SECONDS = 3600.0, 600.0
 PIECE_BYTES = 256 << 10
@@ -52,7 +57,7 @@ class LogHandlers:
     def __init__(self, context: PartContext, access: LogAccess, metrics: LogMetrics, tails: Tails) -> None:
         self.store, self.clock = context.store, context.clock
         self.access, self.metrics, self.tails = access, metrics, tails
-        self.limiter = PushLimiter(LIMITS)
+        self.limiter, self.readers = PushLimiter(LIMITS), PushLimiter(READERS)
 
     @staticmethod
     def stream_of(request: Request) -> tuple[str, str]:
@@ -177,37 +182,48 @@ class LogHandlers:
     async def blob(self, request: Request) -> Response:
         """Streamed and uploaded lines, each once and in order; `raw=true`: the newest blob as it was sent."""
         account, key = self.stream_of(request)
-        await self.access.require_reader(request, account, key)
-        blobs = [
-            (when, inflate_stored(body))
-            for when, body in await to_thread.run_sync(read_blobs, self.store, account, key)
-        ]
-        if request.query_params.get("raw") == "true":
-            if not blobs:
+        caller = await self.access.require_reader(request, account, key)
+        raw = request.query_params.get("raw") == "true"
+        async with AsyncExitStack() as opened:
+            slot = await opened.enter_async_context(self.readers.slot(caller.id))
+            sizes = await to_thread.run_sync(blob_sizes, self.store, account, key)
+            slot.hold(sum(sizes[-1:] if raw else sizes))
+            read = partial(self.inflated_blobs, account, key, newest=raw)
+            blobs = await to_thread.run_sync(read, limiter=self.readers.decoding)
+            slot.hold(0 if raw else sum(ROW_BYTES * body.count(b"\n") for _when, body in blobs))
+            if raw and not blobs:
                 raise HTTPException(404, "no such blob")
-            return Response(blobs[-1][1], media_type="application/octet-stream")
-        stream = await to_thread.run_sync(find_stream, self.store, account, key)
-        if stream is None and not blobs:
-            raise NO_STREAM
-
-        def lines() -> Iterator[bytes]:
-            chunks = list_chunks(self.store, account, key)
-            found = merged_lines(chunks, lambda first: read_chunk(self.store, account, key, first))
-            for when, body in blobs:
-                found = union(found, blob_lines(body, when), when)
-            yield from found
-            if stream and stream["not_kept_lines"]:
-                yield not_kept_line(stream["not_kept_lines"], stream["not_kept_bytes"])
-
+            stream = None if raw else await to_thread.run_sync(find_stream, self.store, account, key)
+            if stream is None and not blobs:
+                raise NO_STREAM
+            if stream is not None:
+                slot.hold(min(int(stream["bytes"]), OPENED_BYTES))
+            pieces = slices(blobs[-1][1]) if raw else in_pieces(self.lines(account, key, stream, blobs))
+            held = while_held(pieces, opened.pop_all())
+            await anext(held)  # from here on it is closed with the answer
         request.scope[EXCHANGE](BLOB_SECONDS)
-        return StreamingResponse(in_pieces(lines()), media_type="application/x-ndjson")
+        return StreamingResponse(held, media_type="application/octet-stream" if raw else "application/x-ndjson")
+
+    def inflated_blobs(self, account: str, key: str, *, newest: bool) -> list[tuple[int, bytes]]:
+        """The blobs of a key, oldest first, or the newest one alone."""
+        found = read_blobs(self.store, account, key, newest=newest)
+        return [(when, inflate_stored(body)) for when, body in found]
+
+    def lines(
+        self, account: str, key: str, stream: dict[str, Any] | None, blobs: list[tuple[int, bytes]]
+    ) -> Iterator[bytes]:
+        """The lines of a stream and of its blobs, and what was not kept."""
+        chunks = list_chunks(self.store, account, key)
+        yield from union(lambda: merged_lines(chunks, partial(read_chunk, self.store, account, key)), blobs)
+        if stream and stream["not_kept_lines"]:
+            yield not_kept_line(stream["not_kept_lines"], stream["not_kept_bytes"])
 
     async def exists(self, request: Request) -> Response:
         """200 if there is something to read, else 404."""
         account, key = self.stream_of(request)
         await self.access.require_reader(request, account, key)
         if await to_thread.run_sync(find_stream, self.store, account, key) is None and not (
-            await to_thread.run_sync(read_blobs, self.store, account, key)
+            await to_thread.run_sync(blob_sizes, self.store, account, key)
         ):
             raise NO_STREAM
         return Response(status_code=200)
@@ -267,6 +283,20 @@ class LogHandlers:
                 "gaps": gaps,
             }
         )
+
+
+def slices(body: bytes) -> Iterator[bytes]:
+    """A body in pieces of 256 KiB."""
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]
+
+
+async def while_held(pieces: Iterator[bytes], opened: AsyncExitStack) -> AsyncIterator[bytes]:
+    """The pieces behind an empty one; whatever happens to the answer, what it held is given back at its end."""
+    async with opened:
+        yield b""
+        async for piece in iterate_in_threadpool(pieces):
+            yield piece
 
 
 def in_pieces(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -120,10 +120,19 @@ def merge_ranges(ranges: list[list[int]]) -> list[list[int]]:
     return merged
 
 
-def read_blobs(store: Store, account: str, key: str) -> list[tuple[int, bytes]]:
-    """The uploaded blobs of a key, oldest first: when, and the stored body."""
+def blob_sizes(store: Store, account: str, key: str) -> list[int]:
+    """The bytes of each blob of a key as it was sent, oldest first."""
+    wanted = select(LOG_BLOBS.c.bytes).where(LOG_BLOBS.c.account == account, LOG_BLOBS.c.key == key)
+    with store.reading() as connection:
+        return list(connection.execute(wanted.order_by(LOG_BLOBS.c.uploaded_ns, LOG_BLOBS.c.sha256)).scalars())
+
+
+def read_blobs(store: Store, account: str, key: str, *, newest: bool = False) -> list[tuple[int, bytes]]:
+    """The uploaded blobs of a key, oldest first, or the newest one alone: when, and the stored body."""
     wanted = select(LOG_BLOBS.c.uploaded_ns, LOG_BLOBS.c.body).where(
         LOG_BLOBS.c.account == account, LOG_BLOBS.c.key == key
     )
+    wanted = wanted.order_by(LOG_BLOBS.c.uploaded_ns.desc(), LOG_BLOBS.c.sha256.desc())
     with store.reading() as connection:
-        return [(row.uploaded_ns, row.body) for row in connection.execute(wanted.order_by(LOG_BLOBS.c.uploaded_ns))]
+        rows = connection.execute(wanted.limit(1) if newest else wanted).all()
+    return [(row.uploaded_ns, row.body) for row in reversed(rows)]
