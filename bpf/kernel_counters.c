@@ -16,13 +16,9 @@ static __always_inline u32 opaque(u32 slot, u64 socket)
 /* Segments that a TCP socket has sent. */
 static __always_inline u32 segments_out(u64 sk)
 {
-#ifdef PERF_TRACEPOINT
-	return READ(u32, sk + OFF_SEGS_OUT);
-#else
-	u64 tcp = (u64)bpf_skc_to_tcp_sock((void *)sk);
+	u64 tcp = TCP_SOCKET(sk);
 
 	return tcp ? READ(u32, tcp + OFF_SEGS_OUT) : 1;
-#endif
 }
 
 /* The counts of the socket's network namespace on about this CPU; NULL if it is no TCP, or there is no room. */

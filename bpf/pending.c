@@ -47,6 +47,17 @@ static __always_inline struct waiting *take_pending(u64 socket, u32 *slot)
 	return 0;
 }
 
+/* Frees a slot after all reads of it; an atomic where the processor may do a store before an earlier load. */
+static __always_inline void free_pending(struct waiting *bucket, u32 slot, u64 socket)
+{
+#ifdef __x86_64__
+	asm volatile("" ::: "memory");
+	bucket->socket[slot] = 0;
+#else
+	__sync_val_compare_and_swap(&bucket->socket[slot], socket, 0);
+#endif
+}
+
 /* Stores an attempt until its outcome, or a connection until its end. */
 static __always_inline void remember(u64 socket, struct endpoints *key, u64 now_ns, u32 place, u32 generation, u32 full)
 {

@@ -13,20 +13,24 @@
 		value_;                                                                  \
 	})
 #define NUMBER(socket, fixed) (socket)
+#define TCP_SOCKET(socket) (READ(PROTOCOL, (socket) + OFF_SK_PROTOCOL) == PROTOCOL_TCP ? (socket) : 0)
+#define CLOCK_OF(tcp) bpf_ktime_get_ns()
 #define PACKET_CLOCK(socket) bpf_ktime_get_ns()
 #else
 #define READ(type, address) (*(type *)(address))
 #define NUMBER(socket, fixed) ((socket) - (u64)(fixed))
+#define TCP_SOCKET(socket) ((u64)bpf_skc_to_tcp_sock((void *)(socket)))
+/* When TCP started on the current packet (tcp_mstamp_refresh()): less than half the cost of bpf_ktime_get_ns(). */
+#define CLOCK_OF(tcp) READ(u64, (tcp) + OFF_TCP_CLOCK)
 #define PACKET_CLOCK(socket) packet_clock(socket)
 #endif
 
 #ifndef PERF_TRACEPOINT
-/* When TCP started on the current packet (tcp_mstamp_refresh()): less than half the cost of bpf_ktime_get_ns(). */
 static __always_inline u64 packet_clock(u64 sk)
 {
-	u64 tcp = (u64)bpf_skc_to_tcp_sock((void *)sk);
+	u64 tcp = TCP_SOCKET(sk);
 
-	return tcp ? READ(u64, tcp + OFF_TCP_CLOCK) : bpf_ktime_get_ns();
+	return tcp ? CLOCK_OF(tcp) : bpf_ktime_get_ns();
 }
 #endif
 

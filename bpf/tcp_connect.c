@@ -72,7 +72,7 @@ static __always_inline int transition(u64 sk, int old_state, int new_state)
 		if (bucket && !(old_state == STATE_SYN_RECV && bucket->attempt[slot].entry & OPEN)) {
 			outcome(sk, new_state, &bucket->attempt[slot], now);
 			if (!VOLUME || new_state != STATE_ESTABLISHED)
-				__sync_val_compare_and_swap(&bucket->socket[slot], socket, 0);
+				free_pending(bucket, slot, socket);
 			return 0;
 		}
 	}

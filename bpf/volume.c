@@ -96,33 +96,29 @@ static __always_inline int end_of_connection(u64 sk, int old_state, struct contr
 {
 	int abrupt = old_state == STATE_ESTABLISHED || old_state == STATE_CLOSE_WAIT || old_state == STATE_FIN_WAIT1;
 	u32 slot = 0, error = READ(u32, sk + OFF_SK_ERR), reset = abrupt || error ? 1 : 0;
-	u64 now_ns = abrupt && !error ? bpf_ktime_get_ns() : PACKET_CLOCK(sk), tcp, socket;
+	u64 tcp = TCP_SOCKET(sk), now_ns, socket;
+	struct pending *kept = 0;
+	struct volume *volume = 0;
 	struct waiting *bucket;
-	struct volume *volume;
-	struct pending *kept;
 
-	if (!now->lasting_ns || now_ns < now->from_ns)
+	if (!tcp || !now->lasting_ns)
 		return 0;
-#ifdef PERF_TRACEPOINT
-	tcp = READ(PROTOCOL, sk + OFF_SK_PROTOCOL) == PROTOCOL_TCP ? sk : 0;
-#else
-	tcp = (u64)bpf_skc_to_tcp_sock((void *)sk);
-#endif
-	if (!tcp)
+	now_ns = abrupt && !error ? bpf_ktime_get_ns() : CLOCK_OF(tcp);
+	if (now_ns < now->from_ns)
 		return 0;
 	socket = SOCKET_NUMBER(sk, now);
 	bucket = find_pending(socket, &slot);
-	if (!bucket) {
-		record_end(sk, tcp, socket, 0, now_ns, reset, now->generation & 1);
-		return 0;
+	if (bucket) {
+		kept = &bucket->attempt[slot];
+		if (now_ns - now->from_ns < now->lasting_ns)
+			volume = volume_of(kept, now->generation, now_ns);
 	}
-	kept = &bucket->attempt[slot];
-	volume = now_ns - now->from_ns < now->lasting_ns ? volume_of(kept, now->generation, now_ns) : 0;
 	if (volume)
 		add_volume(volume, tcp, now_ns - kept->start_ns, reset);
 	else
 		record_end(sk, tcp, socket, kept, now_ns, reset, now->generation & 1);
-	__sync_val_compare_and_swap(&bucket->socket[slot], socket, 0);
+	if (bucket)
+		free_pending(bucket, slot, socket);
 	return 0;
 }
 #endif
