@@ -1,7 +1,8 @@
 """Loads a tracer ahead of each window, retries on failure, and keeps readiness up to date in between.
 
 Loading takes half a second on an idle machine and a minute under a tight CPU limit, so the program is loaded ahead of
-the window by twice the time of the last load. If it cannot be loaded, the agent continues without it (degraded, not
+the window by twice the time of the last load, and by half of the lead before at least: a machine that was busy once
+may be so again. If it cannot be loaded, the agent continues without it (degraded, not
 restarted), reports why, and retries.
 """
 
@@ -65,6 +66,11 @@ def count_in(tracer: AttachedProgram, window: Window, clock_map: ClockMap) -> No
     tracer.count_during(max(clock_map[window.start_ns], time.monotonic_ns()), clock_map[window.end_ns])
 
 
+def lead_after(took_seconds: float, lead_seconds: float) -> float:
+    """How many seconds ahead the next program is loaded, after a load that took so long and began so far ahead."""
+    return max(2 * took_seconds + 1, lead_seconds / 2)
+
+
 class TracerLifecycle:
     """Loads tracers through the supervisor and records every attempt in `metrics`."""
 
@@ -92,7 +98,7 @@ class TracerLifecycle:
         except TracerError as error:
             self.record_failure(error)
             return None
-        self.lead_seconds = 2 * (self.clock() - began) + 1
+        self.lead_seconds = lead_after(self.clock() - began, self.lead_seconds)
         log.info("tracer_loaded", tracer=tracer.tracer, seconds=answer["seconds"], peak=answer["peakBytes"])
         self.metrics.tracer_is_up(tracer.tracer, answer["headers"])
         return tracer
