@@ -22,7 +22,7 @@ from podsonar.model import Window
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 from tests.installed.windows import WINDOW_SECONDS, ObservedWindow
 
-pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
 
 COMPONENTS = ("collector", "manager", "node-agent")
 # The sections of docs/metrics.md that a component has.

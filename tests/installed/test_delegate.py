@@ -88,7 +88,7 @@ def test_agent_of_the_api_observes_what_the_pods_did(
     window = next_full_window()
     found = account.map("permanent", window, nodes)
     assert differences(shop.truth(workloads), found) == []
-    done = account.wait("permanent", made["id"], "SUCCESS", 60)
+    done = account.wait("permanent", made["id"], "SUCCESS", 180)  # a window later if a tracer was late
     lines = account.log(done)
     for step in (
         "waiting for a delegate",

@@ -20,9 +20,9 @@ from tests.installed.cluster_objects import all_objects
 from tests.installed.experiments import NAMESPACE, RELEASE_SECONDS, Object, Operator, Ordered, wait
 from tests.installed.pod_processes import NETWORK, NOTHING, Seen, watch
 from tests.installed.pods import address_reuse, short_lived_pods
-from tests.installed.windows import lines, next_full_window, wait_for_window_map
+from tests.installed.windows import lines, wait_for_whole_map
 
-pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
 
 DEMO = "demo"  # of the sample's targets
 OF_OTHERS = address_reuse.COMPARED_ELSEWHERE | {short_lived_pods.CROWD}  # whose pods may be there yet
@@ -116,8 +116,7 @@ def run_cut(operator: Operator, run: Ordered, course: Course) -> None:
     cluster = operator.cluster
     frontends = {pod["metadata"]["uid"] for pod in operator.pods(shop.NAMESPACE, app="frontend")}
     wait("both frontends are cut off", lambda: set(experiments.faults_of_pods(cluster)) == frontends, 90)
-    course.window = next_full_window()
-    course.found = wait_for_window_map(cluster, course.window)
+    course.window, course.found = wait_for_whole_map(cluster)
     course.injectors = tuple(map(watch, operator.injectors(run)))  # long after they gave up what they do not need
     course.made = attempts_by_address(lines(cluster, "frontend"), course.window)
     begun = time.monotonic()

@@ -17,7 +17,7 @@ GRANTED = ["BPF", "PERFMON", "SETGID", "SETUID"]
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel]
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_map_is_what_the_pods_did(observed: ObservedWindow) -> None:
     """Every edge of the shop is on the map with its counts, across nodes and from both of them, and no other edge."""
     assert differences(shop.truth(observed.workloads), observed.found) == []
@@ -74,7 +74,7 @@ def test_connections_from_before_are_read_by_the_iterator(observed: ObservedWind
         assert not observation["openedBefore"].get("notRead")
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_helm_test_passes_once_agents_have_reported(installed: RealCluster, observed: ObservedWindow) -> None:
     """The command of the notes: the release's own test pod reaches a manager that agents push to."""
     said = install.helm(

@@ -20,7 +20,7 @@ from tests.installed.account_api import token
 from tests.installed.experiments import NAMESPACE, RELEASE_SECONDS, Object, Operator, Ordered, wait
 from tests.installed.pod_processes import NETWORK, NOTHING, Seen, watch
 from tests.installed.pods import address_reuse, short_lived_pods
-from tests.installed.windows import ObservedWindow, next_full_window, wait_for_window_map
+from tests.installed.windows import ObservedWindow, wait_for_whole_map
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.timeout(900)]
 
@@ -109,7 +109,7 @@ def take_course(operator: Operator, baseline: dict[str, Any]) -> Course:
     run = operator.order("slow", SLOW)
     wait("both frontends are slow", lambda: is_held(operator, run), 90)
     course.delays = experiments.delays_of_nodes(cluster)
-    course.found = wait_for_window_map(cluster, next_full_window())
+    _window, course.found = wait_for_whole_map(cluster)
     course.injectors = tuple(map(watch, operator.injectors(run)))
     begun = time.monotonic()
     operator.stop(run)

@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.installed import install, shop
 from lab.real_cluster.installed.compare import attempts_by_address, map_edges
 from lab.real_cluster.installed.shop_pods import next_window, shop_runs
+from podsonar.errors import ApiServerError
 from podsonar.model import Window
 from podsonar.schedule import NS_PER_MINUTE
 from podsonar.timestamp import parse_rfc3339
@@ -22,6 +23,7 @@ SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
 REPORT_SECONDS = 120.0
 WINDOW_SECONDS = 60
+TRIES = 4
 QUIET_SECONDS = 60 / 7  # at a window's start and end, in which the shop makes no connect
 
 
@@ -57,9 +59,8 @@ def next_shop_window(cluster: RealCluster, workloads: tuple[shop.ShopWorkload, .
 
 
 def observe_window(cluster: RealCluster, workloads: tuple[shop.ShopWorkload, ...]) -> ObservedWindow:
-    """Wait for the shop's next window, its map, and the counts of its pods."""
-    window = next_shop_window(cluster, workloads)
-    found = wait_for_window_map(cluster, window)
+    """Wait for the shop's next window that is observed whole, its map, and the counts of its pods."""
+    window, found = wait_for_whole_map(cluster, lambda: next_shop_window(cluster, workloads))
     calling = [workload.name for workload in workloads if workload.calls]
     made = {name: attempts_by_address(lines(cluster, name), window) for name in calling}
     return ObservedWindow(window, workloads, found, made)
@@ -80,6 +81,18 @@ def wait_for_window_map(cluster: RealCluster, window: str) -> dict[str, Any]:
     left = max(0.0, (parse_rfc3339(window) + NS_PER_MINUTE - time.time_ns()) / SECOND_NS)
     names = [node.name for node in cluster.layout.nodes]
     return install.wait_for_map(cluster, window, names, left + REPORT_SECONDS)
+
+
+def wait_for_whole_map(
+    cluster: RealCluster, choose: Callable[[], str] = next_full_window
+) -> tuple[str, dict[str, Any]]:
+    """The next window that both nodes observed whole, and its map: a busy machine may load a tracer late."""
+    for _ in range(TRIES):
+        window = choose()
+        found = wait_for_window_map(cluster, window)
+        if {node["observed"] for node in found["coverage"].values()} == {"whole"}:
+            return window, found
+    raise ApiServerError(f"{found['coverage']} in {window}, expected a whole window in {TRIES}")
 
 
 def connects_before(count: int, second: float) -> int:
