@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 
 from manager.schema.document import operations
+from podsonar.schedule import NS_PER_MINUTE
+from podsonar.timestamp import parse_rfc3339, rfc3339
 from tests.manager.shop import NODE_A, NODE_B, WINDOW_ID, inventory
 
 ODD_VALUES = (
@@ -95,9 +97,15 @@ def flipped(raw: bytes, dice: random.Random) -> bytes:
     return bytes(copy)
 
 
-def random_push(token: str, dice: random.Random) -> bytes:
-    """The bytes of a push, good or spoilt in its values, its JSON, its gzip, its head."""
-    body: Any = dice.choice((NODE_A, NODE_B, inventory()))
+def in_window(body: dict[str, Any], minute: int) -> dict[str, Any]:
+    """What was pushed of the shop's window, as of one that begins so many minutes later."""
+    window = {name: rfc3339(parse_rfc3339(text) + minute * NS_PER_MINUTE) for name, text in body["window"].items()}
+    return {**body, "window": window}
+
+
+def random_push(token: str, dice: random.Random, minute: int = 0) -> bytes:
+    """The bytes of a push, good or spoilt in its values, its JSON, its gzip, its head; its window is so much later."""
+    body: Any = in_window(dice.choice((NODE_A, NODE_B, inventory())), minute)
     for _ in range(dice.randrange(4)):
         body = mutated(body, dice)
     try:

@@ -45,6 +45,7 @@ from tests.soak.soak import limit_mib
 
 __all__ = ["postgresql_server"]
 SECONDS = float(os.environ.get("PODSONAR_TEST_FUZZ_SECONDS", "10"))
+PUSHES_PER_WINDOW = 2000  # a few hundred of them are batches; a window of a large cluster has some thousands
 SEED = int(os.environ.get("PODSONAR_TEST_FUZZ_SEED", time.time_ns() % 10**9))
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(SECONDS + 300)]
@@ -82,7 +83,7 @@ def test_random_pushes_are_never_500_and_leave_every_read_working(manager: Manag
         with connect(manager.url, 5, f"127.4.{number >> 8 & 255}.{number & 255}") as sock:
             try:
                 sock.settimeout(0.5)  # a head or a length that lies waits for more
-                sock.sendall(random_push(manager.token, dice))
+                sock.sendall(random_push(manager.token, dice, number // PUSHES_PER_WINDOW))
                 found[sock.recv(65536)[9:12]] += 1
             except (ConnectionError, TimeoutError):
                 found[b"end"] += 1
