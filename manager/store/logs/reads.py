@@ -1,6 +1,8 @@
 """Log streams read: their facts, the lines after a number, the chunks of each writer."""
 
+import heapq
 import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
@@ -13,6 +15,7 @@ from manager.store.logs.tables import LOG_BLOBS, LOG_CHUNKS, LOG_STREAMS
 
 CHUNKS_READ = 16
 GAPS_NAMED = 100
+RANGES_WAITING = 50_000
 
 
 class Chunk(NamedTuple):
@@ -93,31 +96,34 @@ def read_chunk(store: Store, account: str, key: str, first_sequence: int) -> lis
 
 
 def find_gaps(store: Store, account: str, key: str) -> list[dict[str, Any]]:
-    """Positions that no line has although the writer has sent later ones: `writer, first, last`, the first hundred."""
-    wanted = select(LOG_CHUNKS.c.writer, LOG_CHUNKS.c.positions).where(in_stream(account, key))
-    ranges: dict[str, list[list[int]]] = {}
+    """Positions that no line has although the writer has sent later ones: `writer, first, last`, the first hundred.
+
+    Chunks come by their first positions, so that what is missing before it is certain; where a stream's chunks overlap
+    so much that too many ranges wait, no more is looked at.
+    """
+    columns = (LOG_CHUNKS.c.writer, LOG_CHUNKS.c.first_pos, LOG_CHUNKS.c.positions)
+    wanted = select(*columns).where(in_stream(account, key)).order_by(*columns[:2], LOG_CHUNKS.c.first_sequence)
     with store.reading() as connection:
-        for row in connection.execute(wanted):
-            ranges.setdefault(row.writer, []).extend(orjson.loads(row.positions))
-    gaps = []
-    for writer, found in ranges.items():
-        merged = merge_ranges(found)
-        if merged and merged[0][0] > 1:
-            gaps.append({"writer": writer, "first": 1, "last": merged[0][0] - 1})
-        for before, after in itertools.pairwise(merged):
-            gaps.append({"writer": writer, "first": before[1] + 1, "last": after[0] - 1})
-    return gaps[:GAPS_NAMED]
+        rows = connection.execution_options(yield_per=CHUNKS_READ).execute(wanted)
+        writers = itertools.groupby(rows, key=lambda row: str(row.writer))
+        gaps = (gap for writer, own in writers for gap in gaps_of(writer, own))
+        return list(itertools.islice(gaps, GAPS_NAMED))
 
 
-def merge_ranges(ranges: list[list[int]]) -> list[list[int]]:
-    """Ranges in order, those that touch made one."""
-    merged: list[list[int]] = []
-    for first, last in sorted(ranges):
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1][1] = max(last, merged[-1][1])
-        else:
-            merged.append([first, last])
-    return merged
+def gaps_of(writer: str, chunks: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """The gaps of one writer; chunks by their first positions."""
+    waiting: list[list[int]] = []
+    covered = 0
+    for due, positions in itertools.chain(((row.first_pos, row.positions) for row in chunks), [(None, b"[]")]):
+        while waiting and (due is None or waiting[0][0] <= due):
+            first, last = heapq.heappop(waiting)
+            if first > covered + 1:
+                yield {"writer": writer, "first": covered + 1, "last": first - 1}
+            covered = max(covered, last)
+        for found in orjson.loads(positions):
+            heapq.heappush(waiting, found)
+        if len(waiting) > RANGES_WAITING:
+            return
 
 
 def blob_sizes(store: Store, account: str, key: str) -> list[int]:
