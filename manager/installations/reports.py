@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import orjson
@@ -13,37 +13,42 @@ from manager.installations.owned_objects import merge_reports
 from manager.installations.tasks import LEASE_SECONDS, TASK, StoredTask, change_body, find_task
 from manager.store.delegate_tables import DELEGATE_TASKS
 from manager.store.tenancy import Tenant
+from podsonar.errors import InputError
 from podsonar.timestamp import NS_PER_SECOND
 
 MESSAGE_CHARACTERS = 4000
+MOST_OBJECTS = 1000  # of a task, in all its reports; lists for delegates have at most 200
+MOST_NODES = 10_000
+
+Name = Annotated[str, msgspec.Meta(max_length=512)]
 
 
 class ReportedPod(msgspec.Struct, frozen=True):
     """A pod of an installed program."""
 
-    name: str
-    namespace: str
-    uid: str
-    status: str
-    node: str = ""
+    name: Name
+    namespace: Name
+    uid: Name
+    status: Name
+    node: Name = ""
 
 
 class ReportedAgent(msgspec.Struct, frozen=True):
     """The pods of an installed agent."""
 
     cluster: ReportedPod | None = None
-    node: list[ReportedPod] = []
+    node: Annotated[list[ReportedPod], msgspec.Meta(max_length=MOST_NODES)] = []
 
 
 class ReportedObject(msgspec.Struct, frozen=True, rename="camel"):
     """The state of one object."""
 
-    api_version: str
-    kind: str
-    name: str
+    api_version: Name
+    kind: Name
+    name: Name
     result: Literal["absent", "created", "configured", "unchanged", "deleted", "failed", "refused"]
-    namespace: str = ""
-    uid: str = ""
+    namespace: Name = ""
+    uid: Name = ""
     managed: bool = False
     message: str = ""
 
@@ -55,7 +60,7 @@ class StatusReport(msgspec.Struct, frozen=True, rename="camel"):
     attempt: int
     status: Literal["RUNNING", "SUCCESS", "FAILED", "REFUSED"]
     message: str = ""
-    objects: list[ReportedObject] = []
+    objects: Annotated[list[ReportedObject], msgspec.Meta(max_length=MOST_OBJECTS)] = []
     agent_details: ReportedAgent | None = None
     injectors_gone: bool = False  # of the run whose objects were to be deleted; its runner, too
 
@@ -76,7 +81,10 @@ def store_report(
     now_ns: int,
     random_bytes: Callable[[int], bytes],
 ) -> Outcome:
-    """Store a report and renew the lease; the end of a task that has ended the same way is accepted again."""
+    """Store a report and renew the lease; the end of a task that has ended the same way is accepted again.
+
+    InputError for objects that are more than a task has: each of them is kept until the delegate deletes it.
+    """
     task = find_task(connection, task_id, lock=True)
     if task is None or not tenant.includes(task.tenant):
         return Outcome.GONE
@@ -84,7 +92,9 @@ def store_report(
         return Outcome.LOST
     if task.status != "RUNNING":
         return Outcome.ACCEPTED if task.status == report.status else Outcome.LOST
-    objects = merge_reports(task.objects, [msgspec.to_builtins(one) for one in report.objects])
+    objects = merge_reports(task.objects, [object_wire(one) for one in report.objects])
+    if len(objects) > MOST_OBJECTS:
+        raise InputError(f"objects: the task would have {len(objects)}, expected at most {MOST_OBJECTS}")
     values = {
         "status": report.status,
         "message": report.message[:MESSAGE_CHARACTERS],
@@ -98,6 +108,12 @@ def store_report(
     if report.status != "RUNNING" and task.installation_id is not None:
         follow(connection, task, report, now_ns, random_bytes)
     return Outcome.ACCEPTED
+
+
+def object_wire(one: ReportedObject) -> dict[str, Any]:
+    """A reported object as it is kept."""
+    found: dict[str, Any] = msgspec.to_builtins(one)
+    return found | {"message": one.message[:MESSAGE_CHARACTERS]}
 
 
 def follow(

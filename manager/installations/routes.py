@@ -4,7 +4,7 @@ import secrets
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import anyio
 import msgspec
@@ -33,7 +33,7 @@ from manager.store.delegate_tables import DELEGATES
 from manager.store.tenancy import Tenant, of_tenant
 from manager.store.tokens import token_format
 from manager.store.tokens.issued import Principal, authenticate
-from podsonar.errors import StoreError
+from podsonar.errors import InputError, StoreError
 from podsonar.manager_paths import DELEGATE_API
 from podsonar.supervised import place_of
 
@@ -42,6 +42,10 @@ TURN_SECONDS = 1.0
 SWEEP_SECONDS = 2.0
 MOST_SECONDS = 28
 LARGEST_TEXT = 253
+MOST_NAMESPACES = 4096
+MOST_RUNNING = 256  # a delegate works on one task at a time, and is given four at once
+
+Text = Annotated[str, msgspec.Meta(max_length=LARGEST_TEXT)]
 
 T = TypeVar("T")
 
@@ -61,8 +65,8 @@ class Poll(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     cluster: AskedCluster
     version: str = ""
-    namespaces: list[str] = []
-    running: list[str] = []
+    namespaces: Annotated[list[Text], msgspec.Meta(max_length=MOST_NAMESPACES)] = []
+    running: Annotated[list[Text], msgspec.Meta(max_length=MOST_RUNNING)] = []
     wait_seconds: float = 25.0
     manager_url: str = msgspec.field(name="managerURL", default="")
     allow_insecure_http: bool = False
@@ -186,7 +190,10 @@ class DelegateRoutes:
     def store_status(self, tenant: Tenant, task_id: str, report: StatusReport) -> Outcome:
         """Store a report."""
         with self.store.writing() as connection:
-            return self.stored(connection, tenant, task_id, report)
+            try:
+                return self.stored(connection, tenant, task_id, report)
+            except InputError as error:
+                raise HTTPException(400, f"body: {error}") from None
 
     def stored(self, connection: Connection, tenant: Tenant, task_id: str, report: StatusReport) -> Outcome:
         """Store a report in a transaction."""
