@@ -2,5 +2,5 @@
 
 Reading order: `schema` → `store` → `http` → `ingest` → `service_map` → `history` → `policies` →
 `installations` → `api` → `app` → `tls` → `server`;
-`migrations`, `page`, `maintenance_loops`, `metrics`, `parts`.
+`migrations`, `page`, `worker_threads`, `maintenance_loops`, `metrics`, `parts`.
 """

@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio
 import structlog
-from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -38,6 +37,7 @@ from manager.store.agents import list_agents
 from manager.store.database import Store
 from manager.store.retention import delete_outdated
 from manager.store.tokens.issued import store_token_uses
+from manager.worker_threads import run_in_thread
 from podsonar.errors import StoreError
 from podsonar.settings import QuotaSettings
 
@@ -54,7 +54,7 @@ async def retention_loop(store: Store, clock: Callable[[], int], days: int) -> N
     """Delete what is too old, once an hour, until cancelled."""
     while True:
         try:
-            counts = await to_thread.run_sync(delete_outdated, store, clock(), days)
+            counts = await run_in_thread(delete_outdated, store, clock(), days)
             if counts:
                 log.info("outdated_deleted", days=days, **counts)
         except StoreError as error:
@@ -67,7 +67,7 @@ async def token_use_loop(store: Store) -> None:
     while True:
         await anyio.sleep(USE_SECONDS)
         try:
-            await to_thread.run_sync(store_token_uses, store)
+            await run_in_thread(store_token_uses, store)
         except StoreError as error:
             log.warning("token_uses_not_stored", error=str(error))
 
@@ -81,7 +81,7 @@ def probe_routes(store: Store) -> dict[str, Callable[[Request], Any]]:
     async def ready(_request: Request) -> Response:
         try:
             with anyio.fail_after(READY_SECONDS):
-                await to_thread.run_sync(list_agents, store, abandon_on_cancel=True)
+                await run_in_thread(list_agents, store, abandon_on_cancel=True)
         except TimeoutError:
             raise unavailable(StoreError(f"no answer within {READY_SECONDS:.0f} s")) from None
         except StoreError as error:
@@ -96,7 +96,7 @@ def metrics_route(metrics: ManagerMetrics) -> Route:
 
     async def exposition(_request: Request) -> Response:
         # In a thread: a gauge queries the database, and one that does not answer must delay nothing else.
-        text = await to_thread.run_sync(metrics.exposition)
+        text = await run_in_thread(metrics.exposition)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return Route("/metrics", exposition)

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import orjson
-from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +20,7 @@ from manager.schema.gunzip import BadBodyError, TooLargeError, inflate
 from manager.schema.records import schema_error
 from manager.store.database import Store
 from manager.store.tokens.token_format import Scope
+from manager.worker_threads import run_in_thread
 from podsonar.errors import StoreError
 
 INFLATED_BYTES = 32 << 20
@@ -81,10 +81,10 @@ def endpoint(
 
     async def run(request: Request) -> Response:
         if request.method in {"POST", "PUT"}:
-            await to_thread.run_sync(admit, request)
+            await run_in_thread(admit, request)
             async with api.bodies.body(request, request.state.principal.token_id) as body:
-                return await to_thread.run_sync(act_on, request, body)
-        return await (last.answer(request, answer) if last else to_thread.run_sync(answer, request))
+                return await run_in_thread(act_on, request, body)
+        return await (last.answer(request, answer) if last else run_in_thread(answer, request))
 
     return run
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import anyio
 import structlog
-from anyio import to_thread
 
 from manager.history.archive import Archive
 from manager.history.edges.changes import Brought, SeenKeeper, gone_edges
@@ -17,6 +16,7 @@ from manager.history.window_maps import WindowMaps
 from manager.store.agents import Agent, list_agents
 from manager.store.database import Store
 from manager.store.maps.windows import newest_kept
+from manager.worker_threads import run_in_thread
 from podsonar.errors import StoreError
 from podsonar.model import Window
 from podsonar.settings import HistorySettings
@@ -77,7 +77,7 @@ class History:
         while True:
             made = 0
             try:
-                made = await to_thread.run_sync(self.keep_due)
+                made = await run_in_thread(self.keep_due)
             except StoreError as error:
                 log.warning("maps_not_kept", error=str(error))
             if not made:
@@ -88,7 +88,7 @@ class History:
         while True:
             await anyio.sleep(RETAIN_SECONDS)
             try:
-                counts = await to_thread.run_sync(self.retention.step, self.clock())
+                counts = await run_in_thread(self.retention.step, self.clock())
                 if counts:
                     log.info("history_deleted", **counts)
             except StoreError as error:

@@ -15,12 +15,12 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 import anyio
-from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from manager.http.versioned import accepts_gzip, has_version
+from manager.worker_threads import run_in_thread
 from podsonar.errors import StoreError
 
 PATIENCE_SECONDS = 0.4
@@ -59,7 +59,7 @@ class LastAnswers:
         name = name_of(request)
         if name in self.late and (old := self.old_response(request, name)):
             return old  # one thread waits already
-        made = asyncio.ensure_future(to_thread.run_sync(self.make_and_keep, name, request, make))
+        made = asyncio.ensure_future(run_in_thread(self.make_and_keep, name, request, make))
         if self.find(name) and not await self.comes(made):
             old = self.old_response(request, name)
             if old and not made.done():
@@ -80,7 +80,7 @@ class LastAnswers:
         if done:
             return True
         with anyio.move_on_after(PING_SECONDS), suppress(StoreError):
-            await to_thread.run_sync(self.ping, abandon_on_cancel=True)
+            await run_in_thread(self.ping, abandon_on_cancel=True)
             return True
         return False
 

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 
 import msgspec
 import structlog
-from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,6 +26,7 @@ from manager.store.batches.writes import BodyMismatchError, Receipt, store_batch
 from manager.store.database import Store
 from manager.store.tokens.issued import Principal
 from manager.store.tokens.token_format import parse
+from manager.worker_threads import run_in_thread
 from podsonar.batch_sequence import HEADER, BatchSequence, parse_sequence
 from podsonar.errors import StoreError
 from podsonar.model import Window
@@ -79,7 +79,7 @@ class IngestHandler:
             text = require_ingest_token(request)
             reason = "wrong_token"
             self.failed_auth.check(address, text)
-            principal = await to_thread.run_sync(require_agent, self.database, text, self.clock())
+            principal = await run_in_thread(require_agent, self.database, text, self.clock())
         except HTTPException as error:
             reason = {404: "agent_gone", 429: "too_many"}.get(error.status_code, reason)
             self.metrics.auth_failures.labels(reason).inc()
@@ -96,27 +96,31 @@ class IngestHandler:
         """The stages in order; every refusal is an HTTPException or a 400 with the place of the error."""
         principal = await self.principal(request)
         agent_id = principal.agent_id or ""
-        batch_id, description = request.headers.get("idempotency-key", ""), ""
         try:
             async with self.limiter.slot(agent_id) as slot:
                 return await self.take(request, agent_id, slot)
         except BadBodyError as error:
-            refusal, description = HTTPException(400, str(error)), error.pointer
+            self.log_refusal(request, principal, 400, str(error), error.pointer)
+            if not error.pointer:
+                raise HTTPException(400, str(error)) from error
+            return json_response({"message": str(error), "description": error.pointer}, 400)
         except HTTPException as error:
-            refusal = error
-        if refusal.status_code != 503:  # the database's failures have a log line of their own
-            log.warning(
-                "push_refused",
-                status=refusal.status_code,
-                reason=refusal.detail,
-                place=description,
-                agent=agent_id,
-                token=principal.token_id,
-                batch=batch_id[:64],
-            )
-        if description:
-            return json_response({"message": refusal.detail, "description": description}, refusal.status_code)
-        raise refusal
+            self.log_refusal(request, principal, error.status_code, error.detail)
+            raise
+
+    def log_refusal(self, request: Request, principal: Principal, status: int, reason: str, place: str = "") -> None:
+        """Log why a push is refused; the database's failures have a log line of their own."""
+        if status == 503:
+            return
+        log.warning(
+            "push_refused",
+            status=status,
+            reason=reason,
+            place=place,
+            agent=principal.agent_id or "",
+            token=principal.token_id,
+            batch=request.headers.get("idempotency-key", "")[:64],
+        )
 
     async def take(self, request: Request, agent_id: str, slot: Slot) -> Response:
         """The batch of an agent that may push."""
@@ -145,14 +149,14 @@ class IngestHandler:
         threads = self.limiter.threads
         async with AsyncExitStack() as decoding:
             await decoding.enter_async_context(self.limiter.decode_turn(agent_id))
-            batch, digest = await to_thread.run_sync(self.decode, raw, gzipped, limiter=threads)
+            batch, digest = await run_in_thread(self.decode, raw, gzipped, limiter=threads)
             async with self.limiter.store_turn(agent_id):
                 if isinstance(
                     batch, ConnectionsBatch
                 ):  # packed blocks; an inventory's objects take memory until stored
                     await decoding.aclose()
                 arguments = (self.database, agent_id, batch_id, batch, self.clock(), digest, place)
-                return batch, await to_thread.run_sync(store_batch, *arguments, limiter=threads)
+                return batch, await run_in_thread(store_batch, *arguments, limiter=threads)
 
     def decode(self, raw: bytes | bytearray, gzipped: bool) -> tuple[ConnectionsBatch | InventoryPart, str]:
         """The checked batch in a body, and the digest of its JSON."""

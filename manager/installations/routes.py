@@ -10,7 +10,6 @@ import anyio
 import msgspec
 import orjson
 import structlog
-from anyio import to_thread
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
@@ -33,6 +32,7 @@ from manager.store.delegate_tables import DELEGATES
 from manager.store.tenancy import Tenant, of_tenant
 from manager.store.tokens import token_format
 from manager.store.tokens.issued import Principal, authenticate
+from manager.worker_threads import run_in_thread
 from podsonar.errors import InputError, StoreError
 from podsonar.manager_paths import DELEGATE_API
 from podsonar.supervised import place_of
@@ -133,7 +133,7 @@ class DelegateRoutes:
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 - the function's own
         """The result of a function that uses the store, in a thread; 503 where the database cannot be used."""
         try:
-            return await to_thread.run_sync(function, *arguments)
+            return await run_in_thread(function, *arguments)
         except StoreError as error:
             raise unavailable(error) from error
 
@@ -220,7 +220,7 @@ async def installations_loop(store: Store, clock: Callable[[], int], metrics: Ma
     """Bring installations on every two seconds, until cancelled."""
     while True:
         try:
-            await to_thread.run_sync(sweep, store, clock(), secrets.token_bytes, metrics.count_expired_task)
+            await run_in_thread(sweep, store, clock(), secrets.token_bytes, metrics.count_expired_task)
         except StoreError as error:
             log.warning("installations_not_swept", error=str(error))
         await anyio.sleep(SWEEP_SECONDS)

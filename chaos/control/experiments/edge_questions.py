@@ -6,7 +6,6 @@
 from typing import Annotated
 
 import msgspec
-from anyio import to_thread
 from sqlalchemy import RowMapping
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -30,6 +29,7 @@ from manager.http.json_body import decode_json
 from manager.http.responses import json_response
 from manager.parts import PartContext
 from manager.store.tenancy import Tenant
+from manager.worker_threads import run_in_thread
 from podsonar.errors import InputError
 
 NS_PER_MS = 1_000_000
@@ -55,9 +55,9 @@ class EdgeQuestions:
     async def answer(self, request: Request) -> Response:
         """What the map says; an agent that is not known is N/A, not an error."""
         tenant, key = tenant_of(request), request.headers.get("x-access-key", "")
-        row = await to_thread.run_sync(self.runs.row_of, request, tenant, key)
+        row = await run_in_thread(self.runs.row_of, request, tenant, key)
         async with self.bodies.body(request, row["id"], MOST_BODY_BYTES) as body:
-            return await to_thread.run_sync(self.judge, tenant, row, body)
+            return await run_in_thread(self.judge, tenant, row, body)
 
     def judge(self, tenant: Tenant, row: RowMapping, body: bytes) -> Response:
         """The answer of one question about a run."""

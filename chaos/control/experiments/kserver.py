@@ -5,7 +5,6 @@ A runner shows its run's key in `X-Access-Key`. 403 for another account, 404 for
 
 from collections.abc import Awaitable, Callable
 
-from anyio import to_thread
 from sqlalchemy import RowMapping
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from manager.http.responses import json_response, unavailable
 from manager.parts import PartContext
 from manager.store.experiments.runs import account_of_run, find_run, find_run_id, find_run_of_key
 from manager.store.tenancy import Tenant
+from manager.worker_threads import run_in_thread
 from podsonar.errors import InputError, StoreError
 from podsonar.manager_paths import KSERVER
 
@@ -54,9 +54,9 @@ class KserverHandlers:
     async def respond(self, request: Request) -> Response:
         """Take in an event of a run; the answer is the document's own text."""
         tenant, key = tenant_of(request), request.headers.get("x-access-key", "")
-        run_id = await to_thread.run_sync(self.run_of, tenant, key)
+        run_id = await run_in_thread(self.run_of, tenant, key)
         async with self.bodies.body(request, run_id, MOST_BODY_BYTES) as body:
-            event = await to_thread.run_sync(self.take_in, tenant, run_id, request.path_params["infra"], body)
+            event = await run_in_thread(self.take_in, tenant, run_id, request.path_params["infra"], body)
         text = (
             "Received task callback for taskType: WORKFLOW_EVENT, response: Workflow run received for for "
             f"WorkflowID: {event.experiment_id}, WorkflowRunID: {event.run_id}"
@@ -98,7 +98,7 @@ class KserverHandlers:
         def read() -> RunRecord:
             return record_of(self.row_of(request, tenant, key))
 
-        return json_response(run_json(await to_thread.run_sync(read)))
+        return json_response(run_json(await run_in_thread(read)))
 
     def row_of(self, request: Request, tenant: Tenant, key: str) -> RowMapping:
         """The run in the path, which must be the key's."""

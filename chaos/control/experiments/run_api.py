@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from anyio import to_thread
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -35,6 +34,7 @@ from manager.parts import PartContext
 from manager.store.experiments.runs import find_run, list_runs
 from manager.store.tenancy import Tenant
 from manager.store.tokens.token_format import Scope, generate_token
+from manager.worker_threads import run_in_thread
 from podsonar.errors import InputError
 from podsonar.manager_paths import RUNS
 from podsonar.timestamp import rfc3339
@@ -128,11 +128,11 @@ class RunApi:
         """The handler behind a key."""
 
         async def answer(request: Request) -> Response:
-            await to_thread.run_sync(require_key, self.store, request, self.clock(), scope)
+            await run_in_thread(require_key, self.store, request, self.clock(), scope)
             if request.method != "POST":
-                return await to_thread.run_sync(handler, request, b"")
+                return await run_in_thread(handler, request, b"")
             async with self.bodies.body(request, request.state.principal.token_id, MOST_BODY_BYTES) as body:
-                return await to_thread.run_sync(handler, request, body)
+                return await run_in_thread(handler, request, body)
 
         return kserver_endpoint(answer)
 

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import orjson
-from anyio import to_thread
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,6 +25,7 @@ from manager.schema.gunzip import BadBodyError, TooLargeError, inflate
 from manager.store.conflicts import at_conflicts
 from manager.store.logs.streams import append_lines
 from manager.store.logs.tokens import LogWriter
+from manager.worker_threads import run_in_thread
 from podsonar.errors import StoreError
 from podsonar.manager_paths import LSERVER
 
@@ -105,7 +105,7 @@ class LinuxAgentRoutes:
                 with self.store.writing() as connection:
                     return handler(connection, infra, body, request)
 
-            response = await to_thread.run_sync(run)
+            response = await run_in_thread(run)
         except StoreError as error:
             raise unavailable(error) from error
         except BadBodyError as error:
@@ -122,7 +122,7 @@ class LinuxAgentRoutes:
         address = request.client.host if request.client else ""
         try:
             self.failures.check(address, key)
-            infra = await to_thread.run_sync(self.find_infra, key, asked)
+            infra = await run_in_thread(self.find_infra, key, asked)
         except StoreError as error:
             raise unavailable(error) from error
         except HTTPException:

@@ -5,12 +5,12 @@ from typing import Any
 
 import anyio
 import structlog
-from anyio import to_thread
 
 from chaos.control.linux.metrics import LinuxMetrics
 from chaos.control.linux.tasks import TIMEOUT, end_overdue, has_overdue
 from manager.parts import PartContext
 from manager.store.database import Store
+from manager.worker_threads import run_in_thread
 from podsonar.errors import StoreError
 
 LOOK_SECONDS = 10
@@ -33,7 +33,7 @@ def deadline_loop(context: PartContext, metrics: LinuxMetrics) -> Callable[[], C
     async def loop() -> None:
         while True:
             try:
-                ended = await to_thread.run_sync(end_overdue_tasks, context.store, context.clock())
+                ended = await run_in_thread(end_overdue_tasks, context.store, context.clock())
                 metrics.ended.labels(TIMEOUT).inc(ended)
                 if ended:
                     log.warning("linux_tasks_timed_out", tasks=ended)

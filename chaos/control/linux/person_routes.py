@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from anyio import to_thread
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,6 +22,7 @@ from manager.parts import PartContext
 from manager.store.agents import check_name
 from manager.store.conflicts import at_conflicts
 from manager.store.tokens.token_format import Scope
+from manager.worker_threads import run_in_thread
 from podsonar.errors import StoreError, UsageError
 from podsonar.manager_paths import HOSTS
 from podsonar.timestamp import rfc3339
@@ -62,7 +62,7 @@ class LinuxPersonRoutes:
 
         async def answer(request: Request) -> Response:
             try:
-                await to_thread.run_sync(require_key, self.store, request, self.clock(), scope)
+                await run_in_thread(require_key, self.store, request, self.clock(), scope)
                 if request.state.principal.agent_id is not None:
                     raise HTTPException(403, "the key is for one cluster alone")
                 refuse_nul(request)
@@ -73,7 +73,7 @@ class LinuxPersonRoutes:
                     with self.store.writing() as connection:
                         return handler(connection, body, request)
 
-                found = await to_thread.run_sync(run)
+                found = await run_in_thread(run)
             except StoreError as error:
                 raise unavailable(error) from error
             return json_response(found, 201 if request.method == "POST" and "stop" not in request.url.path else 200)

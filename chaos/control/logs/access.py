@@ -6,7 +6,6 @@ A `WriterSource` recognises credentials of other systems (a host's access key, a
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -17,6 +16,7 @@ from manager.store.logs.reads import find_stream
 from manager.store.logs.tokens import LogWriter, find_log_writer
 from manager.store.tenancy import Tenant
 from manager.store.tokens.issued import authenticate
+from manager.worker_threads import run_in_thread
 from podsonar.errors import StoreError
 
 # token, account, key, now → who writes; None where the token is none of its own.
@@ -64,9 +64,9 @@ class LogAccess:
         try:
             self.failures.check(address, text or person)
             if text:
-                caller = await to_thread.run_sync(self.find_writer, text, account, key, uploads)
+                caller = await run_in_thread(self.find_writer, text, account, key, uploads)
             else:
-                caller = await to_thread.run_sync(self.find_person, person, account, key)
+                caller = await run_in_thread(self.find_person, person, account, key)
         except StoreError as error:
             raise unavailable(error) from error
         except HTTPException as error:

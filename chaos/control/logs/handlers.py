@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import structlog
-from anyio import to_thread
 from sqlalchemy import func, select
 from starlette.concurrency import iterate_in_threadpool
 from starlette.exceptions import HTTPException
@@ -33,6 +32,7 @@ from manager.store.logs.reads import blob_sizes, find_gaps, find_stream, list_be
 from manager.store.logs.streams import Appended, append_groups, close_stream, open_stream
 from manager.store.logs.tables import LOG_BLOBS
 from manager.store.logs.tokens import create_log_token
+from manager.worker_threads import run_in_thread
 from podsonar.timestamp import NS_PER_SECOND
 
 log = structlog.get_logger()
@@ -75,7 +75,7 @@ class LogHandlers:
             with self.store.writing() as connection:
                 open_stream(connection, account, key, self.clock(), **caller.scope)
 
-        await to_thread.run_sync(store)
+        await run_in_thread(store)
         return Response(status_code=204)
 
     async def append(self, request: Request) -> Response:
@@ -116,10 +116,10 @@ class LogHandlers:
 
             async with AsyncExitStack() as decoding:
                 await decoding.enter_async_context(self.limiter.decode_turn(caller))
-                decoded = await to_thread.run_sync(plain, limiter=self.limiter.threads)
+                decoded = await run_in_thread(plain, limiter=self.limiter.threads)
                 async with self.limiter.store_turn(caller):
                     await decoding.aclose()
-                    return await to_thread.run_sync(store, decoded, limiter=self.limiter.threads)
+                    return await run_in_thread(store, decoded, limiter=self.limiter.threads)
 
     async def close(self, request: Request) -> Response:
         """Close the stream; its lines stay. `keys` names more, `prefix=true` all of the account that begin like this.
@@ -132,7 +132,7 @@ class LogHandlers:
         for name in names:
             caller = await self.access.require_writer(request, account, name)
         if query.get("prefix", "").lower() == "true":
-            below = await to_thread.run_sync(list_below, self.store, account, key)
+            below = await run_in_thread(list_below, self.store, account, key)
             names += [name for name in below if caller.may_write(account, name)]
 
         @at_conflicts
@@ -143,7 +143,7 @@ class LogHandlers:
 
         closed = sorted(set(names))
         for start in range(0, len(closed), CLOSED_AT_ONCE):
-            await to_thread.run_sync(store, closed[start : start + CLOSED_AT_ONCE])
+            await run_in_thread(store, closed[start : start + CLOSED_AT_ONCE])
         for name in names:
             self.tails.notify((account, name))
         return Response(status_code=204)
@@ -154,7 +154,7 @@ class LogHandlers:
         caller = await self.access.require_reader(request, account, key)
         query = request.query_params.get("lastEventId", "")
         after = read_after_id(request.headers.get("last-event-id", query))
-        if await to_thread.run_sync(find_stream, self.store, account, key) is None:
+        if await run_in_thread(find_stream, self.store, account, key) is None:
             raise NO_STREAM
         request.scope[EXCHANGE](TAIL_SECONDS + 60)
         events = follow(self.store, self.tails, (account, key), after, caller.id, TAIL_SECONDS)
@@ -186,14 +186,14 @@ class LogHandlers:
         raw = request.query_params.get("raw") == "true"
         async with AsyncExitStack() as opened:
             slot = await opened.enter_async_context(self.readers.slot(caller.id))
-            sizes = await to_thread.run_sync(blob_sizes, self.store, account, key)
+            sizes = await run_in_thread(blob_sizes, self.store, account, key)
             slot.hold(sum(sizes[-1:] if raw else sizes))
             read = partial(self.inflated_blobs, account, key, newest=raw)
-            blobs = await to_thread.run_sync(read, limiter=self.readers.decoding)
+            blobs = await run_in_thread(read, limiter=self.readers.decoding)
             slot.hold(0 if raw else sum(ROW_BYTES * body.count(b"\n") for _when, body in blobs))
             if raw and not blobs:
                 raise HTTPException(404, "no such blob")
-            stream = None if raw else await to_thread.run_sync(find_stream, self.store, account, key)
+            stream = None if raw else await run_in_thread(find_stream, self.store, account, key)
             if stream is None and not blobs:
                 raise NO_STREAM
             if stream is not None:
@@ -222,8 +222,8 @@ class LogHandlers:
         """200 if there is something to read, else 404."""
         account, key = self.stream_of(request)
         await self.access.require_reader(request, account, key)
-        if await to_thread.run_sync(find_stream, self.store, account, key) is None and not (
-            await to_thread.run_sync(blob_sizes, self.store, account, key)
+        if await run_in_thread(find_stream, self.store, account, key) is None and not (
+            await run_in_thread(blob_sizes, self.store, account, key)
         ):
             raise NO_STREAM
         return Response(status_code=200)
@@ -249,7 +249,7 @@ class LogHandlers:
                     **caller.scope,
                 )
 
-        token = await to_thread.run_sync(make)
+        token = await run_in_thread(make)
         path = request.url.path.removesuffix("/link/upload")
         link = request.url.replace(path=path, query="").include_query_params(
             **{"accountID": account, "key": key, "X-Harness-Token": token}
@@ -262,11 +262,11 @@ class LogHandlers:
         account = check_account(request.query_params.get("accountID", ""))
         key = check_key(request.path_params["key"])
         await self.access.require_reader(request, account, key)
-        stream = await to_thread.run_sync(find_stream, self.store, account, key)
+        stream = await run_in_thread(find_stream, self.store, account, key)
         if stream is None:
             raise NO_STREAM
-        gaps = await to_thread.run_sync(find_gaps, self.store, account, key)
-        chunks = await to_thread.run_sync(list_chunks, self.store, account, key)
+        gaps = await run_in_thread(find_gaps, self.store, account, key)
+        chunks = await run_in_thread(list_chunks, self.store, account, key)
         return json_response(
             {
                 "key": key,

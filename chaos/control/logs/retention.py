@@ -5,13 +5,13 @@ from typing import Any
 
 import anyio
 import structlog
-from anyio import to_thread
 from sqlalchemy import ColumnElement, Table, select, tuple_
 
 from manager.parts import PartContext
 from manager.store.database import Store
 from manager.store.logs.tables import LOG_BLOBS, LOG_CHUNKS, LOG_STREAMS, LOG_TOKENS
 from manager.store.retention import DAY_NS, ROWS, delete_some
+from manager.worker_threads import run_in_thread
 from podsonar.errors import StoreError
 
 RETAIN_SECONDS = 3600
@@ -47,7 +47,7 @@ def retention_loop(context: PartContext) -> Callable[[], Coroutine[Any, Any, Non
     async def loop() -> None:
         while True:
             try:
-                counts = await to_thread.run_sync(
+                counts = await run_in_thread(
                     delete_outdated_logs, context.store, context.clock(), context.retention_days
                 )
                 if counts:

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import orjson
-from anyio import to_thread
 
 from chaos.control.logs.tails import Name, Tails
 from manager.store.database import Store
 from manager.store.logs.reads import read_after
+from manager.worker_threads import run_in_thread
 
 PING_SECONDS = 30.0
 # What other managers on the same database, and the manager itself, stored without handing it over.
@@ -50,7 +50,7 @@ async def follow(
                 continue
             if follower.must_read:
                 follower.must_read = False
-                passage = await to_thread.run_sync(read_after, store, *name, after)
+                passage = await run_in_thread(read_after, store, *name, after)
                 if passage is None:
                     break
                 if passage.lines:

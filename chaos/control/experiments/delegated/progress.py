@@ -11,7 +11,6 @@ from typing import Any
 import anyio
 import msgspec
 import structlog
-from anyio import to_thread
 from sqlalchemy import Connection
 
 from chaos.control.experiments.delegated.next_change import (
@@ -30,6 +29,7 @@ from manager.installations.tasks import end_task
 from manager.parts import PartContext
 from manager.store.database import Store
 from manager.store.experiments.runs import find_run_of_any_tenant, runs_of_delegates, update_run
+from manager.worker_threads import run_in_thread
 from podsonar.errors import StoreError
 
 TURN_SECONDS = 1.0
@@ -119,7 +119,7 @@ def delegated_loop(context: PartContext) -> Callable[[], Coroutine[Any, Any, Non
         while True:
             await anyio.sleep(TURN_SECONDS)
             try:
-                await to_thread.run_sync(runs.step)
+                await run_in_thread(runs.step)
             except StoreError as error:
                 log.warning("runs_not_followed", error=str(error))
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import anyio
 import structlog
-from anyio import to_thread
 from starlette.exceptions import HTTPException
 
 from chaos.control.experiments.map.plan import plan_task
@@ -27,6 +26,7 @@ from chaos.control.judge.observed_edges import EdgeKey, Observation, blind_nodes
 from manager.parts import PartContext
 from manager.store.agents import Agent
 from manager.store.experiments.runs import find_run_of_any_tenant, open_runs
+from manager.worker_threads import run_in_thread
 from podsonar.errors import PodsonarError, StoreError
 from podsonar.timestamp import NS_PER_SECOND
 
@@ -155,7 +155,7 @@ def watching_loop(context: PartContext) -> Callable[[], Coroutine[Any, Any, None
         while True:
             await anyio.sleep(WATCH_SECONDS)
             try:
-                await to_thread.run_sync(watch.step)
+                await run_in_thread(watch.step)
             except StoreError as error:
                 log.warning("runs_not_watched", error=str(error))
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import anyio
 import structlog
-from anyio import to_thread
 
 from chaos.control.experiments.runs.each_run import EachRun
 from chaos.control.experiments.runs.ends import end_overdue
 from manager.parts import PartContext
 from manager.store.database import Store
 from manager.store.experiments.runs import overdue_runs
+from manager.worker_threads import run_in_thread
 from podsonar.errors import StoreError
 
 SWEEP_SECONDS = 5.0
@@ -36,7 +36,7 @@ def sweeping_loop(context: PartContext) -> Callable[[], Coroutine[Any, Any, None
         while True:
             await anyio.sleep(SWEEP_SECONDS)
             try:
-                ended = await to_thread.run_sync(sweep, context.store, context.clock, each)
+                ended = await run_in_thread(sweep, context.store, context.clock, each)
             except StoreError as error:
                 log.warning("runs_not_swept", error=str(error))
                 continue
