@@ -29,7 +29,7 @@ TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 # The user may not enter the folders above checkout and virtual environment: both are shown at other places.
 POD = f"""
 set -e
-mount -t tmpfs none /run && mount -t tmpfs none /mnt
+mount -t tmpfs none /run && mount -t tmpfs none /mnt && mount -t tmpfs none /dev/shm
 mkdir /mnt/checkout /mnt/environment
 mount --bind . /mnt/checkout && mount --bind "$0" /mnt/environment && cd /
 mkdir -p /run/secrets/kubernetes.io/serviceaccount /mnt/secret /mnt/sub /mnt/work
@@ -156,7 +156,20 @@ def run(how: str, commands: list[str], *refused: str) -> list[tuple[str, str]]:
     """Outcome and text of each command in a runner's pod, whose runtime refuses these system calls."""
     environment = str(Path(sys.prefix).resolve())
     done = subprocess.run(
-        ["unshare", "--mount", "--wd", str(CHECKOUT), "sh", "-c", POD, environment, how, *refused],
+        [
+            "env",
+            "--default-signal",
+            "unshare",
+            "--mount",
+            "--wd",
+            str(CHECKOUT),
+            "sh",
+            "-c",
+            POD,
+            environment,
+            how,
+            *refused,
+        ],
         input=json.dumps(commands),
         env={"PATH": os.environ["PATH"], "PYTHONPATH": "/mnt/checkout", "ACCESS_KEY": "credential-of-the-run"},
         capture_output=True,
