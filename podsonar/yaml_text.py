@@ -13,6 +13,8 @@ import yaml
 from podsonar.clean_text import FORBIDDEN
 
 MOST_VALUES = 100_000  # of a document with aliases, each counted where it stands
+MOST_LEVELS = 100  # of brackets within brackets
+TOO_DEEP = "nests too deep"
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 FOREIGN = (TIMESTAMP, *("tag:yaml.org,2002:" + name for name in ("binary", "omap", "pairs", "set")))
 
@@ -38,6 +40,12 @@ class JsonLoader(yaml.SafeLoader):
     yaml_constructors: ClassVar = {
         tag: made for tag, made in yaml.SafeLoader.yaml_constructors.items() if tag not in FOREIGN
     }
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: ANN401, N803 - PyYAML's
+        """Take one more `[` or `{`; PyYAML's time for each grows with how many are open."""
+        if self.flow_level >= MOST_LEVELS:
+            raise NotYamlError(TOO_DEEP)
+        super().fetch_flow_collection_start(TokenClass)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401 - PyYAML's
         """The node of a mapping, before what it merges is in it."""
@@ -87,7 +95,7 @@ def load_documents(text: str | bytes) -> list[Any]:
         why = f": {error.problem}" if isinstance(error, RefusedNodeError) else ""
         raise NotYamlError(place + why) from None
     except RecursionError:
-        raise NotYamlError("nests too deep") from None
+        raise NotYamlError(TOO_DEEP) from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise NotYamlError("bytes that are no text") from None
     has_aliases = "*" in text if isinstance(text, str) else b"*" in text

@@ -63,6 +63,8 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("&a [*a]", "aliases that make more than 100000 values of it"),
         (LAUGHS, "aliases that make more than 100000 values of it"),
         ("[" * 100_000, "nests too deep"),
+        ("{a: " * 101, "nests too deep"),
+        ("- " * 100_000, "nests too deep"),
         ("a: 1\n---\nb: 2", "several documents, expected one"),
         ("\x00", "bytes that are no text"),
     ],
@@ -85,3 +87,12 @@ def test_bytes_that_are_no_utf8_are_refused() -> None:
 def test_documents_of_a_text_are_a_list() -> None:
     """An empty one is null."""
     assert load_documents("a: 1\n---\n---\n[2]") == [{"a": 1}, None, [2]]
+
+
+def test_hundred_brackets_may_be_open() -> None:
+    """As often as one likes."""
+    deepest = load_yaml(f"[{('[' * 99 + ']' * 99 + ', ') * 3}]")
+    assert len(deepest) == 3
+    for _level in range(98):
+        (deepest,) = deepest[-1:] if len(deepest) == 3 else deepest
+    assert deepest == [[]]
