@@ -14,6 +14,7 @@
 /* Later than the kernel headers that BCC of Debian 12 knows: include/uapi/linux/bpf.h. */
 #define SOCKET_OF_FILE ((void *(*)(void *))162)
 #define SEQ_WRITE ((long (*)(void *, const void *, u32))127)
+#define TYPE_STREAM 1 /* SOCK_STREAM */
 
 static __always_inline u64 holder_cgroup(u64 task, u64 *kernfs_node)
 {
@@ -26,6 +27,24 @@ static __always_inline u64 holder_cgroup(u64 task, u64 *kernfs_node)
 #else
 	*kernfs_node = FIELD(u64, FIELD(u64, set + OFF_CSS_SET_DFL) + OFF_CGROUP_KN);
 	return FIELD(u64, *kernfs_node + OFF_KERNFS_ID);
+#endif
+}
+
+/*
+ * The same socket with the verifier's type of a TCP connection; 0 for any other socket. The verifier may trust socket->sk
+ * no more than to read it: then no helper takes it (seen on 6.18), and a read-only cast (6.2) does what is needed here.
+ */
+static __always_inline u64 tcp_of(u64 sk)
+{
+#ifdef RDONLY_CAST
+	u16 family = FIELD(u16, sk + OFF_SKC_FAMILY);
+
+	if ((family != FAMILY_INET && family != FAMILY_INET6) || FIELD(PROTOCOL, sk + OFF_SK_PROTOCOL) != PROTOCOL_TCP ||
+	    FIELD(u16, sk + OFF_SK_TYPE) != TYPE_STREAM)
+		return 0;
+	return (u64)((void *(*)(void *, u32))RDONLY_CAST)((void *)sk, TCP_SOCK_TYPE); /* the loader marks it as no helper */
+#else
+	return (u64)bpf_skc_to_tcp_sock((void *)sk);
 #endif
 }
 
@@ -46,7 +65,7 @@ int each_file(u64 *context) /* const struct bpf_iter_meta *, struct task_struct 
 	sk = FIELD(u64, socket + OFF_SOCKET_SK);
 	if (!sk)
 		return 0;
-	tcp = (u64)bpf_skc_to_tcp_sock((void *)sk);
+	tcp = tcp_of(sk);
 	if (!tcp)
 		return 0;
 	row.state = FIELD(u8, tcp + OFF_SKC_STATE);

@@ -192,7 +192,9 @@ def load_once(settings: AgentSettings, loader: list[str]) -> tuple[str, str, str
                 data, descriptors, _flags, _address = socket.recv_fds(ours, 65536, 32)
                 tracer, answer = loader_client.program_from_answer(data, descriptors)
                 tracer.close()
-                return f"{tracer.tracer} in {answer['seconds']} s, {answer['peakBytes'] >> 20} MiB", "", ""
+                refused = answer["socketIteratorError"]
+                sockets = f"; open connections from /proc: {refused}" if refused else ""
+                return f"{tracer.tracer} in {answer['seconds']} s, {answer['peakBytes'] >> 20} MiB{sockets}", "", ""
             except TracerError as error:
                 return "", error.reason, str(error)
             except TimeoutError:

@@ -48,10 +48,7 @@ class Kernel:
 
     def member(self, structure: str, *names: str) -> tuple[int, int]:
         """Return `(byte offset, bytes)` of the first of `names` in the structure; LookupError if it has none."""
-        type_id = self.libbpf.btf__find_by_name_kind(self.btf, structure.encode(), KIND_STRUCT)
-        if type_id < 0:
-            raise LookupError(f"the kernel's BTF has no struct {structure}")
-        members = {name: (bits, member_type) for name, bits, member_type in self.members(type_id)}
+        members = {name: (bits, member_type) for name, bits, member_type in self.members(self.structure(structure))}
         for name in names:
             if name in members:
                 bits, member_type = members[name]
@@ -72,6 +69,13 @@ class Kernel:
             raise LookupError(f"the kernel's BTF has no function {name}")
         return type_id
 
+    def structure(self, name: str) -> int:
+        """The type id of a structure; LookupError where the kernel has no such structure."""
+        type_id: int = self.libbpf.btf__find_by_name_kind(self.btf, name.encode(), KIND_STRUCT)
+        if type_id < 0:
+            raise LookupError(f"the kernel's BTF has no struct {name}")
+        return type_id
+
     def enumerator(self, enum: str, name: str) -> int:
         """Return the value of an enumerator; LookupError if there is none."""
         type_id = self.libbpf.btf__find_by_name_kind(self.btf, enum.encode(), KIND_ENUM)
@@ -86,8 +90,15 @@ class Kernel:
 
 
 def socket_definitions(kernel: Kernel) -> dict[str, int | str]:
-    """Return the further offsets that bpf/open_sockets.c needs, for the running kernel."""
+    """Return what else bpf/open_sockets.c needs of the running kernel: offsets, and the id of a cast (Linux 6.2)."""
+    try:
+        cast: dict[str, int | str] = {"RDONLY_CAST": kernel.function("bpf_rdonly_cast")}
+    except LookupError:
+        cast = {}
     return {
+        **cast,
+        "TCP_SOCK_TYPE": kernel.structure("tcp_sock"),
+        "OFF_SK_TYPE": kernel.member("sock", "sk_type")[0],
         "OFF_SOCKET_SK": kernel.member("socket", "sk")[0],
         "OFF_SKC_STATE": kernel.member("sock_common", "skc_state")[0],
         "OFF_FILE_INODE": kernel.member("file", "f_inode")[0],

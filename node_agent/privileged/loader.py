@@ -107,7 +107,8 @@ def socket_definitions(kernel: btf.Kernel) -> dict[str, int | str]:
 def open_iterators(program: object, options: dict[str, int | str]) -> tuple[dict[str, int], str | None]:
     """Return the iterators over the node's sockets and tasks by their names, or none and the reason."""
     kernel = btf.Kernel()
-    if not socket_definitions(kernel):
+    definitions = socket_definitions(kernel)
+    if not definitions:
         return {}, "the kernel has no task_file iterator or lacks a field of bpf/open_sockets.c"
     opened: dict[str, int] = {}
     for name, function, target in (
@@ -116,6 +117,8 @@ def open_iterators(program: object, options: dict[str, int | str]) -> tuple[dict
     ):
         count = int(options.get("socketIterators" if name == "sockets" else "taskIterators", 0))
         instructions = program.dump_func(function)  # type: ignore[attr-defined]
+        if "RDONLY_CAST" in definitions:
+            instructions = raw_tracepoint.mark_kernel_function(instructions, int(definitions["RDONLY_CAST"]))
         try:
             iterators = socket_iterator.open_iterators(instructions, kernel.function(target), count)
         except OSError as error:

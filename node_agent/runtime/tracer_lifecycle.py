@@ -100,6 +100,8 @@ class TracerLifecycle:
             return None
         self.lead_seconds = lead_after(self.clock() - began, self.lead_seconds)
         log.info("tracer_loaded", tracer=tracer.tracer, seconds=answer["seconds"], peak=answer["peakBytes"])
+        if refused := answer["socketIteratorError"]:
+            log.warning("socket_iterator_refused", reason=refused)
         self.metrics.tracer_is_up(tracer.tracer, answer["headers"])
         return tracer
 
