@@ -18,6 +18,7 @@ from podsonar.private_folder import open_regular
 
 FIRST_LINE = re.compile(rb'\{[^\n]*"format" ?: ?"podsonar-capture"')
 MOST_BYTES = 512 << 20  # of an inflated file
+MOST_HEADER_BYTES = 8 << 20  # 2,048 paths of cgroups and the pods of a node are a fraction of it
 # cgroup, source, destination, port, opened before, pod (index + 1 into `pods`, 0: none), errno, 4 counts, 4 times
 FLOW = struct.Struct("<Q16s16sHBxIIQQQQQQQQ")
 # cgroup, local and remote address, port, opened before, accepted, 2 times
@@ -119,12 +120,14 @@ def decode(packed: bytes, name: str) -> Capture:
 
 def parse(content: bytes, name: str) -> Capture:
     """Return the capture in inflated content; `name` is for errors."""
-    line = content[: content.find(b"\n") + 1]
+    whole, end = memoryview(content), content.find(b"\n") + 1
+    if end > MOST_HEADER_BYTES:
+        raise damaged_file(name, f"its first line has {end} bytes, a header no more than {MOST_HEADER_BYTES}")
     try:
-        header = msgspec.json.decode(line, type=CaptureHeader)
+        header = msgspec.json.decode(whole[:end], type=CaptureHeader)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise damaged_file(name, f"its first line is not the header of a capture ({error})") from error
-    return from_parts(header, memoryview(content)[len(line) :], name)
+    return from_parts(header, whole[end:], name)
 
 
 def from_parts(header: CaptureHeader, records: memoryview, name: str) -> Capture:
