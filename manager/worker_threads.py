@@ -46,8 +46,12 @@ def result_or_error(function: Callable[..., Result], arguments: tuple[Any, ...])
         return Raised(error)
 
 
-def clear_variables(error: BaseException | None) -> None:
+def clear_variables(error: BaseException) -> None:
     """Free what the functions that an error has left, or one that led to it, held; their lines stay known."""
-    while error is not None:
-        clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+    waiting, known = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in known:
+            known.add(id(one))
+            clear_frames(one.__traceback__)
+            waiting += [led for led in (one.__cause__, one.__context__) if led is not None]
