@@ -3,7 +3,7 @@
 import atexit
 import gzip
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,15 @@ def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def running(database: str) -> Iterator[Running]:
     """A manager on a fresh database of each kind."""
     with running_on(database) as made:
+        yield made
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[Store]:
+    """A migrated SQLite database with the agent `lab`, for what one kind alone is asked, such as plans of queries."""
+    database = f"sqlite:///{tmp_path}/manager.db"
+    migrated(database)
+    with closing(Store(database)) as made:
         yield made
 
 

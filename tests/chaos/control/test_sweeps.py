@@ -1,11 +1,6 @@
 """What ends or deletes hosts' tasks, runs and streams finds them by an index: it looks every few seconds."""
 
 import secrets
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
-import pytest
 
 from chaos.control.experiments.runs.each_run import EachRun
 from chaos.control.experiments.runs.new_run import Ordered, make_run
@@ -24,21 +19,11 @@ from manager.store.tenancy import Tenant
 from tests.chaos.conftest import ACCOUNT
 from tests.chaos.control.experiments.test_kserver import MANIFEST
 from tests.chaos.control.logs.test_streams import line
-from tests.manager.fresh_database import migrated
 from tests.manager.store.retention.query_plans import watch_plans
 
 DAYS = 7
 NOW_NS = 100 * DAY_NS
 OLD_NS = NOW_NS - DAYS * DAY_NS - 1
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path) -> Iterator[Store]:
-    """A migrated SQLite database."""
-    database = f"sqlite:///{tmp_path}/manager.db"
-    migrated(database)
-    with closing(Store(database)) as store:
-        yield store
 
 
 def test_no_statement_of_the_logs_retention_reads_a_whole_table(sqlite: Store) -> None:

@@ -1,8 +1,6 @@
 """Retention deletes what is too old and nothing else, and no transaction of it reads what is kept."""
 
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect, text
@@ -11,7 +9,7 @@ from manager.store.agents import purge_agent
 from manager.store.database import Store
 from manager.store.retention import DAY_NS, ROWS, delete_outdated
 from manager.store.tables import SENDERS
-from tests.manager.fresh_database import agent_of, migrated
+from tests.manager.fresh_database import agent_of
 from tests.manager.store.retention.aged_rows import AGED, Rows, insert_rows, kept_keys, random_rows, seeded, stored_keys
 from tests.manager.store.retention.query_plans import watch_plans
 
@@ -26,15 +24,6 @@ ADD_AGENT = """
 """
 # An agent's senders change with every push: an index by age would cost each of them. There are as many as spools.
 READ_WHOLE = {"SEARCH senders USING INDEX sqlite_autoindex_senders_1 (agent_id=?)"}
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path) -> Iterator[Store]:
-    """A migrated SQLite database with the agent `lab`."""
-    database = f"sqlite:///{tmp_path}/manager.db"
-    migrated(database)
-    with closing(Store(database)) as store:
-        yield store
 
 
 def add_agent(store: Store, agent_id: str) -> str:

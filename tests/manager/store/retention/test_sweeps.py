@@ -1,11 +1,6 @@
 """What the manager's other loops look for, they find by an index too: maps that are too old, installations, tasks."""
 
 import secrets
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
-import pytest
 
 from manager.history.archive import Archive
 from manager.history.files import DatabaseFiles
@@ -15,21 +10,12 @@ from manager.store.database import Store
 from manager.store.retention import DAY_NS
 from manager.store.tables import HISTORY_FILES, WINDOW_MAPS, WINDOW_TAGS
 from podsonar.settings import HistorySettings
-from tests.manager.fresh_database import agent_of, migrated
+from tests.manager.fresh_database import agent_of
 from tests.manager.store.retention.aged_rows import insert_rows, random_rows, seeded
 from tests.manager.store.retention.query_plans import watch_plans
 
 NOW_NS = 500 * DAY_NS
 MAPS = 23
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path) -> Iterator[Store]:
-    """A migrated SQLite database with the agent `lab`."""
-    database = f"sqlite:///{tmp_path}/manager.db"
-    migrated(database)
-    with closing(Store(database)) as store:
-        yield store
 
 
 def test_no_statement_about_maps_that_are_too_old_reads_a_whole_table(sqlite: Store) -> None:
