@@ -1,4 +1,5 @@
 """The log service.
 
-Reading order: `parse` → `access` → `tails` → `tail` → `merge` → `metrics` → `handlers` → `routes`; `retention`.
+Reading order: `parse` → `access` → `tails` → `tail` → `merge` → `answer_pieces` → `metrics` → `handlers` → `routes`;
+`retention`.
 """

@@ -2,19 +2,19 @@
 
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import func, select
-from starlette.concurrency import iterate_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from chaos.control.logs.access import LogAccess
+from chaos.control.logs.answer_pieces import in_pieces, slices, while_held
 from chaos.control.logs.merge import merged_lines, union
 from chaos.control.logs.metrics import LogMetrics
 from chaos.control.logs.parse import check_account, check_key, read_after_id, read_lines
@@ -43,7 +43,6 @@ READERS = PushLimits(under_way=64, under_way_per_agent=16, held_bytes=128 << 20,
 ROW_BYTES, OPENED_BYTES = 24, 16 << 20
 LINK_SECONDS = 3600
 TAIL_SECONDS, BLOB_SECONDS = 3600.0, 600.0
-PIECE_BYTES = 256 << 10
 CLOSED_AT_ONCE = 200
 NO_STREAM = HTTPException(404, "no such stream")
 
@@ -283,29 +282,3 @@ class LogHandlers:
                 "gaps": gaps,
             }
         )
-
-
-def slices(body: bytes) -> Iterator[bytes]:
-    """A body in pieces of 256 KiB."""
-    for start in range(0, len(body), PIECE_BYTES):
-        yield body[start : start + PIECE_BYTES]
-
-
-async def while_held(pieces: Iterator[bytes], opened: AsyncExitStack) -> AsyncIterator[bytes]:
-    """The pieces behind an empty one; whatever happens to the answer, what it held is given back at its end."""
-    async with opened:
-        yield b""
-        async for piece in iterate_in_threadpool(pieces):
-            yield piece
-
-
-def in_pieces(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines with their ends, in pieces of 256 KiB: each piece is a step of the server, and a thread's turn."""
-    piece = bytearray()
-    for line in lines:
-        piece += line
-        piece += b"\n"
-        if len(piece) >= PIECE_BYTES:
-            yield bytes(piece)
-            piece.clear()
-    yield bytes(piece)
