@@ -41,9 +41,21 @@ arguments=(--build-arg "BASE=$base" --build-arg "VERSION=$version" --build-arg "
 for name in PIP_CERT PIP_INDEX_URL; do [ -z "${!name:-}" ] || arguments+=(--build-arg "$name=${!name}"); done
 # The authorities that this machine trusts, for the build steps alone: behind a proxy the image's own are not sufficient.
 [ ! -d /etc/ssl/certs ] || arguments+=(--volume /etc/ssl/certs:/etc/ssl/certs:ro)
+
+# Build an image; again where buildah's copy of itself could not be sealed: the kernel was moving one of its pages (EBUSY).
+build() {
+  local said
+  for _ in 1 2 3; do
+    if said=$(buildah "${store[@]}" bud -q "${arguments[@]}" "$@" -f deploy/images/Dockerfile . 2>&1 >/dev/null); then return; fi
+    echo "$said" >&2
+    [[ $said == *"sealing memfd copy"* ]] || break
+  done
+  return 1
+}
+
 for part in "${parts[@]}"; do
   image=localhost/podsonar-$part:$version
-  buildah "${store[@]}" bud -q "${arguments[@]}" --target "$part" -t "$image" -f deploy/images/Dockerfile . >/dev/null
+  build --target "$part" -t "$image"
   megabytes=$(buildah "${store[@]}" images --format '{{.Size}}' "$image" | sed -n 's/^\([0-9]*\).* MB$/\1/p')
   echo "$image: $megabytes MB (budget ${budget[$part]} MB)"
   [ "${megabytes:-9999}" -le "${budget[$part]}" ] || { echo "images: $part is larger than its budget" >&2; exit 1; }

@@ -16,6 +16,14 @@ VERIFIER_LINE = re.compile(r"(?:^|\s)\d+: \([0-9a-f]{2}\)")
 PLACE = "securityContext.capabilities.add of the node agent"
 
 
+class LoadError(Exception):
+    """Why there is no tracer: a sentence; `reason` is a metric label."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
 class Situation(NamedTuple):
     """State of this process and kernel that decides whether a program can be loaded."""
 

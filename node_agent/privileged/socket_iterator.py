@@ -11,7 +11,6 @@ from node_agent.privileged import raw_tracepoint
 
 LINK_CREATE, ITER_CREATE = 28, 33
 ATTACH_TRACE_ITER = 28
-TARGET, TASKS = "bpf_iter_task_file", "bpf_iter_task"
 LINK = struct.Struct("=IIII48x")  # prog_fd target_fd attach_type flags, then fields of the type, all 0
 ITERATOR = struct.Struct("=II")  # link_fd flags
 

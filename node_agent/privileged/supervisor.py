@@ -3,9 +3,9 @@
     python3 -I -S supervisor.py LOADER_PYTHON LOADER_SCRIPT AGENT_COMMAND...
 
 It has no network and parses nothing: each message on its socket pair carries one descriptor, which becomes the new
-loader's socket. It keeps the capabilities it was started with, for the loaders; the agent loses every one before it
-runs (no_new_privs makes that final, prctl(2)) and gets a system call filter. `{fd}` in the agent's command is replaced
-by the agent's end.
+loader's socket; each loader gets one memfd, too, in which the first one keeps what it compiled for the next ones. It
+keeps the capabilities it was started with, for the loaders; the agent loses every one before it runs (no_new_privs
+makes that final, prctl(2)) and gets a system call filter. `{fd}` in the agent's command is replaced by the agent's end.
 
 It runs as long as the agent does, so it uses the interpreter's built-in `_signal` and `_socket`: `signal` and `socket`
 import `enum`, `collections` and more, a quarter of this process's memory (0.9 MiB).
@@ -55,8 +55,8 @@ def drop_capabilities() -> None:
         raise OSError(ctypes.get_errno(), "capset")
 
 
-def spawn(command: list[str], keep_fd: int, *, bare: bool) -> int:
-    """Start a child that inherits one descriptor and dies with this process; return its pid."""
+def spawn(command: list[str], keep_fds: tuple[int, ...], *, bare: bool) -> int:
+    """Start a child that inherits these descriptors and dies with this process; return its pid."""
     parent = os.getpid()
     pid = os.fork()
     if pid:
@@ -67,7 +67,8 @@ def spawn(command: list[str], keep_fd: int, *, bare: bool) -> int:
         if bare:
             drop_capabilities()
             refuse_system_calls()
-        os.set_inheritable(keep_fd, True)
+        for descriptor in keep_fds:
+            os.set_inheritable(descriptor, True)
         os.execv(command[0], command)
     except OSError as error:
         os.write(2, f"podsonar: cannot start {command[0]}: {error}\n".encode())
@@ -88,7 +89,7 @@ def supervise(loader: list[str], agent: list[str]) -> int:
     signal.pthread_sigmask(
         signal.SIG_BLOCK, forwarded
     )  # a signal that arrives now must reach the agent instead of ending this process
-    agent_pid = spawn(command, theirs.fileno(), bare=True)
+    agent_pid = spawn(command, (theirs.fileno(),), bare=True)
     theirs.close()
     for number in forwarded:
         signal.signal(number, lambda received, _frame: os.kill(agent_pid, received))
@@ -100,26 +101,27 @@ def supervise(loader: list[str], agent: list[str]) -> int:
     poll = select.poll()
     poll.register(ours, 1)
     poll.register(wake_read, 1)
+    kept = os.memfd_create("code")  # made after the agent has begun: it never has this descriptor
     ended: int | None = None
     while ended is None:
         for descriptor, _event in poll.poll(1000):
             if descriptor == wake_read:
                 os.read(wake_read, 512)
             else:
-                start_loader(ours, poll, loader)
+                start_loader(ours, poll, loader, kept)
         ended = reap(agent_pid)
     return exit_code(ended)
 
 
-def start_loader(ours: socket.socket, poll: object, loader: list[str]) -> None:
-    """Take one descriptor from the agent and start a loader on it."""
+def start_loader(ours: socket.socket, poll: object, loader: list[str], kept: int) -> None:
+    """Take one descriptor from the agent and start a loader on it, and on the memfd of all loaders."""
     space = socket.CMSG_SPACE(4)
     _data, ancillary, _flags, _address = ours.recvmsg(64, space)
     if not ancillary:
         poll.unregister(ours)  # type: ignore[attr-defined]
         return
     descriptor = int.from_bytes(ancillary[0][2][:4], sys.byteorder)
-    spawn([*loader, str(descriptor)], descriptor, bare=False)
+    spawn([*loader, str(descriptor), str(kept)], (descriptor, kept), bare=False)
     os.close(descriptor)
 
 

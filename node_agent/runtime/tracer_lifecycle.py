@@ -1,9 +1,9 @@
 """Loads a tracer ahead of each window, retries on failure, and keeps readiness up to date in between.
 
-Loading takes half a second on an idle machine and a minute under a tight CPU limit, so the program is loaded ahead of
-the window by twice the time of the last load, and by half of the lead before at least: a machine that was busy once
-may be so again. If it cannot be loaded, the agent continues without it (degraded, not
-restarted), reports why, and retries.
+The first load compiles: half a second on an idle machine, a minute under a tight CPU limit; those behind it take a
+tenth. So the program is loaded ahead of the window by twice the time of the last load, and by half of the lead before
+at least: a machine that was busy once may be so again. If it cannot be loaded, the agent continues without it
+(degraded, not restarted), reports why, and retries.
 """
 
 import socket
@@ -99,7 +99,13 @@ class TracerLifecycle:
             self.record_failure(error)
             return None
         self.lead_seconds = lead_after(self.clock() - began, self.lead_seconds)
-        log.info("tracer_loaded", tracer=tracer.tracer, seconds=answer["seconds"], peak=answer["peakBytes"])
+        log.info(
+            "tracer_loaded",
+            tracer=tracer.tracer,
+            seconds=answer["seconds"],
+            peak=answer["peakBytes"],
+            compiled=answer["compiled"],
+        )
         if refused := answer["socketIteratorError"]:
             log.warning("socket_iterator_refused", reason=refused)
         self.metrics.tracer_is_up(tracer.tracer, answer["headers"])

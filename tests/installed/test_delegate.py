@@ -60,8 +60,8 @@ def account(installed: RealCluster, workloads: tuple[shop.ShopWorkload, ...]) ->
         "--wait",
         "--timeout=120s",
     )
-    yield api
-    api.client.close()
+    with api.client:
+        yield api
     install.helm(installed, "uninstall", "delegate", "--namespace", NAMESPACE, "--wait")
     installed.kubectl("delete", "namespace", NAMESPACE, "--wait=true")
 

@@ -132,13 +132,13 @@ def run_cut(operator: Operator, run: Ordered, course: Course) -> None:
 def what_is_left(operator: Operator, runs: tuple[Ordered, ...], before: set[tuple[str, str, str]]) -> dict[str, Any]:
     """Of pods, processes, faults and objects, once both runs have ended and their manifests were deleted."""
     cluster = operator.cluster
+    path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
     wait("runners and injectors are gone", lambda: not operator.pods(), 30)
-    deployments = cluster.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments")["items"]
+    wait("their workloads went after them", lambda: not cluster.get(path)["items"], 30)
     programs = experiments.programs_of_pods(cluster)
     for run in runs:
         cluster.kubectl("delete", "--ignore-not-found", "-f", str(run.manifests))
     return {
-        "deployments": [one["metadata"]["name"] for one in deployments],
         "programs": {one for found in programs.values() for one in found if "runner" in one or "injector" in one},
         "holders": {one for found in programs.values() for one in found if "holder.py" in one},
         "faults": experiments.faults_of_pods(cluster),

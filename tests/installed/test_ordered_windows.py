@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from lab.real_cluster.cluster import RealCluster
+from podsonar.errors import ApiServerError
 from podsonar.timestamp import NS_PER_SECOND, parse_rfc3339
 from tests.installed import experiments
 from tests.installed.account_api import WHERE, ApiOfAccount, token
@@ -124,6 +125,11 @@ class Runs:
         found: Object = self.api.client.get(path, params=WHERE).raise_for_status().json()
         return found
 
+    def known(self, run: Ordered) -> Object:
+        """What explains why a run goes on."""
+        said = self.operator.report(run)["executionData"]
+        return {"run": said, "impact": self.impact(run), "runner": self.operator.log(run)}
+
     def wait_until_cut(self) -> None:
         """Return once the fault is in on every pod of `front`."""
         front = {pod["metadata"]["uid"] for pod in self.operator.pods(app="front")}
@@ -155,7 +161,10 @@ def run_stopped(runs: Runs, course: Course) -> None:
     runs.wait_until_cut()
     ordered_release.lead_far_to(cluster, NOBODY)
     begun = time.monotonic()
-    cluster.wait("the fault is over", lambda: not experiments.faults_of_pods(cluster), 3 * RELEASED_SECONDS)
+    try:
+        cluster.wait("the fault is over", lambda: not experiments.faults_of_pods(cluster), 3 * RELEASED_SECONDS)
+    except ApiServerError as error:
+        pytest.fail(f"{error}: {runs.known(run)}")
     course.released_seconds = time.monotonic() - begun
     course.stopped = runs.operator.wait_for_end(run, 240)
 
@@ -205,7 +214,7 @@ def course(installed: RealCluster, tmp_path_factory: pytest.TempPathFactory) -> 
         token_file = ordered_release.start(installed, folder)
         api = ApiOfAccount(installed)
         key = api.client.headers["X-API-Key"]
-        with experiments.forwarded_manager(installed) as url:
+        with api.client, experiments.forwarded_manager(installed) as url:
             operator = Operator(installed, url, folder, key, NAMESPACE)
             runs = Runs(operator, api, str(token_file))
             installed.wait("the schedule's window came", runs.known_windows, REPORT_SECONDS)
@@ -216,7 +225,6 @@ def course(installed: RealCluster, tmp_path_factory: pytest.TempPathFactory) -> 
             run_judged(runs, made)
             run_delegated(runs, made)
             run_stopped(runs, made)
-            api.client.close()
             yield made
     finally:
         ordered_release.end(installed)

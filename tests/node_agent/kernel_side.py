@@ -5,8 +5,8 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ CAPACITY = {
 }
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOADER = Path("node_agent/privileged/loader.py")
+KEPT = os.memfd_create("code")  # for all tests of this process: most programs that they trace with were kept
 
 
 # A node without cgroup v1, for the loader's eyes: /proc/cgroups with every controller on hierarchy 0.
@@ -35,16 +36,24 @@ UNIFIED = ("unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount 
 
 def start_loaders(ours: socket.socket, before: tuple[str, ...] = ()) -> None:
     """Start a loader for each descriptor that arrives, as the supervisor does; ends with the socket."""
-    while True:
-        data, descriptors, _flags, _address = socket.recv_fds(ours, 64, 1)
-        if not data:
-            return
-        subprocess.run(
-            [*before, "/usr/bin/python3", "-I", "-B", str(CHECKOUT / LOADER), str(descriptors[0])],
-            pass_fds=descriptors,
-            check=True,
-        )
-        os.close(descriptors[0])
+    with nullcontext(KEPT) if not before else kept_code() as kept:  # elsewhere the same options mean another program
+        while True:
+            data, descriptors, _flags, _address = socket.recv_fds(ours, 64, 1)
+            if not data:
+                return
+            words = ["/usr/bin/python3", "-I", "-B", str(CHECKOUT / LOADER), str(descriptors[0]), str(kept)]
+            subprocess.run([*before, *words], pass_fds=(*descriptors, kept), check=True)
+            os.close(descriptors[0])
+
+
+@contextmanager
+def kept_code() -> Iterator[int]:
+    """A memfd in which loaders keep what they compiled."""
+    descriptor = os.memfd_create("code")
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -80,18 +89,25 @@ def load_under(prefix: list[str], checkout: Path = CHECKOUT, **options: int | st
 
     A program that it loads is let go at once.
     """
+    with kept_code() as kept:
+        answer, descriptors = load_with(kept, prefix, checkout, **options)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return answer
+
+
+def load_with(
+    kept: int, prefix: Sequence[str] = (), checkout: Path = CHECKOUT, **options: int | str
+) -> tuple[dict[str, Any], list[int]]:
+    """The answer of a loader with such a memfd, and the descriptors of what it loaded, to be closed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         ours.send(orjson.dumps({**CAPACITY, **options}))
-        loader = ["/usr/bin/python3", "-I", "-B", str(checkout / LOADER), str(theirs.fileno())]
-        done = subprocess.run(
-            [*prefix, *loader], pass_fds=[theirs.fileno()], capture_output=True, text=True, check=False
-        )
+        given = (theirs.fileno(), kept)
+        loader = ["/usr/bin/python3", "-I", "-B", str(checkout / LOADER), *map(str, given)]
+        done = subprocess.run([*prefix, *loader], pass_fds=given, capture_output=True, text=True, check=False)
         theirs.close()
         data, descriptors, _flags, _address = socket.recv_fds(ours, 65536, 32)
-    for descriptor in descriptors:
-        os.close(descriptor)
     if not data:
         raise AssertionError(f"the loader ended with {done.returncode} and said {done.stderr}")
-    answer: dict[str, Any] = orjson.loads(data)
-    return answer
+    return orjson.loads(data), descriptors

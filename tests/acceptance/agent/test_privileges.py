@@ -11,6 +11,7 @@ from tests.acceptance.agent_process import REPOSITORY, agent, with_capabilities
 pytestmark = pytest.mark.kernel
 
 TWO = 1 << 39 | 1 << 38
+CODE = "/memfd:code "  # what loaders load again: nothing that the agent may write
 REFUSED = """
 import ctypes, sys
 sys.path.insert(0, sys.argv[1])
@@ -32,12 +33,18 @@ def status(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
+def open_files(pid: int) -> list[str]:
+    """What the descriptors of a process are."""
+    return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+
+
 def test_agent_that_traces_has_no_capability_and_stops_in_time(tmp_path: Path) -> None:
     """The container holds two capabilities, the agent in it none and none to gain; SIGTERM keeps its window."""
     with agent(tmp_path, with_capabilities("bpf", "perfmon")) as running:
         running.wait_for_log("event=tracing")
         assert int(status(running.process.pid)["CapEff"], 16) == TWO
         (pid,) = running.children("observe")
+        assert [sum(CODE in name for name in open_files(one)) for one in (running.process.pid, pid)] == [1, 0]
         found = status(pid)
         held = {name: int(found[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")}
         assert held == dict.fromkeys(held, 0)
