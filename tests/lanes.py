@@ -13,18 +13,21 @@ USERLAND = (
     *(
         f"tests/{folder}/"
         for folder in (
+            "bench",
             "browser",
             "chaos/control",
             "chaos/probes",
+            "chaos/runner",
             "cli",
             "cluster_api",
             "collector",
             "delivery",
-            "deploy/chart",
+            "deploy",
             "directory",
             "docs",
             "faults",
             "fuzz",
+            "golden",
             "manager",
             "node_agent/attribution",
             "node_agent/preflight",
