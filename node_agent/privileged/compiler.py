@@ -101,7 +101,7 @@ def compile_program(options: Options) -> Compiled:
     sources = [*bpf_structs.SOURCES, *(["open_sockets.c"] if sockets else [])]
     text = "\n".join((bpf_structs.BPF_FOLDER / name).read_text() for name in sources)
     program = BPF(text=text, cflags=flags + header_flags)
-    names = [*bpf_structs.Capacity.of(options).maps(), *(["blinded"] if "blind" in options else [])]
+    names = [*bpf_structs.Capacity.of(options).maps(), *(["blinded", "blind_runs"] if "blind" in options else [])]
     maps = {name: program[name].get_fd() for name in names}
     perf = None
     if options.get("method") == "tracepoint":
