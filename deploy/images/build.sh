@@ -44,10 +44,11 @@ for name in PIP_CERT PIP_INDEX_URL; do [ -z "${!name:-}" ] || arguments+=(--buil
 
 # Build an image; again where buildah's copy of itself could not be sealed: the kernel was moving one of its pages (EBUSY).
 build() {
-  local said
+  local said status
   for _ in 1 2 3; do
-    if said=$(buildah "${store[@]}" bud -q "${arguments[@]}" "$@" -f deploy/images/Dockerfile . 2>&1 >/dev/null); then return; fi
-    echo "$said" >&2
+    said=$(buildah "${store[@]}" bud -q "${arguments[@]}" "$@" -f deploy/images/Dockerfile . 2>&1 >/dev/null) && status=0 || status=$?
+    [ -z "$said" ] || echo "$said" >&2
+    [ $status -ne 0 ] || return 0
     [[ $said == *"sealing memfd copy"* ]] || break
   done
   return 1

@@ -14,6 +14,8 @@ SOURCES = (
     *("pending.c", "transitions.c", "volume.c", "blind.c", "tcp_connect.c"),
 )  # one text, in this order
 
+Options = Mapping[str, int | str]  # what the agent asks of a loader: entries of tables, and the method
+
 NAME_LEVELS = 8
 NAME_BYTES = 96
 BUCKET_REFS = 16
@@ -82,7 +84,7 @@ class Capacity:
     volume: int = 0
 
     @classmethod
-    def of(cls, wanted: Mapping[str, int | str]) -> Self:
+    def of(cls, wanted: Options) -> Self:
         """Return the wanted entries of each table, rounded up."""
         wanted = {"networks": 2048, **wanted}
         entries = {name: (int(wanted.get(name, 0)) + 7) // 8 * 8 for name in cls.__slots__ if name != "volume"}

@@ -1,7 +1,7 @@
 """Compiles the eBPF program with BCC (Debian's python3-bpfcc) for the running kernel; the only module that imports it.
 
-A compile takes half a second of a processor and 150 MiB, so that the loader keeps what comes out. Otherwise the
-standard library only.
+A compile takes half a second to three seconds of a processor, and 150 MiB, so that the loader keeps what comes out.
+Otherwise the standard library only.
 """
 
 import os
@@ -13,11 +13,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from node_agent.privileged import bpf_structs, btf, kernel_headers
+from node_agent.privileged.bpf_structs import Options
 from node_agent.privileged.load_diagnosis import LoadError
-from node_agent.privileged.program_code import ITERATORS, TRACED, Program, ProgramCode, map_size, renumbered
-from node_agent.privileged.raw_tracepoint import mark_kernel_function
-
-Options = dict[str, int | str]
+from node_agent.privileged.program_code import (
+    ITERATORS,
+    TRACED,
+    Program,
+    ProgramCode,
+    map_size,
+    mark_kernel_function,
+    renumbered,
+)
 
 
 class Perf(NamedTuple):
@@ -107,14 +113,15 @@ def compile_program(options: Options) -> Compiled:
     if options.get("method") == "tracepoint":
         function = program.funcs[b"tracepoint__sock__inet_sock_set_state"]
         perf = Perf(function.fd, next(iter(program.tracepoint_fds.values())))
-    targets = {} if perf else {TRACED: kernel.tracepoint("inet_sock_set_state")}
-    targets |= {name: kernel.function(target) for name, target in ITERATORS.items()} if sockets else {}
     numbers = {descriptor: number for number, descriptor in enumerate(maps.values())}
-    cast = sockets.get("RDONLY_CAST")
     programs = {}
-    for name, target in targets.items():
+    if not perf:
+        traced = renumbered(program.dump_func(TRACED), numbers)
+        programs[TRACED] = Program(traced, kernel.tracepoint("inet_sock_set_state"))
+    for name, target in ITERATORS.items() if sockets else ():
         instructions = renumbered(program.dump_func(name), numbers)
-        marked = mark_kernel_function(instructions, int(cast)) if cast and name in ITERATORS else instructions
-        programs[name] = Program(marked, target)
+        if "RDONLY_CAST" in sockets:
+            instructions = mark_kernel_function(instructions, int(sockets["RDONLY_CAST"]))
+        programs[name] = Program(instructions, kernel.function(target))
     sizes = {name: map_size(descriptor) for name, descriptor in maps.items()}
     return Compiled(ProgramCode(sizes, programs, headers), maps, perf)

@@ -7,13 +7,11 @@ What cannot be read, because a loader was killed as it wrote, is compiled again.
 import json
 import os
 import zlib
-from collections.abc import Mapping
 
+from node_agent.privileged.bpf_structs import Options
 from node_agent.privileged.program_code import MapSize, Program, ProgramCode
 
 CHECKSUM_BYTES = 4
-
-Options = Mapping[str, int | str]
 
 
 def read(descriptor: int, options: Options) -> ProgramCode | None:

@@ -1,7 +1,7 @@
 """Loads and attaches the eBPF program, hands its file descriptors over a Unix socket, and exits.
 
 A process of its own, with the system's Python and its standard library. The first one compiles, for about a second;
-what it compiled is kept in a memfd (`kept_code`), from which the next ones load it in a twentieth of that.
+what it compiled is kept in a memfd (`kept_code`), from which the next ones load it in a tenth of that.
 
     python3 -I loader.py SOCKET_FD [KEPT_FD]
 
@@ -22,10 +22,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from node_agent.privileged import bpf_structs, kept_code, load_diagnosis, raw_tracepoint, socket_iterator
+from node_agent.privileged.bpf_structs import Options
 from node_agent.privileged.load_diagnosis import LoadError
 from node_agent.privileged.program_code import ITERATORS, TRACED, Program, ProgramCode, create_maps, renumbered
-
-Options = dict[str, int | str]
 
 
 def open_iterators(code: ProgramCode, maps: dict[str, int], options: Options) -> tuple[dict[str, int], str | None]:

@@ -18,6 +18,7 @@ INFO = struct.Struct("=6I")  # type id key_size value_size max_entries map_flags
 INFO_REQUEST = struct.Struct("=IIQ")  # bpf_fd info_len info
 INSTRUCTION = struct.Struct("=BBhi")  # code, registers (source above destination), offset, number
 LOAD_WIDE, PSEUDO_MAP_FD = 0x18, 1  # BPF_LD | BPF_IMM | BPF_DW: a number of 64 bits in two instructions
+CALL, PSEUDO_KFUNC_CALL = 0x85, 2
 NAME_BYTES = 15
 
 TRACED = "on_state"  # the function behind the raw tracepoint
@@ -42,7 +43,7 @@ class Program(NamedTuple):
 
 
 class ProgramCode(NamedTuple):
-    """Tables by name, in the order of their numbers, programs by the names of their functions, and `headers`: whose."""
+    """Tables by name, in the order of their numbers; programs by function; `headers` says whose were used."""
 
     maps: dict[str, MapSize]
     programs: dict[str, Program]
@@ -63,12 +64,26 @@ def create_maps(sizes: Mapping[str, MapSize]) -> dict[str, int]:
 
 
 def renumbered(instructions: bytes, numbers: Mapping[int, int]) -> bytes:
-    """The same instructions with other numbers for the tables; KeyError for a table that has none."""
+    """The same instructions with other numbers for the tables; LookupError for a table that has none."""
     found = bytearray(instructions)
     at = 0
     while at < len(found):
         code, registers, offset, number = INSTRUCTION.unpack_from(found, at)
         if code == LOAD_WIDE and registers >> 4 == PSEUDO_MAP_FD:
+            if number not in numbers:
+                raise LookupError(
+                    f"instruction {at // INSTRUCTION.size} uses table {number}, expected one of {[*numbers]}"
+                )
             INSTRUCTION.pack_into(found, at, code, registers, offset, numbers[number])
         at += 2 * INSTRUCTION.size if code == LOAD_WIDE else INSTRUCTION.size
     return bytes(found)
+
+
+def mark_kernel_function(instructions: bytes, btf_id: int) -> bytes:
+    """Make calls of the helper with this number calls of the kernel's function with this type id.
+
+    The compiler knows helpers alone: BPF_PSEUDO_KFUNC_CALL (5.13) is the source register of a call.
+    """
+    helper, function = INSTRUCTION.pack(CALL, 0, 0, btf_id), INSTRUCTION.pack(CALL, PSEUDO_KFUNC_CALL << 4, 0, btf_id)
+    code = [instructions[at : at + INSTRUCTION.size] for at in range(0, len(instructions), INSTRUCTION.size)]
+    return b"".join(function if one == helper else one for one in code)

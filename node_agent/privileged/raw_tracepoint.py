@@ -18,8 +18,6 @@ TYPE_TRACING, ATTACH_TRACE_RAW_TP = 26, 23
 LOAD = struct.Struct("=IIQQIIQII16sIIIIQIIQII")
 OPEN = struct.Struct("=QI4x")
 LOG_BYTES = 1 << 16
-CALL = struct.Struct("=BBhi")  # code, registers (source above destination), offset, number
-BPF_CALL, PSEUDO_KFUNC_CALL = 0x85, 2
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -53,16 +51,6 @@ def load(instructions: bytes, btf_id: int, attach_type: int = ATTACH_TRACE_RAW_T
         except OSError:
             log_text = " ".join(log.value.decode("utf-8", "replace").split())[-400:]
             raise OSError(error.errno, f"{error.strerror} {log_text}".strip()) from error
-
-
-def mark_kernel_function(instructions: bytes, btf_id: int) -> bytes:
-    """Make calls of the helper with this number calls of the kernel's function with this type id.
-
-    The compiler knows helpers alone: BPF_PSEUDO_KFUNC_CALL (5.13) is the source register of a call.
-    """
-    helper, function = CALL.pack(BPF_CALL, 0, 0, btf_id), CALL.pack(BPF_CALL, PSEUDO_KFUNC_CALL << 4, 0, btf_id)
-    code = [instructions[at : at + CALL.size] for at in range(0, len(instructions), CALL.size)]
-    return b"".join(function if one == helper else one for one in code)
 
 
 def attach(program: int) -> int:

@@ -1,8 +1,8 @@
 """Loads a tracer ahead of each window, retries on failure, and keeps readiness up to date in between.
 
-The first load compiles: half a second on an idle machine, a minute under a tight CPU limit; those behind it take a
-tenth. So the program is loaded ahead of the window by twice the time of the last load, and by half of the lead before
-at least: a machine that was busy once may be so again. If it cannot be loaded, the agent continues without it
+The first load compiles: half a second to three on an idle machine, a minute under a tight CPU limit; those behind it
+take a tenth. So the program is loaded ahead of the window by twice the time of the last load, and by half of the lead
+before at least: a machine that was busy once may be so again. If it cannot be loaded, the agent continues without it
 (degraded, not restarted), reports why, and retries.
 """
 

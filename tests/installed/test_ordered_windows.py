@@ -125,8 +125,8 @@ class Runs:
         found: Object = self.api.client.get(path, params=WHERE).raise_for_status().json()
         return found
 
-    def known(self, run: Ordered) -> Object:
-        """What explains why a run goes on."""
+    def explanation(self, run: Ordered) -> Object:
+        """What the run, the map and the runner say, for a run that goes on."""
         said = self.operator.report(run)["executionData"]
         return {"run": said, "impact": self.impact(run), "runner": self.operator.log(run)}
 
@@ -164,7 +164,7 @@ def run_stopped(runs: Runs, course: Course) -> None:
     try:
         cluster.wait("the fault is over", lambda: not experiments.faults_of_pods(cluster), 3 * RELEASED_SECONDS)
     except ApiServerError as error:
-        pytest.fail(f"{error}: {runs.known(run)}")
+        pytest.fail(f"{error}: {runs.explanation(run)}")
     course.released_seconds = time.monotonic() - begun
     course.stopped = runs.operator.wait_for_end(run, 240)
 

@@ -33,9 +33,10 @@ def status(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def open_files(pid: int) -> list[str]:
-    """What the descriptors of a process are."""
-    return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+def open_by(before: list[str], file: Path) -> str:
+    """What a program says that can open a file, or cannot, started by the command `before`."""
+    done = subprocess.run([*before, "wc", "-c", file], capture_output=True, text=True, check=False)
+    return done.stderr or "opened"
 
 
 def test_agent_that_traces_has_no_capability_and_stops_in_time(tmp_path: Path) -> None:
@@ -44,7 +45,10 @@ def test_agent_that_traces_has_no_capability_and_stops_in_time(tmp_path: Path) -
         running.wait_for_log("event=tracing")
         assert int(status(running.process.pid)["CapEff"], 16) == TWO
         (pid,) = running.children("observe")
-        assert [sum(CODE in name for name in open_files(one)) for one in (running.process.pid, pid)] == [1, 0]
+        (kept,) = (link for link in Path(f"/proc/{running.process.pid}/fd").iterdir() if CODE in str(link.readlink()))
+        assert not [link for link in Path(f"/proc/{pid}/fd").iterdir() if CODE in str(link.readlink())]
+        assert open_by(with_capabilities("bpf", "perfmon"), kept) == "opened"
+        assert open_by(with_capabilities(), kept) == f"wc: {kept}: Permission denied\n"
         found = status(pid)
         held = {name: int(found[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")}
         assert held == dict.fromkeys(held, 0)

@@ -28,7 +28,7 @@ def test_tables_alone_are_renumbered() -> None:
     before = instructions((0x18, 0x11, 7), (0, 0, 0), (0x18, 0x01, 7), half_like_a_table, (0xB7, 0x11, 7), (0x95, 0, 0))
     after = instructions((0x18, 0x11, 40), (0, 0, 0), (0x18, 0x01, 7), half_like_a_table, (0xB7, 0x11, 7), (0x95, 0, 0))
     assert renumbered(before, {7: 40}) == after
-    with pytest.raises(KeyError):
+    with pytest.raises(LookupError, match=r"instruction 0 uses table 7, expected one of \[8\]"):
         renumbered(before, {8: 40})
 
 
@@ -70,7 +70,7 @@ def test_second_load_compiles_nothing_and_makes_the_same_tables() -> None:
 
 @pytest.mark.kernel
 def test_kept_program_traces_what_the_compiled_one_traces() -> None:
-    """Connects of each to the same listener are counted, with a cgroup that has a name; tables are each one's own."""
+    """Connects of each are counted, in tables of its own; the second one is loaded from what the first one left."""
     found = []
     for _round in range(2):
         with attached(recent=8192) as tracer, socket.create_server(("127.0.0.1", 0)) as listener:

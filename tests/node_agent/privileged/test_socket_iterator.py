@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from node_agent.privileged import btf
-from node_agent.privileged.raw_tracepoint import mark_kernel_function
+from node_agent.privileged.program_code import mark_kernel_function
 from tests.node_agent.kernel_side import attached
 
 CALL, EXIT = 0x85, 0x95
