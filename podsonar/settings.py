@@ -133,7 +133,7 @@ class NodeSettings(Group, frozen=True):
     run_as_user: Annotated[int, Meta(ge=0, le=(1 << 32) - 2)] = 0  # given up uid 0 for it; 0: stay who started it
     run_as_group: Annotated[int, Meta(ge=0, le=(1 << 32) - 2)] = 0  # 0: the same number as the user
     drain_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0  # the map pairs are swapped this often
-    flow_capacity: Annotated[int, Meta(ge=64, le=1 << 20)] = 10240  # entries of each map of flows
+    flow_capacity: Annotated[int, Meta(ge=64, le=1 << 20)] = 8192  # entries of each map of flows
     cgroup_capacity: Annotated[int, Meta(ge=64, le=1 << 16)] = 2048
     method: Literal["raw_tracepoint", "tracepoint"] = "raw_tracepoint"
     stop_seconds: Annotated[float, Meta(ge=0, le=600)] = (

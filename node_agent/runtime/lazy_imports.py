@@ -7,12 +7,13 @@ import sys
 
 from podsonar.lazy_module import delay_imports
 
-# Optional dependencies of msgspec, structlog, httpx and httpcore.
-BLOCKED = ("rich", "click", "greenlet", "anyio", "typing_extensions")
+# Optional dependencies of msgspec, structlog, httpx and httpcore; of shutil and zipfile, for archives.
+BLOCKED = ("rich", "click", "greenlet", "anyio", "typing_extensions", "bz2", "lzma")
 
 # Modules that libraries import at the top and use only in functions that the agent calls rarely or never: structlog's
-# coroutines, pages of http.server and calendar, non-ASCII host names, source lines of tracebacks.
-LAZY = ("asyncio", "ast", "html", "idna", "locale", "tokenize")
+# coroutines, files and pages of http.server and calendar, non-ASCII host names, source lines of tracebacks, packages in
+# archives, what msgspec knows of types for documents.
+LAZY = ("asyncio", "ast", "html", "idna", "locale", "mimetypes", "msgspec.inspect", "tokenize", "zipfile")
 
 
 def install() -> None:
