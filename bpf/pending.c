@@ -21,7 +21,7 @@ static __always_inline struct waiting *find_pending(u64 socket, u32 *slot)
 
 /*
  * The bucket and slot of a socket that is new, as a rule; NULL if its two buckets are full. It may be present: the kernel
- * skipped the run that would have removed it, and now the slot is taken over; what an open connection carried is lost.
+ * skipped the run that would have removed it, and now the slot is taken over; what the connection carried is lost.
  */
 static __always_inline struct waiting *take_pending(u64 socket, u32 *slot)
 {
@@ -36,7 +36,7 @@ static __always_inline struct waiting *take_pending(u64 socket, u32 *slot)
 
 			if (owner && owner != socket)
 				continue;
-			if (VOLUME && owner && bucket->attempt[at].entry & OPEN)
+			if (VOLUME && owner)
 				count(COUNT_END_UNSEEN);
 			if (owner || !__sync_val_compare_and_swap(&bucket->socket[at], 0, socket)) {
 				*slot = opaque(at, socket);

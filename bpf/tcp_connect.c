@@ -64,12 +64,15 @@ static __always_inline int transition(u64 sk, int old_state, int new_state)
 		return 0;
 	/*
 	 * A simultaneous open ends an attempt from SYN_RECV, and has a struct socket. So may a listener's connection by now
-	 * (Fast Open, a subflow of MPTCP): it has no attempt, but perhaps an entry of an older connection at its address.
+	 * (Fast Open, a subflow of MPTCP): it has no attempt. An entry that is open is an older connection's at its address.
 	 */
 	if (old_state != STATE_SYN_RECV || READ(u64, sk + OFF_SK_SOCKET)) {
 		socket = SOCKET_NUMBER(sk, now);
 		bucket = find_pending(socket, &slot);
-		if (bucket && !(old_state == STATE_SYN_RECV && bucket->attempt[slot].entry & OPEN)) {
+		if (bucket && bucket->attempt[slot].entry & OPEN) {
+			count(COUNT_END_UNSEEN);
+			free_pending(bucket, slot, socket);
+		} else if (bucket) {
 			outcome(sk, new_state, &bucket->attempt[slot], now);
 			if (!VOLUME || new_state != STATE_ESTABLISHED)
 				free_pending(bucket, slot, socket);

@@ -209,7 +209,7 @@ enum {
 	COUNT_KEPT_FULL,	/* accepted connections whose end will not be matched */
 	COUNT_ENDED_FULL,	/* ends of connections that found no room */
 	COUNT_NETWORKS_FULL,	/* runs in network namespaces that found no room */
-	COUNT_END_UNSEEN,	/* connections whose socket was another one's before their end was seen */
+	COUNT_END_UNSEEN,	/* connections whose socket was another one's before their outcome or end was seen */
 	COUNTERS
 };
 

@@ -13,7 +13,7 @@ from node_agent.capture.open_connections.open_sockets import OpenSockets
 from node_agent.capture.open_connections.opened_flows import OpenedConnections
 from node_agent.capture.own_cgroup import OwnConnect, shows_no_names
 from node_agent.capture.volume_sums import NOTHING
-from node_agent.capture.window_volume import ENDED_ONLY, NO_ROOM, WHOLE, Handover, OpenVolumes
+from node_agent.capture.window_volume import END_UNSEEN, ENDED_ONLY, NO_ROOM, WHOLE, Handover, OpenVolumes
 from node_agent.privileged.bpf_structs import ENDPOINTS, address_text
 from podsonar.model import AcceptedFlow, Capture, Flow, Volume, Window, Witness
 from podsonar.timestamp import NS_PER_SECOND
@@ -23,7 +23,7 @@ MISSED = "program_missed"
 UNSEEN = ("unseen_by_program", "accepted_unseen_by_program", "outcome_unseen_by_program")
 ACCEPTED_LOST = ("accepted_full",)
 OUTCOMES_LOST = ("pending_full", "outcome_full")
-VOLUME_LOST = ("kept_full", NO_ROOM, "end_unseen")
+VOLUME_LOST = ("kept_full", NO_ROOM, END_UNSEEN)
 INCOMPLETE = ("names_full", "recent_full", "outcome_unmatched")  # nothing is lost, something is known less well
 
 
@@ -151,7 +151,8 @@ def read_volumes(
 ) -> str:
     """Read the open connections and detach; return how the volumes were measured. Counting has stopped."""
     wait_grace_period()  # what a program at work keeps is kept by then
-    volumes.until_ns, volumes.kept = tracer.until_ns, tracer.kept_connections()
+    volumes.until_ns = tracer.until_ns
+    volumes.keep(*tracer.kept_connections())
     rows = read_open_sockets(tracer, node)
     volumes.before.read_again()
     if rows is not None:
@@ -161,6 +162,8 @@ def read_volumes(
     tracer.drain(counts)
     tracer.drain(counts)
     volumes.add_ended(counts)
+    still_kept, _more = tracer.kept_connections() if rows is not None else ({}, 0)
+    volumes.end_reading(still_kept)
     if rows is None:
         return ENDED_ONLY
     volumes.before.names = {**volumes.before.names, **tracer.cgroup_names()}

@@ -6,12 +6,13 @@ end.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from node_agent.capture.fair_share import is_sum
 from node_agent.capture.kernel_program.bpf_maps import Counts
+from node_agent.capture.kernel_program.map_entries import Kept
 from node_agent.capture.open_connections.open_sockets import NOBODY, OpenSockets
 from node_agent.capture.open_connections.socket_rows import CONNECTED, OpenSocket
 from node_agent.capture.volume_sums import VolumeSums
@@ -19,7 +20,8 @@ from node_agent.privileged.bpf_structs import CONNECTION, ENDED, ENDPOINTS, OF_S
 from podsonar.model import AcceptedFlow, Flow, Volume
 
 WHOLE, ENDED_ONLY = "whole", "ended"
-UNMATCHED, UNREAD, NO_ROOM = "end_unmatched", "open_unread", "ended_full"
+UNMATCHED, UNREAD, NO_ROOM, END_UNSEEN = "end_unmatched", "open_unread", "ended_full", "end_unseen"
+READ = Kept(b"", 0, open=False)  # in the place of what was read while it was open
 
 
 class Totals(NamedTuple):
@@ -81,17 +83,22 @@ class Handover:
 class OpenVolumes:
     """What is known of connections that outlive one end of the window.
 
-    `before` were open at its start; `kept` (flow's key and start, by socket) were made in it and have not ended. Ends
-    before `counted_until_ns` are in the window before.
+    `before` were open at its start; `kept` (by socket) were made in it and had not ended when it was over. Ends before
+    `counted_until_ns` are in the window before.
     """
 
     before: OpenSockets
-    kept: dict[int, tuple[bytes, int]]
+    kept: dict[int, Kept]
     from_ns: int
     until_ns: int
     counted_until_ns: int = 0
     lost: Counter[str] = field(default_factory=Counter)
     older: dict[int, VolumeSums] = field(default_factory=dict)
+
+    def keep(self, kept: dict[int, Kept], more: int) -> None:
+        """Take what the kernel side keeps when the window is over; `more` are of sockets that are another's by now."""
+        self.kept = kept
+        self.lost[END_UNSEEN] += more
 
     def add_older(self, place: int, now: Totals, at_ns: int) -> None:
         """Add what the older connection at a place of `before` carried from the start to `at_ns`."""
@@ -107,14 +114,14 @@ class OpenVolumes:
             )
 
     def read_open(self, rows: Iterable[OpenSocket], counts: Counts) -> None:
-        """Add what is open at the end, while it is read; `before` then has this reading, `kept` loses what is added."""
+        """Add what is open at the end, while it is read; `before` then has this reading, `kept` has READ for it."""
         for row in rows:
             now = Totals(row.bytes_sent - row.bytes_retransmitted, row.bytes_received, row.retransmitted, row.srtt_us)
             own = self.kept.get(row.socket)
-            if own is not None and is_of_flow(row.connection, own[0]):
+            if own is not None and own is not READ and is_of_flow(row.connection, own.key):
                 if self.before.add(row):
-                    del self.kept[row.socket]
-                    counts.volume_of(own[0]).add_connection(*now[:3], self.until_ns - own[1], now.rtt_us)
+                    counts.volume_of(own.key).add_connection(*now[:3], self.until_ns - own.start_ns, now.rtt_us)
+                self.kept[row.socket] = READ
                 continue
             place = self.before.unread(row.connection)
             if place is not None and row.state in CONNECTED:
@@ -125,7 +132,7 @@ class OpenVolumes:
         """Add the ends of connections that the kernel side added to no flow, unless they were read while open."""
         for end in ended_connections(counts.ended):
             if end.cgroup:
-                if end.at_ns < self.until_ns or self.kept.pop(end.socket, None) is not None:
+                if end.at_ns < self.until_ns or self.kept.pop(end.socket, None) is not READ:
                     open_ns = min(end.at_ns, self.until_ns) - end.start_ns
                     counts.volume_of(end.key).add_connection(*end.totals[:3], open_ns, end.rtt_us, end.reset)
                 continue
@@ -135,7 +142,14 @@ class OpenVolumes:
                 self.before.forget(end.connection)
             elif self.counted_until_ns <= end.at_ns < self.until_ns:
                 self.lost[UNMATCHED] += 1
-        self.lost[UNREAD] += len(self.kept) + self.before.end_reading()
+
+    def end_reading(self, still_kept: Container[int]) -> None:
+        """Count what was neither read nor seen ending; `still_kept` are the sockets that the detached program keeps.
+
+        An attempt that has failed meanwhile is not among these.
+        """
+        unread = (kept.open or socket in still_kept for socket, kept in self.kept.items() if kept is not READ)
+        self.lost[UNREAD] += sum(unread) + self.before.end_reading()
 
     def with_volumes(self, flows: list[Flow], accepted: list[AcceptedFlow]) -> tuple[list[Flow], list[AcceptedFlow]]:
         """Return the flows that were open before the window with what they carried in it."""

@@ -217,9 +217,9 @@ class AttachedProgram:
         table[start : start + used_bytes] = bytes(used_bytes)
         return taken
 
-    def kept_connections(self) -> dict[int, tuple[bytes, int]]:
-        """Return the flow's key and the time of establishment of each connection that is open, by its socket."""
-        return map_entries.open_connections(self.tables["pending"], self.capacity.maps()["pending"][1])
+    def kept_connections(self) -> tuple[dict[int, map_entries.Kept], int]:
+        """Return the attempts and open connections by socket, and how many more entries these sockets have."""
+        return map_entries.kept_connections(self.tables["pending"], self.capacity.maps()["pending"][1])
 
     def drain_table(self, name: str, buckets: str, row: int, pair: int) -> bytes:
         """Return the entries of an idle table and clear it."""

@@ -1,6 +1,7 @@
 """What entries of the BPF maps hold: pure functions of their bytes, and sums of several entries of one flow."""
 
 from mmap import mmap
+from typing import NamedTuple
 
 from node_agent.privileged import bpf_structs
 
@@ -24,18 +25,27 @@ def merge_accepted(sums: list[int], more: list[int]) -> None:
     sums[2] = max(sums[2], more[2])
 
 
-def open_connections(table: mmap | bytes, set_bytes: int) -> dict[int, tuple[bytes, int]]:
-    """Return the flow's key and the time of establishment of each open connection of `pending`, by its socket."""
-    found = {}
+class Kept(NamedTuple):
+    """An attempt, or a connection that is `open`: the key of its flow, and when it was made."""
+
+    key: bytes
+    start_ns: int
+    open: bool
+
+
+def kept_connections(table: mmap | bytes, set_bytes: int) -> tuple[dict[int, Kept], int]:
+    """Return what `pending` holds by socket, and how many more: older ones of a socket, whose end was unseen."""
+    kept: dict[int, Kept] = {}
+    entries = 0
     owners = bpf_structs.OWNERS
     for start in range(0, len(table) - set_bytes + 1, set_bytes):
         for slot, socket in enumerate(owners.unpack_from(table, start)):
             if socket:
                 at = start + owners.size + slot * bpf_structs.PENDING.size
                 key, start_ns, entry, _generation = bpf_structs.PENDING.unpack_from(table, at)
-                if entry & bpf_structs.OPEN:
-                    found[socket] = key, start_ns
-    return found
+                kept[socket] = Kept(key, start_ns, bool(entry & bpf_structs.OPEN))
+                entries += 1
+    return kept, entries - len(kept)
 
 
 def connection_of(key: bytes) -> tuple[str, int, str, int]:

@@ -193,9 +193,15 @@ def test_program_that_misses_runs_is_exposed_with_the_right_numbers(every: int) 
 
 
 @pytest.mark.kernel
-def test_connection_whose_end_was_not_seen_has_no_volume_and_is_counted() -> None:
-    """Every seventh run is dropped: what a connection carried is measured, or lost by reason, never neither."""
+@pytest.mark.parametrize("refused", [1, 2, 4])
+def test_connection_whose_end_was_not_seen_has_no_volume_and_is_counted(refused: int) -> None:
+    """Every seventh run is dropped: what a connection carried is measured, or lost by reason, never neither.
+
+    After two refused connects these are the end of a connection and the attempt of the next one at its address; after
+    four the establishment and the end of the same one.
+    """
     with traffic() as made, attached(blind=7, blindNetwork=made.network) as tracer, window(tracer) as captures:
+        made.make(0, refused)
         made.make(2003, 0)
     (capture,) = captures
     flows = [flow for flow in capture.flows if flow.port == TRAFFIC_PORT]

@@ -83,8 +83,18 @@ class Windows:
         self.handover = Handover()
         self.boundary_ns = 0
 
-    def observe(self, tracer: AttachedProgram, work: Callable[[], None], following: AttachedProgram | None) -> Capture:
-        """Return the capture of a window in which `work` is done; the following one begins where it ends."""
+    def observe(
+        self,
+        tracer: AttachedProgram,
+        work: Callable[[], None],
+        following: AttachedProgram | None,
+        before_reading: Callable[[], None] = lambda: None,
+        while_reading: Callable[[], None] = lambda: None,
+    ) -> Capture:
+        """Return the capture of a window in which `work` is done; the following one begins where it ends.
+
+        When it is over, `before_reading` is done, and `while_reading` while the agent reads what is open.
+        """
         start_ns = self.boundary_ns or time.monotonic_ns()
         tracer.count_during(start_ns, start_ns + 10**12)
         stop = threading.Event()
@@ -104,7 +114,9 @@ class Windows:
             tracer.control.lasting_ns = self.boundary_ns - start_ns
         if following:
             following.count_during(self.boundary_ns, self.boundary_ns + 10**12)
+        before_reading()
         stop.set()
+        while_reading()
         thread.join()
         return captures[0]
 
@@ -206,6 +218,36 @@ def test_windows_that_meet_add_up_for_pooled_and_short_connections() -> None:
             assert carried(volumes, "client") == (moved["server"], moved["client"])
             assert carried(volumes, "server") == (moved["client"], moved["server"])
             assert volumes["client", True].open_ns > 0
+
+
+def test_connections_that_end_while_the_agent_reads_what_is_open_are_measured_once() -> None:
+    """Some end before the agent looks what is open at the window's end, some while it reads, some later."""
+    with listener() as server, ExitStack() as stack:
+        port = server.getsockname()[1]
+        tracer = stack.enter_context(attached())
+        tracer.count_during(0, 0)
+        pairs: list[Pair] = []
+
+        def work() -> None:
+            for number in range(300):
+                one = pair(server)
+                stack.callback(one.close, "client")
+                one.send("server", 1000 + number)
+                one.send("client", 1)
+                pairs.append(one)
+            wait_until_acknowledged(pairs)
+
+        def end(some: slice) -> None:
+            for number, one in enumerate(pairs[some]):
+                one.close(("client", "server", "reset")[number % 3])
+
+        capture = Windows().observe(tracer, work, None, lambda: end(slice(0, 100)), lambda: end(slice(100, 200)))
+    moved = sum((one.sent for one in pairs), Counter())
+    volumes = of_port(capture, port)
+    assert carried(volumes, "client") == (moved["server"], moved["client"])
+    assert carried(volumes, "server") == (moved["client"], moved["server"])
+    assert sum(volumes["client", False].rtt_histogram) == len(pairs)
+    assert "open_unread" not in capture.volume_lost
 
 
 def size(chance: random.Random) -> int:
