@@ -156,14 +156,14 @@ def read_volumes(
     rows = read_open_sockets(tracer, node)
     volumes.before.read_again()
     if rows is not None:
-        volumes.read_open(rows, counts)
+        volumes.read_open(rows)
     tracer.detach()
     handover.until_ns, handover.read_ns = tracer.until_ns, time.monotonic_ns()
     tracer.drain(counts)
     tracer.drain(counts)
     volumes.add_ended(counts)
     still_kept, _more = tracer.kept_connections() if rows is not None else ({}, 0)
-    volumes.end_reading(still_kept)
+    volumes.end_reading(counts, still_kept)
     if rows is None:
         return ENDED_ONLY
     volumes.before.names = {**volumes.before.names, **tracer.cgroup_names()}

@@ -21,7 +21,6 @@ from podsonar.model import AcceptedFlow, Flow, Volume
 
 WHOLE, ENDED_ONLY = "whole", "ended"
 UNMATCHED, UNREAD, NO_ROOM, END_UNSEEN = "end_unmatched", "open_unread", "ended_full", "end_unseen"
-READ = Kept(b"", 0, open=False)  # in the place of what was read while it was open
 
 
 class Totals(NamedTuple):
@@ -113,18 +112,23 @@ class OpenVolumes:
                 now.reset,
             )
 
-    def read_open(self, rows: Iterable[OpenSocket], counts: Counts) -> None:
-        """Add what is open at the end, while it is read; `before` then has this reading, `kept` has READ for it."""
+    def read_open(self, rows: Iterable[OpenSocket]) -> None:
+        """Add what older connections carried, while they are read; `before` then has this reading, `kept` places in it.
+
+        The socket of a connection that has ended meanwhile may be another one's, of the same flow: only an end says so.
+        """
         for row in rows:
-            now = Totals(row.bytes_sent - row.bytes_retransmitted, row.bytes_received, row.retransmitted, row.srtt_us)
             own = self.kept.get(row.socket)
-            if own is not None and own is not READ and is_of_flow(row.connection, own.key):
-                if self.before.add(row):
-                    counts.volume_of(own.key).add_connection(*now[:3], self.until_ns - own.start_ns, now.rtt_us)
-                self.kept[row.socket] = READ
+            if own is not None and own.place is None and is_of_flow(row.connection, own.key):
+                if row.state not in CONNECTED:
+                    del self.kept[row.socket]
+                elif self.before.add(row):
+                    self.kept[row.socket] = own._replace(place=self.before.place_read(row.connection))
                 continue
             place = self.before.unread(row.connection)
             if place is not None and row.state in CONNECTED:
+                sent = row.bytes_sent - row.bytes_retransmitted
+                now = Totals(sent, row.bytes_received, row.retransmitted, row.srtt_us)
                 self.add_older(place, now, self.until_ns)
             self.before.add(row)
 
@@ -132,9 +136,12 @@ class OpenVolumes:
         """Add the ends of connections that the kernel side added to no flow, unless they were read while open."""
         for end in ended_connections(counts.ended):
             if end.cgroup:
-                if end.at_ns < self.until_ns or self.kept.pop(end.socket, None) is not READ:
-                    open_ns = min(end.at_ns, self.until_ns) - end.start_ns
-                    counts.volume_of(end.key).add_connection(*end.totals[:3], open_ns, end.rtt_us, end.reset)
+                if end.at_ns >= self.until_ns:
+                    if self.before.place_read(end.connection) is not None:
+                        continue
+                    self.kept.pop(end.socket, None)
+                open_ns = min(end.at_ns, self.until_ns) - end.start_ns
+                counts.volume_of(end.key).add_connection(*end.totals[:3], open_ns, end.rtt_us, end.reset)
                 continue
             place = self.before.unread(end.connection)
             if place is not None:
@@ -143,13 +150,23 @@ class OpenVolumes:
             elif self.counted_until_ns <= end.at_ns < self.until_ns:
                 self.lost[UNMATCHED] += 1
 
-    def end_reading(self, still_kept: Container[int]) -> None:
-        """Count what was neither read nor seen ending; `still_kept` are the sockets that the detached program keeps.
+    def end_reading(self, counts: Counts, still_kept: Container[int]) -> None:
+        """Add what was read of connections made in the window, and count what was neither read nor seen ending.
 
-        An attempt that has failed meanwhile is not among these.
+        `still_kept` are the sockets that the detached program keeps: an attempt that has failed is not among them.
         """
-        unread = (kept.open or socket in still_kept for socket, kept in self.kept.items() if kept is not READ)
-        self.lost[UNREAD] += sum(unread) + self.before.end_reading()
+        for socket, kept in self.kept.items():
+            if kept.place is not None:
+                counts.volume_of(kept.key).add_connection(
+                    self.before.sent[kept.place],
+                    self.before.received[kept.place],
+                    self.before.retransmitted[kept.place],
+                    self.until_ns - kept.start_ns,
+                    self.before.rtt_us[kept.place],
+                )
+            elif kept.open or socket in still_kept:
+                self.lost[UNREAD] += 1
+        self.lost[UNREAD] += self.before.end_reading()
 
     def with_volumes(self, flows: list[Flow], accepted: list[AcceptedFlow]) -> tuple[list[Flow], list[AcceptedFlow]]:
         """Return the flows that were open before the window with what they carried in it."""

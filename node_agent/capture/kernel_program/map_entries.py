@@ -26,11 +26,12 @@ def merge_accepted(sums: list[int], more: list[int]) -> None:
 
 
 class Kept(NamedTuple):
-    """An attempt, or a connection that is `open`: the key of its flow, and when it was made."""
+    """An attempt, or a connection that is `open`: the key of its flow, when it was made, its place in a reading."""
 
     key: bytes
     start_ns: int
     open: bool
+    place: int | None = None
 
 
 def kept_connections(table: mmap | bytes, set_bytes: int) -> tuple[dict[int, Kept], int]:

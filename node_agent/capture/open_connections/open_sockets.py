@@ -8,6 +8,7 @@ from node_agent.capture.open_connections.socket_rows import CONNECTED, LISTEN, R
 from node_agent.privileged.bpf_structs import CONNECTION, MAPPED_PREFIX
 
 NOBODY = -1
+COLUMNS = ("sent", "received", "cgroups", "retransmitted", "rtt_us", "roles", "read")
 
 
 class OpenedFlow(NamedTuple):
@@ -42,8 +43,8 @@ class OpenSockets:
     def __init__(self) -> None:
         self.places: dict[bytes, int] = {}
         self.sent, self.received, self.cgroups = array("Q"), array("Q"), array("Q")
-        self.retransmitted, self.roles, self.owners = array("I"), array("B"), array("i")
-        self.read = array("B")
+        self.retransmitted, self.rtt_us, self.owners = array("I"), array("I"), array("i")
+        self.roles, self.read = array("B"), array("B")
         self.holders: dict[int, set[int]] = {}
         self.listening: set[tuple[int, int]] = set()
         self.flows: list[OpenedFlow] = []
@@ -57,8 +58,8 @@ class OpenSockets:
             return False
         place = self.places.setdefault(short_key(row.connection), len(self.roles))
         if place == len(self.roles):
-            for column in (self.sent, self.received, self.cgroups, self.retransmitted, self.roles, self.read):
-                column.append(0)
+            for name in COLUMNS:
+                getattr(self, name).append(0)
             self.owners.append(NOBODY)
         elif self.read[place]:
             if self.cgroups[place] != row.cgroup:
@@ -69,6 +70,7 @@ class OpenSockets:
         self.received[place] = row.bytes_received
         self.cgroups[place] = row.cgroup
         self.retransmitted[place] = row.retransmitted
+        self.rtt_us[place] = row.srtt_us
         self.roles[place] = ROLES.index(role_of(row, ()))
         return True
 
@@ -82,6 +84,11 @@ class OpenSockets:
         """Return the place of a connection that was in the last reading and is not in this one; None for others."""
         place = self.places.get(short_key(connection))
         return None if place is None or self.read[place] else place
+
+    def place_read(self, connection: bytes) -> int | None:
+        """Return the place of a connection that is in this reading; None for others."""
+        place = self.places.get(short_key(connection))
+        return place if place is not None and self.read[place] else None
 
     def forget(self, connection: bytes) -> None:
         """Remove a connection that has ended."""
@@ -99,7 +106,7 @@ class OpenSockets:
     def compact(self) -> None:
         """Close the gaps in the columns that removed connections have left."""
         kept = list(self.places.values())
-        for name in ("sent", "received", "cgroups", "retransmitted", "roles", "read"):
+        for name in COLUMNS:
             column = getattr(self, name)
             setattr(self, name, array(column.typecode, [column[place] for place in kept]))
         moved = {place: number for number, place in enumerate(kept)}

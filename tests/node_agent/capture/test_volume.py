@@ -1,142 +1,28 @@
 """What connections carry, by the real program and iterator: to the byte against what the programs wrote and read."""
 
-import fcntl
 import os
 import random
-import socket
-import struct
-import termios
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
-from node_agent.capture.kernel_program.bpf_maps import AttachedProgram
-from node_agent.capture.window_capture import ObservedNode, observe
-from node_agent.capture.window_volume import Handover
-from podsonar.model import Capture, Volume, Window
+from tests.node_agent.capture.volume_windows import (
+    Churn,
+    Pair,
+    Windows,
+    carried,
+    listener,
+    of_port,
+    pair,
+    wait_until_acknowledged,
+)
 from tests.node_agent.kernel_side import attached
 
 pytestmark = pytest.mark.kernel
-NODE = ObservedNode("node-a", Path("/proc"), 0.2)
 SCHEDULES = int(os.environ.get("PODSONAR_VOLUME_SCHEDULES", "50"))
-
-
-@dataclass
-class Pair:
-    """Both ends of one connection, and what each wrote and read."""
-
-    client: socket.socket
-    server: socket.socket
-    sent: Counter[str] = field(default_factory=Counter)
-
-    def send(self, to: str, count: int) -> None:
-        """Write `count` bytes at one end and read them all at the other."""
-        writer, reader = (self.client, self.server) if to == "server" else (self.server, self.client)
-        writer.sendall(bytes(count))
-        left = count
-        while left:
-            left -= len(reader.recv(min(left, 1 << 16)))
-        self.sent[to] += count
-
-    def close(self, how: str) -> None:
-        """End it: by FINs of both ends, the client's first or the server's, or by a reset."""
-        first, last = (self.server, self.client) if how == "server" else (self.client, self.server)
-        if how == "reset":
-            first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        first.close()
-        last.close()
-
-
-@contextmanager
-def listener(family: int = socket.AF_INET, address: str = "127.0.0.1") -> Iterator[socket.socket]:
-    """A listening socket."""
-    with socket.socket(family) as server:
-        server.bind((address, 0))
-        server.listen(128)
-        yield server
-
-
-def pair(server: socket.socket) -> Pair:
-    """A new connection."""
-    client = socket.create_connection(server.getsockname()[:2])
-    return Pair(client, server.accept()[0])
-
-
-def wait_until_acknowledged(pairs: Sequence[Pair]) -> None:
-    """Return when nothing of the open connections is under way (SIOCOUTQ is 0), which the next reading would miss."""
-    for one in pairs:
-        for end in (one.client, one.server):
-            while end.fileno() >= 0 and struct.unpack("i", fcntl.ioctl(end, termios.TIOCOUTQ, bytes(4)))[0]:
-                time.sleep(0.001)
-
-
-class Windows:
-    """Windows that meet, each observed by a program of its own, as the agent does."""
-
-    def __init__(self) -> None:
-        self.handover = Handover()
-        self.boundary_ns = 0
-
-    def observe(
-        self,
-        tracer: AttachedProgram,
-        work: Callable[[], None],
-        following: AttachedProgram | None,
-        before_reading: Callable[[], None] = lambda: None,
-        while_reading: Callable[[], None] = lambda: None,
-    ) -> Capture:
-        """Return the capture of a window in which `work` is done; the following one begins where it ends.
-
-        When it is over, `before_reading` is done, and `while_reading` while the agent reads what is open.
-        """
-        start_ns = self.boundary_ns or time.monotonic_ns()
-        tracer.count_during(start_ns, start_ns + 10**12)
-        stop = threading.Event()
-        captures: list[Capture] = []
-
-        def run() -> None:
-            captures.append(observe(tracer, Window(0, 1), NODE, stop, lambda _counts: None, handover=self.handover))
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        while not tracer.control or not tracer.control.scan_done:
-            time.sleep(0.005)
-        work()
-        self.boundary_ns = time.monotonic_ns()
-        tracer.until_ns = self.boundary_ns
-        if tracer.control:
-            tracer.control.lasting_ns = self.boundary_ns - start_ns
-        if following:
-            following.count_during(self.boundary_ns, self.boundary_ns + 10**12)
-        before_reading()
-        stop.set()
-        while_reading()
-        thread.join()
-        return captures[0]
-
-
-def of_port(capture: Capture, port: int) -> dict[tuple[str, bool], Volume]:
-    """The volumes of a port's flows, by end and age."""
-    found: dict[tuple[str, bool], Volume] = {}
-    for end, flows in (("client", capture.flows), ("server", capture.accepted)):
-        for flow in flows:
-            if flow.port == port:
-                assert flow.volume is not None
-                before = found.get((end, flow.opened_before))
-                found[end, flow.opened_before] = before.plus(flow.volume) if before else flow.volume
-    return found
-
-
-def carried(volumes: dict[tuple[str, bool], Volume], end: str) -> tuple[int, int]:
-    """Bytes sent and received at one end, of connections of any age."""
-    of_end = [volume for (which, _before), volume in volumes.items() if which == end]
-    return sum(one.sent_bytes for one in of_end), sum(one.received_bytes for one in of_end)
 
 
 @pytest.mark.parametrize("method", ["raw_tracepoint", "tracepoint"])
@@ -248,6 +134,35 @@ def test_connections_that_end_while_the_agent_reads_what_is_open_are_measured_on
     assert carried(volumes, "server") == (moved["client"], moved["server"])
     assert sum(volumes["client", False].rtt_histogram) == len(pairs)
     assert "open_unread" not in capture.volume_lost
+
+
+def test_connections_that_live_across_windows_add_up() -> None:
+    """Connections are made and end at every moment of four windows that meet; a byte that is missing has a reason."""
+    with listener() as server, ExitStack() as stack:
+        port = server.getsockname()[1]
+        tracers = [stack.enter_context(attached()) for _ in range(4)]
+        for tracer in tracers:
+            tracer.count_during(0, 0)
+        churn, windows = Churn(server, 16), Windows()
+        sent, received, lost = 0, 0, 0
+
+        def work(number: int) -> None:
+            if number == 0:
+                churn.thread.start()
+            time.sleep(0.4)
+            if number == len(tracers) - 1:
+                churn.stop.set()
+                churn.thread.join()
+
+        for number, (tracer, following) in enumerate(zip(tracers, [*tracers[1:], None], strict=True)):
+            capture = windows.observe(tracer, partial(work, number), following)
+            volumes = of_port(capture, port)
+            sent += carried(volumes, "client")[0]
+            received += carried(volumes, "server")[1]
+            lost += sum(capture.volume_lost.values())
+    assert churn.made > 100
+    assert 1000 * (churn.made - lost) <= sent <= 1000 * churn.made
+    assert 1000 * (churn.made - lost) <= received <= 1000 * churn.made
 
 
 def size(chance: random.Random) -> int:
