@@ -1,6 +1,7 @@
 """All scenarios, and the windows that they share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from tests.scenarios.judge import judge
 from tests.scenarios.rows import (
@@ -28,15 +29,33 @@ def observe(names: Iterable[str]) -> dict[str, Observed]:
     An outcome in a timer's interrupt (nobody answers) may find the program at work on that CPU: then the kernel skips
     its run, and says so. On some machines it runs no program in an interrupt of a process of its own, and does not say
     so: there its count of failed attempts is the witness (docs/decisions/0014). A window that it disturbed is no
-    observation: what differs is run again, by itself, and the last one stands.
+    observation: what differs is run again, without the rest, and the last one stands.
     """
     found = observe_once(names)
     for _ in range(MAX_RERUNS):
-        disturbed = [name for name, one in found.items() if (one.skipped or one.unshown) and judge(one)]
-        if not disturbed:
+        again = [name for name in disturbed(found) if judge(found[name])]
+        if not again:
             break
-        found |= observe_once(disturbed)
+        found |= observe_once(again)
     return found
+
+
+class Runs(Protocol):
+    """Runs of the program that the kernel skipped, and those of which only its count of failures says so."""
+
+    @property
+    def skipped(self) -> int:
+        """Of the whole node."""
+
+    @property
+    def unshown(self) -> int:
+        """Of the scenario."""
+
+
+def disturbed(found: Mapping[str, Runs]) -> list[str]:
+    """Return the scenarios of the windows in which a run was skipped: the node's counters are of all that share one."""
+    windows = {SCENARIOS[name].window for name, one in found.items() if one.skipped or one.unshown}
+    return [name for name in found if SCENARIOS[name].window in windows]
 
 
 def observe_once(names: Iterable[str]) -> dict[str, Observed]:

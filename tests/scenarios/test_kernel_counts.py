@@ -1,9 +1,12 @@
 """The kernel's own count of failed attempts, beside what a capture has of them."""
 
+from typing import NamedTuple
+
 import pytest
 
 from podsonar.model import Capture, Flow, Window
 from tests.scenarios.kernel_counts import unshown_failures
+from tests.scenarios.suite import SCENARIOS, disturbed
 
 
 @pytest.mark.parametrize(
@@ -25,3 +28,19 @@ def test_unfinished_attempt_that_the_kernel_ended_is_unshown(
     flow = Flow(7, "10.66.1.2", "203.0.113.66", 443, attempts, 0, failed, unfinished, 1, 2, 0, 0, 110)
     capture = Capture(Window(0, 9), "node-a", "bcc:raw_tracepoint", "cgroup", [flow], [], {}, {})
     assert unshown_failures(capture, failures) == unshown
+
+
+class Runs(NamedTuple):
+    """What a scenario's observation says of runs that were skipped."""
+
+    skipped: int
+    unshown: int
+
+
+def test_window_with_one_end_unseen_shows_nothing_of_the_others_in_it() -> None:
+    """They share the kernel's counters of the node; scenarios of another window do not."""
+    found = {"refused": Runs(0, 0), "timed-out": Runs(0, 2), "straddles-two-windows": Runs(0, 0)}
+    assert [SCENARIOS[name].window for name in found] == ["shared", "shared", "two"]
+    assert disturbed(found) == ["refused", "timed-out"]
+    assert disturbed(found | {"timed-out": Runs(0, 0)}) == []
+    assert disturbed(found | {"straddles-two-windows": Runs(1, 0)}) == list(found)
