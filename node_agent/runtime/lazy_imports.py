@@ -11,9 +11,21 @@ from podsonar.lazy_module import delay_imports
 BLOCKED = ("rich", "click", "greenlet", "anyio", "typing_extensions", "bz2", "lzma")
 
 # Modules that libraries import at the top and use only in functions that the agent calls rarely or never: structlog's
-# coroutines, files and pages of http.server and calendar, non-ASCII host names, source lines of tracebacks, packages in
-# archives, what msgspec knows of types for documents.
-LAZY = ("asyncio", "ast", "html", "idna", "locale", "mimetypes", "msgspec.inspect", "tokenize", "zipfile")
+# coroutines and loggers of the standard library, files and pages of http.server and calendar, non-ASCII host names,
+# source lines of tracebacks, packages in archives, what msgspec knows of types for documents.
+LAZY = (
+    "asyncio",
+    "ast",
+    "html",
+    "idna",
+    "locale",
+    "mimetypes",
+    "msgspec.inspect",
+    "structlog.stdlib",
+    "structlog.threadlocal",
+    "tokenize",
+    "zipfile",
+)
 
 
 def install() -> None:
