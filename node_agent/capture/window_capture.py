@@ -162,10 +162,11 @@ def read_volumes(
     tracer.drain(counts)
     tracer.drain(counts)
     volumes.add_ended(counts)
-    still_kept, _more = tracer.kept_connections() if rows is not None else ({}, 0)
-    volumes.end_reading(counts, still_kept)
     if rows is None:
+        volumes.end_reading(counts, ())
         return ENDED_ONLY
+    still_kept, _more = tracer.kept_connections()
+    volumes.end_reading(counts, still_kept)
     volumes.before.names = {**volumes.before.names, **tracer.cgroup_names()}
     handover.sockets = volumes.before
     return WHOLE
@@ -192,7 +193,7 @@ def observe(
     reading, counted_until_ns = handover.take(tracer.from_ns)
     opened, before = scan_open_connections(tracer, node, tracer.from_ns + wall_offset_ns, reading)
     counts = Counts(with_volumes=bool(tracer.capacity.volume))
-    volumes = OpenVolumes(before, {}, tracer.from_ns, tracer.until_ns, counted_until_ns)
+    volumes = OpenVolumes(before, tracer.from_ns, tracer.until_ns, counted_until_ns)
     own_pod_uid, own_connect = node.own_pod_uid or own_pod(node.proc_folder), None
     while not stop.is_set():
         if own_pod_uid is None and own_connect is None and time.monotonic_ns() >= tracer.from_ns:

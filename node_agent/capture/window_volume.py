@@ -87,10 +87,10 @@ class OpenVolumes:
     """
 
     before: OpenSockets
-    kept: dict[int, Kept]
     from_ns: int
     until_ns: int
     counted_until_ns: int = 0
+    kept: dict[int, Kept] = field(default_factory=dict)
     lost: Counter[str] = field(default_factory=Counter)
     older: dict[int, VolumeSums] = field(default_factory=dict)
 
@@ -123,9 +123,9 @@ class OpenVolumes:
                 if row.state not in CONNECTED:
                     del self.kept[row.socket]
                 elif self.before.add(row):
-                    self.kept[row.socket] = own._replace(place=self.before.place_read(row.connection))
+                    self.kept[row.socket] = own._replace(place=self.before.find(row.connection, read=True))
                 continue
-            place = self.before.unread(row.connection)
+            place = self.before.find(row.connection, read=False)
             if place is not None and row.state in CONNECTED:
                 sent = row.bytes_sent - row.bytes_retransmitted
                 now = Totals(sent, row.bytes_received, row.retransmitted, row.srtt_us)
@@ -137,13 +137,13 @@ class OpenVolumes:
         for end in ended_connections(counts.ended):
             if end.cgroup:
                 if end.at_ns >= self.until_ns:
-                    if self.before.place_read(end.connection) is not None:
+                    if self.before.find(end.connection, read=True) is not None:
                         continue
                     self.kept.pop(end.socket, None)
                 open_ns = min(end.at_ns, self.until_ns) - end.start_ns
                 counts.volume_of(end.key).add_connection(*end.totals[:3], open_ns, end.rtt_us, end.reset)
                 continue
-            place = self.before.unread(end.connection)
+            place = self.before.find(end.connection, read=False)
             if place is not None:
                 self.add_older(place, end.totals, end.at_ns)
                 self.before.forget(end.connection)

@@ -80,15 +80,10 @@ class OpenSockets:
         self.holders.clear()
         self.listening.clear()
 
-    def unread(self, connection: bytes) -> int | None:
-        """Return the place of a connection that was in the last reading and is not in this one; None for others."""
+    def find(self, connection: bytes, *, read: bool) -> int | None:
+        """Return the place of a connection that is in this reading, or else only in the last one; None for others."""
         place = self.places.get(short_key(connection))
-        return None if place is None or self.read[place] else place
-
-    def place_read(self, connection: bytes) -> int | None:
-        """Return the place of a connection that is in this reading; None for others."""
-        place = self.places.get(short_key(connection))
-        return place if place is not None and self.read[place] else None
+        return place if place is not None and self.read[place] == read else None
 
     def forget(self, connection: bytes) -> None:
         """Remove a connection that has ended."""

@@ -38,7 +38,7 @@ def measured(
     counts = Counts(with_volumes=True)
     counts.flows.add(KEY, [1, 1, 0, 1, 1, 0, 0, 0])
     counts.ended += ends
-    volumes = OpenVolumes(OpenSockets(), {}, FROM, UNTIL)
+    volumes = OpenVolumes(OpenSockets(), FROM, UNTIL)
     volumes.keep(kept, 0)
     volumes.read_open(rows)
     volumes.add_ended(counts)
