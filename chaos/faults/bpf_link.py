@@ -63,6 +63,10 @@ class RuleMap:
         pages = -(-self.size // mmap.PAGESIZE) * mmap.PAGESIZE
         self.memory = mmap.mmap(self.descriptor, pages, prot=mmap.PROT_READ)
 
+    def close(self) -> None:
+        """Close the descriptor. Programs that were loaded keep the map, and counters are read as before."""
+        os.close(self.descriptor)
+
     def counter(self, at: int) -> int:
         """A counter of 64 bits at an offset of the rule."""
         return int.from_bytes(self.memory[at : at + 8], "little")

@@ -15,6 +15,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,11 @@ class DelayLine:
             tap = socket.if_nametoindex(name)
             places = struct.pack("=QII", Path(order["cgroup"]).stat().st_ino, tap, veth)
             self.lines = RuleMap(pack_rule(order["rule"] | {"egress": True}, deadline_ns) + places)
-            for where in (TO_TAP, FROM_TAP):
-                self.links.append(link(where, tap, self.lines, 0))
-            set_up(name)  # not before: the kernel sends to whatever comes up
-            self.links.append(link(FROM_POD, veth, self.lines, BEFORE_OTHERS))
+            with closing(self.lines):
+                for where in (TO_TAP, FROM_TAP):
+                    self.links.append(link(where, tap, self.lines, 0))
+                set_up(name)  # not before: the kernel sends to whatever comes up
+                self.links.append(link(FROM_POD, veth, self.lines, BEFORE_OTHERS))
         except BaseException:
             self.close()
             raise

@@ -13,7 +13,7 @@ import select
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any
 
@@ -47,7 +47,8 @@ class NetworkFault:
             for where in (CONNECT4, CONNECT6) if refuses else (INGRESS, EGRESS)[: 2 if order.get("partition") else 1]:
                 rules = RuleMap(pack_rule(order["rule"] | {"egress": where is EGRESS}, deadline_ns))
                 self.maps.append(rules)
-                self.links.append(attach(where, cgroup, rules))
+                with closing(rules):
+                    self.links.append(attach(where, cgroup, rules))
         finally:
             os.close(cgroup)
 

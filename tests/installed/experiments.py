@@ -3,11 +3,7 @@
 What they do to the nodes is read from the machine's side: programs at cgroups of pods, and at interfaces of nodes.
 """
 
-import ctypes
-import errno
 import os
-import socket
-import struct
 import subprocess
 import sys
 import time
@@ -20,20 +16,18 @@ from typing import Any
 import orjson
 import yaml
 
-from chaos.faults.bpf_link import BPF_SYSCALL, EGRESS, FROM_TAP, INGRESS, TO_TAP, libc
 from chaos.faults.pod_cgroups import pod_folders
 from lab.real_cluster.cluster import RealCluster
 from lab.real_cluster.daemons import MOUNTS
 from lab.real_cluster.installed import install
 from lab.simulated import cgroups
+from tests.chaos.faults.attached_programs import programs_at_cgroup, programs_at_interfaces
 from tests.chaos.faults.kernel_state import network_namespace_of
 
 NAMESPACE = "v2"  # of the document's experiment, and so of its runner
 TENANT = ("--account", "acme", "--organization", "default", "--project", "shop", "--environment", "demo")
 MANAGER = f"http://{install.RELEASE}-manager.{install.NAMESPACE}.svc:8080"  # as pods reach it
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()", "chaos"]
-PROGRAM_QUERY = 16  # BPF_PROG_QUERY
-COUNT_AT = struct.calcsize("=IIIIQ")  # `prog_cnt` in union bpf_attr
 RELEASE_SECONDS = 6  # from a stop to the end of its faults
 Object = dict[str, Any]
 
@@ -134,28 +128,12 @@ class Operator:
         return [pod for pod in found if pod["metadata"]["labels"]["podsonar.io/run-id"] == run.run_id]
 
 
-def attached(folder: Path) -> int:
-    """How many programs look at a cgroup's own packets, in either direction (bpf(2), BPF_PROG_QUERY)."""
-    total = 0
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        for where in (INGRESS, EGRESS):
-            query = struct.pack("=IIIIQI", descriptor, where.attach_type, 0, 0, 0, 0)
-            buffer = ctypes.create_string_buffer(query, 128)
-            if libc.syscall(BPF_SYSCALL[os.uname().machine], PROGRAM_QUERY, buffer, 128) != 0:
-                raise OSError(ctypes.get_errno(), f"BPF_PROG_QUERY of {folder}")
-            total += struct.unpack_from("=I", buffer.raw, COUNT_AT)[0]
-    finally:
-        os.close(descriptor)
-    return total
-
-
 def faults_of_pods(cluster: RealCluster) -> dict[str, int]:
     """Network faults by UID of the pod, for the pods that have one now."""
     found: dict[str, int] = {}
     for uid, folder in cluster_pods(cluster):
         try:
-            count = attached(folder) if (folder / "cgroup.controllers").exists() else 0
+            count = programs_at_cgroup(folder)
         except OSError:
             if folder.exists():
                 raise
@@ -165,25 +143,12 @@ def faults_of_pods(cluster: RealCluster) -> dict[str, int]:
     return found
 
 
-def programs_at(interface: int) -> int:
-    """How many programs look at what comes in and goes out at an interface of this network namespace (TCX)."""
-    total = 0
-    for where in (FROM_TAP, TO_TAP):
-        buffer = ctypes.create_string_buffer(struct.pack("=IIIIQI", interface, where.attach_type, 0, 0, 0, 0), 128)
-        if libc.syscall(BPF_SYSCALL[os.uname().machine], PROGRAM_QUERY, buffer, 128) != 0:
-            if ctypes.get_errno() in {errno.ENOENT, errno.ENODEV}:  # none; or the interface is gone
-                continue
-            raise OSError(ctypes.get_errno(), f"BPF_PROG_QUERY of interface {interface}")
-        total += struct.unpack_from("=I", buffer.raw, COUNT_AT)[0]
-    return total
-
-
 def delays_of_nodes(cluster: RealCluster) -> list[dict[str, int]]:
     """Of each node the programs by interface, where there are any: a delay has two at its TAP, one at a pod's veth."""
     found = []
     for pid in cluster.namespace_pids():
         with network_namespace_of(pid):
-            found.append({name: count for index, name in socket.if_nameindex() if (count := programs_at(index))})
+            found.append(programs_at_interfaces())
     return found
 
 

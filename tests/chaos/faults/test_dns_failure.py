@@ -15,7 +15,7 @@ from chaos.faults.fault import DnsFailure, InjectionError
 from chaos.faults.holder_client import hold
 from chaos.faults.network_rule import RULE_BYTES, pack_rule, wire_name
 from lab.simulated.cgroups import make_in_every_hierarchy, remove
-from tests.chaos.faults.kernel_state import KernelState, kernel_state, network_namespace_of, programs_left
+from tests.chaos.faults.kernel_state import KernelState, kernel_state, network_namespace_of, programs_at
 
 PROGRAM = str(Path(__file__).with_name("name_server.py"))
 SERVER = "10.77.0.1"
@@ -101,7 +101,7 @@ def test_questions_about_a_name_fail_and_others_do_not(client: Client, asked: st
         released = held.release()
     assert (client.ask(asked), released.by) == ("10.9.9.1", "G2")
     assert released.counters["hit"] >= 1
-    assert programs_left() == 0
+    assert programs_at(client.process.pid, client.cgroups) == {}
 
 
 @pytest.mark.kernel

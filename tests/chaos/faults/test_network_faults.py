@@ -9,7 +9,7 @@ import pytest
 from chaos.faults.fault import ConnectRefusal, InjectionError, PacketLoss
 from chaos.faults.holder_client import hold
 from tests.chaos.faults.conftest import Victim
-from tests.chaos.faults.kernel_state import programs_left
+from tests.chaos.faults.kernel_state import programs_at
 
 pytestmark = pytest.mark.kernel
 
@@ -33,7 +33,7 @@ def test_loss_at_the_receiver_hits_one_port_and_ends_with_its_release(victim: Vi
         released = held.release()
     assert victim.error() is None
     assert (released.by, released.counters["hit"] >= 1) == ("G2", True)
-    assert programs_left() == 0
+    assert programs_at(victim.process.pid, victim.cgroups) == {}
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,9 @@ def test_two_faults_do_not_know_each_other(victim: Victim) -> None:
     ],
 )
 def test_what_cannot_be_injected_says_why(fault: PacketLoss | ConnectRefusal, expected: str) -> None:
-    """One sentence; nothing stays."""
+    """One sentence; no holder stays."""
+    children = Path("/proc/thread-self/children").read_text()
     with pytest.raises(InjectionError) as error:
         hold(fault, 5)
     assert expected in str(error.value)
-    assert programs_left() == 0
+    assert Path("/proc/thread-self/children").read_text() == children

@@ -21,7 +21,7 @@ from chaos.faults.bpf_link import FROM_POD, RuleMap, attach
 from chaos.faults.delay_line import ENTRY_BYTES, MOST_BYTES, DelayQueue, reason_of, rehearse
 from chaos.faults.fault import InjectionError, PacketDelay
 from chaos.faults.network_rule import SEEN_AT, pack_rule
-from tests.chaos.faults.kernel_state import network_namespace_of, programs_left
+from tests.chaos.faults.kernel_state import network_namespace_of, programs_at
 from tests.chaos.faults.simulated_node import (
     CLIENT,
     CLIENT6,
@@ -78,7 +78,7 @@ def test_handshakes_of_one_edge_take_longer_by_the_delay(node: Node) -> None:
     assert (released.by, released.counters["dropped"]) == ("G2", 0)
     assert released.counters["lateSeconds"] > 0
     assert released.counters["seen"] >= released.counters["hit"] == released.counters["returned"] >= 10
-    assert programs_left() == 0
+    assert programs_at(node.node.pid, node.cgroups) == {}
 
 
 @pytest.mark.kernel
